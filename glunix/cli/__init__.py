@@ -1,0 +1,1 @@
+"""The tools: thin; parse, one api call, print."""

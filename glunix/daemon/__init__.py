@@ -1,0 +1,1 @@
+"""The daemon process of a node: effects of state.daemon become processes and sockets."""

@@ -1,0 +1,1 @@
+"""Beside the user's terminal: the startup and the home's half of every forwarded call."""

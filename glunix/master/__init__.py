@@ -1,0 +1,1 @@
+"""The master process: effects of state.master become sockets, files and timers."""

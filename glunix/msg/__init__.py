@@ -1,0 +1,1 @@
+"""Every wire type, typed and validated; framing is sans-IO (the paper's Msg)."""

@@ -1,0 +1,1 @@
+"""Checkpointing and moving running jobs. Imports slic.kernel, never glunix."""

@@ -1,0 +1,1 @@
+"""Engines: mechanisms that catch system calls. The contract is in slic.engine."""

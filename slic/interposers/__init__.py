@@ -1,0 +1,1 @@
+"""Interposers: policies that answer system calls, one a file, engine-independent."""

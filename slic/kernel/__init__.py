@@ -1,0 +1,1 @@
+"""Kernel bindings only, no decisions: ptrace, seccomp, memory, namespaces, pidfd, pty."""

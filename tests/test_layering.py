@@ -1,0 +1,131 @@
+"""Imports only go down: the rules of ARCHITECTURE.md, checked over the source text."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# package prefix -> the prefixes (of ours) it may import, itself always allowed.
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "slic": ("slic",),
+    "migration": ("migration", "slic.kernel"),
+    "glunix.ids": (),
+    "glunix.errors": ("glunix.ids",),
+    "glunix.config": ("glunix.ids", "glunix.errors"),
+    "glunix.debug": ("glunix.ids", "glunix.errors"),
+    "glunix.timer": (),
+    "glunix.msg": ("glunix.ids", "glunix.errors"),
+    "glunix.state": ("glunix.msg", "glunix.ids", "glunix.errors", "glunix.timer", "glunix.debug"),
+    "glunix.comm": (
+        "glunix.state",
+        "glunix.msg",
+        "glunix.ids",
+        "glunix.errors",
+        "glunix.timer",
+        "glunix.debug",
+        "glunix.config",
+    ),
+    "glunix.master": (
+        "glunix.comm",
+        "glunix.state",
+        "glunix.msg",
+        "glunix.ids",
+        "glunix.errors",
+        "glunix.timer",
+        "glunix.debug",
+        "glunix.config",
+    ),
+    "glunix.daemon": (
+        "glunix.comm",
+        "glunix.state",
+        "glunix.msg",
+        "glunix.ids",
+        "glunix.errors",
+        "glunix.timer",
+        "glunix.debug",
+        "glunix.config",
+        "glunix.node",
+        "slic",
+    ),
+    "glunix.home": ("glunix.msg", "glunix.ids", "glunix.errors", "glunix.config"),
+    "glunix.node": (
+        "glunix.msg",
+        "glunix.ids",
+        "glunix.errors",
+        "glunix.debug",
+        "glunix.config",
+        "slic",
+    ),
+    "glunix.api": ("glunix.comm", "glunix.msg", "glunix.ids", "glunix.errors", "glunix.config"),
+    "glunix.cli": ("glunix", "slic"),
+}
+
+PURE = (
+    "slic.verdict",
+    "slic.interposer",
+    "slic.policy",
+    "slic.interposers",
+    "glunix.ids",
+    "glunix.msg",
+    "glunix.state",
+    "glunix.timer",
+)
+IMPURE_MODULES = {"asyncio", "socket", "time", "ctypes", "subprocess", "threading", "selectors"}
+
+
+def modules() -> list[tuple[str, Path]]:
+    found = []
+    for top in ("glunix", "slic", "migration"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            found.append((name.removesuffix(".__init__"), path))
+    return found
+
+
+def imports_of(name: str, path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative import"
+            base = node.module or ""
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+    return found
+
+
+def under(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+@pytest.mark.parametrize(("name", "path"), modules(), ids=lambda v: v if isinstance(v, str) else "")
+def test_imports_go_down(name: str, path: Path) -> None:
+    rule = max((p for p in MAY_IMPORT if under(name, p)), key=len, default=None)
+    ours = {i for i in imports_of(name, path) if i.split(".")[0] in ("glunix", "slic", "migration")}
+    if rule is None:
+        assert name == "glunix", f"{name} has no import rule: add it to MAY_IMPORT"
+        return
+    for imported in ours:
+        allowed = under(imported, rule) or any(under(imported, p) for p in MAY_IMPORT[rule])
+        assert allowed, f"{name} must not import {imported}"
+
+
+@pytest.mark.parametrize(("name", "path"), modules(), ids=lambda v: v if isinstance(v, str) else "")
+def test_pure_modules_do_no_io(name: str, path: Path) -> None:
+    if not any(under(name, p) for p in PURE):
+        return
+    roots = {i.split(".")[0] for i in imports_of(name, path)}
+    assert not roots & IMPURE_MODULES, f"{name} is pure but imports {roots & IMPURE_MODULES}"
+
+
+def test_interposers_know_no_engine() -> None:
+    for name, path in modules():
+        if under(name, "slic.interposers"):
+            bad = {
+                i
+                for i in imports_of(name, path)
+                if under(i, "slic.engine") or under(i, "slic.engines")
+            }
+            assert not bad, f"{name} imports an engine: {bad}"
