@@ -1,0 +1,63 @@
+"""Where a cluster keeps its things, and the knobs a user may turn by environment.
+
+Layout of the state folder (`GLUNIX_DIR`):
+
+    NODE.sock          clients of that node's daemon (mode 0666: identity is SO_PEERCRED)
+    home.sock          the same for the home node, where users type
+    private/           mode 0700: only the cluster's own user
+      master.sock      daemons to the master
+      peer-NODE.sock   daemons to that node's daemon
+      cluster.json     what `glunix up` started: names, pids, start times
+      journal.sqlite   the master's jobs
+      NAME.log         one log per process
+
+No asyncio, no sockets: paths and numbers only, cheap enough for the startup to import.
+"""
+
+import os
+from pathlib import Path
+
+HOME_NODE = "home"
+HEARTBEAT = 2.0
+"""Seconds between load reports at the most; three missed ones mean a lost node."""
+
+LOST_AFTER = 3 * HEARTBEAT
+
+
+def state_dir() -> Path:
+    """The state folder: GLUNIX_DIR, else the user's own ~/.glunix, else root's /run/glunix."""
+    given = os.environ.get("GLUNIX_DIR")
+    if given:
+        return Path(given)
+    if os.geteuid() == 0:
+        return Path("/run/glunix")
+    own = Path(os.environ.get("HOME", "/")) / ".glunix"
+    shared = Path("/run/glunix")
+    return shared if shared.is_dir() and not own.is_dir() else own
+
+
+def client_socket(folder: Path, node: str | None = None) -> Path:
+    """Socket of the daemon a client talks to: that of the node it runs on (GLUNIX_NODE), or home."""
+    name = node or os.environ.get("GLUNIX_NODE") or HOME_NODE
+    return folder / f"{name}.sock"
+
+
+def private(folder: Path) -> Path:
+    """The folder that only the cluster's own user can enter."""
+    return folder / "private"
+
+
+def master_socket(folder: Path) -> Path:
+    """Where daemons reach the master."""
+    return private(folder) / "master.sock"
+
+
+def peer_socket(folder: Path, node: str) -> Path:
+    """Where daemons reach the daemon of `node`."""
+    return private(folder) / f"peer-{node}.sock"
+
+
+def exit_error() -> int:
+    """Exit status of GLUnix's own failures: GLUNIX_EXIT_ERROR, 1..255, else 125 (as env(1))."""
+    text = os.environ.get("GLUNIX_EXIT_ERROR", "")
+    return int(text) if text.isdecimal() and 1 <= int(text) <= 255 else 125

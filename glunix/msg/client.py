@@ -1,0 +1,138 @@
+"""Startup or tool <-> the daemon of its own node, over a Unix socket; stream 0 of that link.
+
+The daemon knows who speaks from SO_PEERCRED; nothing here says who the client is, except `uid` in
+Submit, which is a wish that is refused when it is not the caller's own.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from glunix.msg.base import Decoder, Message, Record
+from glunix.msg.job import (
+    U32,
+    DegreeField,
+    JobRow,
+    JobSpec,
+    NameField,
+    NodeRow,
+    NpidField,
+    SignalField,
+    TextField,
+    VnnField,
+)
+
+Names = Annotated[list[NameField], Meta(max_length=4096)]
+
+
+class Submit(Message, frozen=True, tag="submit"):
+    """Run this. With a terminal in raw mode its fd comes along by SCM_RIGHTS (see TtyMode)."""
+
+    request: U32
+    spec: JobSpec
+    degree: DegreeField = 1
+    nodes: Names = []
+    exclude: Names = []
+    uid: U32 | None = None
+
+
+class TtyMode(Message, frozen=True, tag="tty"):
+    """The startup made its terminal raw (True) or not. If it dies raw, the daemon restores it."""
+
+    raw: bool
+
+
+class KillJob(Message, frozen=True, tag="kill"):
+    """Send a signal to a job (vnn None: all its processes). Signal 0 asks only if it could."""
+
+    request: U32
+    npid: NpidField
+    vnn: VnnField | None
+    signal: SignalField
+
+
+class ListJobs(Message, frozen=True, tag="jobs"):
+    """Ask for Pdb: the caller's running jobs, or with `everything` also ended ones and others'."""
+
+    request: U32
+    everything: bool = False
+
+
+class ListNodes(Message, frozen=True, tag="nodes"):
+    """Ask for Ndb."""
+
+    request: U32
+
+
+class Shutdown(Message, frozen=True, tag="shutdown"):
+    """Stop this daemon in an orderly way (root or the daemon's own uid only)."""
+
+    request: U32
+
+
+class Detach(Message, frozen=True, tag="detach"):
+    """The startup is done with this job: its end is not the job's end."""
+
+    npid: NpidField
+
+
+ClientToDaemon = Submit | TtyMode | KillJob | ListJobs | ListNodes | Shutdown | Detach
+
+
+class StreamOf(Record, frozen=True):
+    """The stream on this link that carries the processes of a job on one node."""
+
+    stream: U32
+    node: NameField
+    vnns: list[VnnField]
+
+
+class Placed(Message, frozen=True, tag="placed"):
+    """The job has its NPID and its nodes; its streams are open."""
+
+    request: U32
+    npid: NpidField
+    streams: list[StreamOf]
+
+
+class Refused(Message, frozen=True, tag="refused"):
+    """The request was not carried out; `why` is a glunix.errors.Why, `text` is for the user."""
+
+    request: U32
+    why: NameField
+    text: TextField
+
+
+class Done(Message, frozen=True, tag="done"):
+    """The request was carried out; `count` is the number of processes it touched."""
+
+    request: U32
+    count: int = 0
+
+
+class Jobs(Message, frozen=True, tag="joblist"):
+    """Answer to ListJobs."""
+
+    request: U32
+    rows: list[JobRow]
+
+
+class Nodes(Message, frozen=True, tag="nodelist"):
+    """Answer to ListNodes."""
+
+    request: U32
+    rows: list[NodeRow]
+
+
+class StreamLost(Message, frozen=True, tag="lost"):
+    """A node of the job is gone: nothing more comes on this stream."""
+
+    stream: U32
+    node: NameField
+    text: TextField
+
+
+DaemonToClient = Placed | Refused | Done | Jobs | Nodes | StreamLost
+
+client_to_daemon = Decoder(ClientToDaemon, "client to daemon")
+daemon_to_client = Decoder(DaemonToClient, "daemon to client")

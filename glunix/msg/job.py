@@ -1,0 +1,135 @@
+"""What a job is, as it travels: its specification, its terminal, its state, its end."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from glunix.ids import DEGREE_MAX, NPID_MAX
+from glunix.msg.base import Record
+
+U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+NpidField = Annotated[int, Meta(ge=1, le=NPID_MAX)]
+VnnField = Annotated[int, Meta(ge=0, lt=DEGREE_MAX)]
+DegreeField = Annotated[int, Meta(ge=1, le=DEGREE_MAX)]
+SignalField = Annotated[int, Meta(ge=0, le=64)]
+NameField = Annotated[str, Meta(min_length=1, max_length=64)]
+TextField = Annotated[str, Meta(max_length=4096)]
+
+
+class Rlimit(Record, frozen=True):
+    """One resource limit: setrlimit(2)'s resource number, soft, hard; -1 is RLIM_INFINITY."""
+
+    resource: Annotated[int, Meta(ge=0, le=31)]
+    soft: int
+    hard: int
+
+
+class WinSize(Record, frozen=True):
+    """Terminal size in characters and pixels (ioctl_tty(2), struct winsize)."""
+
+    rows: Annotated[int, Meta(ge=0, le=65535)] = 0
+    cols: Annotated[int, Meta(ge=0, le=65535)] = 0
+    xpixel: Annotated[int, Meta(ge=0, le=65535)] = 0
+    ypixel: Annotated[int, Meta(ge=0, le=65535)] = 0
+
+
+class TtySpec(Record, frozen=True):
+    """Which of fds 0-2 are the home terminal, with its modes (bytes of struct termios) and size."""
+
+    fds: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)]
+    termios: Annotated[bytes, Meta(max_length=256)]
+    size: WinSize
+
+
+class JobSpec(Record, frozen=True):
+    """What to run and in which surroundings (paper 4.2.1). Paths, argv and env are raw bytes."""
+
+    argv: Annotated[list[bytes], Meta(min_length=1)]
+    env: dict[bytes, bytes]
+    cwd: bytes
+    umask: Annotated[int, Meta(ge=0, le=0o777)]
+    nice: Annotated[int, Meta(ge=-20, le=19)]
+    rlimits: Annotated[list[Rlimit], Meta(max_length=32)]
+    tty: TtySpec | None
+    ignored: Annotated[list[SignalField], Meta(max_length=64)] = []
+    keep: bool = False
+    """Leave what the program left behind when it exits (glurun --keep)."""
+    transparent: bool = False
+    engine: Annotated[str, Meta(max_length=32)] = ""
+    home_host: Annotated[str, Meta(max_length=64)] = ""
+    """Host name of the home node; the daemon fills it in."""
+    window: Annotated[int, Meta(ge=4096, le=16 * 1024 * 1024)] = 1024 * 1024
+    """Bytes that may be under way per output channel before home gives credit."""
+
+
+class Owner(Record, frozen=True):
+    """Who runs a job: from SO_PEERCRED and SO_PEERGROUPS (unix(7)), never from a client's words."""
+
+    uid: U32
+    gid: U32
+    groups: Annotated[list[U32], Meta(max_length=65536)]
+
+
+class PlacedProc(Record, frozen=True):
+    """One process of a job and the node it was given to."""
+
+    vnn: VnnField
+    node: NameField
+
+
+class ProcRow(Record, frozen=True):
+    """One process as Pdb knows it (glups)."""
+
+    vnn: int
+    node: str
+    pid: int
+    state: str
+    code: int = 0
+    signal: int = 0
+
+
+class JobRow(Record, frozen=True):
+    """One job as Pdb knows it (glups). Times are seconds since the epoch."""
+
+    npid: int
+    uid: int
+    home: str
+    command: str
+    degree: int
+    transparent: bool
+    state: str
+    started: float
+    ended: float
+    reason: str
+    procs: list[ProcRow]
+
+
+class NodeRow(Record, frozen=True):
+    """One node as Ndb knows it (glustat). Memory in bytes, load in runnable processes."""
+
+    name: str
+    state: str
+    accepts_jobs: bool
+    cpus: int
+    load: float
+    memory_total: int
+    memory_free: int
+    procs: int
+    since: float
+    seen: float
+    isolated: list[str]
+
+
+class RunningProc(Record, frozen=True):
+    """A process that a daemon reports when it (re)connects to a master."""
+
+    npid: NpidField
+    vnn: VnnField
+    pid: int
+    uid: U32
+    home: NameField
+    command: TextField
+    degree: DegreeField
+    transparent: bool
+    started: float
+    stopped: bool = False

@@ -1,0 +1,225 @@
+"""Daemon <-> master, stream 0 of their link (paper 4.1: the daemons report, the master decides)."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from glunix.msg.base import Decoder, Message, Record
+from glunix.msg.client import Names
+from glunix.msg.job import (
+    U32,
+    DegreeField,
+    JobRow,
+    NameField,
+    NodeRow,
+    NpidField,
+    PlacedProc,
+    RunningProc,
+    SignalField,
+    TextField,
+    VnnField,
+)
+
+Address = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class HomeJob(Record, frozen=True):
+    """A job whose startup lives on the reporting daemon's node."""
+
+    npid: NpidField
+    uid: U32
+    command: TextField
+    degree: DegreeField
+    transparent: bool
+
+
+class NodeHello(Message, frozen=True, tag="hello"):
+    """A daemon introduces itself and says what runs, so that a restarted master can rebuild."""
+
+    major: int
+    minor: int
+    node: NameField
+    boot: Annotated[str, Meta(max_length=64)]
+    """Random per daemon start: tells a reconnect from a restart."""
+    address: Address
+    """Where other daemons dial this one: `unix:NAME` inside the state folder, later `tcp:…`."""
+    accepts_jobs: bool
+    cpus: Annotated[int, Meta(ge=1, le=65536)]
+    memory_total: Annotated[int, Meta(ge=0)]
+    isolated: Annotated[list[NameField], Meta(max_length=16)]
+    running: list[RunningProc]
+    homes: list[HomeJob]
+
+
+class LoadReport(Message, frozen=True, tag="load"):
+    """Sent on change, and at least every HEARTBEAT seconds: silence means lost."""
+
+    load: Annotated[float, Meta(ge=0)]
+    memory_free: Annotated[int, Meta(ge=0)]
+
+
+class Place(Message, frozen=True, tag="place"):
+    """Home daemon asks for nodes. `uid` is what its kernel told it about the client."""
+
+    request: U32
+    uid: U32
+    command: TextField
+    degree: DegreeField
+    nodes: Names
+    exclude: Names
+    transparent: bool
+
+
+class ProcStarted(Message, frozen=True, tag="started"):
+    """A process of a job runs on the reporting node."""
+
+    npid: NpidField
+    vnn: VnnField
+    pid: int
+
+
+class ProcStopped(Message, frozen=True, tag="stopped"):
+    """A process stopped (signal) or went on (signal 0)."""
+
+    npid: NpidField
+    vnn: VnnField
+    signal: SignalField
+
+
+class ProcExited(Message, frozen=True, tag="exited"):
+    """A process ended or could not be started (`reason` not empty)."""
+
+    npid: NpidField
+    vnn: VnnField
+    code: Annotated[int, Meta(ge=0, le=255)]
+    signal: SignalField
+    reason: TextField = ""
+
+
+class JobOver(Message, frozen=True, tag="over"):
+    """The home daemon is done with a job; `reason` says why when it did not end by itself."""
+
+    npid: NpidField
+    reason: TextField = ""
+
+
+class KillRequest(Message, frozen=True, tag="kill"):
+    """A client of the reporting daemon asks for a signal; the master checks the owner."""
+
+    request: U32
+    uid: U32
+    npid: NpidField
+    vnn: VnnField | None
+    signal: SignalField
+
+
+class JobsQuery(Message, frozen=True, tag="jobs"):
+    """A client asks for Pdb."""
+
+    request: U32
+    uid: U32
+    everything: bool
+
+
+class NodesQuery(Message, frozen=True, tag="nodes"):
+    """A client asks for Ndb."""
+
+    request: U32
+
+
+DaemonToMaster = (
+    NodeHello
+    | LoadReport
+    | Place
+    | ProcStarted
+    | ProcStopped
+    | ProcExited
+    | JobOver
+    | KillRequest
+    | JobsQuery
+    | NodesQuery
+)
+
+
+class Welcome(Message, frozen=True, tag="welcome"):
+    """The master knows this node now. `heartbeat` seconds without a report means lost."""
+
+    major: int
+    minor: int
+    cluster: NameField
+    heartbeat: float
+
+
+class Goodbye(Message, frozen=True, tag="goodbye"):
+    """The master will not have this daemon (`text` says why), and closes."""
+
+    text: TextField
+
+
+class PlacedJob(Message, frozen=True, tag="placed"):
+    """Answer to Place: the NPID, who goes where, and where to dial each node."""
+
+    request: U32
+    npid: NpidField
+    procs: list[PlacedProc]
+    addresses: dict[NameField, Address]
+
+
+class RequestRefused(Message, frozen=True, tag="refused"):
+    """Answer to any request that was not carried out (`why`: glunix.errors.Why)."""
+
+    request: U32
+    why: NameField
+    text: TextField
+
+
+class KillOrder(Message, frozen=True, tag="kill"):
+    """Signal these processes of a job that run on the receiving node (vnns empty: all)."""
+
+    npid: NpidField
+    vnns: list[VnnField]
+    signal: SignalField
+
+
+class KillDone(Message, frozen=True, tag="killed"):
+    """Answer to KillRequest: how many processes were addressed."""
+
+    request: U32
+    count: int
+
+
+class JobsTable(Message, frozen=True, tag="joblist"):
+    """Answer to JobsQuery."""
+
+    request: U32
+    rows: list[JobRow]
+
+
+class NodesTable(Message, frozen=True, tag="nodelist"):
+    """Answer to NodesQuery."""
+
+    request: U32
+    rows: list[NodeRow]
+
+
+class NodeLost(Message, frozen=True, tag="lost"):
+    """A node is gone (link closed, or silent past its deadline): its jobs are over."""
+
+    node: NameField
+    text: TextField
+
+
+MasterToDaemon = (
+    Welcome
+    | Goodbye
+    | PlacedJob
+    | RequestRefused
+    | KillOrder
+    | KillDone
+    | JobsTable
+    | NodesTable
+    | NodeLost
+)
+
+daemon_to_master = Decoder(DaemonToMaster, "daemon to master")
+master_to_daemon = Decoder(MasterToDaemon, "master to daemon")

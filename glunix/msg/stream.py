@@ -1,0 +1,204 @@
+"""What flows on a job's stream between its home half and its node half (paper 4.3).
+
+One stream per (job, node); all its processes there share it, told apart by VNN. The home daemon
+writes the first frame (Start, with the owner it learned from the kernel); after that it relays
+undecoded. Start is in a union of its own, so that a startup cannot forge one later.
+
+Flow: `Out` and `In` carry at most CHUNK bytes and only within credit. Each output channel
+(vnn, fd) starts with `spec.window` bytes of credit; home gives more with `Credit` as its
+descriptor takes them. Input of user-level jobs starts with INPUT_WINDOW bytes per stream; the node
+gives more as *all* processes on it took them. Transparent jobs have no input window: home sends
+exactly what a `Want` asked for.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from glunix.msg.base import Decoder, Message
+from glunix.msg.frame import CHUNK
+from glunix.msg.job import (
+    U32,
+    DegreeField,
+    JobSpec,
+    NameField,
+    NpidField,
+    Owner,
+    SignalField,
+    TextField,
+    VnnField,
+    WinSize,
+)
+
+INPUT_WINDOW = 1024 * 1024
+Data = Annotated[bytes, Meta(max_length=CHUNK)]
+OutFd = Annotated[int, Meta(ge=1, le=2)]
+HomeFd = Annotated[int, Meta(ge=0, le=1023)]
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+
+
+class Start(Message, frozen=True, tag="start"):
+    """Home daemon to node daemon, first on a stream: run these VNNs of this job."""
+
+    npid: NpidField
+    degree: DegreeField
+    vnns: Annotated[list[VnnField], Meta(min_length=1)]
+    home: NameField
+    owner: Owner
+    spec: JobSpec
+
+
+opening = Decoder(Start, "stream opening")
+
+
+class In(Message, frozen=True, tag="in"):
+    """Bytes for standard input of every process on this stream; empty means end of input."""
+
+    data: Data
+
+
+class Credit(Message, frozen=True, tag="credit"):
+    """Home to node: the output channel may carry `count` bytes more."""
+
+    vnn: VnnField
+    fd: OutFd
+    count: Count
+
+
+class Refuse(Message, frozen=True, tag="refuse"):
+    """Home to node: the output channel is closed at home (EPIPE); the writer gets SIGPIPE."""
+
+    vnn: VnnField
+    fd: OutFd
+
+
+class Signal(Message, frozen=True, tag="signal"):
+    """Deliver a signal: to one process's group, or (vnn None) to all on this stream."""
+
+    signal: SignalField
+    vnn: VnnField | None = None
+
+
+class Resize(Message, frozen=True, tag="resize"):
+    """The home terminal has another size: the node's gets it, with SIGWINCH from its kernel."""
+
+    size: WinSize
+
+
+class Got(Message, frozen=True, tag="got"):
+    """Answer to Want: bytes read at home (empty without error: end of file), or an errno."""
+
+    ask: U32
+    error: Annotated[int, Meta(ge=0, le=4095)]
+    data: Data
+
+
+class IoctlDone(Message, frozen=True, tag="ioctled"):
+    """Answer to Ioctl: its return value or an errno, and the memory it wrote."""
+
+    ask: U32
+    value: int
+    error: Annotated[int, Meta(ge=0, le=4095)]
+    data: Data
+
+
+HomeToNode = In | Credit | Refuse | Signal | Resize | Got | IoctlDone
+
+
+class Started(Message, frozen=True, tag="started"):
+    """The program runs (exec succeeded) as this pid of the node."""
+
+    vnn: VnnField
+    pid: int
+
+
+class Failed(Message, frozen=True, tag="failed"):
+    """The program could not be started: which step, errno, and a line for the user."""
+
+    vnn: VnnField
+    step: NameField
+    error: int
+    text: TextField
+
+
+class Out(Message, frozen=True, tag="out"):
+    """Bytes that a process wrote on fd 1 or 2; empty means that channel has ended."""
+
+    vnn: VnnField
+    fd: OutFd
+    data: Data
+
+
+class InCredit(Message, frozen=True, tag="incredit"):
+    """Node to home: standard input of this stream may carry `count` bytes more."""
+
+    count: Count
+
+
+class InClosed(Message, frozen=True, tag="inclosed"):
+    """Node to home: nobody on this stream reads standard input any more."""
+
+
+class Stopped(Message, frozen=True, tag="stopped"):
+    """The process was stopped by this signal (waitpid(2), WIFSTOPPED)."""
+
+    vnn: VnnField
+    signal: SignalField
+
+
+class Continued(Message, frozen=True, tag="continued"):
+    """The process goes on."""
+
+    vnn: VnnField
+
+
+class Exited(Message, frozen=True, tag="exited"):
+    """The process ended: exit code, or the signal that killed it (code is then 0)."""
+
+    vnn: VnnField
+    code: Annotated[int, Meta(ge=0, le=255)]
+    signal: SignalField
+    core: bool = False
+
+
+class Want(Message, frozen=True, tag="want"):
+    """Transparent: a process asks for at most `count` bytes of this home descriptor, now."""
+
+    ask: U32
+    fd: HomeFd
+    count: Count
+    nonblock: bool = False
+
+
+class Unwant(Message, frozen=True, tag="unwant"):
+    """Transparent: the asking call was interrupted; answer with EINTR if nothing was read yet."""
+
+    ask: U32
+
+
+class Ioctl(Message, frozen=True, tag="ioctl"):
+    """Transparent: do this ioctl on this home descriptor; `data` is the memory it reads."""
+
+    ask: U32
+    fd: HomeFd
+    command: U32
+    argument: Annotated[int, Meta(ge=0)]
+    data: Data
+
+
+NodeToHome = (
+    Started
+    | Failed
+    | Out
+    | InCredit
+    | InClosed
+    | Stopped
+    | Continued
+    | Exited
+    | Want
+    | Unwant
+    | Ioctl
+)
+
+home_to_node = Decoder(HomeToNode, "home to node")
+node_to_home = Decoder(NodeToHome, "node to home")
