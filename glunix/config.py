@@ -37,7 +37,7 @@ def state_dir() -> Path:
 
 
 def client_socket(folder: Path, node: str | None = None) -> Path:
-    """Socket of the daemon a client talks to: that of the node it runs on (GLUNIX_NODE), or home."""
+    """Socket of the daemon a client talks to: the node it runs on (GLUNIX_NODE), else home."""
     name = node or os.environ.get("GLUNIX_NODE") or HOME_NODE
     return folder / f"{name}.sock"
 

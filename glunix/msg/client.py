@@ -70,13 +70,7 @@ class Shutdown(Message, frozen=True, tag="shutdown"):
     request: U32
 
 
-class Detach(Message, frozen=True, tag="detach"):
-    """The startup is done with this job: its end is not the job's end."""
-
-    npid: NpidField
-
-
-ClientToDaemon = Submit | TtyMode | KillJob | ListJobs | ListNodes | Shutdown | Detach
+ClientToDaemon = Submit | TtyMode | KillJob | ListJobs | ListNodes | Shutdown
 
 
 class StreamOf(Record, frozen=True):

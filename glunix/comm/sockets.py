@@ -1,0 +1,153 @@
+"""Unix sockets: listen, dial, who is there (SO_PEERCRED), descriptors that come along.
+
+Paths longer than sun_path (107 bytes, unix(7)) are reached through /proc/self/fd of the folder.
+"""
+
+import array
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import stat
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from glunix.comm.link import Link
+from glunix.errors import NotRunning
+from glunix.msg.job import Owner
+
+SO_PEERGROUPS = 59
+_SUN_PATH_MAX = 107
+FIRST_BYTES = 256 * 1024
+DIAL_TIMEOUT = 5.0
+
+
+@contextlib.contextmanager
+def _reachable(path: Path) -> Iterator[str]:
+    if len(os.fsencode(path)) <= _SUN_PATH_MAX:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def listening_socket(path: Path, mode: int) -> socket.socket:
+    """Bind and listen at `path`; a stale socket (nobody answers) is replaced, a live one refused.
+
+    Raises NotRunning's sibling OSError(EADDRINUSE) when another process answers there.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        with _reachable(path) as name:
+            if path.exists() or path.is_symlink():
+                _remove_stale(path, name)
+            sock.bind(name)
+        path.chmod(mode)
+        sock.listen(1024)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: Path, name: str) -> None:
+    if not stat.S_ISSOCK(path.lstat().st_mode):
+        raise OSError(errno.EEXIST, "exists and is not a socket", str(path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(name)
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+            return
+    raise OSError(errno.EADDRINUSE, "another daemon answers on", str(path))
+
+
+def peer_owner(sock: socket.socket) -> tuple[int, Owner]:
+    """Return (pid, Owner) of the process at the other end, as the kernel knows it."""
+    pid, uid, gid = struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    try:
+        raw = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 65536)
+    except OSError:  # kernels before 4.13
+        raw = b""
+    groups = array.array("I")
+    groups.frombytes(raw[: len(raw) - len(raw) % 4])
+    return pid, Owner(uid=uid, gid=gid, groups=list(groups))
+
+
+class Listener:
+    """Accepts on a Unix socket. For each: `accepted(sock, first bytes, passed descriptors)`.
+
+    The first bytes are read by recvmsg, because asyncio's transports drop passed descriptors.
+    The callback must return the Link that goes on with the connection, or None to refuse it.
+    """
+
+    Accepted = Callable[[socket.socket, list[int]], Link | None]
+
+    def __init__(self, sock: socket.socket, accepted: "Listener.Accepted") -> None:
+        self._sock = sock
+        self._accepted = accepted
+        self._loop = asyncio.get_running_loop()
+        self._waiting: set[socket.socket] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop.add_reader(sock.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(64):
+            try:
+                sock, _ = self._sock.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            sock.setblocking(False)
+            self._waiting.add(sock)
+            self._loop.add_reader(sock.fileno(), self._first, sock)
+
+    def _first(self, sock: socket.socket) -> None:
+        fds: list[int] = []
+        try:
+            data, fds, _, _ = socket.recv_fds(sock, FIRST_BYTES, 4, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._loop.remove_reader(sock.fileno())
+        self._waiting.discard(sock)
+        link = self._accepted(sock, fds) if data else None
+        if link is None:
+            for fd in fds:
+                os.close(fd)
+            sock.close()
+            return
+        link.first = data
+        task = self._loop.create_task(self._attach(link, sock))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attach(self, link: Link, sock: socket.socket) -> None:
+        await self._loop.connect_accepted_socket(lambda: link, sock)
+
+    def close(self) -> None:
+        """Stop accepting; connections that said nothing yet are closed."""
+        self._loop.remove_reader(self._sock.fileno())
+        self._sock.close()
+        for sock in self._waiting:
+            self._loop.remove_reader(sock.fileno())
+            sock.close()
+        self._waiting.clear()
+
+
+async def dial_unix(path: Path, link: Link) -> None:
+    """Connect `link` to the socket at `path`; NotRunning (one line) when nobody answers in time."""
+    loop = asyncio.get_running_loop()
+    try:
+        with _reachable(path) as name:
+            async with asyncio.timeout(DIAL_TIMEOUT):
+                await loop.create_unix_connection(lambda: link, name)
+    except (OSError, TimeoutError) as error:
+        text = error.strerror if isinstance(error, OSError) and error.strerror else "no answer"
+        raise NotRunning(f"cannot reach {path.name}: {text}") from None

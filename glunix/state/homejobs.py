@@ -1,0 +1,282 @@
+"""The home side of a daemon: clients, their requests, and the jobs that started here. Pure.
+
+Owns: which client link asked what, which job belongs to which client, which client stream is
+joined to which peer stream. Never: sockets, bytes of job data (relayed by the shell, undecoded).
+Paper 4.2: the startup asks the master for nodes through its daemon, then speaks with the nodes.
+"""
+
+import dataclasses
+
+from glunix.errors import Why
+from glunix.ids import StreamId
+from glunix.msg import client, master
+from glunix.msg.base import Message
+from glunix.msg.job import JobSpec, Owner
+from glunix.msg.stream import Start
+from glunix.state.daemonevents import (
+    CloseClient,
+    CloseJoin,
+    DaemonEffect,
+    Dial,
+    Join,
+    RestoreTty,
+    StopDaemon,
+    ToClient,
+    ToMaster,
+)
+
+
+@dataclasses.dataclass
+class _Client:
+    owner: Owner
+    next_stream: int = 1
+    raw_tty: bool = False
+    jobs: set[int] = dataclasses.field(default_factory=set)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Request:
+    link: int
+    request: int
+    submit: client.Submit | None
+
+
+@dataclasses.dataclass
+class _HomeJob:
+    npid: int
+    link: int
+    owner: Owner
+    spec: JobSpec
+    degree: int
+    streams: dict[StreamId, client.StreamOf]
+    waiting: set[StreamId]
+    """Streams whose node is still being dialled."""
+
+
+def command_text(spec: JobSpec) -> str:
+    """The command as glups shows it: one line, at most 200 characters."""
+    words = b" ".join(spec.argv)[:200]
+    return words.decode("utf-8", "replace").replace("\n", " ")
+
+
+class HomeJobs:
+    """Clients and jobs of one home node. Effects are appended to the list given to each call."""
+
+    def __init__(self, node: str, uid: int) -> None:
+        self.node = node
+        self.uid = uid
+        """The daemon's own uid: without root it serves nobody else."""
+        self.master_up = False
+        self._clients: dict[int, _Client] = {}
+        self._requests: dict[int, _Request] = {}
+        self._jobs: dict[int, _HomeJob] = {}
+        self._next_request = 1
+
+    # -- clients -----------------------------------------------------------------------------
+
+    def client_up(self, link: int, owner: Owner) -> None:
+        """A client connected; the kernel says who it is."""
+        self._clients[link] = _Client(owner)
+
+    def client_message(self, link: int, message: Message) -> list[DaemonEffect]:
+        """A message of msg.client.ClientToDaemon arrived."""
+        who = self._clients[link]
+        if isinstance(message, client.TtyMode):
+            who.raw_tty = message.raw
+            return []
+        assert isinstance(
+            message,
+            client.Submit | client.KillJob | client.ListJobs | client.ListNodes | client.Shutdown,
+        )
+        refusal = self._refusal(who, message)
+        if refusal is not None:
+            why, text = refusal
+            return [ToClient(link, client.Refused(message.request, why, text))]
+        if isinstance(message, client.Shutdown):
+            return [ToClient(link, client.Done(message.request)), StopDaemon()]
+        return self._ask_master(link, who, message)
+
+    def _refusal(self, who: _Client, message: Message) -> tuple[Why, str] | None:
+        uid = who.owner.uid
+        if uid != self.uid and self.uid != 0:
+            return Why.NOT_YOURS, f"this daemon runs without root and serves uid {self.uid} only"
+        if isinstance(message, client.Submit) and message.uid not in (None, uid):
+            return Why.NOT_YOURS, f"you are uid {uid}: you may not run a job as uid {message.uid}"
+        if isinstance(message, client.Shutdown):
+            if uid not in (0, self.uid):
+                return Why.NOT_YOURS, "only the cluster's own user may stop a daemon"
+            return None
+        if not self.master_up:
+            return Why.NO_MASTER, "the daemon has no master: is the cluster up?"
+        return None
+
+    def _ask_master(
+        self,
+        link: int,
+        who: _Client,
+        message: client.Submit | client.KillJob | client.ListJobs | client.ListNodes,
+    ) -> list[DaemonEffect]:
+        number = self._next_request
+        self._next_request = number % 0xFFFFFFFF + 1
+        submit = message if isinstance(message, client.Submit) else None
+        self._requests[number] = _Request(link, message.request, submit)
+        question: Message
+        if isinstance(message, client.Submit):
+            question = master.Place(
+                number,
+                who.owner.uid,
+                command_text(message.spec),
+                message.degree,
+                message.nodes,
+                message.exclude,
+                message.spec.transparent,
+            )
+        elif isinstance(message, client.KillJob):
+            question = master.KillRequest(
+                number, who.owner.uid, message.npid, message.vnn, message.signal
+            )
+        elif isinstance(message, client.ListJobs):
+            question = master.JobsQuery(number, who.owner.uid, message.everything)
+        else:
+            question = master.NodesQuery(number)
+        return [ToMaster(question)]
+
+    def client_down(self, link: int) -> list[DaemonEffect]:
+        """A client is gone: its terminal is restored if it was raw, its jobs are killed (4.2.3)."""
+        who = self._clients.pop(link)
+        effects: list[DaemonEffect] = [RestoreTty(link)] if who.raw_tty else []
+        for npid in sorted(who.jobs):
+            job = self._jobs[npid]
+            effects += [CloseJoin(link, s, "startup is gone") for s in sorted(job.streams)]
+            effects += self._over(job, "startup is gone" if job.streams else "")
+        return effects
+
+    # -- the master --------------------------------------------------------------------------
+
+    def master_down(self) -> list[DaemonEffect]:
+        """No master: running jobs go on, unanswered requests are refused."""
+        self.master_up = False
+        effects: list[DaemonEffect] = []
+        for request in self._requests.values():
+            if request.link in self._clients:
+                answer = client.Refused(request.request, Why.NO_MASTER, "lost the master")
+                effects.append(ToClient(request.link, answer))
+        self._requests.clear()
+        return effects
+
+    def master_message(self, message: Message) -> list[DaemonEffect]:
+        """An answer to one of our requests."""
+        number = getattr(message, "request", 0)
+        request = self._requests.pop(number, None)
+        if request is None:
+            return []
+        if request.link not in self._clients:
+            if isinstance(message, master.PlacedJob):
+                return [ToMaster(master.JobOver(message.npid, "startup is gone"))]
+            return []
+        answer: Message
+        if isinstance(message, master.PlacedJob):
+            return self._placed(request, message)
+        if isinstance(message, master.RequestRefused):
+            answer = client.Refused(request.request, message.why, message.text)
+        elif isinstance(message, master.KillDone):
+            answer = client.Done(request.request, message.count)
+        elif isinstance(message, master.JobsTable):
+            answer = client.Jobs(request.request, message.rows)
+        else:
+            assert isinstance(message, master.NodesTable)
+            answer = client.Nodes(request.request, message.rows)
+        return [ToClient(request.link, answer)]
+
+    def _placed(self, request: _Request, placed: master.PlacedJob) -> list[DaemonEffect]:
+        who = self._clients[request.link]
+        submit = request.submit
+        assert submit is not None
+        by_node: dict[str, list[int]] = {}
+        for proc in placed.procs:
+            by_node.setdefault(proc.node, []).append(proc.vnn)
+        streams: dict[StreamId, client.StreamOf] = {}
+        for node, vnns in by_node.items():
+            number = StreamId(who.next_stream)
+            who.next_stream += 1
+            streams[number] = client.StreamOf(number, node, vnns)
+        job = _HomeJob(
+            placed.npid, request.link, who.owner, submit.spec, submit.degree, streams, set(streams)
+        )
+        self._jobs[placed.npid] = job
+        who.jobs.add(placed.npid)
+        answer = client.Placed(request.request, placed.npid, list(streams.values()))
+        effects: list[DaemonEffect] = [ToClient(request.link, answer)]
+        for stream in streams.values():
+            address = placed.addresses.get(stream.node, "")
+            effects.append(Dial(placed.npid, StreamId(stream.stream), stream.node, address))
+        return effects
+
+    def running(self) -> list[master.HomeJob]:
+        """The jobs that started here, for a (re)connecting master."""
+        return [
+            master.HomeJob(j.npid, j.owner.uid, command_text(j.spec), j.degree, j.spec.transparent)
+            for j in self._jobs.values()
+        ]
+
+    # -- nodes -------------------------------------------------------------------------------
+
+    def dialled(self, npid: int, stream: StreamId, home_host: str) -> list[DaemonEffect]:
+        """The link to the node of this stream is there: open the peer stream and start."""
+        job = self._jobs.get(npid)
+        if job is None or stream not in job.streams:
+            return []
+        job.waiting.discard(stream)
+        of = job.streams[stream]
+        start = Start(job.npid, job.degree, of.vnns, self.node, job.owner, job.spec)
+        return [Join(job.link, stream, of.node, start)]
+
+    def stream_ended(self, link: int, stream: StreamId, lost: str) -> list[DaemonEffect]:
+        """The node closed a stream (`lost` empty: all was reported), or its link broke (why)."""
+        job = next((j for j in self._jobs.values() if j.link == link and stream in j.streams), None)
+        if job is None:
+            return []
+        of = job.streams.pop(stream)
+        effects: list[DaemonEffect] = []
+        if lost:
+            text = f"node {of.node} is lost: {lost}"
+            effects.append(ToClient(link, client.StreamLost(stream, of.node, text)))
+            for other in sorted(job.streams):
+                effects.append(CloseJoin(link, other, text))
+            effects += self._over(job, text)
+        elif not job.streams:
+            effects += self._over(job, "")
+        return effects
+
+    def _over(self, job: _HomeJob, reason: str) -> list[DaemonEffect]:
+        del self._jobs[job.npid]
+        who = self._clients.get(job.link)
+        if who is not None:
+            who.jobs.discard(job.npid)
+        return [ToMaster(master.JobOver(job.npid, reason))]
+
+    def node_lost(self, node: str, text: str) -> list[DaemonEffect]:
+        """The master declared a node lost; our link to it may not have noticed yet."""
+        hit = [
+            (job.link, number)
+            for job in self._jobs.values()
+            for number, of in job.streams.items()
+            if of.node == node
+        ]
+        effects: list[DaemonEffect] = []
+        for link, number in hit:
+            effects += self.stream_ended(link, number, text)
+            effects.append(CloseJoin(link, number, text))
+        return effects
+
+    def check(self) -> None:
+        """Every job has a live client that lists it; AssertionError otherwise."""
+        for npid, job in self._jobs.items():
+            assert npid == job.npid
+            assert npid in self._clients[job.link].jobs, f"job {npid} has no client"
+            assert job.waiting <= set(job.streams) or not job.streams
+        for link, who in self._clients.items():
+            assert all(self._jobs[npid].link == link for npid in who.jobs)
+
+
+__all__ = ["CloseClient", "HomeJobs", "command_text"]

@@ -1,0 +1,67 @@
+"""The startup's small codec writes and reads exactly what msgspec does."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glunix.errors import FrameError
+from glunix.home import wire
+from glunix.msg import stream
+from glunix.msg.base import encode
+from glunix.msg.frame import Deframer, encode_frame
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.text(max_size=70)
+    | st.binary(max_size=300)
+)
+VALUES = SCALARS | st.lists(SCALARS | st.lists(SCALARS, max_size=20), max_size=20)
+
+
+@given(VALUES)
+def test_same_value_as_msgspec(value: object) -> None:
+    assert msgspec.msgpack.decode(wire.pack(value)) == value
+    assert wire.unpack(msgspec.msgpack.encode(value)) == value
+
+
+@given(st.dictionaries(st.binary(max_size=9), st.binary(max_size=300), max_size=40))
+def test_environment_maps(env: dict[bytes, bytes]) -> None:
+    decoded = msgspec.msgpack.decode(wire.pack(env), type=dict[bytes, bytes])
+    assert decoded == env
+    assert wire.unpack(msgspec.msgpack.encode(env)) == env
+
+
+@given(st.lists(st.binary(max_size=400), max_size=5), st.integers(1, 7))
+def test_frames_both_ways_in_pieces(blobs: list[bytes], step: int) -> None:
+    sent = b"".join(wire.frame(n, ["in", blob]) for n, blob in enumerate(blobs))
+    there = [(sid, stream.home_to_node.decode(body)) for sid, body in Deframer().feed(sent)]
+    assert there == [(n, stream.In(blob)) for n, blob in enumerate(blobs)]
+    back = b"".join(encode_frame(n, encode(stream.Out(3, 1, b))) for n, b in enumerate(blobs))
+    reader, got = wire.Reader(), []
+    for at in range(0, len(back), step):
+        got += reader.feed(back[at : at + step])
+    assert got == [(n, ["out", 3, 1, blob]) for n, blob in enumerate(blobs)]
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_refused_or_wait(data: bytes) -> None:
+    try:
+        wire.Reader().feed(data)
+        wire.unpack(data)
+    except FrameError:
+        pass
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 255, 256, 65535, 65536, 262144])
+def test_length_boundaries(size: int) -> None:
+    for value in (b"x" * size, "x" * size):
+        assert msgspec.msgpack.decode(wire.pack(value)) == value
+        assert wire.unpack(msgspec.msgpack.encode(value)) == value
+
+
+def test_oversized_body_is_refused_at_its_header() -> None:
+    with pytest.raises(FrameError, match="size limit"):
+        wire.Reader().feed(b"\x92\x00\xc6\xff\xff\xff\xff")
