@@ -16,14 +16,6 @@ class ToClient:
 
 
 @dataclasses.dataclass(frozen=True)
-class CloseClient:
-    """End a client link."""
-
-    link: int
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True)
 class ToMaster:
     """Send to the master; dropped while there is none (it is told again at the next hello)."""
 
@@ -71,4 +63,4 @@ class StopDaemon:
     """End this daemon in an orderly way."""
 
 
-DaemonEffect = ToClient | CloseClient | ToMaster | RestoreTty | Dial | Join | CloseJoin | StopDaemon
+DaemonEffect = ToClient | ToMaster | RestoreTty | Dial | Join | CloseJoin | StopDaemon

@@ -7,6 +7,8 @@ Paper 4.2: the startup asks the master for nodes through its daemon, then speaks
 
 import dataclasses
 
+import msgspec
+
 from glunix.errors import Why
 from glunix.ids import StreamId
 from glunix.msg import client, master
@@ -14,7 +16,6 @@ from glunix.msg.base import Message
 from glunix.msg.job import JobSpec, Owner
 from glunix.msg.stream import Start
 from glunix.state.daemonevents import (
-    CloseClient,
     CloseJoin,
     DaemonEffect,
     Dial,
@@ -62,8 +63,10 @@ def command_text(spec: JobSpec) -> str:
 class HomeJobs:
     """Clients and jobs of one home node. Effects are appended to the list given to each call."""
 
-    def __init__(self, node: str, uid: int) -> None:
+    def __init__(self, node: str, uid: int, host: str) -> None:
         self.node = node
+        self.host = host
+        """This home's host name: what transparent jobs must see."""
         self.uid = uid
         """The daemon's own uid: without root it serves nobody else."""
         self.master_up = False
@@ -200,8 +203,9 @@ class HomeJobs:
             number = StreamId(who.next_stream)
             who.next_stream += 1
             streams[number] = client.StreamOf(number, node, vnns)
+        spec = msgspec.structs.replace(submit.spec, home_host=self.host)
         job = _HomeJob(
-            placed.npid, request.link, who.owner, submit.spec, submit.degree, streams, set(streams)
+            placed.npid, request.link, who.owner, spec, submit.degree, streams, set(streams)
         )
         self._jobs[placed.npid] = job
         who.jobs.add(placed.npid)
@@ -221,7 +225,7 @@ class HomeJobs:
 
     # -- nodes -------------------------------------------------------------------------------
 
-    def dialled(self, npid: int, stream: StreamId, home_host: str) -> list[DaemonEffect]:
+    def dialled(self, npid: int, stream: StreamId) -> list[DaemonEffect]:
         """The link to the node of this stream is there: open the peer stream and start."""
         job = self._jobs.get(npid)
         if job is None or stream not in job.streams:
@@ -255,20 +259,6 @@ class HomeJobs:
             who.jobs.discard(job.npid)
         return [ToMaster(master.JobOver(job.npid, reason))]
 
-    def node_lost(self, node: str, text: str) -> list[DaemonEffect]:
-        """The master declared a node lost; our link to it may not have noticed yet."""
-        hit = [
-            (job.link, number)
-            for job in self._jobs.values()
-            for number, of in job.streams.items()
-            if of.node == node
-        ]
-        effects: list[DaemonEffect] = []
-        for link, number in hit:
-            effects += self.stream_ended(link, number, text)
-            effects.append(CloseJoin(link, number, text))
-        return effects
-
     def check(self) -> None:
         """Every job has a live client that lists it; AssertionError otherwise."""
         for npid, job in self._jobs.items():
@@ -277,6 +267,3 @@ class HomeJobs:
             assert job.waiting <= set(job.streams) or not job.streams
         for link, who in self._clients.items():
             assert all(self._jobs[npid].link == link for npid in who.jobs)
-
-
-__all__ = ["CloseClient", "HomeJobs", "command_text"]

@@ -1,0 +1,115 @@
+"""The event loop: the one place where asyncio is held. Readiness, time, signals, links.
+
+Shells (glunix.master, glunix.daemon) use this instead of asyncio; glunix.node sees it as a Reactor.
+An exception in a callback is a bug: it is logged with its traceback and ends the process, because
+a daemon that lost an event can no longer say what runs.
+"""
+
+import asyncio
+import socket
+import traceback
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from glunix.comm.link import Link
+from glunix.comm.sockets import Listener, dial_unix
+from glunix.errors import GlunixError
+
+
+class Loop:
+    """Owns one asyncio loop for the life of the process."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(self._bug)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.status = 0
+        """Exit status of `run`: 0, or 70 (EX_SOFTWARE) after a bug."""
+
+    def run(self, start: Callable[[], None]) -> int:
+        """Call `start` inside the loop, then serve until `stop`. Returns the exit status."""
+        self._loop.call_soon(start)
+        try:
+            self._loop.run_forever()
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            self._loop.run_until_complete(asyncio.sleep(0))
+            self._loop.close()
+        return self.status
+
+    def stop(self) -> None:
+        """End `run` after what was sent so far had its chance to go out."""
+        self._loop.call_later(0.01, self._loop.stop)
+
+    def _bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, ConnectionError):
+            return
+        print(f"bug: {context.get('message')}", flush=True)
+        if error is not None:
+            traceback.print_exception(error)
+        self.status = 70
+        self._loop.stop()
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._loop.time()
+
+    def call_later(
+        self, delay: float, callback: Callable[..., Any], *args: Any
+    ) -> asyncio.TimerHandle:
+        """See glunix.node.reactor.Reactor."""
+        return self._loop.call_later(delay, callback, *args)
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
+        """Call on the next turn."""
+        self._loop.call_soon(callback, *args)
+
+    def add_reader(self, fd: int, callback: Callable[..., Any], *args: Any) -> None:
+        """See glunix.node.reactor.Reactor."""
+        self._loop.add_reader(fd, callback, *args)
+
+    def remove_reader(self, fd: int) -> None:
+        """See glunix.node.reactor.Reactor."""
+        self._loop.remove_reader(fd)
+
+    def add_writer(self, fd: int, callback: Callable[..., Any], *args: Any) -> None:
+        """See glunix.node.reactor.Reactor."""
+        self._loop.add_writer(fd, callback, *args)
+
+    def remove_writer(self, fd: int) -> None:
+        """See glunix.node.reactor.Reactor."""
+        self._loop.remove_writer(fd)
+
+    def on_signal(self, number: int, callback: Callable[[], None]) -> None:
+        """Call back when the signal arrives."""
+        self._loop.add_signal_handler(number, callback)
+
+    def listen(self, sock: socket.socket, accepted: Listener.Accepted) -> Listener:
+        """Accept connections on a listening Unix socket."""
+        return Listener(sock, accepted)
+
+    def dial(self, path: Path, link: Link, done: Callable[[str], None]) -> None:
+        """Connect a link; `done("")` when it is up, `done(reason)` when it cannot be."""
+
+        async def work() -> None:
+            try:
+                await dial_unix(path, link)
+            except GlunixError as error:
+                done(str(error))
+            else:
+                done("")
+
+        self._spawn(work())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._bug(self._loop, {"message": "in a task", "exception": task.exception()})

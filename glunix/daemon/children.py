@@ -1,0 +1,58 @@
+"""The daemon's children: reaped here, told to their jobs, and nothing left behind.
+
+The daemon is pid 1 of its node or a child subreaper, so whatever a job abandons becomes its child
+(prctl(2)). An adopted process belongs to the job that its environment names; once that job is over
+it gets SIGHUP, then SIGKILL (paper 4.2.3).
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from glunix.node.keeper import GIVE_UP, GRACE, children_of_self
+from glunix.node.reactor import Reactor
+from glunix.node.userjob import UserJob
+
+
+class Children:
+    """Reaps on SIGCHLD (the shell calls `collect`). Jobs are looked up through `jobs()`."""
+
+    def __init__(self, reactor: Reactor, jobs: Callable[[], list[UserJob]]) -> None:
+        self._reactor = reactor
+        self._jobs = jobs
+        self._sweeping: dict[int, float] = {}
+
+    def collect(self) -> None:
+        """Reap all that changed; hand each state to its job."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for job in self._jobs():
+                if job.wait_status(pid, status):
+                    break
+
+    def sweep(self, job: UserJob) -> None:
+        """This job is over: end what it left to us."""
+        if not job.start.spec.keep:
+            self._sweep(job, time.monotonic(), first=True)
+
+    def _sweep(self, job: UserJob, since: float, first: bool) -> None:
+        left = [pid for pid in children_of_self() if self._left_by(job, pid)]
+        elapsed = time.monotonic() - since
+        if not left or elapsed > GIVE_UP:
+            return
+        for pid in left:
+            for number in (signal.SIGHUP, signal.SIGCONT) if first else (signal.SIGKILL,):
+                try:
+                    os.kill(pid, number)
+                except (ProcessLookupError, PermissionError):
+                    pass
+        self._reactor.call_later(GRACE if first else 0.1, self._sweep, job, since, False)
+
+    def _left_by(self, job: UserJob, pid: int) -> bool:
+        return not any(other.is_root(pid) for other in self._jobs()) and job.owns(pid)

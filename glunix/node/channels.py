@@ -1,0 +1,178 @@
+"""Job data between a process's descriptors and its stream, within credit (paper 4.3).
+
+Owns the daemon's ends of the pipes and pseudo-terminals of one process. Non-blocking; reads only
+while home has given credit, so a stopped reader at home stops the writer here and memory stays
+bounded by the window.
+"""
+
+import errno
+import os
+from collections import deque
+from collections.abc import Callable
+
+from glunix.msg.frame import CHUNK
+from glunix.node.reactor import Reactor
+
+VEOF = b"\x04"
+
+
+class Output:
+    """One output channel: what is written on `fd` goes to `send`, as far as credit allows.
+
+    `send(b"")` is called once, at the end of the channel.
+    """
+
+    def __init__(
+        self, reactor: Reactor, fd: int, window: int, send: Callable[[bytes], None]
+    ) -> None:
+        self._reactor = reactor
+        self._fd = fd
+        self._credit = window
+        self._send = send
+        self._reading = False
+        self._finishing = False
+        self._closed = False
+        os.set_blocking(fd, False)
+        self._update()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the channel has ended."""
+        return self._closed
+
+    def credit(self, count: int) -> None:
+        """Home can take `count` bytes more."""
+        self._credit += count
+        self._update()
+        if self._finishing and not self._closed:
+            self._readable()
+
+    def finish(self) -> None:
+        """End the channel once it is empty, even though somebody still holds the other end."""
+        self._finishing = True
+        if self._credit > 0 and not self._closed:
+            self._readable()
+
+    def _update(self) -> None:
+        want = self._credit > 0 and not self._closed
+        if want and not self._reading:
+            self._reactor.add_reader(self._fd, self._readable)
+        elif not want and self._reading:
+            self._reactor.remove_reader(self._fd)
+        self._reading = want
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._fd, min(CHUNK, self._credit))
+        except BlockingIOError:
+            if self._finishing:
+                self.close()
+            return
+        except OSError as error:
+            if error.errno != errno.EIO:  # EIO: the last slave of a pty was closed, its end of file
+                raise
+            data = b""
+        if not data:
+            self.close()
+            return
+        self._credit -= len(data)
+        self._send(data)
+        self._update()
+        if self._finishing and self._credit > 0 and not self._closed:
+            self._readable()
+
+    def close(self) -> None:
+        """End the channel now; a writer gets EPIPE (or a hang-up) from here on."""
+        if self._closed:
+            return
+        self._closed = True
+        self._update()
+        os.close(self._fd)
+        self._send(b"")
+
+
+class Input:
+    """Standard input of one process: takes bytes at once, writes them as the process reads.
+
+    `taken(total)` is called with the number of bytes that have reached the process so far;
+    `closed()` once, when it reads no more.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        fd: int,
+        is_tty: bool,
+        taken: Callable[[], None],
+        closed: Callable[[], None],
+    ) -> None:
+        self._reactor = reactor
+        self._fd = fd
+        self._is_tty = is_tty
+        self._taken = taken
+        self._on_closed = closed
+        self._queue: deque[memoryview] = deque()
+        self._ending = False
+        self._writing = False
+        self._open = True
+        self.total = 0
+        """Bytes that reached the process."""
+        os.set_blocking(fd, False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the process may still read what we write."""
+        return self._open
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes; empty means end of input."""
+        if not self._open:
+            return
+        if data:
+            self._queue.append(memoryview(data))
+        else:
+            self._ending = True
+            if self._is_tty:  # a terminal has no end: the end-of-file character stands for it
+                self._queue.append(memoryview(VEOF))
+        self._flush()
+
+    def _flush(self) -> None:
+        before = self.total
+        while self._queue and self._open:
+            piece = self._queue[0]
+            try:
+                count = os.write(self._fd, piece)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno not in (errno.EPIPE, errno.EIO):
+                    raise
+                self.close()
+                return
+            self.total += count
+            if count < len(piece):
+                self._queue[0] = piece[count:]
+            else:
+                self._queue.popleft()
+        want = bool(self._queue) and self._open
+        if want != self._writing:
+            self._writing = want
+            if want:
+                self._reactor.add_writer(self._fd, self._flush)
+            else:
+                self._reactor.remove_writer(self._fd)
+        if self.total != before:
+            self._taken()
+        if self._ending and not self._queue and not self._is_tty:
+            self.close()
+
+    def close(self) -> None:
+        """Stop feeding the process: it sees end of file after what it was given."""
+        if not self._open:
+            return
+        self._open = False
+        if self._writing:
+            self._reactor.remove_writer(self._fd)
+        self._queue.clear()
+        os.close(self._fd)
+        self._on_closed()

@@ -1,0 +1,109 @@
+"""Starting one process of a job on this node, with or without a keeper.
+
+A job without a terminal is a direct child of the daemon, in a process group of its own inside the
+daemon's session: its group is then not orphaned (setpgid(2)), so that SIGTSTP stops it. A job with
+a terminal needs a session of its own, and a parent inside that session for the same reason: that
+parent is its keeper (glunix.node.keeper).
+
+Reports come as packets on `status`: see `Report`.
+"""
+
+import dataclasses
+import os
+import signal
+import socket
+import struct
+from collections.abc import Callable
+
+from glunix.msg.job import JobSpec, Owner
+from glunix.node.become import StepFailed, become, own_group, place_fds
+from slic.kernel.prctl import set_parent_death_signal
+
+
+@dataclasses.dataclass(frozen=True)
+class Surroundings:
+    """Everything a new process needs. Descriptors belong to the caller, who closes them after."""
+
+    spec: JobSpec
+    owner: Owner
+    env: dict[bytes, bytes]
+    stdin: int
+    stdout: int
+    stderr: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a child or keeper says: kind "started" (a=pid), "wait" (a=wait status) or "failed"."""
+
+    kind: str
+    a: int = 0
+    step: str = ""
+    text: str = ""
+
+
+_KINDS = {b"S": "started", b"W": "wait", b"F": "failed"}
+
+
+def encode_report(report: Report) -> bytes:
+    """One packet."""
+    letter = next(k for k, v in _KINDS.items() if v == report.kind)
+    return letter + struct.pack("<i", report.a) + f"{report.step}\0{report.text}".encode()
+
+
+def decode_report(packet: bytes) -> Report:
+    """The packet's meaning; it comes from our own child, so malformed is a bug (ValueError)."""
+    (a,) = struct.unpack_from("<i", packet, 1)
+    step, _, text = packet[5:].decode("utf-8", "replace").partition("\0")
+    return Report(_KINDS[packet[:1]], a, step, text)
+
+
+def fork_child(body: Callable[[], object]) -> int:
+    """Fork; the child runs `body` with all signals blocked and never returns. Returns its pid.
+
+    Signals are blocked over the fork because the child still has the parent's handlers, and would
+    write into the parent's wake-up pipe.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            status = 70
+            try:
+                signal.set_wakeup_fd(-1)
+                body()
+                status = 0
+            finally:
+                os._exit(status)
+        return pid
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def report_failure(status: socket.socket, error: StepFailed) -> None:
+    """Tell the daemon why there is no program."""
+    status.send(encode_report(Report("failed", error.error, error.step, error.text)))
+
+
+def spawn_direct(around: Surroundings) -> tuple[int, socket.socket]:
+    """Start a process without a terminal. Returns (pid, status socket).
+
+    The status socket ends without a packet when exec succeeded; else it gives one "failed".
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+
+    def body() -> None:
+        try:
+            own_group(None)
+            set_parent_death_signal(signal.SIGKILL)
+            place_fds(around.stdin, around.stdout, around.stderr)
+            become(around.spec, around.owner, around.env)
+        except StepFailed as error:
+            report_failure(theirs, error)
+            os._exit(127)
+
+    try:
+        return fork_child(body), ours
+    finally:
+        theirs.close()

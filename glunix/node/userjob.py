@@ -1,0 +1,171 @@
+"""The processes of one user-level job on this node: the node's end of one stream (paper 4.3).
+
+Owns the fan-out of input to all of them (credit goes home when all have taken it), the routing of
+signals and credit by VNN, and the end of what they left behind. Knows no socket.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from glunix.errors import FrameError
+from glunix.msg import stream
+from glunix.msg.base import Message
+from glunix.node.process import Process
+from glunix.node.reactor import Reactor
+
+
+class UserJob:
+    """Made by a Start. `tell` sends home on the stream, `ended` is called when all is reported."""
+
+    def __init__(
+        self,
+        start: stream.Start,
+        node: str,
+        reactor: Reactor,
+        tell: Callable[[Message], None],
+        ended: Callable[["UserJob"], None],
+    ) -> None:
+        self.start = start
+        self.node = node
+        self._reactor = reactor
+        self._tell = tell
+        self._ended = ended
+        self._processes: dict[int, Process] = {}
+        self._by_pid: dict[int, Process] = {}
+        self._live: set[int] = set()
+        self._given = 0
+        self._input_closed_told = False
+
+    @property
+    def npid(self) -> int:
+        """The job's network process id."""
+        return self.start.npid
+
+    def launch(self) -> None:
+        """Start every process; what fails is told home one by one."""
+        for vnn in self.start.vnns:
+            process = Process(
+                vnn,
+                self.start,
+                self._environment(vnn),
+                self._reactor,
+                self._tell,
+                self._input_moved,
+                self._process_over,
+            )
+            self._processes[vnn] = process
+            self._live.add(vnn)
+        for process in list(self._processes.values()):
+            try:
+                self._by_pid[process.launch()] = process
+            except OSError as error:
+                number = error.errno or 0
+                text = f"cannot start a process: {os.strerror(number)}"
+                self._tell(stream.Failed(process.vnn, "session", number, text))
+                process.ended = True
+                self._process_over(process)
+
+    def _environment(self, vnn: int) -> dict[bytes, bytes]:
+        return {
+            b"GLUNIX_NPID": b"%d" % self.npid,
+            b"GLUNIX_VNN": b"%d" % vnn,
+            b"GLUNIX_DEGREE": b"%d" % self.start.degree,
+            b"GLUNIX_NODE": self.node.encode(),
+        }
+
+    # -- from home ---------------------------------------------------------------------------
+
+    def frame(self, body: bytes) -> None:
+        """A frame of the stream arrived; FrameError when it is not of the union."""
+        message = stream.home_to_node.decode(body)
+        if isinstance(message, stream.In):
+            self._input(message.data)
+        elif isinstance(message, stream.Credit):
+            self._process(message.vnn).credit(message.fd, message.count)
+        elif isinstance(message, stream.Refuse):
+            self._process(message.vnn).refuse(message.fd)
+        elif isinstance(message, stream.Signal):
+            self.kill(message.signal, None if message.vnn is None else [message.vnn])
+        elif isinstance(message, stream.Resize):
+            for process in self._processes.values():
+                process.resize(message.size)
+        else:
+            raise FrameError("an answer to a question that a user-level job never asks")
+
+    def _process(self, vnn: int) -> Process:
+        process = self._processes.get(vnn)
+        if process is None:
+            raise FrameError(f"no VNN {vnn} on this stream")
+        return process
+
+    def _input(self, data: bytes) -> None:
+        for process in self._processes.values():
+            if process.input is not None:
+                process.input.write(data)
+        self._input_moved()
+
+    def _input_moved(self) -> None:
+        """Give home credit for what every process that still reads has taken."""
+        totals = [
+            p.input.total
+            for p in self._processes.values()
+            if p.input is not None and p.input.is_open
+        ]
+        if not totals:
+            if not self._input_closed_told and len(self._by_pid) == len(self._processes):
+                self._input_closed_told = True
+                self._tell(stream.InClosed())
+            return
+        taken = min(totals)
+        if taken > self._given:
+            self._tell(stream.InCredit(taken - self._given))
+            self._given = taken
+
+    def kill(self, number: int, vnns: list[int] | None) -> int:
+        """Signal some or all processes that still run. Returns how many that were."""
+        chosen = [p for v, p in self._processes.items() if vnns is None or v in vnns]
+        running = [p for p in chosen if not p.ended]
+        for process in running:
+            process.kill(number)
+        return len(running)
+
+    # -- from the processes ------------------------------------------------------------------
+
+    def wait_status(self, pid: int, status: int) -> bool:
+        """A child of the daemon changed state; False when it is not of this job."""
+        process = self._by_pid.get(pid)
+        if process is None:
+            return False
+        if process.is_kept:
+            return True  # the keeper itself: its socket tells the story
+        process.wait_status(status)
+        if process.ended and not self.start.spec.keep:
+            _signal_group(pid, signal.SIGHUP)
+        return True
+
+    def is_root(self, pid: int) -> bool:
+        """Whether `pid` is the program (or keeper) of a process of this job."""
+        return pid in self._by_pid
+
+    def owns(self, pid: int) -> bool:
+        """Whether an orphan that this daemon adopted comes from this job: its environment says."""
+        try:
+            environ = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return False
+        return b"GLUNIX_NPID=%d\0" % self.npid in environ
+
+    def _process_over(self, process: Process) -> None:
+        self._live.discard(process.vnn)
+        if not self._live:
+            self._ended(self)
+
+
+def _signal_group(pgid: int, number: int) -> None:
+    try:
+        os.killpg(pgid, number)
+        os.killpg(pgid, signal.SIGCONT)
+    except (ProcessLookupError, PermissionError):
+        pass
