@@ -61,3 +61,7 @@ def exit_error() -> int:
     """Exit status of GLUnix's own failures: GLUNIX_EXIT_ERROR, 1..255, else 125 (as env(1))."""
     text = os.environ.get("GLUNIX_EXIT_ERROR", "")
     return int(text) if text.isdecimal() and 1 <= int(text) <= 255 else 125
+
+
+PLACE_TIMEOUT = 30.0
+"""Seconds that a startup waits for its daemon and master to place a job."""

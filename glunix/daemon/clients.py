@@ -175,6 +175,6 @@ class Clients:
             return
         try:
             # Not our controlling terminal, so the kernel does not ask who is in the foreground.
-            fcntl.ioctl(who.tty_fd, termios.TCSETSW, who.termios)
+            fcntl.ioctl(who.tty_fd, termios.TCSETS, who.termios)
         except OSError as error:
             self._log(f"cannot restore the terminal of {who.link.name}: {error}")

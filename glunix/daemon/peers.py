@@ -16,7 +16,7 @@ from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.errors import FrameError
 from glunix.ids import CONTROL, StreamId
 from glunix.msg import peer
-from glunix.msg.base import MAJOR, MINOR
+from glunix.msg.base import MAJOR, MINOR, Message
 from glunix.msg.stream import Start, opening
 
 
@@ -48,6 +48,11 @@ class PeerLink:
         self.routes[number] = route
         self.link.send(number, start)
         return number
+
+    def send_on(self, stream: StreamId, message: Message) -> None:
+        """Send on a stream that is still open; else the message has nobody to go to."""
+        if stream in self.routes:
+            self.link.send(stream, message)
 
     def close_stream(self, stream: StreamId, text: str) -> None:
         """End a stream from this side; harmless when it is over already."""

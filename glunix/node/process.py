@@ -253,6 +253,11 @@ class Process:
             self._status.close()
             self._status = None
 
+    def close_outputs(self) -> None:
+        """Nobody at home takes output any more."""
+        for output in self._outputs.values():
+            output.close()
+
     def _finish_outputs(self) -> None:
         """Do not wait for the end of output any more: what holds it was left behind on purpose."""
         for output in list(self._outputs.values()):

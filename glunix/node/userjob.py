@@ -131,6 +131,11 @@ class UserJob:
             process.kill(number)
         return len(running)
 
+    def abandon(self) -> None:
+        """Home hears nothing any more: do not wait for credit to empty the outputs."""
+        for process in self._processes.values():
+            process.close_outputs()
+
     # -- from the processes ------------------------------------------------------------------
 
     def wait_status(self, pid: int, status: int) -> bool:

@@ -34,6 +34,7 @@ class Dial:
     """Have a link to `node` (at `address`), then call `dialled(npid, stream)`."""
 
     npid: int
+    link: int
     stream: StreamId
     node: str
     address: str

@@ -213,7 +213,8 @@ class HomeJobs:
         effects: list[DaemonEffect] = [ToClient(request.link, answer)]
         for stream in streams.values():
             address = placed.addresses.get(stream.node, "")
-            effects.append(Dial(placed.npid, StreamId(stream.stream), stream.node, address))
+            number = StreamId(stream.stream)
+            effects.append(Dial(placed.npid, job.link, number, stream.node, address))
         return effects
 
     def running(self) -> list[master.HomeJob]:

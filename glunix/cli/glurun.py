@@ -1,0 +1,189 @@
+"""`glurun`: run a program on the cluster's nodes (paper 3.2). Parses, then hands to the startup.
+
+The parser is our own: argparse costs 14 ms of a start-up budget of 16 (see ARCHITECTURE.md).
+Options end at the first word that is none, as with ssh, srun and env, so the command's own options
+need no `--`.
+"""
+
+import os
+import sys
+
+from glunix.errors import GlunixError
+from glunix.home.options import Options
+
+USAGE = """\
+usage: glurun [OPTION]... COMMAND [ARGUMENT]...
+Run COMMAND on the least loaded node of the cluster, as if it ran here.
+
+  -n, --degree=N        run N copies (VNN 0..N-1) on the N least loaded nodes
+  -w, --nodes=A,B       only on these nodes
+  -x, --exclude=A,B     not on these nodes
+  -l, --label[=host]    put the VNN (or the node's name) before each line of output
+  -i, --input=FILE      standard input from FILE, at home
+  -o, --output=FILE     standard output to FILE, at home
+  -e, --error=FILE      standard error to FILE, at home
+  -D, --chdir=DIR       working directory on the node (default: the current one)
+  -t, --time=TIME       end the job after TIME: seconds, or [[HH:]MM:]SS
+  -T, --transparent     the interposed level: reads, terminal and host name are home's
+      --engine=NAME     SLIC engine of a transparent job
+      --keep            leave background processes running when COMMAND exits
+      --uid=UID         run as this user (refused unless it is you)
+  -h, --help            this text
+      --version         the version
+
+The exit status is COMMAND's own, 128+N when signal N killed it, the highest of an N-way job;
+127 command not found, 126 not executable, 124 time over (-t), and 125 for GLUnix's own failures
+(another number: GLUNIX_EXIT_ERROR). The job finds GLUNIX_NPID, GLUNIX_VNN, GLUNIX_DEGREE and
+GLUNIX_NODE in its environment.
+"""
+
+_SHORT = {"n": "degree", "w": "nodes", "x": "exclude", "i": "input", "o": "output", "e": "error",
+          "D": "chdir", "t": "time", "l": "label", "T": "transparent", "h": "help"}  # fmt: skip
+_FLAGS = ("label", "transparent", "keep", "help", "version")
+_VALUED = (
+    "degree", "nodes", "exclude", "input", "output", "error", "chdir", "time", "engine", "uid",
+)  # fmt: skip
+OPTIONS = tuple(f"-{c}" for c in _SHORT) + tuple(f"--{n}" for n in (*_FLAGS, *_VALUED))
+"""Every option, for shell completion."""
+
+
+class UsageError(GlunixError):
+    """The command line is wrong."""
+
+
+def split_words(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Cut a command line into [(option, value)] and the command's own words."""
+    found: list[tuple[str, str]] = []
+    rest = list(words)
+    while rest and rest[0].startswith("-") and rest[0] != "-":
+        word = rest.pop(0)
+        if word == "--":
+            break
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            _check_long(name, equals, value)
+            if name in _VALUED and not equals:
+                value = _next(rest, word)
+            found.append((name, value))
+            continue
+        found += _short_options(word, rest)
+    return found, rest
+
+
+def _check_long(name: str, equals: str, value: str) -> None:
+    if name not in _FLAGS and name not in _VALUED:
+        raise UsageError(f"unknown option --{name}")
+    if name in _FLAGS and equals and not (name == "label" and value == "host"):
+        raise UsageError(f"option --{name} takes no such value: {value}")
+
+
+def _next(rest: list[str], option: str) -> str:
+    if not rest:
+        raise UsageError(f"option {option} needs a value")
+    return rest.pop(0)
+
+
+def _short_options(word: str, rest: list[str]) -> list[tuple[str, str]]:
+    found = []
+    for at, letter in enumerate(word[1:], 1):
+        name = _SHORT.get(letter)
+        if name is None:
+            raise UsageError(f"unknown option -{letter}")
+        if name in _VALUED:
+            found.append((name, word[at + 1 :] or _next(rest, f"-{letter}")))
+            break
+        found.append((name, ""))
+    return found
+
+
+def _seconds(text: str) -> float:
+    parts = text.split(":")
+    try:
+        numbers = [float(p) for p in parts]
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= 3 or any(n < 0 or n != n for n in numbers) or sum(numbers) <= 0:
+        raise UsageError(f"not a time: {text}")
+    total = 0.0
+    for number in numbers:
+        total = total * 60 + number
+    return min(total, 1e9)
+
+
+def _number(name: str, text: str, least: int, most: int) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise UsageError(f"--{name} wants a number from {least} to {most}, not {text!r}")
+    return int(text)
+
+
+def _open(option: str, path: str) -> int:
+    flags = os.O_RDONLY if option == "input" else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    try:
+        return os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
+    except OSError as error:
+        raise GlunixError(f"{path}: {error.strerror}") from None
+
+
+def _names(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    if not names:
+        raise UsageError("an empty list of nodes")
+    return names
+
+
+def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
+    """Make Options; opens the files of -i, -o and -e."""
+    options = Options([os.fsencode(word) for word in command])
+    for name, value in found:
+        if name == "degree":
+            options.degree = _number(name, value, 1, 4096)
+        elif name == "nodes":
+            options.nodes += _names(value)
+        elif name == "exclude":
+            options.exclude += _names(value)
+        elif name == "label":
+            options.label = value or "vnn"
+        elif name in ("input", "output", "error"):
+            options.fds[("input", "output", "error").index(name)] = _open(name, value)
+        elif name == "chdir":
+            options.chdir = os.fsencode(value)
+        elif name == "time":
+            options.time_limit = _seconds(value)
+        elif name == "engine":
+            options.engine = value
+        elif name == "uid":
+            options.uid = _number(name, value, 0, 2**32 - 2)
+        else:
+            setattr(options, name, True)
+    options.times = "GLUNIX_TIMES" in os.environ
+    return options
+
+
+def _fail(line: str) -> int:
+    from glunix import config
+
+    sys.stderr.write(f"glurun: {line}\n")
+    return config.exit_error()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The entry point; returns the exit status."""
+    try:
+        found, command = split_words(sys.argv[1:] if argv is None else argv)
+        names = {name for name, _ in found}
+        if "help" in names:
+            sys.stdout.write(USAGE)
+            return 0
+        if "version" in names:
+            from glunix import __version__
+
+            sys.stdout.write(f"glurun (GLUnix) {__version__}\n")
+            return 0
+        if not command:
+            raise UsageError("no command given (see glurun --help)")
+        options = options_of(found, command)
+    except GlunixError as error:
+        return _fail(str(error))
+    from glunix.home.startup import run
+
+    return run(options)

@@ -1,0 +1,357 @@
+"""`glunix up` and `glunix down`: an embedded cluster, every daemon a process of this machine.
+
+Owns cluster.json (what was started: name, pid, start time), the forking and the waiting. Each node
+gets its own UTS, PID and mount namespace where root or user namespaces allow it; what cannot be had
+is said. Everything is forked from one process, so the imports are paid once.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from glunix import config
+from glunix.errors import GlunixError
+from slic.kernel import prctl
+
+READY_TIMEOUT = 30.0
+STOP_TIMEOUT = 8.0
+
+
+class Member:
+    """One process of the cluster, told apart from a later one with its pid by its start time."""
+
+    def __init__(self, name: str, pid: int, born: int, isolated: list[str]) -> None:
+        self.name = name
+        self.pid = pid
+        self.born = born
+        self.isolated = isolated
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return birth(self.pid) == self.born
+
+
+def birth(pid: int) -> int:
+    """Start time in clock ticks since boot (proc(5), stat field 22); 0 when there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    fields = stat.rpartition(")")[2].split()
+    return 0 if fields[0] in "ZX" else int(fields[19])
+
+
+def members(folder: Path) -> list[Member]:
+    """What cluster.json says was started; empty when there is none or it is damaged."""
+    try:
+        rows = json.loads((config.private(folder) / "cluster.json").read_text())
+        return [Member(str(r["name"]), int(r["pid"]), int(r["born"]), r["isolated"]) for r in rows]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+
+
+def _save(folder: Path, all_members: list[Member]) -> None:
+    path = config.private(folder) / "cluster.json"
+    draft = path.with_suffix(".new")
+    rows = [
+        {"name": m.name, "pid": m.pid, "born": m.born, "isolated": m.isolated} for m in all_members
+    ]
+    draft.write_text(json.dumps(rows))
+    draft.replace(path)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One `up` or `down` at a time per state folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        config.private(folder).mkdir(exist_ok=True, mode=0o700)
+        path = config.private(folder) / "lock"
+        lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise GlunixError(f"cannot use the state folder {folder}: {error.strerror}") from None
+    deadline = time.monotonic() + READY_TIMEOUT
+    try:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise GlunixError("another `glunix up` or `down` holds the lock") from None
+                select.select([], [], [], 0.05)
+        yield
+    finally:
+        os.close(lock)
+
+
+# -- namespaces ------------------------------------------------------------------------------
+
+
+def _leave_shared(name: str) -> list[str]:
+    """Unshare what can be had; returns what is now the node's own. Runs in the forked child."""
+    uid, gid = os.geteuid(), os.getegid()
+    flags = prctl.CLONE_NEWUTS | prctl.CLONE_NEWPID | prctl.CLONE_NEWNS
+    try:
+        if uid == 0:
+            prctl.unshare(flags)
+        else:
+            prctl.unshare(flags | prctl.CLONE_NEWUSER)
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+            Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+        prctl.mount("none", "/", "", prctl.MS_REC | prctl.MS_PRIVATE)
+        socket.sethostname(name)
+    except OSError as error:
+        print(f"{name} shares the machine's namespaces: {error}", flush=True)
+        return []
+    return ["uts", "pid", "mount"]
+
+
+def _own_proc() -> None:
+    """A /proc of our PID namespace; without it the node sees the machine's processes."""
+    flags = prctl.MS_NOSUID | prctl.MS_NODEV | prctl.MS_NOEXEC
+    try:
+        prctl.mount("proc", "/proc", "proc", flags)
+    except OSError as error:
+        print(f"no /proc of its own: {error}", flush=True)
+
+
+# -- starting --------------------------------------------------------------------------------
+
+
+def _fork_member(folder: Path, name: str, isolate: bool) -> tuple[int, int]:
+    """Fork one daemon or master; returns (ready descriptor, pid of the direct child)."""
+    ready_r, ready_w = os.pipe2(os.O_CLOEXEC)
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid:
+        os.close(ready_w)
+        return ready_r, pid
+    status = 70
+    try:
+        # No exec follows, so close-on-exec does not help: the lock and the others' pipes go now.
+        os.closerange(3, ready_w)
+        os.closerange(ready_w + 1, 1 << 20)
+        os.setsid()
+        _redirect(config.private(folder) / f"{name}.log")
+        isolated = _leave_shared(name) if isolate else []
+        inner = os.fork()  # into the new PID namespace, and away from our parent
+        if inner:
+            os.write(ready_w, f"pid {inner} {','.join(isolated)}\n".encode())
+            os._exit(0)
+        status = _serve(folder, name, tuple(isolated), ready_w)
+    except GlunixError as error:
+        print(f"error: {error}", flush=True)
+    except BaseException:  # the one place where a bug of a daemon becomes its log's last words
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def _redirect(log: Path) -> None:
+    null = os.open("/dev/null", os.O_RDONLY)
+    out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    for source, target in ((null, 0), (out, 1), (out, 2)):
+        os.dup2(source, target)
+    os.close(null)
+    os.close(out)
+    os.chdir("/")
+
+
+def _serve(folder: Path, name: str, isolated: tuple[str, ...], ready_fd: int) -> int:
+    from glunix.daemon.daemon import DaemonConfig, Ready, run_daemon
+    from glunix.master.server import run_master
+
+    if "pid" in isolated:
+        _own_proc()
+    os.umask(0o022)
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(f"glunix:{name}"[:15])
+    if name == "master":
+        return run_master(folder, "embedded", Ready(ready_fd))
+    accepts = name != config.HOME_NODE
+    return run_daemon(DaemonConfig(folder, name, accepts, isolated), ready_fd)
+
+
+def _wait_ready(
+    folder: Path, waiting: dict[int, str], deadline: float, started: Callable[[Member], None]
+) -> None:
+    """Read each ready pipe until it says ready; GlunixError names who did not, and its log."""
+    poll = select.poll()
+    heard: dict[int, bytes] = {}
+    for fd in waiting:
+        poll.register(fd, select.POLLIN)
+        heard[fd] = b""
+    while waiting:
+        left = deadline - time.monotonic()
+        events = poll.poll(max(0, left) * 1000)
+        if not events:
+            names = ", ".join(sorted(waiting.values()))
+            raise GlunixError(f"not ready after {READY_TIMEOUT:.0f} s: {names}; see `glunix logs`")
+        for fd, _ in events:
+            data = os.read(fd, 4096)
+            had_pid = b"\n" in heard[fd]
+            heard[fd] += data
+            if not had_pid and b"\n" in heard[fd]:
+                word, pid, isolated = heard[fd].split(b"\n")[0].decode().split(" ")
+                assert word == "pid"
+                own = [x for x in isolated.split(",") if x]
+                started(Member(waiting[fd], int(pid), birth(int(pid)), own))
+            if heard[fd].endswith(b"ready\n"):
+                poll.unregister(fd)
+                del waiting[fd]
+            elif not data:
+                name = waiting[fd]
+                last = _last_line(config.private(folder) / f"{name}.log")
+                raise GlunixError(f"{name} did not start: {last}")
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1] if lines else "its log is empty"
+
+
+def start_cluster(folder: Path, nodes: int) -> tuple[list[Member], list[Member]]:
+    """Start what is missing of a master, a home daemon and `nodes` nodes; waits until ready.
+
+    Returns (all members, those started now). GlunixError when something does not get ready; what
+    was started by this call is then stopped again.
+    """
+    import glunix.daemon.daemon
+    import glunix.master.server  # noqa: F401  (imported before forking, so paid once)
+
+    deadline = time.monotonic() + READY_TIMEOUT
+    with _locked(folder):
+        alive = [m for m in members(folder) if m.alive]
+        have = {m.name for m in alive}
+        wanted = ["master", config.HOME_NODE, *(f"node{i}" for i in range(1, nodes + 1))]
+        started: list[Member] = []
+
+        def note(member: Member) -> None:
+            started.append(member)
+            _save(folder, alive + started)
+
+        pipes: list[int] = []
+        try:
+            for batch in (["master"], wanted[1:]):
+                waiting: dict[int, str] = {}
+                for name in batch:
+                    if name in have:
+                        continue
+                    isolate = name.startswith("node")
+                    fd, child = _fork_member(folder, name, isolate)
+                    pipes.append(fd)
+                    waiting[fd] = name
+                    os.waitpid(child, 0)
+                _wait_ready(folder, waiting, deadline, note)
+        except BaseException:
+            _stop(started)
+            raise
+        finally:
+            for fd in pipes:
+                os.close(fd)
+        everybody = alive + started
+        _save(folder, everybody)
+        return everybody, started
+
+
+# -- stopping --------------------------------------------------------------------------------
+
+
+def _stop(who: list[Member]) -> list[Member]:
+    """SIGTERM, then SIGKILL after a deadline; returns those that had to be killed."""
+    fds: dict[int, Member] = {}
+    for member in who:
+        try:
+            fd = os.pidfd_open(member.pid)
+        except ProcessLookupError:
+            continue
+        if member.alive:
+            signal.pidfd_send_signal(fd, signal.SIGTERM)
+            fds[fd] = member
+        else:
+            os.close(fd)
+    killed: list[Member] = []
+    for number, limit in ((signal.SIGTERM, STOP_TIMEOUT), (signal.SIGKILL, STOP_TIMEOUT)):
+        if number == signal.SIGKILL:
+            for fd, member in fds.items():
+                killed.append(member)
+                signal.pidfd_send_signal(fd, number)
+        _await_exit(fds, time.monotonic() + limit)
+    for fd in fds:
+        os.close(fd)
+    return killed
+
+
+def _await_exit(fds: dict[int, Member], deadline: float) -> None:
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    while fds and (left := deadline - time.monotonic()) > 0:
+        for fd, _ in poll.poll(left * 1000):
+            poll.unregister(fd)
+            os.close(fd)
+            del fds[fd]
+
+
+def stop_cluster(folder: Path) -> tuple[int, list[str]]:
+    """Stop all members; returns (how many were running, names that had to be killed)."""
+    if not folder.is_dir():
+        return 0, []
+    with _locked(folder):
+        alive = [m for m in members(folder) if m.alive]
+        # Homes and nodes first: they end their jobs and tell the master.
+        killed = _stop([m for m in alive if m.name != "master"])
+        killed += _stop([m for m in alive if m.name == "master"])
+        for path in [*folder.glob("*.sock"), *config.private(folder).glob("*.sock")]:
+            path.unlink(missing_ok=True)
+        (config.private(folder) / "cluster.json").unlink(missing_ok=True)
+        return len(alive), [m.name for m in killed]
+
+
+# -- the commands ----------------------------------------------------------------------------
+
+
+def run_up(args: argparse.Namespace) -> int:
+    """`glunix up [-n N]`: start what is missing; returns when the cluster is ready."""
+    folder = config.state_dir()
+    everybody, started = start_cluster(folder, args.nodes)
+    nodes = [m for m in everybody if m.name.startswith("node")]
+    if not started:
+        print(f"cluster is already up: {len(nodes)} nodes ({folder})")
+        return 0
+    names = f"{nodes[0].name}..{nodes[-1].name}" if len(nodes) > 1 else nodes[0].name
+    print(f"cluster is up: master, home and {len(nodes)} nodes ({names}) in {folder}")
+    shared = [m.name for m in nodes if "pid" not in m.isolated]
+    if shared:
+        print(
+            f"note: {len(shared)} nodes share host name, pids and mounts with this machine "
+            "(no root, no user namespaces): programs run, but `remote` cannot be told from home"
+        )
+    return 0
+
+
+def run_down(args: argparse.Namespace) -> int:
+    """`glunix down`: stop everything that `up` started."""
+    folder = config.state_dir()
+    count, killed = stop_cluster(folder)
+    print("no cluster is up" if count == 0 else f"cluster is down ({count} processes ended)")
+    if killed:
+        print(f"had to be killed: {', '.join(killed)}", file=sys.stderr)
+    return 0

@@ -1,0 +1,278 @@
+"""The daemon of one node: its pure halves on one side, processes and sockets on the other.
+
+Owns the wiring only. Home side: glunix.state.homejobs decides, clients and peers carry out. Node
+side: a stream that a peer opened becomes a UserJob; what its processes do is told to home on the
+stream and to the master for Pdb.
+"""
+
+import dataclasses
+import os
+import secrets
+import signal
+import socket
+import time
+from pathlib import Path
+
+import psutil
+
+from glunix.comm.loop import Loop
+from glunix.daemon.children import Children
+from glunix.daemon.clients import Clients
+from glunix.daemon.peers import PeerLink, Peers
+from glunix.daemon.uplink import Uplink
+from glunix.errors import FrameError
+from glunix.ids import StreamId
+from glunix.msg import master, stream
+from glunix.msg.base import Message
+from glunix.msg.job import RunningProc
+from glunix.node.userjob import UserJob
+from glunix.state import daemonevents as effects
+from glunix.state.homejobs import HomeJobs, command_text
+from slic.kernel.prctl import set_child_subreaper
+
+
+@dataclasses.dataclass(frozen=True)
+class DaemonConfig:
+    """What `glunix up` decided for one node."""
+
+    folder: Path
+    node: str
+    accepts_jobs: bool
+    isolated: tuple[str, ...] = ()
+    """What the node does not share with the machine: "pid", "uts", "mount"."""
+
+
+class NodeStream:
+    """The node's end of one job stream (a peers.Route)."""
+
+    def __init__(self, daemon: "Daemon", mate: PeerLink, number: StreamId, start: stream.Start):
+        self._daemon = daemon
+        self._mate = mate
+        self._number = number
+        self.start = start
+        self.since = time.time()
+        self.running: dict[int, tuple[int, bool]] = {}
+        """vnn -> (pid, stopped), for the next hello to a master."""
+        self.job = UserJob(start, daemon.config.node, daemon.loop, self.tell, self._ended)
+
+    def frame(self, body: bytes) -> None:
+        """From home; a bad frame ends this job, not the link that other jobs share."""
+        try:
+            self.job.frame(body)
+        except FrameError as error:
+            self._daemon.log(f"job {self.start.npid}: {error}")
+            self.job.kill(signal.SIGKILL, None)
+
+    def closed(self, text: str, lost: bool) -> None:
+        """Home gave up this stream: kill what still runs (paper 4.2.3)."""
+        if self.job.kill(signal.SIGKILL, None):
+            self._daemon.log(f"job {self.start.npid} killed: {text or 'home closed the stream'}")
+        self.job.abandon()
+
+    def tell(self, message: Message) -> None:
+        """Send home, and to the master what Pdb wants to know."""
+        self._mate.send_on(self._number, message)
+        npid = self.start.npid
+        if isinstance(message, stream.Started):
+            self.running[message.vnn] = (message.pid, False)
+            self._daemon.uplink.send(master.ProcStarted(npid, message.vnn, message.pid))
+        elif isinstance(message, stream.Stopped | stream.Continued):
+            number = message.signal if isinstance(message, stream.Stopped) else 0
+            pid, _ = self.running.get(message.vnn, (0, False))
+            self.running[message.vnn] = (pid, number != 0)
+            self._daemon.uplink.send(master.ProcStopped(npid, message.vnn, number))
+        elif isinstance(message, stream.Exited):
+            self.running.pop(message.vnn, None)
+            self._daemon.uplink.send(
+                master.ProcExited(npid, message.vnn, message.code, message.signal)
+            )
+        elif isinstance(message, stream.Failed):
+            self._daemon.uplink.send(master.ProcExited(npid, message.vnn, 127, 0, message.text))
+
+    def _ended(self, job: UserJob) -> None:
+        self._mate.close_stream(self._number, "")
+        self._daemon.job_ended(self)
+
+    def rows(self) -> list[RunningProc]:
+        """What runs, for a master that comes back."""
+        start = self.start
+        return [
+            RunningProc(
+                start.npid,
+                vnn,
+                pid,
+                start.owner.uid,
+                start.home,
+                command_text(start.spec),
+                start.degree,
+                start.spec.transparent,
+                self.since,
+                stopped,
+            )
+            for vnn, (pid, stopped) in self.running.items()
+        ]
+
+
+class Daemon:
+    """One node. `start` is called inside the loop; everything after is callbacks."""
+
+    def __init__(self, loop: Loop, conf: DaemonConfig, ready: "Ready") -> None:
+        self.loop = loop
+        self.config = conf
+        self._ready = ready
+        self._boot = secrets.token_hex(8)
+        self._home = HomeJobs(conf.node, os.geteuid(), socket.gethostname())
+        self._streams: list[NodeStream] = []
+        self._stopping = False
+        self._reached: dict[str, PeerLink] = {}
+        self._clients = Clients(
+            loop,
+            self._home.client_up,
+            lambda link, message: self._do(self._home.client_message(link, message)),
+            lambda link: self._do(self._home.client_down(link)),
+            lambda link, number, why: self._do(self._home.stream_ended(link, number, why)),
+            self.log,
+        )
+        self._peers = Peers(loop, conf.folder, conf.node, self._boot, self._started, self.log)
+        self.uplink = Uplink(
+            loop,
+            conf.folder,
+            self._hello,
+            self._master_up,
+            self._master_message,
+            self._master_down,
+            self._refused,
+            "pid" in conf.isolated,
+        )
+        self._children = Children(loop, lambda: [s.job for s in self._streams])
+
+    def start(self) -> None:
+        """Listen, dial the master, watch children."""
+        if os.getpid() != 1:
+            set_child_subreaper(True)
+        self.loop.on_signal(signal.SIGCHLD, self._children.collect)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.on_signal(number, self.stop)
+        self._peers.listen(os.geteuid())
+        self._clients.listen(self.config.folder, self.config.node)
+        self.uplink.connect()
+
+    def log(self, text: str) -> None:
+        """One line in this daemon's log."""
+        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+    def stop(self) -> None:
+        """End all jobs here, then the loop."""
+        if self._stopping:
+            return
+        self._stopping = True
+        for node_stream in self._streams:
+            node_stream.job.kill(signal.SIGKILL, None)
+        self.loop.stop()
+
+    # -- the master --------------------------------------------------------------------------
+
+    def _hello(self) -> master.NodeHello:
+        conf = self.config
+        return master.NodeHello(
+            1,
+            0,
+            conf.node,
+            self._boot,
+            f"unix:{conf.node}",
+            conf.accepts_jobs,
+            os.cpu_count() or 1,
+            psutil.virtual_memory().total,
+            list(conf.isolated),
+            [row for s in self._streams for row in s.rows()],
+            self._home.running(),
+        )
+
+    def _master_up(self) -> None:
+        self._home.master_up = True
+        self.log("welcomed by the master")
+        self._ready()
+
+    def _master_down(self) -> None:
+        self.log("lost the master; running jobs go on")
+        self._do(self._home.master_down())
+
+    def _refused(self, text: str) -> None:
+        self.log(f"the master refuses this daemon: {text}")
+        self.stop()
+
+    def _master_message(self, message: Message) -> None:
+        if isinstance(message, master.KillOrder):
+            vnns = list(message.vnns) or None
+            for node_stream in self._streams:
+                if node_stream.start.npid == message.npid:
+                    node_stream.job.kill(message.signal, vnns)
+        elif isinstance(message, master.NodeLost):
+            self._peers.lost(message.node, message.text)
+        else:
+            self._do(self._home.master_message(message))
+
+    # -- home side ---------------------------------------------------------------------------
+
+    def _do(self, todo: list[effects.DaemonEffect]) -> None:
+        for effect in todo:
+            if isinstance(effect, effects.ToClient):
+                self._clients.send(effect.link, effect.message)
+            elif isinstance(effect, effects.ToMaster):
+                self.uplink.send(effect.message)
+            elif isinstance(effect, effects.Dial):
+                self._dial(effect)
+            elif isinstance(effect, effects.Join):
+                join = self._clients.join(effect.link, effect.stream)
+                join.open(self._reached[effect.node], effect.start)
+            elif isinstance(effect, effects.CloseJoin):
+                self._clients.close_join(effect.link, effect.stream, effect.reason)
+            elif isinstance(effect, effects.RestoreTty):
+                self._clients.restore_terminal(effect.link)
+            else:
+                self.stop()
+
+    def _dial(self, dial: effects.Dial) -> None:
+        self._clients.join(dial.link, dial.stream)  # from now on it keeps early frames
+
+        def done(mate: PeerLink | None, reason: str) -> None:
+            if mate is None:
+                self._do(self._home.stream_ended(dial.link, dial.stream, reason))
+            else:
+                self._reached[dial.node] = mate
+                self._do(self._home.dialled(dial.npid, dial.stream))
+
+        self._peers.dial(dial.node, dial.address, done)
+
+    # -- node side ---------------------------------------------------------------------------
+
+    def _started(self, mate: PeerLink, number: StreamId, start: stream.Start) -> NodeStream:
+        node_stream = NodeStream(self, mate, number, start)
+        self._streams.append(node_stream)
+        self.loop.call_soon(node_stream.job.launch)
+        return node_stream
+
+    def job_ended(self, node_stream: NodeStream) -> None:
+        """All of this stream was reported: forget it, end what it left behind."""
+        self._streams.remove(node_stream)
+        self._children.sweep(node_stream.job)
+
+
+class Ready:
+    """Says once that the daemon is ready: a line on a descriptor that `glunix up` reads."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __call__(self) -> None:
+        if self._fd >= 0:
+            os.write(self._fd, b"ready\n")
+            os.close(self._fd)
+            self._fd = -1
+
+
+def run_daemon(conf: DaemonConfig, ready_fd: int) -> int:
+    """Serve until told to stop. Returns the exit status."""
+    loop = Loop()
+    daemon = Daemon(loop, conf, Ready(ready_fd))
+    return loop.run(daemon.start)

@@ -1,0 +1,124 @@
+"""The daemon's link to the master: hello, load reports, and back again when the master was away.
+
+Owns the reconnecting and the heartbeat. Jobs run on without a master; what was reported meanwhile
+is told again by the next hello (paper 4.2.3).
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from glunix import config
+from glunix.comm.link import Link
+from glunix.comm.loop import Loop
+from glunix.errors import FrameError
+from glunix.ids import CONTROL, StreamId
+from glunix.msg import master
+from glunix.msg.base import MAJOR, Message
+
+RETRY_FIRST = 0.05
+RETRY_MOST = 2.0
+LOAD_STEP = 0.25
+"""Change of load that is reported at once instead of with the next heartbeat."""
+
+_BUSY = {psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP}
+
+
+def measure_load(own_pid_namespace: bool) -> float:
+    """Runnable processes: of this node's own PID namespace, else of the machine (getloadavg)."""
+    if not own_pid_namespace:
+        return os.getloadavg()[0]
+    me = os.getpid()
+    return float(
+        sum(p.info["status"] in _BUSY for p in psutil.process_iter(["status"]) if p.pid != me)
+    )
+
+
+class Uplink:
+    """Keeps one link to the master. `up(welcome)`, `message(m)` and `down()` are the shell's."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        folder: Path,
+        hello: Callable[[], master.NodeHello],
+        up: Callable[[], None],
+        message: Callable[[Message], None],
+        down: Callable[[], None],
+        refused: Callable[[str], None],
+        own_pid_namespace: bool,
+    ) -> None:
+        self._loop = loop
+        self._folder = folder
+        self._hello = hello
+        self._up = up
+        self._message = message
+        self._down = down
+        self._refused = refused
+        self._own_pids = own_pid_namespace
+        self._link: Link | None = None
+        self._welcome = False
+        self._retry = RETRY_FIRST
+        self._beat = 0
+        self._last_load = -1.0
+
+    def connect(self) -> None:
+        """Dial the master; keep trying with growing pauses."""
+        link = Link(self._frame, self._closed, "the master")
+
+        def done(reason: str) -> None:
+            if reason:
+                self._again()
+                return
+            self._link = link
+            link.send(CONTROL, self._hello())
+
+        self._loop.dial(config.master_socket(self._folder), link, done)
+
+    def _again(self) -> None:
+        self._loop.call_later(self._retry, self.connect)
+        self._retry = min(self._retry * 2, RETRY_MOST)
+
+    def send(self, message: Message) -> None:
+        """Send to the master if we are welcome there."""
+        if self._link is not None and self._welcome:
+            self._link.send(CONTROL, message)
+
+    def _frame(self, link: Link, stream: StreamId, body: bytes) -> None:
+        if stream != CONTROL:
+            raise FrameError("the master opens no streams")
+        message = master.master_to_daemon.decode(body)
+        if isinstance(message, master.Welcome):
+            if message.major != MAJOR:
+                raise FrameError(f"the master speaks protocol {message.major}, we {MAJOR}")
+            self._welcome = True
+            self._retry = RETRY_FIRST
+            self._up()
+            self._report_load(self._beat)
+        elif isinstance(message, master.Goodbye):
+            self._refused(message.text)
+        else:
+            self._message(message)
+
+    def _closed(self, link: Link, reason: str) -> None:
+        was_welcome, self._welcome = self._welcome, False
+        self._link = None
+        self._beat += 1
+        if was_welcome:
+            self._down()
+        self._again()
+
+    def _report_load(self, beat: int, quiet: float = 0.0) -> None:
+        if beat != self._beat:
+            return
+        load = measure_load(self._own_pids)
+        step = config.HEARTBEAT / 4
+        if abs(load - self._last_load) >= LOAD_STEP or quiet + step >= config.HEARTBEAT:
+            self._last_load = load
+            quiet = 0.0
+            self.send(master.LoadReport(load, psutil.virtual_memory().available))
+        else:
+            quiet += step
+        self._loop.call_later(step, self._report_load, beat, quiet)

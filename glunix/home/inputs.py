@@ -1,0 +1,104 @@
+"""Home's standard input on its way to the job (paper 4.3): replicated to every node of the job.
+
+Owns fd 0 for reading. User-level: reads ahead as far as the slowest node has credit; that is the
+published limit (type-ahead that the program never asked for is lost to the shell).
+"""
+
+import os
+import posix
+import stat
+from collections.abc import Callable
+
+from glunix.home.jobview import JobView
+from glunix.home.options import Options
+from glunix.home.sinks import reopened
+from glunix.home.terminal import HomeTerminal
+
+INPUT_WINDOW = 1024 * 1024
+CHUNK = 256 * 1024
+SOCKET_FULL = 2 * 1024 * 1024
+"""Unsent bytes at which reading pauses."""
+
+Send = Callable[[int, list[object]], None]
+
+
+class Input:
+    """Reads fd 0 (or -i FILE) and sends it to all streams that still want it."""
+
+    def __init__(
+        self, options: Options, terminal: HomeTerminal | None, streams: list[int], send: Send
+    ) -> None:
+        self._send = send
+        self._fd = options.fds[0]
+        self._credit = dict.fromkeys(streams, INPUT_WINDOW)
+        self._is_tty = terminal is not None and self._fd in terminal.fds
+        self._terminal = terminal
+        self._open = True
+        try:
+            mode = posix.fstat(self._fd).st_mode
+        except OSError:
+            self._end()  # closed by the user: the job sees end of input
+            return
+        if stat.S_ISFIFO(mode) or self._is_tty:
+            mine = reopened(self._fd, os.O_RDONLY)
+            self._fd = self._fd if mine < 0 else mine
+
+    def fileno(self) -> int:
+        """For poll, while `wants`."""
+        return self._fd
+
+    def in_background(self) -> bool:
+        """Whether input waits for us to come to the foreground."""
+        return (
+            self._open
+            and self._is_tty
+            and self._terminal is not None
+            and not self._terminal.in_foreground()
+        )
+
+    def wants(self, unsent: int) -> bool:
+        """Whether the next read could be passed on."""
+        return (
+            self._open
+            and bool(self._credit)
+            and min(self._credit.values()) > 0
+            and unsent < SOCKET_FULL
+            and not self.in_background()
+        )
+
+    def read(self) -> None:
+        """Read once and send it on; the end of input is sent once."""
+        size = min(CHUNK, *self._credit.values())
+        try:
+            data = posix.read(self._fd, size)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end()
+            return
+        for stream in self._credit:
+            self._credit[stream] -= len(data)
+            self._send(stream, ["in", data])
+
+    def _end(self) -> None:
+        self._open = False
+        for stream in self._credit:
+            self._send(stream, ["in", b""])
+
+    def credit(self, stream: int, count: int) -> None:
+        """The node's processes have taken `count` bytes."""
+        if stream in self._credit:
+            self._credit[stream] += count
+
+    def closed(self, stream: int) -> None:
+        """Nobody on that node reads any more."""
+        self._credit.pop(stream, None)
+
+    def maybe_over(self, job: JobView) -> None:
+        """A process ended: a node without live processes wants no input."""
+        live = {p.stream for p in job.live()}
+        for stream in list(self._credit):
+            if stream not in live:
+                del self._credit[stream]

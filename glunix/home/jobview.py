@@ -1,0 +1,98 @@
+"""What the startup knows of its job: one entry per process, and how all of it ends.
+
+Owns the bookkeeping of starts, stops, ends and output channels; does no I/O. Paper 4.3: the exit
+status is the program's own, 128+signal when killed, the highest for an N-way job.
+"""
+
+import errno
+
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+
+
+class ProcessView:
+    """One process of the job as home hears of it."""
+
+    __slots__ = ("channels", "ended", "node", "started", "status", "stopped", "stream", "vnn")
+
+    def __init__(self, stream: int, node: str, vnn: int) -> None:
+        self.stream = stream
+        self.node = node
+        self.vnn = vnn
+        self.started = False
+        self.stopped = 0
+        self.ended = False
+        self.status = 0
+        self.channels = {1, 2}
+
+
+class JobView:
+    """All processes of one job, by (stream, VNN)."""
+
+    def __init__(self, npid: int, streams: list[tuple[int, str, list[int]]]) -> None:
+        self.npid = npid
+        self.processes = {
+            (stream, vnn): ProcessView(stream, node, vnn)
+            for stream, node, vnns in streams
+            for vnn in vnns
+        }
+        self.killed_by = 0
+        """Signal that ended a one-process job (0: it exited)."""
+
+    @property
+    def degree(self) -> int:
+        """Number of processes."""
+        return len(self.processes)
+
+    def on_stream(self, stream: int) -> list[ProcessView]:
+        """The processes on one node."""
+        return [p for p in self.processes.values() if p.stream == stream]
+
+    def live(self) -> list[ProcessView]:
+        """Processes that have not ended."""
+        return [p for p in self.processes.values() if not p.ended]
+
+    def all_started(self) -> bool:
+        """Whether every process began or failed."""
+        return all(p.started or p.ended for p in self.processes.values())
+
+    def stopped_by(self) -> int:
+        """The signal that stopped the job, once every live process is stopped; else 0."""
+        live = self.live()
+        if not live or not all(p.stopped for p in live):
+            return 0
+        return live[0].stopped
+
+    def over(self) -> bool:
+        """Every process ended and every output channel with it."""
+        return all(p.ended and not p.channels for p in self.processes.values())
+
+    def status(self) -> int:
+        """The job's exit status."""
+        return max(p.status for p in self.processes.values())
+
+    def exited(self, process: ProcessView, code: int, signal: int) -> None:
+        """A process ended by itself or by a signal."""
+        process.ended = True
+        process.stopped = 0
+        process.status = 128 + signal if signal else code
+        if self.degree == 1:
+            self.killed_by = signal
+
+    def failed(self, process: ProcessView, step: str, error: int, failure: int) -> None:
+        """A process could not be started; `failure` is the status of GLUnix's own failures."""
+        process.ended = True
+        process.channels.clear()
+        if step != "exec":
+            process.status = failure
+        elif error in (errno.ENOENT, errno.ENOTDIR):
+            process.status = NOT_FOUND
+        else:
+            process.status = NOT_EXECUTABLE
+
+    def lost(self, failure: int) -> None:
+        """A node is gone and with it the job (paper 4.2.3)."""
+        for process in self.live():
+            process.ended = True
+            process.status = failure
+        for process in self.processes.values():
+            process.channels.clear()

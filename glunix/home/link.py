@@ -1,0 +1,112 @@
+"""The startup's connection to its node's daemon: one Unix socket, frames both ways.
+
+Owns the socket and what could not be written yet. No library beyond the interpreter's own C
+modules, because the startup pays for every import (see glunix.home.wire).
+"""
+
+import _socket
+import os
+import posix
+
+from glunix.errors import FrameError, NotRunning
+from glunix.home import wire
+
+_SUN_PATH_MAX = 107
+_SCM_RIGHTS = 1
+_READ = 1024 * 1024
+
+
+def _connect(sock: _socket.socket, folder: str, name: str) -> None:
+    path = f"{folder}/{name}"
+    if len(os.fsencode(path)) <= _SUN_PATH_MAX:
+        sock.connect(path)
+        return
+    at = posix.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sock.connect(f"/proc/self/fd/{at}/{name}")
+    finally:
+        posix.close(at)
+
+
+class HomeLink:
+    """A connected, non-blocking link. NotRunning when nobody answers."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        self._sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        try:
+            _connect(self._sock, folder, name)
+        except OSError as error:
+            why = "no daemon is running" if error.errno in (2, 111) else error.strerror
+            raise NotRunning(f"{why} ({folder}/{name}): start one with `glunix up`") from None
+        self._sock.setblocking(False)
+        self._reader = wire.Reader()
+        self._out = bytearray()
+
+    def fileno(self) -> int:
+        """For poll."""
+        return self._sock.fileno()
+
+    @property
+    def pending(self) -> int:
+        """Bytes that wait for the socket to take them."""
+        return len(self._out)
+
+    def send_first(self, message: object, fd: int) -> None:
+        """Send the first frame; a descriptor >= 0 goes along (unix(7), SCM_RIGHTS)."""
+        data = wire.frame(0, message)
+        sent = 0
+        if fd >= 0:
+            rights = [(_socket.SOL_SOCKET, _SCM_RIGHTS, fd.to_bytes(4, "little", signed=True))]
+            sent = self._sock.sendmsg([data], rights)
+        self._out += data[sent:]
+        self.flush()
+
+    def send(self, stream: int, message: object) -> None:
+        """Queue one message and send what the socket takes."""
+        self._out += wire.frame(stream, message)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the socket takes now. A broken socket shows itself to the next `receive`."""
+        while self._out:
+            try:
+                sent = self._sock.send(self._out)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._out.clear()
+                return
+            del self._out[:sent]
+
+    def receive(self) -> list[tuple[int, list[wire.Value]]]:
+        """The messages that have come; NotRunning when the daemon is gone."""
+        try:
+            data = self._sock.recv(_READ)
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            raise NotRunning(f"lost the daemon of this node: {error.strerror}") from None
+        if not data:
+            raise NotRunning("lost the daemon of this node")
+        return self._reader.feed(data)
+
+
+def integer(value: wire.Value) -> int:
+    """The value as int; FrameError otherwise."""
+    if type(value) is not int:
+        raise FrameError("expected an integer")
+    return value
+
+
+def text(value: wire.Value) -> str:
+    """The value as str; FrameError otherwise."""
+    if type(value) is not str:
+        raise FrameError("expected text")
+    return value
+
+
+def blob(value: wire.Value) -> bytes:
+    """The value as bytes; FrameError otherwise."""
+    if type(value) is not bytes:
+        raise FrameError("expected bytes")
+    return value

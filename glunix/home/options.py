@@ -1,0 +1,39 @@
+"""What the user asked of glurun, as plain values; made by glunix.cli.glurun or by a test."""
+
+
+class Options:
+    """Defaults are those of `glurun CMD`. Paths and argv are raw bytes."""
+
+    __slots__ = (
+        "argv",
+        "chdir",
+        "degree",
+        "engine",
+        "exclude",
+        "fds",
+        "keep",
+        "label",
+        "nodes",
+        "time_limit",
+        "times",
+        "transparent",
+        "uid",
+    )
+
+    def __init__(self, argv: list[bytes]) -> None:
+        self.argv = argv
+        self.chdir: bytes | None = None
+        self.degree = 1
+        self.engine = ""
+        self.exclude: list[str] = []
+        self.fds = {0: 0, 1: 1, 2: 2}
+        """Job descriptor -> home descriptor (-i, -o and -e open files)."""
+        self.keep = False
+        self.label = ""
+        """"": none, "vnn" or "host": what is put before each line of output."""
+        self.nodes: list[str] = []
+        self.time_limit: float | None = None
+        """Seconds after which the job gets SIGTERM, then SIGKILL."""
+        self.times = False
+        self.transparent = False
+        self.uid: int | None = None

@@ -1,0 +1,102 @@
+"""The job's output at home: two streams kept apart, labelled if asked, credited when written.
+
+Owns the sinks of fds 1 and 2 and the credit owed to each channel (stream, vnn, fd).
+"""
+
+from collections.abc import Callable
+
+from glunix.home.jobview import JobView, ProcessView
+from glunix.home.options import Options
+from glunix.home.sinks import Labeller, Sink, gone
+
+CREDIT_BATCH = 32 * 1024
+"""Bytes that a channel may owe before it is told; small enough for the smallest window."""
+
+Send = Callable[[int, list[object]], None]
+Channel = tuple[int, int, int]
+
+
+class Outputs:
+    """Takes Out messages; writes them without blocking."""
+
+    def __init__(self, options: Options, send: Send) -> None:
+        self._options = options
+        self._send = send
+        self._sinks: dict[int, Sink] = {}
+        self._labels: dict[Channel, Labeller] = {}
+        self._owed: dict[Channel, int] = {}
+
+    def open(self, job: JobView) -> None:
+        """Make the sinks; a descriptor the user closed refuses its channels at once."""
+        fds = self._options.fds
+        for fd in (1, 2):
+            self._sinks[fd] = Sink(fds[fd])
+        self._job = job
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is output that has not been written."""
+        return any(sink.waiting for sink in self._sinks.values())
+
+    def waiting_sinks(self) -> list[Sink]:
+        """The sinks to poll for room."""
+        return [sink for sink in self._sinks.values() if sink.waiting]
+
+    def take(self, process: ProcessView, fd: int, data: bytes) -> None:
+        """Output of one process on fd 1 or 2; empty is the end of that channel."""
+        channel = (process.stream, process.vnn, fd)
+        sink = self._sinks[fd]
+        payload = self._labelled(process, channel, data)
+        if not data:
+            process.channels.discard(fd)
+        if not sink.is_open:
+            if data:
+                self._send(process.stream, ["refuse", process.vnn, fd])
+            return
+        if payload:
+            sink.put(payload, channel, len(data))
+            self.write(sink, ready=False)
+        elif data:
+            self._owe(channel, len(data))  # kept by the labeller, which bounds it
+
+    def _labelled(self, process: ProcessView, channel: Channel, data: bytes) -> bytes:
+        kind = self._options.label
+        if not kind:
+            return data
+        labeller = self._labels.get(channel)
+        if labeller is None:
+            label = process.node if kind == "host" else str(process.vnn)
+            labeller = self._labels[channel] = Labeller(f"{label}: ".encode())
+        return labeller.feed(data)
+
+    def write(self, sink: Sink, ready: bool) -> None:
+        """Write what goes; give credit for it. A reader that is gone refuses all channels."""
+        try:
+            for channel, count in sink.write(ready):
+                assert isinstance(channel, tuple)
+                self._owe(channel, count)
+        except OSError as error:
+            self._refuse(sink, error)
+        if not sink.waiting:
+            self._pay(1)
+
+    def _refuse(self, sink: Sink, error: OSError) -> None:
+        if not gone(error):
+            from glunix.home.startup import complain
+
+            complain(f"cannot write output: {error.strerror}", None)
+        fd = next(n for n, s in self._sinks.items() if s is sink)
+        for process in self._job.processes.values():
+            if fd in process.channels:
+                self._send(process.stream, ["refuse", process.vnn, fd])
+
+    def _owe(self, channel: Channel, count: int) -> None:
+        self._owed[channel] = self._owed.get(channel, 0) + count
+        self._pay(CREDIT_BATCH)
+
+    def _pay(self, least: int) -> None:
+        for channel, count in list(self._owed.items()):
+            if count >= least:
+                stream, vnn, fd = channel
+                del self._owed[channel]
+                self._send(stream, ["credit", vnn, fd, count])

@@ -1,0 +1,62 @@
+"""The startup's signals: each catchable one becomes an event of its poll loop (paper 4.3).
+
+Owns the dispositions. Python's C handler writes the number of every caught signal into a pipe
+(signal.set_wakeup_fd), so none is lost and nothing runs asynchronously.
+"""
+
+import _signal
+import posix
+
+STOPPING = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)
+
+_NAMES = (
+    "HUP", "INT", "QUIT", "ABRT", "USR1", "USR2", "ALRM", "TERM", "CONT", "TSTP", "TTIN", "TTOU",
+    "URG", "XCPU", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+)  # fmt: skip
+
+FORWARDED = tuple(getattr(_signal, "SIG" + name) for name in _NAMES) + tuple(range(34, 65))
+"""Everything that can be caught, except faults of our own, SIGCHLD and SIGPIPE."""
+
+
+class Signals:
+    """Catches; `read` returns what has come, in order of arrival as far as the kernel keeps one."""
+
+    def __init__(self) -> None:
+        self._read_fd, self._write_fd = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
+
+    def fileno(self) -> int:
+        """For poll."""
+        return self._read_fd
+
+    def catch(self) -> None:
+        """Catch all that are forwarded; what was ignored stays ignored."""
+        _signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        for number in FORWARDED:
+            if _signal.getsignal(number) != _signal.SIG_IGN:
+                _signal.signal(number, _nothing)
+
+    def read(self) -> list[int]:
+        """The numbers that have come since the last call."""
+        try:
+            return list(posix.read(self._read_fd, 4096))
+        except BlockingIOError:
+            return []
+
+
+def _nothing(number: int, frame: object) -> None:
+    """Python wants a handler before it writes to the wake-up pipe."""
+
+
+def stop_self(number: int) -> None:
+    """Stop as the default action of `number` would, so that the shell sees why. Returns on CONT."""
+    _signal.signal(number, _signal.SIG_DFL)
+    try:
+        posix.kill(posix.getpid(), number)
+    finally:
+        _signal.signal(number, _nothing)
+
+
+def die_of(number: int) -> None:
+    """End by this signal's default action, without a core of our own."""
+    _signal.signal(number, _signal.SIG_DFL)
+    posix.kill(posix.getpid(), number)

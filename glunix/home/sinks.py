@@ -1,0 +1,124 @@
+"""Where job output goes at home: fds 1 and 2 (or files), without ever blocking the startup.
+
+Owns the bytes between the stream and the descriptor. Credit is returned as bytes are really
+written, so that a stopped reader stops the writer on the node.
+"""
+
+import _socket
+import errno
+import os
+import posix
+import stat
+
+_PIPE_BUF = 4096
+_LINE_MAX = 64 * 1024
+
+
+def reopened(fd: int, flags: int) -> int:
+    """A non-blocking descriptor of the same pipe or terminal that shares no flags with `fd`.
+
+    O_NONBLOCK on `fd` itself would change it for the user's shell, which shares the open file.
+    Returns -1 where the kernel or the permissions do not allow it.
+    """
+    try:
+        return posix.open(f"/proc/self/fd/{fd}", flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError:
+        return -1
+
+
+class Sink:
+    """One output descriptor. Items are (bytes, tag, credit); a written item's credit is due."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._queue: list[tuple[memoryview, object, int]] = []
+        self._kind = "direct"
+        self.is_open = True
+        try:
+            mode = posix.fstat(fd).st_mode
+        except OSError:
+            self.is_open = False  # the user closed it: writes fail as they would at home
+            return
+        if stat.S_ISSOCK(mode):
+            self._kind = "socket"
+            self._sock = _socket.socket(fileno=posix.dup(fd))
+        elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            mine = reopened(fd, os.O_WRONLY)
+            self._kind = "poll" if mine < 0 else "nonblock"
+            self._fd = fd if mine < 0 else mine
+
+    def fileno(self) -> int:
+        """For poll, while `waiting`."""
+        return self._fd
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are bytes that the descriptor has not taken."""
+        return bool(self._queue)
+
+    def put(self, data: bytes, tag: object, credit: int) -> None:
+        """Add bytes; call `write` to get them out."""
+        self._queue.append((memoryview(data), tag, credit))
+
+    def write(self, ready: bool) -> list[tuple[object, int]]:
+        """Write what goes; returns the credits that are due. BrokenPipeError ends the sink.
+
+        `ready`: poll has just said that the descriptor takes bytes.
+        """
+        due: list[tuple[object, int]] = []
+        while self._queue:
+            data, tag, credit = self._queue[0]
+            try:
+                count = self._write_some(data, ready)
+            except BlockingIOError:
+                break
+            except OSError:
+                self.is_open = False
+                self._queue.clear()
+                raise
+            if count < 0:
+                break
+            if count < len(data):
+                self._queue[0] = (data[count:], tag, credit)
+                if self._kind == "poll":
+                    break
+                continue
+            del self._queue[0]
+            due.append((tag, credit))
+            if self._kind == "poll":
+                break
+        return due
+
+    def _write_some(self, data: memoryview, ready: bool) -> int:
+        if self._kind == "socket":
+            return self._sock.send(data, _socket.MSG_DONTWAIT)
+        if self._kind == "poll":  # poll promises room for PIPE_BUF bytes, not more (pipe(7))
+            return posix.write(self._fd, data[:_PIPE_BUF]) if ready else -1
+        return posix.write(self._fd, data)
+
+
+class Labeller:
+    """Puts a label before each line of one channel; keeps an unfinished line for its rest."""
+
+    def __init__(self, label: bytes) -> None:
+        self._label = label
+        self._line = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Returns whole labelled lines; with empty `data` the unfinished rest, if any."""
+        if not data:
+            rest, self._line = self._line, b""
+            return self._label + rest + b"\n" if rest else b""
+        whole, newline, rest = (self._line + data).rpartition(b"\n")
+        if not newline and len(rest) < _LINE_MAX:
+            self._line = rest
+            return b""
+        if not newline:
+            whole, rest = rest, b""
+        self._line = rest
+        return b"".join(self._label + line + b"\n" for line in whole.split(b"\n"))
+
+
+def gone(error: OSError) -> bool:
+    """Whether this error of a write means that nobody reads (write(2))."""
+    return error.errno in (errno.EPIPE, errno.EIO, errno.ECONNRESET, errno.EBADF)

@@ -1,0 +1,308 @@
+"""The startup: the process that stands for a job on its home node (paper 4.2, 4.3).
+
+Owns the user's descriptors while the job runs: keystrokes go to the job, its output comes back,
+signals are forwarded, the terminal is raw meanwhile and restored on every path out. One poll loop;
+never blocks on an output; reads input only as far as the node has given credit.
+
+What it must never do: import much. `tests/unit/test_startup_imports.py` counts.
+"""
+
+import _signal
+import posix
+import select
+import sys
+import time
+
+from glunix import config
+from glunix.errors import FrameError, GlunixError, Refused, Why
+from glunix.home.inputs import Input
+from glunix.home.jobview import JobView, ProcessView
+from glunix.home.link import HomeLink, blob, integer, text
+from glunix.home.options import Options
+from glunix.home.outputs import Outputs
+from glunix.home.signals import STOPPING, Signals, stop_self
+from glunix.home.surroundings import submit_message
+from glunix.home.terminal import HomeTerminal, find_terminal
+from glunix.home.wire import Value
+
+TIMED_OUT = 124
+"""Exit status when the time limit ended the job, as timeout(1)."""
+
+KILL_AFTER = 5.0
+"""Seconds between SIGTERM and SIGKILL when the time limit is over."""
+
+BACKGROUND_LOOK = 0.25
+"""Seconds between looks whether we have come to the foreground: the kernel tells nobody."""
+
+
+class Startup:
+    """One `glurun`. `run` returns the exit status; errors are GlunixError with one line."""
+
+    def __init__(self, options: Options, environ: dict[bytes, bytes]) -> None:
+        self._options = options
+        self._environ = environ
+        self._terminal: HomeTerminal | None = find_terminal()
+        self._signals = Signals()
+        self._outputs = Outputs(options, self._send)
+        self._times: list[tuple[str, float]] = [("imports", time.perf_counter())]
+        self._stop_signal = 0
+        self._deadline: float | None = None
+        self._timed_out = False
+
+    # -- the life of the job -----------------------------------------------------------------
+
+    def run(self) -> int:
+        """Submit, then serve until the job is over."""
+        folder = str(config.state_dir())
+        node = posix.environ.get(b"GLUNIX_NODE", config.HOME_NODE.encode()).decode()
+        self._link = HomeLink(folder, f"{node}.sock")
+        self._time("connect")
+        try:
+            self._submit()
+            self._place()
+            self._serve()
+        finally:
+            self._leave_terminal()
+        self._time("exited")
+        if self._options.times:
+            self._print_times()
+        return TIMED_OUT if self._timed_out else self._job.status()
+
+    def _submit(self) -> None:
+        options = self._options
+        tty = self._terminal if options.degree == 1 else None
+        spec = tty.spec() if tty is not None else None
+        fd = tty.fd if tty is not None else -1
+        self._tty = tty
+        self._link.send_first(submit_message(options, spec, self._environ), fd)
+
+    def _place(self) -> None:
+        """Wait for Placed; the deadline covers a daemon or master that does not answer."""
+        poll = select.poll()
+        deadline = time.monotonic() + config.PLACE_TIMEOUT
+        while True:
+            events = select.POLLIN | (select.POLLOUT if self._link.pending else 0)
+            poll.register(self._link, events)
+            left = deadline - time.monotonic()
+            if left <= 0 or not poll.poll(left * 1000):
+                raise GlunixError("no answer from the cluster: is the master alive?")
+            self._link.flush()
+            messages = self._link.receive()
+            for number, (stream, message) in enumerate(messages):
+                if stream != 0:
+                    raise FrameError("job data before the job was placed")
+                self._placed(message)
+                self._early = messages[number + 1 :]
+                return
+
+    def _placed(self, message: list[Value]) -> None:
+        if message[0] == "refused":
+            raise Refused(Why(text(message[2])), text(message[3]))
+        if message[0] != "placed":
+            raise FrameError(f"expected placed, got {message[0]!r}")
+        self._time("placed")
+        streams: list[tuple[int, str, list[int]]] = []
+        rows = message[3]
+        for row in rows if isinstance(rows, list) else []:
+            if not isinstance(row, list) or not isinstance(row[2], list):
+                raise FrameError("bad placement")
+            streams.append((integer(row[0]), text(row[1]), [integer(v) for v in row[2]]))
+        self._job = JobView(integer(message[2]), streams)
+        self._input = Input(self._options, self._terminal, [s for s, _, _ in streams], self._send)
+        self._outputs.open(self._job)
+        self._signals.catch()
+        self._enter_terminal()
+        if self._options.time_limit is not None:
+            self._deadline = time.monotonic() + self._options.time_limit
+
+    def _serve(self) -> None:
+        for stream, message in self._early:
+            self._take(stream, message)
+        while not (self._job.over() and not self._outputs.waiting):
+            self._turn()
+
+    def _turn(self) -> None:
+        """One round of the poll loop."""
+        poll = select.poll()
+        poll.register(self._link, select.POLLIN | (select.POLLOUT if self._link.pending else 0))
+        poll.register(self._signals, select.POLLIN)
+        watch_input = self._input.wants(self._link.pending)
+        if watch_input:
+            poll.register(self._input, select.POLLIN)
+        sinks = self._outputs.waiting_sinks()
+        for sink in sinks:
+            poll.register(sink, select.POLLOUT)
+        ready = {fd for fd, _ in poll.poll(self._patience())}
+        self._check_deadline()
+        if self._signals.fileno() in ready:
+            for number in self._signals.read():
+                self._signal(number)
+        for sink in sinks:
+            if sink.fileno() in ready:
+                self._outputs.write(sink, ready=True)
+        if watch_input and self._input.fileno() in ready:
+            self._input.read()
+        if self._link.fileno() in ready:
+            self._link.flush()
+            for stream, message in self._link.receive():
+                self._take(stream, message)
+        self._maybe_stop()
+
+    def _patience(self) -> float | None:
+        """Milliseconds that poll may wait."""
+        waits = []
+        if self._deadline is not None:
+            waits.append(max(0.0, self._deadline - time.monotonic()))
+        if self._input.in_background():
+            waits.append(BACKGROUND_LOOK)
+        return min(waits) * 1000 if waits else None
+
+    # -- messages ----------------------------------------------------------------------------
+
+    def _send(self, stream: int, message: list[object]) -> None:
+        self._link.send(stream, message)
+
+    def _take(self, stream: int, message: list[Value]) -> None:
+        try:
+            if stream == 0:
+                self._take_control(message)
+            else:
+                self._take_stream(stream, message)
+        except IndexError:
+            raise FrameError(f"message {message[0]!r} is cut short") from None
+
+    def _take_control(self, message: list[Value]) -> None:
+        if message[0] == "lost":
+            complain(text(message[3]), self._terminal)
+            self._job.lost(config.exit_error())
+        elif message[0] == "refused":
+            raise Refused(Why(text(message[2])), text(message[3]))
+        else:
+            raise FrameError(f"unexpected {message[0]!r}")
+
+    def _take_stream(self, stream: int, message: list[Value]) -> None:
+        tag = message[0]
+        if tag == "incredit":
+            self._input.credit(stream, integer(message[1]))
+            return
+        if tag == "inclosed":
+            self._input.closed(stream)
+            return
+        process = self._job.processes.get((stream, integer(message[1])))
+        if process is None:
+            raise FrameError("a process that is not of this job")
+        if tag == "out":
+            self._outputs.take(process, integer(message[2]), blob(message[3]))
+        else:
+            self._process_event(process, tag, message)
+
+    def _process_event(self, process: ProcessView, tag: Value, message: list[Value]) -> None:
+        if tag == "started":
+            process.started = True
+            if self._job.all_started():
+                self._time("started")
+        elif tag == "stopped":
+            process.stopped = integer(message[2])
+        elif tag == "continued":
+            process.stopped = 0
+        elif tag == "exited":
+            self._job.exited(process, integer(message[2]), integer(message[3]))
+            self._input.maybe_over(self._job)
+        elif tag == "failed":
+            self._job.failed(process, text(message[2]), integer(message[3]), config.exit_error())
+            where = f"[{process.vnn} on {process.node}] " if self._job.degree > 1 else ""
+            complain(where + text(message[4]), self._terminal)
+        else:
+            raise FrameError(f"unexpected {tag!r}")
+
+    # -- signals, stops, time ----------------------------------------------------------------
+
+    def _signal(self, number: int) -> None:
+        if number == _signal.SIGWINCH and self._tty is not None:
+            for stream in {p.stream for p in self._job.live()}:
+                self._send(stream, ["resize", self._tty.size()])
+            return
+        if number in STOPPING:
+            self._stop_signal = number
+            number = _signal.SIGTSTP
+        self._signal_job(number)
+        if number == _signal.SIGCONT:
+            self._enter_terminal()
+
+    def _signal_job(self, number: int) -> None:
+        for stream in {p.stream for p in self._job.live()}:
+            self._send(stream, ["signal", number, None])
+
+    def _maybe_stop(self) -> None:
+        """When the job is stopped, so is its startup: the user's shell must see it (paper 4.3)."""
+        by = self._job.stopped_by()
+        if not by or self._link.pending or self._outputs.waiting:
+            return
+        self._leave_terminal()
+        stop_self(self._stop_signal or (by if by in STOPPING else _signal.SIGSTOP))
+        self._stop_signal = 0
+        for process in self._job.live():
+            process.stopped = 0
+        self._signal_job(_signal.SIGCONT)
+        self._enter_terminal()
+
+    def _check_deadline(self) -> None:
+        if self._deadline is None or time.monotonic() < self._deadline:
+            return
+        if self._timed_out:
+            self._deadline = None
+            self._signal_job(_signal.SIGKILL)
+            return
+        self._timed_out = True
+        self._deadline = time.monotonic() + KILL_AFTER
+        self._signal_job(_signal.SIGTERM)
+        self._signal_job(_signal.SIGCONT)
+
+    # -- the terminal ------------------------------------------------------------------------
+
+    def _enter_terminal(self) -> None:
+        tty = self._tty
+        if tty is None or tty.is_raw or not {0, 1} <= set(tty.fds):
+            return
+        self._send(0, ["tty", True])
+        if not tty.make_raw():
+            self._send(0, ["tty", False])
+
+    def _leave_terminal(self) -> None:
+        tty = self._tty if hasattr(self, "_tty") else None
+        if tty is not None and tty.is_raw:
+            tty.restore()
+            self._send(0, ["tty", False])
+
+    # -- Figure 6 ----------------------------------------------------------------------------
+
+    def _time(self, name: str) -> None:
+        self._times.append((name, time.perf_counter()))
+
+    def _print_times(self) -> None:
+        before = START
+        for name, at in self._times:
+            sys.stderr.write(f"{name} {at - before:.6f}\n")
+            before = at
+
+
+START = time.perf_counter()
+
+
+def complain(line: str, terminal: HomeTerminal | None) -> None:
+    """One line on stderr; in raw mode it needs its own carriage return."""
+    end = "\r\n" if terminal is not None and terminal.is_raw else "\n"
+    try:
+        posix.write(2, f"glurun: {line}{end}".encode())
+    except OSError:
+        pass  # nobody can be told
+
+
+def run(options: Options) -> int:
+    """Run a job for the user; returns the exit status. Prints GLUnix's own failures."""
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    try:
+        return Startup(options, posix.environ).run()
+    except GlunixError as error:
+        complain(str(error), None)
+        return config.exit_error()

@@ -1,0 +1,69 @@
+"""What a job takes along from home (paper 4.2.1): environment, directory, limits, dispositions."""
+
+import _signal
+import os
+import posix
+import resource
+
+from glunix.errors import GlunixError
+from glunix.home.options import Options
+
+_FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT)
+"""Signals whose disposition Python itself changed at start: what it was before is not known."""
+
+WINDOW = 1024 * 1024
+WINDOW_MIN = 64 * 1024
+
+
+def ignored_signals() -> list[int]:
+    """Signals that were ignored when we were started (nohup(1) and friends)."""
+    return [
+        number
+        for number in range(1, 65)
+        if number not in _FOR_PYTHON and number not in (32, 33)
+        and _signal.getsignal(number) == _signal.SIG_IGN
+    ]  # fmt: skip
+
+
+def _limits() -> list[object]:
+    found: list[object] = []
+    for number in range(16):
+        try:
+            soft, hard = resource.getrlimit(number)
+        except (ValueError, OSError):
+            continue
+        found.append([number, soft, hard])
+    return found
+
+
+def _working_directory(options: Options) -> bytes:
+    if options.chdir is not None:
+        return options.chdir
+    try:
+        real = os.getcwdb()
+    except OSError as error:
+        raise GlunixError(f"the current directory is gone: {error.strerror}") from None
+    return real
+
+
+def submit_message(options: Options, tty: list[object] | None, environ: object) -> list[object]:
+    """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
+    umask = posix.umask(0)
+    posix.umask(umask)
+    window = max(WINDOW_MIN, WINDOW // options.degree)
+    spec: list[object] = [
+        options.argv,
+        environ,
+        _working_directory(options),
+        umask,
+        posix.getpriority(posix.PRIO_PROCESS, 0),
+        _limits(),
+        tty,
+        ignored_signals(),
+        options.keep,
+        options.transparent,
+        options.engine,
+        "",
+        window,
+    ]
+    return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

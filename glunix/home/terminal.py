@@ -1,0 +1,67 @@
+"""The home terminal: its modes, size and foreground; raw while a user-level job has it.
+
+Owns every change made to the user's terminal and takes each one back (`restore` is idempotent).
+"""
+
+import os
+import posix
+import termios
+from fcntl import ioctl
+
+_TERMIOS_SIZE = 36
+"""Bytes of the kernel's struct termios (asm-generic, x86-64)."""
+
+
+class HomeTerminal:
+    """The terminal behind one of fds 0-2; `fd` is a descriptor of it, `fds` all that are it."""
+
+    def __init__(self, fd: int, fds: list[int]) -> None:
+        self.fd = fd
+        self.fds = fds
+        self.saved = ioctl(fd, termios.TCGETS, bytes(_TERMIOS_SIZE))
+        self.is_raw = False
+
+    def size(self) -> list[int]:
+        """[rows, columns, x pixels, y pixels] (ioctl_tty(2), TIOCGWINSZ)."""
+        packed = ioctl(self.fd, termios.TIOCGWINSZ, bytes(8))
+        return [int.from_bytes(packed[i : i + 2], "little") for i in (0, 2, 4, 6)]
+
+    def spec(self) -> list[object]:
+        """As glunix.msg.job.TtySpec."""
+        return [self.fds, self.saved, self.size()]
+
+    def in_foreground(self) -> bool:
+        """Whether we may read it and change its modes without being stopped."""
+        try:
+            return posix.tcgetpgrp(self.fd) == posix.getpgrp()
+        except OSError:
+            return True  # not our controlling terminal: nobody stops us
+
+    def make_raw(self) -> bool:
+        """Hand every keystroke on as it is (cfmakeraw(3)); False in the background."""
+        if not self.in_foreground():
+            return False
+        mode = termios.tcgetattr(self.fd)
+        mode[0] &= ~(
+            termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP
+            | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON
+        )  # fmt: skip
+        mode[1] &= ~termios.OPOST
+        mode[2] = mode[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+        mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+        mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
+        termios.tcsetattr(self.fd, termios.TCSADRAIN, mode)
+        self.is_raw = True
+        return True
+
+    def restore(self) -> None:
+        """Give back the modes it had; nothing when they were never changed."""
+        if self.is_raw and self.in_foreground():
+            ioctl(self.fd, termios.TCSETS, self.saved)
+        self.is_raw = False
+
+
+def find_terminal() -> HomeTerminal | None:
+    """The terminal of fds 0-2, if any of them is one."""
+    fds = [fd for fd in (0, 1, 2) if os.isatty(fd)]
+    return HomeTerminal(fds[0], fds) if fds else None

@@ -1,0 +1,133 @@
+"""The master process: the pure Master on one side, links, clock and journal on the other.
+
+Owns the order of effects: the journal is committed before anything is sent that a crash must not
+forget. One master per cluster; daemons dial it.
+"""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from glunix import config
+from glunix.comm.link import Link
+from glunix.comm.loop import Loop
+from glunix.comm.sockets import listening_socket, peer_owner
+from glunix.errors import FrameError, GlunixError
+from glunix.ids import CONTROL, StreamId
+from glunix.master.journal import Journal
+from glunix.msg import master as messages
+from glunix.state import events
+from glunix.state.events import LinkId
+from glunix.state.master import Master
+
+
+class Server:
+    """Carries out the Master's effects."""
+
+    def __init__(self, loop: Loop, folder: Path, cluster: str, ready: Callable[[], None]) -> None:
+        self._loop = loop
+        self._folder = folder
+        self._ready = ready
+        self._master = Master(cluster, config.HEARTBEAT, config.LOST_AFTER)
+        self._journal = Journal(config.private(folder) / "journal.sqlite")
+        self._links: dict[LinkId, Link] = {}
+        self._numbers: dict[Link, LinkId] = {}
+        self._next = 1
+        self._wake: float | None = None
+
+    def start(self) -> None:
+        """Take over what the journal knows, then listen."""
+        self._do(self._master.restore(self._journal.load(), time.time()))
+        sock = listening_socket(config.master_socket(self._folder), 0o600)
+        self._loop.listen(sock, self._accepted)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.on_signal(number, self._stop)
+        self._arm()
+        self._ready()
+
+    def _stop(self) -> None:
+        self._journal.close()
+        self._loop.stop()
+
+    def log(self, text: str) -> None:
+        """One entry in the master's log."""
+        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+    def _accepted(self, connection: socket.socket, fds: list[int]) -> Link | None:
+        _, owner = peer_owner(connection)
+        if owner.uid not in (0, os.geteuid()) or fds:
+            self.log(f"refused a daemon of uid {owner.uid}")
+            return None
+        link = Link(self._frame, self._closed, "a daemon")
+        number = LinkId(self._next)
+        self._next += 1
+        self._links[number] = link
+        self._numbers[link] = number
+        self._handle(events.PeerUp(number))
+        return link
+
+    def _frame(self, link: Link, stream: StreamId, body: bytes) -> None:
+        if stream != CONTROL:
+            raise FrameError("daemons open no streams to the master")
+        message = messages.daemon_to_master.decode(body)
+        self._handle(events.Received(self._numbers[link], message))
+
+    def _closed(self, link: Link, reason: str) -> None:
+        number = self._numbers.pop(link)
+        del self._links[number]
+        if link.reason:
+            self.log(f"closed link {number}: {reason}")
+        self._handle(events.PeerDown(number, reason))
+
+    def _handle(self, event: events.Event) -> None:
+        self._do(self._master.handle(event, time.time()))
+        self._arm()
+
+    def _do(self, todo: list[events.Effect]) -> None:
+        saved = False
+        for effect in todo:
+            if isinstance(effect, events.SaveJob):
+                self._journal.save(effect.row)
+                saved = True
+            elif isinstance(effect, events.ForgetJob):
+                self._journal.forget(effect.npid)
+                saved = True
+        if saved:
+            try:
+                self._journal.commit()
+            except GlunixError as error:  # a full disk: serve on, a restart would forget
+                self.log(str(error))
+        for effect in todo:
+            if isinstance(effect, events.Send):
+                link = self._links.get(effect.link)
+                if link is not None:
+                    link.send(CONTROL, effect.message)
+            elif isinstance(effect, events.Close):
+                link = self._links.get(effect.link)
+                if link is not None:
+                    link.close(effect.reason)
+            elif isinstance(effect, events.Log):
+                self.log(f"{effect.level}: {effect.text}")
+
+    def _arm(self) -> None:
+        """Wake at the master's next deadline, if it is earlier than what we wait for."""
+        due = self._master.next_deadline()
+        if due is None or (self._wake is not None and self._wake <= due):
+            return
+        self._wake = due
+        self._loop.call_later(max(0.0, due - time.time()), self._tick, due)
+
+    def _tick(self, due: float) -> None:
+        if self._wake == due:
+            self._wake = None
+        self._handle(events.Tick())
+
+
+def run_master(folder: Path, cluster: str, ready: Callable[[], None]) -> int:
+    """Serve until told to stop. Returns the exit status."""
+    loop = Loop()
+    server = Server(loop, folder, cluster, ready)
+    return loop.run(server.start)
