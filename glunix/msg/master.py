@@ -189,10 +189,11 @@ class KillDone(Message, frozen=True, tag="killed"):
 
 
 class JobsTable(Message, frozen=True, tag="joblist"):
-    """Answer to JobsQuery."""
+    """Answer to JobsQuery; `left_off` is the number of jobs that the frame had no room for."""
 
     request: U32
     rows: list[JobRow]
+    left_off: Annotated[int, Meta(ge=0)] = 0
 
 
 class NodesTable(Message, frozen=True, tag="nodelist"):

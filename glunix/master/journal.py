@@ -1,0 +1,149 @@
+"""The master's journal: its jobs in one SQLite file, so that a restarted master knows them.
+
+Owns one table, npid -> msgpack of JobRow. Decides nothing: what to save and forget comes from
+state.master. Writes are collected until `commit()`, so that a job that comes and goes within one
+turn of the loop never touches the disk.
+
+With WAL and synchronous=NORMAL a crash of the master loses nothing that was committed; a crash of
+the machine may lose the last commits, but then the jobs are gone as well
+(https://www.sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from glunix.errors import GlunixError
+from glunix.msg.job import JobRow
+
+APPLICATION = 0x474C5558
+"""`PRAGMA application_id`: "GLUX", so that a foreign file is not taken for a journal."""
+
+VERSION = 1
+ROWS_MAX = 100_000
+"""Jobs in one journal; more is a bug of the caller, not a reason to fill the disk."""
+
+BUSY_SECONDS = 2.0
+"""How long another process (an sqlite3 shell) may hold the file before we give up."""
+
+
+class JournalError(GlunixError):
+    """The journal cannot be read or written; the text names the file and the cause."""
+
+
+class Journal:
+    """An open journal. Not for two masters: the second one gets a JournalError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._pending: dict[int, JobRow | None] = {}
+        self._encoder = msgspec.msgpack.Encoder()
+        with self._explained("open"):
+            self._database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            with self._explained("open"):
+                self._prepare()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def load(self) -> list[JobRow]:
+        """Every job in the file, by NPID; JournalError when one is not a job."""
+        self.commit()
+        decoder = msgspec.msgpack.Decoder(JobRow)
+        rows = []
+        with self._explained("read"):
+            stored = self._database.execute("SELECT npid, row FROM jobs ORDER BY npid").fetchall()
+        for npid, body in stored:
+            try:
+                row = decoder.decode(body)
+            except (msgspec.MsgspecError, TypeError, UnicodeDecodeError) as error:
+                raise JournalError(f"{self.path}: job {npid} is damaged: {error}") from None
+            if row.npid != npid:
+                raise JournalError(f"{self.path}: job {npid} is damaged: it says {row.npid}")
+            rows.append(row)
+        return rows
+
+    def save(self, row: JobRow) -> None:
+        """Put a job in place of what is there under its NPID, at the next commit."""
+        self._pending[row.npid] = row
+
+    def forget(self, npid: int) -> None:
+        """Remove a job at the next commit; one that is not there is no error."""
+        self._pending[npid] = None
+
+    def commit(self) -> None:
+        """Write what was collected, all or nothing; it is kept for the next try when that fails."""
+        if not self._pending:
+            return
+        save, forget = [], []
+        for npid, row in self._pending.items():
+            if row is None:
+                forget.append((npid,))
+            else:
+                save.append((npid, self._encoder.encode(row)))
+        with self._explained("write"), self._transaction():
+            if forget:
+                self._database.executemany("DELETE FROM jobs WHERE npid = ?", forget)
+            if save:
+                self._database.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?)", save)
+                (count,) = self._database.execute("SELECT count(*) FROM jobs").fetchone()
+                if count > ROWS_MAX:
+                    raise JournalError(f"{self.path}: more than {ROWS_MAX} jobs")
+        self._pending.clear()
+
+    def close(self) -> None:
+        """Commit and close."""
+        try:
+            self.commit()
+        finally:
+            self._database.close()
+
+    def _prepare(self) -> None:
+        ask = self._database.execute
+        (application,) = ask("PRAGMA application_id").fetchone()
+        (version,) = ask("PRAGMA user_version").fetchone()
+        (tables,) = ask("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and application != APPLICATION:
+            raise JournalError(f"{self.path}: not a journal of GLUnix")
+        if tables and version != VERSION:
+            raise JournalError(f"{self.path}: journal version {version}, not {VERSION}")
+        (fault,) = ask("PRAGMA quick_check(1)").fetchone()
+        if fault != "ok":
+            raise JournalError(f"{self.path}: damaged: {fault}")
+        ask("PRAGMA locking_mode = EXCLUSIVE")
+        ask("PRAGMA journal_mode = WAL")
+        ask("PRAGMA synchronous = NORMAL")
+        with self._transaction():
+            ask(f"PRAGMA application_id = {APPLICATION}")
+            ask(f"PRAGMA user_version = {VERSION}")
+            ask("CREATE TABLE IF NOT EXISTS jobs (npid INTEGER PRIMARY KEY, row BLOB NOT NULL)")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            # After some errors (disk full) SQLite has already rolled back:
+            # https://www.sqlite.org/lang_transaction.html
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise JournalError(f"cannot {doing} the journal {self.path}: {error}") from None

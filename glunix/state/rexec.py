@@ -1,0 +1,119 @@
+"""Rexec, remote execution: who gets a new job, and who may signal one (paper 3.2, 4.2).
+
+Owns the placement rule and the rule of who may signal whom. Starts nothing: the home daemon dials
+the nodes that it is told.
+"""
+
+from collections.abc import Sequence
+
+from glunix.errors import Refused, Why
+from glunix.ids import NodeName, Npid, Vnn
+from glunix.msg.job import PlacedProc
+from glunix.msg.master import KillDone, KillOrder, KillRequest, Place, PlacedJob, RequestRefused
+from glunix.state.books import Books
+from glunix.state.events import LinkId, clip
+from glunix.state.ndb import Ndb, Node
+from glunix.state.pdb import Job, Proc, ProcState
+
+ROOT = 0
+NAMED = 8
+"""Unknown names that a refusal lists."""
+
+
+def choose(ndb: Ndb, degree: int, wanted: Sequence[str], excluded: Sequence[str]) -> list[NodeName]:
+    """The node of each VNN: the `degree` least loaded, round again when there are fewer nodes.
+
+    Refused when a name is unknown (BAD_REQUEST) or nothing accepts jobs (NO_NODE).
+    """
+    unknown = ndb.unknown([*wanted, *excluded])
+    if unknown:
+        more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
+        plural = "s" if len(unknown) > 1 else ""
+        raise Refused(Why.BAD_REQUEST, f"no such node{plural}: {', '.join(unknown[:NAMED])}{more}")
+    found = ndb.least_loaded(degree, wanted, excluded)
+    if not found:
+        where = " among those asked for" if wanted or excluded else ""
+        raise Refused(Why.NO_NODE, f"no node accepts jobs{where}")
+    return [found[vnn % len(found)].name for vnn in range(degree)]
+
+
+class Rexec:
+    """Answers Place and KillRequest."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+
+    def place(self, link: LinkId, home: Node, ask: Place, now: float) -> None:
+        """Give the job an NPID and nodes, or say why not."""
+        books = self._books
+        try:
+            names = choose(books.ndb, ask.degree, ask.nodes, ask.exclude)
+        except Refused as refusal:
+            self._refuse(link, ask.request, refusal)
+            return
+        job = Job(
+            npid=books.pdb.allocate(),
+            uid=ask.uid,
+            home=home.name,
+            command=ask.command,
+            degree=ask.degree,
+            transparent=ask.transparent,
+            started=books.epoch + now,
+        )
+        books.pdb.add(job, names, now)
+        books.ndb.placed(names)
+        books.out.send(
+            link,
+            PlacedJob(
+                request=ask.request,
+                npid=job.npid,
+                procs=[PlacedProc(vnn, name) for vnn, name in enumerate(names)],
+                addresses={name: books.ndb.nodes[name].address for name in names},
+            ),
+        )
+
+    def kill(self, link: LinkId, ask: KillRequest, now: float) -> None:
+        """Order a signal for the owner or root, or say why not. Signal 0 only asks."""
+        try:
+            procs = self._target(ask)
+        except Refused as refusal:
+            self._refuse(link, ask.request, refusal)
+            return
+        if ask.signal:
+            self._books.pdb.note(Npid(ask.npid), now, f"signal {ask.signal} from uid {ask.uid}")
+            self._deliver(procs, ask.signal)
+        self._books.out.send(link, KillDone(ask.request, len(procs)))
+
+    def _target(self, ask: KillRequest) -> list[Proc]:
+        name = f"{ask.npid}" if ask.vnn is None else f"{ask.npid}.{ask.vnn}"
+        job = self._books.pdb.jobs.get(Npid(ask.npid))
+        if job is None:
+            ended = Npid(ask.npid) in self._books.pdb.ended
+            raise Refused(Why.NO_JOB, f"job {name} has ended" if ended else f"no job {name}")
+        if ask.uid not in (job.uid, ROOT):
+            raise Refused(Why.NOT_YOURS, f"job {name} belongs to uid {job.uid}")
+        if ask.vnn is None:
+            return job.live_procs()
+        proc = job.procs.get(Vnn(ask.vnn))
+        if proc is None:
+            raise Refused(Why.NO_JOB, f"no process {name}: job {ask.npid} is {job.degree}-way")
+        if not proc.live:
+            raise Refused(Why.NO_JOB, f"process {name} has ended")
+        return [proc]
+
+    def _deliver(self, procs: Sequence[Proc], number: int) -> None:
+        """What runs gets it now; what its node has not reported yet gets it, once, when it does."""
+        books = self._books
+        orders: dict[LinkId, list[int]] = {}
+        for proc in procs:
+            node_link = books.ndb.nodes[proc.node].link
+            if proc.state is not ProcState.PLACED and node_link is not None:
+                orders.setdefault(node_link, []).append(proc.vnn)
+            elif number not in proc.pending:
+                proc.pending.append(number)
+        for node_link, vnns in orders.items():
+            books.out.send(node_link, KillOrder(procs[0].npid, vnns, number))
+
+    def _refuse(self, link: LinkId, request: int, refusal: Refused) -> None:
+        text = clip(str(refusal))
+        self._books.out.send(link, RequestRefused(request, refusal.why.value, text))

@@ -1,0 +1,1 @@
+"""Pure tests: no loop, no sleep, no sockets."""
