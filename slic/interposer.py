@@ -21,7 +21,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from slic.syscalls import BY_NAME, Syscall
 from slic.verdict import Capability
@@ -54,8 +54,7 @@ class Event:
     value: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One caught call: its table entry, its six raw registers, an id unique in the session."""
 
     syscall: Syscall

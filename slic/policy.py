@@ -5,14 +5,15 @@ first verdict that is not Continue wins, and its result passes back up through t
 above the winner. Pure; engines drive it.
 """
 
+import errno
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from slic.interposer import Bits, Call, Event, Handler, Interposer, Kind, ProcessEvent
 from slic.syscalls import BY_NAME, IO_URING_CAN, Syscall
-from slic.tracee import Tracee
-from slic.verdict import NEEDS, PASS, Capability, Continue, Question, Verdict
+from slic.tracee import BadAddress, Tracee
+from slic.verdict import NEEDS, PASS, Asking, Capability, Continue, Fail, Question, Verdict
 
 
 class UndeclaredVerdict(TypeError):
@@ -128,14 +129,16 @@ class Policy:
     def decide(self, call: Call, tracee: Tracee) -> Decision | Deciding:
         """The decision, or a generator that yields questions and returns it.
 
-        BadAddress and CallGone of a handler pass through, from here or from the generator.
+        A handler's BadAddress becomes EFAULT and its OSError that errno; a handler that may not
+        answer (no RETURN) then leaves the call to the kernel. CallGone passes through.
         """
         for position, step in enumerate(steps := self._steps.get(call.syscall.number, ())):
             verdict = self._ask(step, call, tracee)
+            if type(verdict) is Continue:
+                continue
             if isinstance(verdict, Generator):
                 return self._deciding(verdict, step, steps[position + 1 :], call, tracee)
-            if not isinstance(verdict, Continue):
-                return Decision(_covered(verdict, step), step.depth)
+            return Decision(_covered(verdict, step), step.depth)
         return self._kernel
 
     def result(self, call: Call, tracee: Tracee, value: int, depth: int) -> int:
@@ -167,18 +170,21 @@ class Policy:
             all(test.holds(call.args) for test in tests) for tests in step.alternatives
         ):
             return PASS
-        return step.invoke(tracee, call)
+        try:
+            return step.invoke(tracee, call)
+        except (BadAddress, OSError) as error:
+            return _failed(error, step)
 
     def _deciding(
         self, asking: Any, step: _Step, rest: Sequence[_Step], call: Call, tracee: Tracee
     ) -> Deciding:
-        verdict = yield from asking
+        verdict = yield from _guarded(asking, step)
         if not isinstance(verdict, Continue):
             return Decision(_covered(verdict, step), step.depth)
         for below in rest:
             verdict = self._ask(below, call, tracee)
             if isinstance(verdict, Generator):
-                verdict = yield from verdict
+                verdict = yield from _guarded(verdict, below)
             if not isinstance(verdict, Continue):
                 return Decision(_covered(verdict, below), below.depth)
         return self._kernel
@@ -236,6 +242,21 @@ def _covered(verdict: Verdict, step: _Step) -> Verdict:
     return verdict
 
 
+def _failed(error: Exception, step: _Step) -> Verdict:
+    if Capability.RETURN not in step.needs:
+        return Continue(f"{step.place}: {error}")
+    if isinstance(error, OSError) and error.errno:
+        return Fail(error.errno)
+    return Fail(errno.EFAULT)
+
+
+def _guarded(asking: Asking, step: _Step) -> Asking:
+    try:
+        return (yield from asking)
+    except (BadAddress, OSError) as error:
+        return _failed(error, step)
+
+
 def _decoders(handler: Handler, syscall: Syscall, own: int) -> list[tuple[str, int, Any]]:
     """(parameter, register, decode) for the parameters after the `own` first ones it has."""
     found = []
@@ -257,9 +278,9 @@ def _bind(method: Callable[..., Any], handler: Handler, syscall: Syscall) -> Inv
 
     def invoke(tracee: Tracee, call: Call) -> Any:
         registers = call.args
-        named = {name: decode(registers[index]) for name, index, decode in plan}
+        named: dict[str, Any] = {name: decode(registers[index]) for name, index, decode in plan}
         if wants_call:
-            named["call"] = call  # type: ignore[assignment]
+            named["call"] = call
         return method(tracee, **named)
 
     return invoke

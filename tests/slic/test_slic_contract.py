@@ -192,6 +192,32 @@ def test_an_undeclared_verdict_is_an_error() -> None:
         Policy([Liar()]).decide(call("openat"), FakeTracee())
 
 
+def test_errors_of_a_handler_become_the_calls_errors() -> None:
+    class Wrong(Interposer):
+        @on("uname", needs=Capability.INSPECT)
+        def looks(self, tracee: Tracee, buf: int) -> Verdict:
+            tracee.read(buf, 1)
+            return Continue()
+
+        @on("chdir")
+        def answers(self, tracee: Tracee, filename: int) -> Asking:
+            try:
+                yield "late"
+            except KeyError:
+                raise PermissionError(errno.EACCES, "no") from None
+            return Return(0)
+
+    policy = Policy([Wrong(), Name()])
+    # The looker has no RETURN: it is passed over, and the next handler's EFAULT is the answer.
+    assert policy.decide(call("uname", 8), FakeTracee()) == Decision(Fail(errno.EFAULT), 1)
+    deciding = policy.decide(call("chdir", 8), FakeTracee())
+    assert not isinstance(deciding, Decision)
+    next(deciding)
+    with pytest.raises(StopIteration) as end:
+        deciding.throw(KeyError())
+    assert end.value.value == Decision(Fail(errno.EACCES), 0)
+
+
 def test_subscription_merges_the_stack() -> None:
     class Ioctl(Interposer):
         @on("ioctl", where={"cmd": {0x5401, 0x5402}, "fd": {0}})
