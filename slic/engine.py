@@ -40,8 +40,9 @@ of processes, in one supervisor process. A *host* is whoever owns the supervisor
    interposer with `confines`), otherwise it passes untouched. io_uring_setup fails with ENOSYS
    when the policy subscribes to a call that io_uring can make.
 9. Waiting. The child belongs to the host: engines with `reaps` set take wait statuses themselves
-   (ptrace cannot do otherwise) and tell `host.exited(pid, wait_status)` for the first child and
-   for any other child of the supervisor; for the rest the host waits as usual.
+   (ptrace cannot do otherwise) and tell `host.exited(pid, wait_status)` and `host.stopped(pid,
+   signal)` for the first child, and `exited` for any other child of the supervisor. With the rest
+   the host waits for its child as usual.
 
 What the capabilities mean: `slic.verdict.Capability`.
 """
@@ -89,6 +90,9 @@ class Host(Protocol):
     def exited(self, pid: int, wait_status: int) -> None:
         """Engines with `reaps` only: a child of the supervisor ended."""
 
+    def stopped(self, pid: int, signal_number: int) -> None:
+        """Engines with `reaps` only: the first child was stopped by a signal (group-stop)."""
+
 
 class Session(Protocol):
     """One engine driving one policy; paragraphs 2 to 7 of the contract."""
@@ -98,6 +102,9 @@ class Session(Protocol):
     def fileno(self) -> int: ...
     def step(self) -> bool:
         """Handle one ready event; True if there was one."""
+
+    def serve(self) -> None:
+        """Handle events until `ended`; blocks. For a supervisor with no other loop."""
 
     def answer(self, call_id: int, value: Any) -> bool: ...
     def still_valid(self, call_id: int) -> bool: ...

@@ -128,6 +128,14 @@ class Handler:
         return self.calls == (EVERY,)
 
 
+def argument_tests(where: Where) -> tuple[tuple[str, Bits], ...]:
+    """`where` as a Handler carries it; for `declarations` that narrow a handler at run time."""
+    return tuple(
+        (name, test if isinstance(test, Bits) else Bits(-1, frozenset(test)))
+        for name, test in where.items()
+    )
+
+
 def _mark(handler: Handler) -> Callable[[_Method], _Method]:
     def mark(method: _Method) -> _Method:
         marks: list[Handler] = list(getattr(method, _MARK, ()))
@@ -147,12 +155,9 @@ def on(
     verdicts need: RETURN for Return and Fail (the default), ADD_FD for ReturnFd, REWRITE for
     Rewrite, INSPECT for a handler that only looks; a verdict beyond that is an error.
     """
-    tests = tuple(
-        (name, test if isinstance(test, Bits) else Bits(-1, frozenset(test)))
-        for name, test in (where or {}).items()
+    return _mark(
+        Handler(Kind.CALL, "", needs | Capability.INSPECT, calls, argument_tests(where or {}))
     )
-    needs |= Capability.INSPECT
-    return _mark(Handler(Kind.CALL, "", needs, calls, tests))
 
 
 def after(*calls: str, optional: bool = False) -> Callable[[_Method], _Method]:

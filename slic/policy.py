@@ -67,11 +67,6 @@ class Subscription:
         """Could a program do a subscribed call through io_uring, unseen?"""
         return any(BY_NAME[name].number in self.calls for name in IO_URING_CAN if name in BY_NAME)
 
-    @property
-    def numbers(self) -> frozenset[int]:
-        """Every call number an engine has to stop, for the call or for its result."""
-        return frozenset(self.calls) | self.results
-
 
 Invoke = Callable[[Tracee, Call], Any]
 Ask = Callable[[Tracee, Call, int], int | None]
