@@ -1,0 +1,153 @@
+"""Calls whose handler has asked and waits: the part of paragraphs 3 and 4 all engines share.
+
+Owns the table of suspended generators. The engine says how a decision is carried out and how it
+knows that a call still waits; this module never touches the kernel.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from slic.engine import Host
+from slic.engines.tracee import TaskTracee, in_thread
+from slic.interposer import Call
+from slic.policy import Deciding, Decision
+from slic.tracee import CallGone
+from slic.verdict import Blocking, Inject
+
+Carry = Callable[[Call, TaskTracee, Decision], bool]
+
+
+@dataclass(slots=True)
+class Pending:
+    """One call that waits for an answer."""
+
+    call: Call
+    tracee: TaskTracee
+    deciding: Deciding
+    told: bool = False  # has the host been asked (and must hear of the end)?
+
+
+class PendingCalls:
+    """The suspended calls of one session.
+
+    `wake` is an eventfd that becomes readable when a helper thread has finished: then `collect`.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        carry: Carry,
+        inject: Callable[[Pending, Inject], None] | None = None,
+        forgotten: Callable[[Pending], None] | None = None,
+    ) -> None:
+        self._host = host
+        self._carry = carry
+        self._inject = inject
+        self._forgotten = forgotten
+        self._calls: dict[int, Pending] = {}
+        self._by_tid: dict[int, int] = {}
+        self._finished: deque[tuple[int, Any]] = deque()
+        self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def ids(self) -> list[int]:
+        return list(self._calls)
+
+    def get(self, call_id: int) -> Pending | None:
+        return self._calls.get(call_id)
+
+    def of_task(self, tid: int) -> int | None:
+        """The id of the call a task waits in."""
+        return self._by_tid.get(tid)
+
+    def start(self, call: Call, tracee: TaskTracee, deciding: Deciding) -> bool:
+        """A handler turned out to be a generator: run it to its first question or its end."""
+        pending = Pending(call, tracee, deciding)
+        self._calls[call.id] = pending
+        self._by_tid[tracee.tid] = call.id
+        return self._drive(pending, None)
+
+    def answer(self, call_id: int, value: Any) -> bool:
+        """Contract paragraph 3. The caller has checked that the call still waits."""
+        pending = self._calls.get(call_id)
+        return pending is not None and self._drive(pending, value)
+
+    def cancel(self, call_id: int) -> None:
+        """The call is gone: close its handler, tell the host."""
+        pending = self._forget(call_id)
+        if pending is None:
+            return
+        pending.deciding.close()
+        if pending.told:
+            self._host.cancelled(call_id)
+
+    def collect(self) -> None:
+        """Take what helper threads finished."""
+        os.eventfd_read(self.wake)
+        while self._finished:
+            call_id, value = self._finished.popleft()
+            if (pending := self._calls.get(call_id)) is None:
+                continue
+            if pending.tracee.still_valid():
+                self._drive(pending, value)
+            else:
+                self.cancel(call_id)
+
+    def close(self) -> None:
+        for call_id in self.ids():
+            self.cancel(call_id)
+        os.close(self.wake)
+        self.wake = -1
+
+    def _forget(self, call_id: int) -> Pending | None:
+        pending = self._calls.pop(call_id, None)
+        if pending is not None:
+            if self._by_tid.get(pending.tracee.tid) == call_id:
+                del self._by_tid[pending.tracee.tid]
+            if self._forgotten is not None:
+                self._forgotten(pending)
+        return pending
+
+    def _drive(self, pending: Pending, value: Any) -> bool:
+        """Resume the handler; True if the call was answered or another question is out."""
+        call_id = pending.call.id
+        try:
+            if isinstance(value, BaseException):
+                question = pending.deciding.throw(value)
+            else:
+                question = pending.deciding.send(value)
+        except StopIteration as stop:
+            decision: Decision = stop.value
+            if self._carry(pending.call, pending.tracee, decision):
+                self._forget(call_id)
+                return True
+            self.cancel(call_id)
+            return False
+        except CallGone:
+            self.cancel(call_id)
+            return False
+        except BaseException:
+            self._forget(call_id)
+            raise
+        self._put(pending, question)
+        return True
+
+    def _put(self, pending: Pending, question: object) -> None:
+        call_id = pending.call.id
+        if isinstance(question, Blocking):
+            in_thread(question.work, lambda result: self._done(call_id, result))
+        elif isinstance(question, Inject) and self._inject is not None:
+            self._inject(pending, question)
+        else:
+            pending.told = True
+            self._host.ask(call_id, question, pending.tracee)
+
+    def _done(self, call_id: int, result: Any) -> None:
+        self._finished.append((call_id, result))
+        if self.wake >= 0:
+            os.eventfd_write(self.wake, 1)

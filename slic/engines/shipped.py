@@ -1,0 +1,6 @@
+"""Registers the engines that come with SLIC. Importing it is all it is for."""
+
+from slic.engine import register
+from slic.engines.unotify import NotifyEngine
+
+register(NotifyEngine())

@@ -1,0 +1,185 @@
+"""The Tracee every engine hands out: a task seen through /proc, process_vm_* and pidfds.
+
+Owns nothing of an engine's protocol but the check that the caller still waits (`still_valid`),
+made before and after every access: a task id alone can be reused.
+"""
+
+import errno
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from slic.kernel import libc, memory, pidfd
+from slic.kernel.asuser import open_as, uname_of
+from slic.tracee import AT_FDCWD, BadAddress, CallGone
+
+IOV_MAX = 1024
+_Seen = TypeVar("_Seen")
+
+
+class TaskTracee:
+    """A caught task. Subclasses say how an engine knows that its call still waits."""
+
+    __slots__ = ("_pid", "tid")
+
+    def __init__(self, tid: int) -> None:
+        self.tid = tid
+        self._pid = 0
+
+    def still_valid(self) -> bool:
+        raise NotImplementedError
+
+    @property
+    def pid(self) -> int:
+        if not self._pid:
+            try:
+                self._pid = pidfd.process_of(self.tid)
+            except ProcessLookupError:
+                raise CallGone from None
+            self._check()
+        return self._pid
+
+    def _check(self) -> None:
+        if not self.still_valid():
+            raise CallGone
+
+    # -- memory ------------------------------------------------------------------------------
+    def read_some(self, address: int, size: int) -> bytes:
+        self._check()
+        try:
+            data = memory.read(self.tid, address, size)
+        except OSError as error:
+            raise self._memory_error(error, address) from None
+        self._check()
+        return data
+
+    def read(self, address: int, size: int) -> bytes:
+        data = self.read_some(address, size)
+        if len(data) != size:
+            raise BadAddress(f"{address:#x}: {len(data)} of {size} bytes are readable")
+        return data
+
+    def cstring(self, address: int, limit: int = 4096) -> bytes:
+        self._check()
+        try:
+            found = memory.cstring(self.tid, address, limit)
+        except OSError as error:
+            raise self._memory_error(error, address) from None
+        self._check()
+        if found is None:
+            raise OSError(errno.ENAMETOOLONG, f"string at {address:#x}")
+        return found
+
+    def write(self, address: int, data: bytes) -> None:
+        self._check()
+        try:
+            done = memory.write(self.tid, address, data)
+        except OSError as error:
+            raise self._memory_error(error, address) from None
+        self._check()
+        if done != len(data):
+            raise BadAddress(f"{address:#x}: {done} of {len(data)} bytes are writable")
+
+    def scatter(self, vector: Sequence[tuple[int, int]], data: bytes) -> int:
+        done = 0
+        for address, size in vector:
+            if done == len(data):
+                break
+            part = data[done : done + size]
+            self.write(address, part)
+            done += len(part)
+        return done
+
+    def iovec(self, address: int, count: int) -> list[tuple[int, int]]:
+        if not 0 <= count <= IOV_MAX:
+            raise OSError(errno.EINVAL, "iovec count")
+        words = struct.unpack(f"={2 * count}Q", self.read(address, 16 * count))
+        return list(zip(words[::2], words[1::2], strict=True))
+
+    def _memory_error(self, error: OSError, address: int) -> Exception:
+        if error.errno == errno.EFAULT:
+            return BadAddress(hex(address))
+        return CallGone() if error.errno == errno.ESRCH else error
+
+    # -- descriptors and place ---------------------------------------------------------------
+    def _proc(self, look: Callable[[str], _Seen], name: str) -> _Seen:
+        """`look` at /proc/TID/NAME between two checks; a missing entry is EBADF."""
+        self._check()
+        try:
+            return look(f"/proc/{self.tid}/{name}")
+        except (FileNotFoundError, ProcessLookupError):
+            raise OSError(errno.EBADF, name) from None
+        finally:
+            self._check()
+
+    def fd_stat(self, fd: int) -> os.stat_result:
+        return self._proc(os.stat, f"fd/{fd}")
+
+    def fd_link(self, fd: int) -> str:
+        return self._proc(os.readlink, f"fd/{fd}")
+
+    def fd_flags(self, fd: int) -> int:
+        text = self._proc(lambda path: Path(path).read_text(), f"fdinfo/{fd}")
+        fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        return int(fields["flags"], 8)
+
+    def fd_dup(self, fd: int) -> int:
+        self._check()
+        try:
+            task = pidfd.open_task(self.tid)
+        except ProcessLookupError:
+            raise CallGone from None
+        try:
+            self._check()
+            return pidfd.getfd(task, fd)
+        finally:
+            os.close(task)
+
+    def cwd(self) -> str:
+        return self._proc(os.readlink, "cwd")
+
+    def path(self, dirfd: int, name: bytes) -> str:
+        text = os.fsdecode(name)
+        if text.startswith("/"):
+            return os.path.normpath(text)
+        base = self.cwd() if dirfd == AT_FDCWD else self.fd_link(dirfd)
+        return os.path.normpath(f"{base}/{text}") if text else base
+
+    def open(self, dirfd: int, name: bytes, flags: int, mode: int = 0, resolve: int = 0) -> int:
+        self._check()
+        try:
+            return open_as(self.tid, dirfd, name, flags, mode, resolve)
+        except ProcessLookupError:
+            raise CallGone from None
+
+    def connect(self, sockfd: int, address: bytes) -> None:
+        own = self.fd_dup(sockfd)
+        try:
+            libc.connect(own, address)
+        finally:
+            os.close(own)
+
+    # -- the rest of the machine -------------------------------------------------------------
+    def native_uname(self) -> os.uname_result:
+        self._check()
+        return uname_of(self.tid)
+
+    def now(self) -> int:
+        return time.monotonic_ns()
+
+
+def in_thread(work: Callable[[], object], done: Callable[[object], None]) -> None:
+    """Run a `Blocking` question's work in a thread; `done` gets its result or its OSError."""
+
+    def run() -> None:
+        try:
+            result = work()
+        except (OSError, BadAddress, CallGone) as error:
+            result = error
+        done(result)
+
+    threading.Thread(target=run, name="slic-blocking", daemon=True).start()

@@ -1,0 +1,383 @@
+"""The `unotify` engine: seccomp user notification (seccomp_unotify(2)).
+
+Can INSPECT, RETURN and ADD_FD. Subscribed calls wait in the kernel until the supervisor answers;
+others never leave the program. ptrace stays free: gdb and strace work on the program.
+
+Interruption. A waiting call is interrupted by every signal with a handler, by a stop and by death
+(no WAIT_KILLABLE: a terminal read must be interruptible). The kernel sends no event for that. The
+host hears `cancelled`
+- at once when the process dies (a pidfd of every asking process is watched),
+- at the next caught call of the same thread (a restarted call, or one in the signal handler),
+- when `answer`, `still_valid` or `sweep` look (one ioctl, 0.2 us): a host that itself delivers a
+  signal to the program calls `sweep` after it.
+A window remains in the kernel, under a microsecond: the answer is accepted while the caller, woken
+by a signal, has not yet taken itself off; the program then sees EINTR (or restarts) although
+`answer` said True.
+
+Privilege. Root (CAP_SYS_ADMIN) installs without no_new_privs, so setuid programs keep working:
+call `install` before dropping privileges. Otherwise no_new_privs is set and they do not.
+
+Ending. Closing the session, or the supervisor's death, closes the listener: calls that wait and
+every later subscribed call fail with ENOSYS, nothing is stopped and nothing hangs. A host that
+wants the program dead with its supervisor sets PR_SET_PDEATHSIG in the child.
+"""
+
+import errno
+import fcntl
+import os
+import select
+import socket
+import struct
+from types import TracebackType
+from typing import Any, Self
+
+from slic.engine import Capability, EngineUnavailable, Host, check
+from slic.engines.filter import compile_filter
+from slic.engines.pending import Pending, PendingCalls
+from slic.engines.tracee import TaskTracee
+from slic.interposer import Call
+from slic.kernel import pidfd, seccomp
+from slic.policy import Decision, Policy
+from slic.syscalls import BY_NUMBER, by_number
+from slic.tracee import CallGone
+from slic.verdict import Continue, Fail, Return, ReturnFd
+
+_EMPTY = bytes(seccomp.NOTIF.size)
+_ERRNO_LIMIT = 4095
+INSTALL_SECONDS = 10.0
+_UCRED = struct.Struct("=3i")
+
+
+class NotifyTracee(TaskTracee):
+    """A task whose call waits at the listener; valid while the notification is."""
+
+    __slots__ = ("_cookie", "_listener")
+
+    def __init__(self, tid: int, listener: int, cookie: int) -> None:
+        self.tid = tid
+        self._pid = 0
+        self._listener = listener
+        self._cookie = cookie
+
+    def still_valid(self) -> bool:
+        return seccomp.id_valid(self._listener, self._cookie)
+
+
+class NotifySession:
+    """One listener, one policy. `fileno` is an epoll of everything that can need a step."""
+
+    reaps = False
+
+    def __init__(
+        self, listener: int, policy: Policy, host: Host, kept: socket.socket | None = None
+    ) -> None:
+        """Takes over the listener, and a socket to be kept open until the end."""
+        self.ended = False
+        self._kept = kept
+        self.sync_wake_up = seccomp.set_sync_wake_up(listener)
+        self._listener = listener
+        self._policy = policy
+        self._buffer = bytearray(seccomp.NOTIF.size)
+        self._pending = PendingCalls(host, self._carry, forgotten=self._unwatch)
+        self._watched: dict[int, tuple[int, set[int]]] = {}  # pid: its pidfd, its asked calls
+        self._epoll = select.epoll()
+        self._epoll.register(listener, select.EPOLLIN)
+        self._epoll.register(self._pending.wake, select.EPOLLIN)
+
+    # -- the loop's side ---------------------------------------------------------------------
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def step(self) -> bool:
+        for fd, events in self._epoll.poll(0, 1) if not self.ended else ():
+            if fd == self._listener:
+                return self._listener_ready(events)
+            if fd == self._pending.wake:
+                self._pending.collect()
+            else:
+                self._process_died(fd)
+            return True
+        return False
+
+    def serve(self) -> None:
+        """Answer until the last process is gone; blocks. For supervisors with no other loop."""
+        while not self.ended:
+            if len(self._pending):
+                self._epoll.poll()
+                self.step()
+            elif not self._receive() and self._hung_up():
+                self.ended = True
+
+    def answer(self, call_id: int, value: Any) -> bool:
+        return self.still_valid(call_id) and self._pending.answer(call_id, value)
+
+    def still_valid(self, call_id: int) -> bool:
+        pending = self._pending.get(call_id)
+        if pending is None:
+            return False
+        if pending.tracee.still_valid():
+            return True
+        self._pending.cancel(call_id)
+        return False
+
+    def sweep(self) -> None:
+        for call_id in self._pending.ids():
+            self.still_valid(call_id)
+
+    def close(self) -> None:
+        self.ended = True
+        if self._listener < 0:
+            return
+        self._pending.close()
+        self._epoll.close()
+        os.close(self._listener)
+        self._listener = -1
+        if self._kept is not None:
+            self._kept.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- events ------------------------------------------------------------------------------
+    def _listener_ready(self, events: int) -> bool:
+        if events & select.EPOLLIN:
+            return self._receive()
+        self.ended = True  # EPOLLHUP: no task is left under the filter
+        self.sweep()
+        return False
+
+    def _hung_up(self) -> bool:
+        poll = select.poll()
+        poll.register(self._listener, select.POLLIN)
+        return any(events & select.POLLHUP for _, events in poll.poll(0))
+
+    def _receive(self) -> bool:
+        """Take one notification and decide it; False if there was none after all."""
+        buffer = self._buffer
+        buffer[:] = _EMPTY  # the kernel refuses anything but zeroes
+        try:
+            fcntl.ioctl(self._listener, seccomp.IOCTL_RECV, buffer, True)
+        except (FileNotFoundError, InterruptedError):
+            return False  # the caller was interrupted or died meanwhile, or we were
+        cookie, tid, _, number, _, _, *args = seccomp.NOTIF.unpack(buffer)
+        if len(self._pending) and (old := self._pending.of_task(tid)) is not None:
+            self._pending.cancel(old)  # a thread makes one call at a time
+        call = Call(BY_NUMBER.get(number) or by_number(number), tuple(args), cookie)
+        tracee = NotifyTracee(tid, self._listener, cookie)
+        try:
+            decided = self._policy.decide(call, tracee)
+            if type(decided) is Decision:
+                self._carry(call, tracee, decided)
+            else:
+                self._pending.start(call, tracee, decided)  # type: ignore[arg-type]
+                self._watch(call.id)
+        except CallGone:
+            pass
+        return True
+
+    def _watch(self, call_id: int) -> None:
+        """Hear of the death of the process that asks, if it still does."""
+        pending = self._pending.get(call_id)
+        if pending is None:
+            return
+        try:
+            pid = pending.tracee.pid
+            if pid not in self._watched:
+                self._watched[pid] = (os.pidfd_open(pid), set())
+                self._epoll.register(self._watched[pid][0], select.EPOLLIN)
+        except (CallGone, ProcessLookupError):
+            self._pending.cancel(call_id)
+            return
+        self._watched[pid][1].add(call_id)
+
+    def _unwatch(self, pending: Pending) -> None:
+        for pid, (fd, calls) in list(self._watched.items()):
+            calls.discard(pending.call.id)
+            if not calls:
+                del self._watched[pid]
+                self._epoll.unregister(fd)
+                os.close(fd)
+
+    def _process_died(self, fd: int) -> None:
+        for dead, calls in list(self._watched.values()):
+            if dead == fd:
+                for call_id in list(calls):
+                    self._pending.cancel(call_id)
+
+    # -- answers -----------------------------------------------------------------------------
+    def _carry(self, call: Call, tracee: TaskTracee, decision: Decision) -> bool:
+        """Send the verdict; False if the call is gone."""
+        verdict = decision.verdict
+        try:
+            if type(verdict) is Continue:
+                return self._send(call.id, 0, seccomp.RESPONSE_CONTINUE)
+            if type(verdict) is ReturnFd:
+                return self._carry_fd(call, tracee, decision, verdict)
+            if type(verdict) is Return:
+                value = verdict.value
+            else:
+                assert isinstance(verdict, Fail), verdict  # `check` refused the others' needs
+                value = -verdict.errno
+            if self._policy.wants_result(call.syscall.number):
+                value = self._policy.result(call, tracee, value, decision.depth)
+            return self._send(call.id, value, 0)
+        except CallGone:
+            return False
+
+    def _send(self, cookie: int, value: int, flags: int) -> bool:
+        # A negative errno in `val` would also do, but strace shows `error` as what it is.
+        error = value if -_ERRNO_LIMIT <= value < 0 else 0
+        response = seccomp.RESPONSE.pack(cookie, 0 if error else value, error, flags)
+        try:
+            fcntl.ioctl(self._listener, seccomp.IOCTL_SEND, response)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _carry_fd(
+        self, call: Call, tracee: TaskTracee, decision: Decision, verdict: ReturnFd
+    ) -> bool:
+        wants = self._policy.wants_result(call.syscall.number)
+        flags = 0 if wants else seccomp.ADDFD_SEND
+        flags |= 0 if verdict.at is None else seccomp.ADDFD_SETFD
+        try:
+            value = seccomp.add_fd(
+                self._listener, call.id, flags, verdict.fd, verdict.at or 0, verdict.cloexec
+            )
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBADF):
+                raise
+            # The caller's table is full (EMFILE), or `at` is beyond its limit (EBADF).
+            value, wants = -error.errno, True
+        finally:
+            if verdict.close:
+                os.close(verdict.fd)
+        if not wants:
+            return True
+        value = self._policy.result(call, tracee, value, decision.depth)
+        return self._send(call.id, value, 0)
+
+
+class NotifyLaunch:
+    """`install` in the child, `session` in the parent; the two speak over a socket pair."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        program = compile_filter(policy.subscription(), seccomp.RET_USER_NOTIF)
+        self._program = seccomp.assemble(program)
+        self._parent, self._child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # The kernel then tells the child's pid as the parent sees it, PID namespaces included.
+        self._parent.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+
+    def install(self) -> None:
+        """Put the filter on this (single-threaded) process. OSError if the kernel refuses.
+
+        The parent fetches the listener itself (pidfd_getfd): the child could not send it if the
+        policy catches the very calls that sending takes.
+        """
+        self._parent.close()
+        expected = os.dup(self._child.fileno())  # the lowest free number, so the listener's
+        os.close(expected)
+        self._child.send(struct.pack("=i", expected))
+        try:
+            listener = seccomp.install_privileged(self._program, seccomp.FLAG_NEW_LISTENER)
+        except OSError as error:
+            self._child.send(struct.pack("=i", -(error.errno or errno.EINVAL)))
+            raise
+        # From here on calls may be caught: the parent answers them.
+        self._child.send(struct.pack("=i", listener))
+        taken = self._child.recv(1)
+        os.close(listener)  # a copy here would keep calls waiting after the supervisor's death
+        self._child.close()
+        if not taken:
+            raise ConnectionAbortedError("the supervisor is gone")
+
+    def session(self, host: Host) -> NotifySession:
+        self._child.close()
+        try:
+            listener = self._fetch()
+        except BaseException:
+            self._parent.close()
+            raise
+        self._parent.send(b"+")
+        # Our end stays open as long as the session: the child may still be held in its send.
+        return NotifySession(listener, self._policy, host, self._parent)
+
+    def close(self) -> None:
+        self._parent.close()
+        self._child.close()
+
+    def _fetch(self) -> int:
+        """The listener, taken out of the child as soon as it is there."""
+        self._parent.settimeout(INSTALL_SECONDS)
+        data, ancillary, _, _ = self._parent.recvmsg(4, socket.CMSG_SPACE(_UCRED.size))
+        if not data:
+            raise EngineUnavailable("the child ended before it installed the filter")
+        pid = next(_UCRED.unpack(body)[0] for _, _, body in ancillary)
+        (expected,) = struct.unpack("=i", data)
+        process = os.pidfd_open(pid)
+        poll = select.poll()
+        poll.register(self._parent, select.POLLIN)
+        try:
+            # The child's word comes at once unless the policy catches send itself: then the
+            # listener already exists though nothing is heard, so look for it every millisecond.
+            for _ in range(int(INSTALL_SECONDS * 1000)):
+                heard = bool(poll.poll(1))
+                self._refused(heard)
+                try:
+                    return self._taken(process, expected)
+                except OSError as error:
+                    if error.errno == errno.ESRCH or (heard and error.errno == errno.EBADF):
+                        raise EngineUnavailable("the child died while installing") from error
+                    if error.errno != errno.EBADF:
+                        raise EngineUnavailable(f"cannot take the listener: {error}") from error
+        finally:
+            os.close(process)
+        raise EngineUnavailable(f"no listener within {INSTALL_SECONDS} s")
+
+    def _refused(self, heard: bool) -> None:
+        if not heard:
+            return
+        data = self._parent.recv(4, socket.MSG_PEEK)
+        if data and (code := struct.unpack("=i", data)[0]) < 0:
+            raise EngineUnavailable(f"the kernel refused the filter: {os.strerror(-code)}")
+
+    @staticmethod
+    def _taken(process: int, expected: int) -> int:
+        listener = pidfd.getfd(process, expected)
+        if os.readlink(f"/proc/self/fd/{listener}") != seccomp.LISTENER_LINK:
+            os.close(listener)
+            raise OSError(errno.EBADF, "not the listener")
+        return listener
+
+
+class NotifyEngine:
+    """See the module."""
+
+    name = "unotify"
+    capabilities = Capability.INSPECT | Capability.RETURN | Capability.ADD_FD
+    reaps = False
+
+    def unavailable(self) -> str | None:
+        if not seccomp.action_available(seccomp.RET_USER_NOTIF):
+            return "the kernel has no seccomp user notification (5.0 and CONFIG_SECCOMP_FILTER)"
+        try:
+            os.close(pidfd.getfd(own := os.pidfd_open(os.getpid()), own))
+            os.close(own)
+        except OSError as error:
+            return f"the kernel has no usable pidfd_getfd (5.6): {error}"
+        return None
+
+    def prepare(self, policy: Policy) -> NotifyLaunch:
+        check(policy, self)
+        return NotifyLaunch(policy)

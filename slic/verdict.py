@@ -1,0 +1,106 @@
+"""Verdicts: the closed set of answers an interposer can give to a call, and what each needs.
+
+Owns `Capability`, because a verdict is what needs one. Never performs anything.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from enum import Flag, auto
+from typing import Any
+
+
+class Capability(Flag):
+    """What an engine can do to a caught call; the prose is in `slic.engine`."""
+
+    NONE = 0
+    INSPECT = auto()  # see the call, its arguments and the caller's memory before it runs
+    RETURN = auto()  # answer the call instead of the kernel
+    ADD_FD = auto()  # put a descriptor of the supervisor into the caller as the answer
+    REWRITE = auto()  # change the call's arguments, then let the kernel run it
+    EXIT = auto()  # see, and replace, what the kernel answered
+    INJECT = auto()  # make the caller perform another call first
+    PROCESS = auto()  # see fork, exec and exit
+    SIGNAL = auto()  # see, replace or drop a signal on its way to the process
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Not answered here: the next interposer decides, finally the kernel. Carries why."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """The call is answered with this value (signed 64 bits); the kernel never runs it."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The call is answered with -1 and this errno (positive)."""
+
+    errno: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnFd:
+    """The call is answered with a new descriptor: a duplicate of the supervisor's `fd`.
+
+    `cloexec` sets FD_CLOEXEC in the caller. `at` asks for this very number (closing what was
+    there, as dup2 does). With `close` the engine closes the supervisor's copy afterwards, also
+    when the call has gone meanwhile.
+    """
+
+    fd: int
+    cloexec: bool = False
+    at: int | None = None
+    close: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """The kernel runs the call with some arguments replaced (argument name to raw value)."""
+
+    args: Mapping[str, int] = field(default_factory=dict)
+
+
+Verdict = Continue | Return | Fail | ReturnFd | Rewrite
+
+NEEDS: dict[type, Capability] = {
+    Continue: Capability.INSPECT,
+    Return: Capability.RETURN,
+    Fail: Capability.RETURN,
+    ReturnFd: Capability.ADD_FD,
+    Rewrite: Capability.REWRITE,
+}
+
+PASS = Continue()
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """A question the engine itself answers: run `work` in a helper thread.
+
+    For what may block the supervisor (open of a FIFO, connect). The generator receives `work`'s
+    result; an OSError that `work` raises is raised at the yield.
+    """
+
+    work: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Inject:
+    """A question an engine with INJECT answers: the caller performs call `name` with `args`.
+
+    The generator receives the kernel's raw result (negative errno on error). The caught call
+    stays pending and is decided afterwards.
+    """
+
+    name: str
+    args: tuple[int, ...] = ()
+
+
+Question = object
+Asking = Generator[Question, Any, Verdict]

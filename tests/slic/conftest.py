@@ -1,0 +1,42 @@
+"""Fixtures: every engine, a folder of compiled guests, and a check that nothing leaks."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from guests import build
+
+from slic.engine import Engine, engines
+
+ALL = engines()
+
+
+@pytest.fixture(params=list(ALL))
+def engine(request: pytest.FixtureRequest) -> Engine:
+    chosen = ALL[request.param]
+    if why := chosen.unavailable():
+        pytest.skip(f"engine {chosen.name}: {why}")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def guest_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("guests")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)  # guests of another user must get at it
+    return folder
+
+
+@pytest.fixture
+def guest(guest_folder: Path) -> Callable[..., str]:
+    return lambda name, source, *flags: build(guest_folder, name, source, *flags)
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    before = set(os.listdir("/proc/self/fd"))
+    yield
+    assert set(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(ChildProcessError):  # every child has been waited for
+        os.waitpid(-1, os.WNOHANG)
