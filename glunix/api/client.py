@@ -251,7 +251,7 @@ class Client:
             case wire.StreamLost():
                 stream = self._streams.get(message.stream)
                 if stream is not None:
-                    self._stream_lost(stream, message)
+                    self._lost(stream.job, message)
             case _:
                 raise FrameError(f"unexpected {type(message).__name__}")
 
@@ -274,16 +274,14 @@ class Client:
         if not job.procs:
             raise FrameError(f"job {message.npid} was placed without a process")
 
-    def _stream_lost(self, stream: _Stream, message: wire.StreamLost) -> None:
-        """A node is gone: its processes are over, killed as paper 4.2.3 says."""
-        job = stream.job
-        lost = [job.procs[vnn] for vnn in stream.vnns if not job.procs[vnn].over]
-        if lost and job.error is None:
-            job.error = Refused(Why.NODE_LOST, message.text)
-        for proc in lost:
-            proc.failure = message.text
-            proc.over = True
-        self._end_stream(stream)
+    def _lost(self, job: Job, message: wire.StreamLost) -> None:
+        """A node is gone, and so the whole job is over (paper 4.2.3): nothing more will come."""
+        job.error = Refused(Why.NODE_LOST, message.text)
+        for proc in job.procs.values():
+            if not proc.over:
+                proc.failure = message.text
+                proc.over = True
+        self._finish(job)
 
     def _feed(self, stream: _Stream) -> None:
         """Send as much standard input as credit allows, then its end."""

@@ -215,13 +215,13 @@ def test_refused_job_keeps_the_reason(daemon: FakeDaemon) -> None:
         assert refused.status == 125 and fine.status == 0
 
 
-def test_lost_node_ends_its_processes_only(daemon: FakeDaemon) -> None:
+def test_lost_node_ends_the_whole_job(daemon: FakeDaemon) -> None:
     def script(link: FakeLink) -> None:
         submit = link.expect(wire.Submit)
         parts = [wire.StreamOf(1, "node1", [0]), wire.StreamOf(3, "node2", [1])]
         link.send(wire.Placed(submit.request, 5, parts))
+        finish(link, 3, 1, 4)
         link.send(wire.StreamLost(1, "node1", "node1 is gone"))
-        finish(link, 3, 1, 137)
         until_hang_up(link)
 
     daemon.script = script
@@ -229,7 +229,8 @@ def test_lost_node_ends_its_processes_only(daemon: FakeDaemon) -> None:
         job = cluster.submit(job_spec(["true"]), 2)
         cluster.wait(10)
         assert isinstance(job.error, Refused) and job.error.why is Why.NODE_LOST
-        assert job.procs[0].failure == "node1 is gone" and job.procs[1].code == 137
+        assert job.procs[0].failure == "node1 is gone" and job.procs[1].code == 4
+        assert job.status == 125
 
 
 def test_daemon_death_ends_every_job(daemon: FakeDaemon) -> None:
