@@ -1,0 +1,80 @@
+# Everything a stranger types. `make demo` and `make test` do their own set-up.
+#
+# The installation is editable (pip install -e): .venv lies in the checkout, so a second copy of
+# the same files in it would only get old. Stamps make a second call instant.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+UNIT := $(wildcard tests/unit tests/cli tests/slic/unit) tests/test_layering.py
+JOBS ?= auto
+
+# Debian package : command that shows it is there.
+VENV_NEEDS := python3-venv:py=ensurepip
+TEST_NEEDS := gcc:gcc libc6-dev:/usr/include/stdio.h make:make git:git tar:tar gzip:gzip \
+	vim:vim bash:bash less:less tmux:tmux procps:ps nano:nano sqlite3:sqlite3
+
+# A checkout that was moved needs new scripts: they hold absolute paths.
+ifneq ($(shell cat .venv/.stamp-at 2>/dev/null),$(CURDIR))
+.PHONY: .venv/.stamp-install
+endif
+
+.PHONY: help install demo test check shell bench test-long clean
+help:
+	@echo "make demo       install, start 4 nodes, run real jobs at both levels, stop"
+	@echo "make test       install what tests need, and pass them"
+	@echo "make check      format, lint, types, unit tests: under a minute"
+	@echo "make shell      a shell with a cluster and the tools on PATH"
+	@echo "make bench      measure against peers      make test-long  the long campaigns"
+	@echo "make install    only .venv with the tools  make clean      remove what make made"
+
+install: .venv/.stamp-install
+	@echo "the tools are in $(CURDIR)/$(BIN)"
+
+.venv/.stamp-install: pyproject.toml glunix/cli/launchers.py .ci/need
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("GLUnix needs Python 3.11 or later, this is " + sys.version.split()[0])'
+	@PYTHON="$(PYTHON)" .ci/need $(VENV_NEEDS)
+	@echo "installing into .venv ..."
+	@rm -f .venv/.stamp-*
+	@$(PYTHON) -m venv --clear .venv
+	@$(PIP) install -e .
+	@$(BIN)/python -m glunix.cli.launchers
+	@printf %s "$(CURDIR)" >.venv/.stamp-at
+	@touch $@
+
+.venv/.stamp-test: .venv/.stamp-install
+	@echo "installing what tests need ..."
+	@$(PIP) install -e '.[test]'
+	@$(BIN)/python -m glunix.cli.launchers
+	@touch $@
+
+demo: .venv/.stamp-install
+	@$(BIN)/glunix demo
+
+shell: .venv/.stamp-install
+	@$(BIN)/glunix shell
+
+check: .venv/.stamp-test
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q -n $(JOBS) $(UNIT)
+
+test: .venv/.stamp-test
+	@.ci/need -o $(TEST_NEEDS)
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -n $(JOBS) tests
+
+# The `slow` tests take their long form.
+test-long: .venv/.stamp-test
+	@.ci/need -o $(TEST_NEEDS)
+	@GLUNIX_LONG=1 $(BIN)/python -m pytest -n $(JOBS) tests
+
+bench: .venv/.stamp-test
+	@$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf .venv build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,56 @@
+"""Client library: what a program may ask of its cluster (paper 3.3, the Glib_* calls).
+
+    from glunix.api import Client, job_spec
+    with Client() as cluster:
+        for job in cluster.map(job_spec(["hostname"]) for _ in range(100)):
+            print(job.npid, job.status, job.output())
+
+The paper's names: Glib_Initialize = `Client()`; Glib_Spawn = `Client.submit`; Glib_SendSig = `kill`
+and `Client.signal`; Glib_GetMyNpid, Glib_GetMyVnn, Glib_GetMyParDegree = `my_npid`, `my_vnn`,
+`my_degree`. Glib_Barrier and the reservations have no counterpart yet.
+
+Names load on first use: a tool that asks one question does not pay for `Client`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glunix.api.ask import connect, jobs, kill, nodes
+    from glunix.api.client import Client
+    from glunix.api.job import Job, Proc, job_spec, my_degree, my_npid, my_vnn
+
+_HOME = {
+    "Client": "client",
+    "Job": "job",
+    "Proc": "job",
+    "connect": "ask",
+    "job_spec": "job",
+    "jobs": "ask",
+    "kill": "ask",
+    "my_degree": "job",
+    "my_npid": "job",
+    "my_vnn": "job",
+    "nodes": "ask",
+}
+
+__all__ = [
+    "Client",
+    "Job",
+    "Proc",
+    "connect",
+    "job_spec",
+    "jobs",
+    "kill",
+    "my_degree",
+    "my_npid",
+    "my_vnn",
+    "nodes",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the module that owns `name` (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

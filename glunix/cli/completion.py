@@ -1,0 +1,145 @@
+"""`glunix completion bash`: completion for every tool, written from the tools' own parsers.
+
+Static text: nothing is asked of a cluster while a user presses Tab. Options come from argparse
+(glukill and glurun, which parse by hand, publish theirs), so a new option cannot be forgotten.
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass, field
+from importlib import import_module
+
+from glunix.cli import glukill, glups, glustat, main, signals
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a tool accepts: its options, those that take a value, and fixed words after them."""
+
+    options: list[str]
+    valued: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+
+
+def words_of(parser: argparse.ArgumentParser) -> Words:
+    """Read the options out of an argparse parser (its actions are what --help prints)."""
+    options: list[str] = []
+    valued: list[str] = []
+    words: list[str] = []
+    for action in parser._actions:
+        options += action.option_strings
+        if action.option_strings and action.nargs is None:
+            valued += action.option_strings
+        if not action.option_strings and action.choices is not None:
+            words += [str(choice) for choice in action.choices]
+    return Words(options, valued, words)
+
+
+def sub_parsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The sub-commands of a parser by name."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    return {}
+
+
+def bash() -> str:
+    """The whole script."""
+    kill_options = [*glukill.OPTIONS, *(f"-{name}" for name in signals.names())]
+    parts = [
+        '# Completion for GLUnix. Made by `glunix completion bash`; use: eval "$(…)"\n',
+        _plain("glups", words_of(glups.parser())),
+        _plain("glustat", words_of(glustat.parser())),
+        _plain("glukill", Words(kill_options, ["-s", "--signal"], signals.names())),
+        _glunix(main.parser()),
+        _glurun(_glurun_words()),
+    ]
+    return "\n".join(parts)
+
+
+def _glurun_words() -> Words:
+    glurun = import_module("glunix.cli.glurun")
+    options: Words = Words(list(glurun.OPTIONS), list(glurun.VALUED))
+    return options
+
+
+def _quoted(words: list[str]) -> str:
+    assert not any(set(word) & set("'\\ \n") for word in words), words
+    return "'" + " ".join(words) + "'"
+
+
+def _plain(tool: str, words: Words) -> str:
+    """Options after a dash; fixed words after an option that takes a value, files elsewhere."""
+    known = [*words.words]
+    return f"""\
+_glunix_{tool}() {{
+  local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}}
+  COMPREPLY=()
+  case " "{_quoted(words.valued)}" " in
+    *" $prev "*) COMPREPLY=($(compgen -W {_quoted(known)} -- "$cur")); return ;;
+  esac
+  case $cur in
+    -*) COMPREPLY=($(compgen -W {_quoted(words.options)} -- "$cur")) ;;
+  esac
+}}
+complete -F _glunix_{tool} {tool}
+"""
+
+
+def _glunix(parser: argparse.ArgumentParser) -> str:
+    subs = sub_parsers(parser)
+    cases = []
+    for name, sub in sorted(subs.items()):
+        found = words_of(sub)
+        cases.append(f"    {name}) words={_quoted([*found.options, *found.words])} ;;")
+    top = [*sorted(subs), *words_of(parser).options]
+    lines = "\n".join(cases)
+    return f"""\
+_glunix_glunix() {{
+  local cur=${{COMP_WORDS[COMP_CWORD]}} words
+  case ${{COMP_WORDS[1]}} in
+{lines}
+    *) words={_quoted(top)} ;;
+  esac
+  if ((COMP_CWORD == 1)); then words={_quoted(top)}; fi
+  COMPREPLY=($(compgen -W "$words" -- "$cur"))
+}}
+complete -F _glunix_glunix glunix
+"""
+
+
+def _glurun(words: Words) -> str:
+    """Options up to the command, then that command and files."""
+    return f"""\
+_glunix_glurun() {{
+  local cur=${{COMP_WORDS[COMP_CWORD]}} at=1
+  COMPREPLY=()
+  while ((at < COMP_CWORD)); do
+    case " "{_quoted(words.valued)}" " in
+      *" ${{COMP_WORDS[at]}} "*) ((at += 2)); continue ;;
+    esac
+    case ${{COMP_WORDS[at]}} in
+      --) ((at++)); break ;;
+      -*) ((at++)) ;;
+      *) break ;;
+    esac
+  done
+  if ((at > COMP_CWORD)); then
+    COMPREPLY=($(compgen -f -- "$cur"))
+  elif ((at < COMP_CWORD)); then
+    if declare -F _command_offset >/dev/null; then _command_offset "$at"; else
+      COMPREPLY=($(compgen -f -- "$cur")); fi
+  elif [[ $cur == -* ]]; then
+    COMPREPLY=($(compgen -W {_quoted(words.options)} -- "$cur"))
+  else
+    COMPREPLY=($(compgen -c -- "$cur"))
+  fi
+}}
+complete -o filenames -F _glunix_glurun glurun
+"""
+
+
+def run_completion(args: argparse.Namespace) -> int:
+    """Print the script for args.shell (bash is the only one the parser lets through)."""
+    sys.stdout.write(bash())
+    return 0
