@@ -13,7 +13,8 @@ comment block holds `key: value` lines, one a line, in any order:
     needs:     what it cannot do without, comma separated, names of `NEEDS`
     also:      `static`: also build it with gcc -static and run that
     stdin:     null (default) | tty | pipe TEXT | open-pipe | file TEXT | socket | pattern N
-    stdout:    pipe (default; the terminal when stdin is tty) | tty
+    stdout:    pipe (default; tty when a tty is needed) | tty | any (a pipe; how much arrives is
+               not what is checked, so it is not compared)
     stderr:    pipe | tty, default as stdout
     status:    exit status (default 0), or the name of the signal that ends it
     on:        TRIGGER -> ACTION, in order; repeats (see `Step`)
@@ -119,6 +120,7 @@ class Guest:
     stdin: StdinKind = StdinKind.NULL
     input: bytes = b""
     stdout_tty: bool = False
+    stdout_any: bool = False
     stderr_tty: bool = False
     status: int = 0
     steps: tuple[Step, ...] = ()
@@ -266,7 +268,9 @@ def parse(path: Path, source: str) -> Guest:
         raise HeaderError(f"{places['needs']}: unknown need {sorted(set(needs) - NEEDS)}")
     kind, given = _stdin(one("stdin", "tty" if "tty" in needs else "null"), where)
     stdout = one("stdout", "tty" if "tty" in needs else "pipe")
-    stderr = one("stderr", stdout)
+    stderr = one("stderr", "tty" if stdout == "tty" else "pipe")
+    if stdout not in ("tty", "pipe", "any") or stderr not in ("tty", "pipe"):
+        raise HeaderError(f"{where}: unknown stdout {stdout!r} or stderr {stderr!r}")
     if "tty" in (kind.value, stdout, stderr) and "tty" not in needs:
         raise HeaderError(f"{where}: a terminal is used, but `needs: tty` is missing")
     status = one("status", "0")
@@ -282,6 +286,7 @@ def parse(path: Path, source: str) -> Guest:
         stdin=kind,
         input=given,
         stdout_tty=stdout == "tty",
+        stdout_any=stdout == "any",
         stderr_tty=stderr == "tty",
         status=int(status) if status.isdigit() else -signal_number(status, where),
         steps=tuple(step(value, where) for value in fields.get("on", [])),

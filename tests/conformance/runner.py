@@ -76,7 +76,7 @@ def run(
     extra: variables added to its environment.
     """
     with scratch() as folder:
-        return launch(
+        outcome = launch(
             Launch(
                 argv=wrap(command(guest)),
                 cwd=folder,
@@ -90,6 +90,7 @@ def run(
                 deadline=deadline,
             )
         )
+    return replace(outcome, stdout="") if guest.stdout_any else outcome
 
 
 def problems(guest: Guest, outcome: Outcome) -> list[str]:
@@ -120,7 +121,6 @@ def compare(expected: Outcome, got: Outcome) -> list[str]:
             continue
         lines = list(zip(want.splitlines(), have.splitlines(), strict=False))
         number = next((i for i, (a, b) in enumerate(lines) if a != b), len(lines))
-        a = want.splitlines()[number:][:1]
-        b = have.splitlines()[number:][:1]
-        found.append(f"{name} line {number + 1}: expected {a}, got {b}")
+        a, b = ("".join(text.splitlines()[number:][:1]) for text in (want, have))
+        found.append(f"{name} line {number + 1}: expected {a[:200]!r}, got {b[:200]!r}")
     return found
