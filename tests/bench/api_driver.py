@@ -40,7 +40,11 @@ async def many(submit: Submitter, count: int) -> float:
 async def serve() -> None:
     """Answer `run N` lines until the end of stdin."""
     # Here, so that `many` can be used without the library.
-    api = importlib.import_module("glunix.api")
+    try:
+        api = importlib.import_module("glunix.api")
+    except ImportError as error:
+        print(f"failed {error}", flush=True)
+        return
 
     async with api.connect() as client:
 

@@ -1,7 +1,8 @@
 """A client kept running in its own process, told over a pipe how much to do.
 
-The dialogue: the driver prints `ready` once; each `run N` line on its stdin is answered by
-`done SECONDS`, timed by the driver itself, or `failed REASON`. End of input ends it.
+The dialogue: the driver prints `ready` once, or `failed REASON`; each `run N` line on its stdin
+is answered by `done SECONDS`, timed by the driver itself, or `failed REASON`. End of input ends
+it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from .harness import BenchError
 from .proc import ForegroundDaemon
 
+_START = 30.0  # seconds until `ready`
+
 
 class Driver:
     """One such client process; a context manager that ends it."""
@@ -18,7 +21,7 @@ class Driver:
     def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
         self._child = ForegroundDaemon(argv, env, stdin=True)
         try:
-            self._child.wait_for("^ready$")
+            self._answer("^(ready|failed .*)$", _START)
         except BaseException:
             self._child.stop()
             raise
@@ -37,7 +40,10 @@ class Driver:
             self._child.stdin.flush()
         except BrokenPipeError:
             raise BenchError(f"the driver has ended: {self._child.story()}") from None
-        verdict, _, detail = self._child.wait_for("^(done|failed) ", deadline).partition(" ")
+        return float(self._answer("^(done|failed) ", deadline))
+
+    def _answer(self, pattern: str, deadline: float) -> str:
+        verdict, _, detail = self._child.wait_for(pattern, deadline).partition(" ")
         if verdict == "failed":
             raise BenchError(detail)
-        return float(detail)
+        return detail

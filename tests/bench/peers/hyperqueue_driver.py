@@ -40,7 +40,11 @@ def leave_the_network() -> None:
 def main() -> int:
     """`hyperqueue_driver.py FOLDER WORKERS CORES`; ends at the end of stdin."""
     folder, workers, cores = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    leave_the_network()
+    try:
+        leave_the_network()
+    except OSError as error:
+        print(f"failed no network namespace, and it would listen everywhere: {error}", flush=True)
+        return 1
     # The library draws a progress bar on stderr, which would be timed with the tasks.
     os.environ["TQDM_DISABLE"] = "1"
     # By name: this environment alone has the library, type checkers run in another.

@@ -1,6 +1,8 @@
 """OpenSSH as a peer: a private sshd on 127.0.0.1 and one ControlMaster connection to it.
 
-Own host key, own client key, own configuration in a scratch folder; ~/.ssh is not read.
+Own host key, own client key, own configuration in a scratch folder; ~/.ssh is not read. Nor is
+the user's ~/.bashrc, which bash reads under sshd: what it does is not ssh's cost, and may be
+several times ssh's (HOME is the scratch folder there).
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ PermitRootLogin prohibit-password
 PrintMotd no
 PrintLastLog no
 MaxSessions 100
+SetEnv HOME={folder}
 """
 
 _SSH_CONFIG = """\
