@@ -11,11 +11,18 @@ Layout of the state folder (`GLUNIX_DIR`):
       journal.sqlite   the master's jobs
       NAME.log         one log per process
 
-No asyncio, no sockets: paths and numbers only, cheap enough for the startup to import.
+No asyncio, no sockets, and pathlib (5 ms) only for those who ask for a Path: the startup imports
+this module.
 """
 
+from __future__ import annotations
+
 import os
-from pathlib import Path
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOME_NODE = "home"
 HEARTBEAT = 2.0
@@ -24,16 +31,23 @@ HEARTBEAT = 2.0
 LOST_AFTER = 3 * HEARTBEAT
 
 
-def state_dir() -> Path:
+def state_folder() -> str:
     """The state folder: GLUNIX_DIR, else the user's own ~/.glunix, else root's /run/glunix."""
     given = os.environ.get("GLUNIX_DIR")
     if given:
-        return Path(given)
+        return given
+    shared = "/run/glunix"
     if os.geteuid() == 0:
-        return Path("/run/glunix")
-    own = Path(os.environ.get("HOME", "/")) / ".glunix"
-    shared = Path("/run/glunix")
-    return shared if shared.is_dir() and not own.is_dir() else own
+        return shared
+    own = os.environ.get("HOME", "") + "/.glunix"
+    return shared if os.path.isdir(shared) and not os.path.isdir(own) else own
+
+
+def state_dir() -> Path:
+    """`state_folder` as a Path."""
+    from pathlib import Path
+
+    return Path(state_folder())
 
 
 def client_socket(folder: Path, node: str | None = None) -> Path:

@@ -3,6 +3,7 @@
 Owns nothing but the types and their limits; imports nothing of ours.
 """
 
+import enum
 import re
 from typing import NewType
 
@@ -28,3 +29,16 @@ def node_name(text: str) -> NodeName:
     if not _NODE.match(text):
         raise ValueError(f"not a node name: {text!r}")
     return NodeName(text)
+
+
+class Why(enum.StrEnum):
+    """Reason of a refusal or failure, as it travels on the wire."""
+
+    NO_MASTER = "no-master"
+    NO_NODE = "no-node"
+    NO_JOB = "no-job"
+    NOT_YOURS = "not-yours"
+    BAD_REQUEST = "bad-request"
+    NODE_LOST = "node-lost"
+    PROTOCOL = "protocol"
+    INTERNAL = "internal"

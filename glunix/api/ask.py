@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from glunix import config
-from glunix.errors import FrameError, NotRunning, Refused, Why
-from glunix.ids import CONTROL
+from glunix.errors import FrameError, NotRunning, Refused
+from glunix.ids import CONTROL, Why
 from glunix.msg import client as wire
 from glunix.msg.base import Message, encode
 from glunix.msg.frame import Deframer, encode_frame

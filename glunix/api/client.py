@@ -16,8 +16,8 @@ from typing import Any
 from glunix import config
 from glunix.api.ask import ANSWER, connect, refusal
 from glunix.api.job import Job, OutputHandler, Proc
-from glunix.errors import FrameError, NotRunning, Refused, Why
-from glunix.ids import CONTROL
+from glunix.errors import FrameError, NotRunning, Refused
+from glunix.ids import CONTROL, Why
 from glunix.msg import client as wire
 from glunix.msg import stream as flow
 from glunix.msg.base import Message, encode

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from glunix import config
-from glunix.errors import GlunixError, Refused, Why
+from glunix.errors import GlunixError, Refused
+from glunix.ids import Why
 from glunix.msg.job import JobSpec, Rlimit
 from glunix.msg.stream import Signal
 

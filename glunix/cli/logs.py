@@ -16,7 +16,8 @@ from pathlib import Path
 
 from glunix import config
 from glunix.cli.common import one_line
-from glunix.errors import NotRunning, Refused, Why
+from glunix.errors import NotRunning, Refused
+from glunix.ids import Why
 
 _READ = 65536
 

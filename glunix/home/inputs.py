@@ -4,22 +4,28 @@ Owns fd 0 for reading. User-level: reads ahead as far as the slowest node has cr
 published limit (type-ahead that the program never asked for is lost to the shell).
 """
 
+from __future__ import annotations
+
 import os
 import posix
 import stat
-from collections.abc import Callable
 
 from glunix.home.jobview import JobView
 from glunix.home.options import Options
 from glunix.home.sinks import reopened
 from glunix.home.terminal import HomeTerminal
 
+TYPE_CHECKING = False  # importing typing or collections.abc costs 2 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Send = Callable[[int, list[object]], None]
+
+
 INPUT_WINDOW = 1024 * 1024
 CHUNK = 256 * 1024
 SOCKET_FULL = 2 * 1024 * 1024
 """Unsent bytes at which reading pauses."""
-
-Send = Callable[[int, list[object]], None]
 
 
 class Input:

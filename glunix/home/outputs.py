@@ -3,16 +3,22 @@
 Owns the sinks of fds 1 and 2 and the credit owed to each channel (stream, vnn, fd).
 """
 
-from collections.abc import Callable
+from __future__ import annotations
 
 from glunix.home.jobview import JobView, ProcessView
 from glunix.home.options import Options
 from glunix.home.sinks import Labeller, Sink, gone
 
+TYPE_CHECKING = False  # importing typing or collections.abc costs 2 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Send = Callable[[int, list[object]], None]
+
+
 CREDIT_BATCH = 32 * 1024
 """Bytes that a channel may owe before it is told; small enough for the smallest window."""
 
-Send = Callable[[int, list[object]], None]
 Channel = tuple[int, int, int]
 
 

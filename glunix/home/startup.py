@@ -14,7 +14,7 @@ import sys
 import time
 
 from glunix import config
-from glunix.errors import FrameError, GlunixError, Refused, Why
+from glunix.errors import FrameError, GlunixError, Refused
 from glunix.home.inputs import Input
 from glunix.home.jobview import JobView, ProcessView
 from glunix.home.link import HomeLink, blob, integer, text
@@ -53,7 +53,7 @@ class Startup:
 
     def run(self) -> int:
         """Submit, then serve until the job is over."""
-        folder = str(config.state_dir())
+        folder = config.state_folder()
         node = posix.environ.get(b"GLUNIX_NODE", config.HOME_NODE.encode()).decode()
         self._link = HomeLink(folder, f"{node}.sock")
         self._time("connect")
@@ -97,7 +97,7 @@ class Startup:
 
     def _placed(self, message: list[Value]) -> None:
         if message[0] == "refused":
-            raise Refused(Why(text(message[2])), text(message[3]))
+            raise Refused(text(message[2]), text(message[3]))
         if message[0] != "placed":
             raise FrameError(f"expected placed, got {message[0]!r}")
         self._time("placed")
@@ -176,7 +176,7 @@ class Startup:
             complain(text(message[3]), self._terminal)
             self._job.lost(config.exit_error())
         elif message[0] == "refused":
-            raise Refused(Why(text(message[2])), text(message[3]))
+            raise Refused(text(message[2]), text(message[3]))
         else:
             raise FrameError(f"unexpected {message[0]!r}")
 

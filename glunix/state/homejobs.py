@@ -9,8 +9,7 @@ import dataclasses
 
 import msgspec
 
-from glunix.errors import Why
-from glunix.ids import StreamId
+from glunix.ids import StreamId, Why
 from glunix.msg import client, master
 from glunix.msg.base import Message
 from glunix.msg.job import JobSpec, Owner

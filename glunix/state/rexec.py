@@ -6,8 +6,8 @@ the nodes that it is told.
 
 from collections.abc import Sequence
 
-from glunix.errors import Refused, Why
-from glunix.ids import NodeName, Npid, Vnn
+from glunix.errors import Refused
+from glunix.ids import NodeName, Npid, Vnn, Why
 from glunix.msg.job import PlacedProc
 from glunix.msg.master import KillDone, KillOrder, KillRequest, Place, PlacedJob, RequestRefused
 from glunix.state.books import Books
@@ -116,4 +116,4 @@ class Rexec:
 
     def _refuse(self, link: LinkId, request: int, refusal: Refused) -> None:
         text = clip(str(refusal))
-        self._books.out.send(link, RequestRefused(request, refusal.why.value, text))
+        self._books.out.send(link, RequestRefused(request, refusal.why, text))

@@ -7,7 +7,8 @@ import pytest
 from fakedaemon import FakeDaemon, FakeLink
 
 from glunix import api
-from glunix.errors import FrameError, NotRunning, Refused, Why
+from glunix.errors import FrameError, NotRunning, Refused
+from glunix.ids import Why
 from glunix.msg import client as wire
 from glunix.msg import stream as flow
 from glunix.msg.job import JobRow, NodeRow

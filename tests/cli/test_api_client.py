@@ -7,7 +7,8 @@ import pytest
 from fakedaemon import FakeDaemon, FakeLink
 
 from glunix.api import Client, Job, job_spec, my_degree, my_npid, my_vnn
-from glunix.errors import NotRunning, Refused, Why
+from glunix.errors import NotRunning, Refused
+from glunix.ids import Why
 from glunix.msg import client as wire
 from glunix.msg import stream as flow
 from glunix.msg.base import Message
