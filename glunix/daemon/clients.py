@@ -56,6 +56,9 @@ class Join:
         if self._early_size > INPUT_WINDOW + BODY_MAX:
             self._link.close("sends without credit")
 
+    def opened(self) -> None:
+        """Never: nodes open no streams to a home."""
+
     def frame(self, body: bytes) -> None:
         """A frame of the node for the startup."""
         self._link.relay(self._stream, body)

@@ -55,6 +55,10 @@ class NodeStream:
         """vnn -> (pid, stopped), for the next hello to a master."""
         self.job = UserJob(start, daemon.config.node, daemon.loop, self.tell, self._ended)
 
+    def opened(self) -> None:
+        """Start the processes."""
+        self.job.launch()
+
     def frame(self, body: bytes) -> None:
         """From home; a bad frame ends this job, not the link that other jobs share."""
         try:
@@ -249,7 +253,6 @@ class Daemon:
     def _started(self, mate: PeerLink, number: StreamId, start: stream.Start) -> NodeStream:
         node_stream = NodeStream(self, mate, number, start)
         self._streams.append(node_stream)
-        self.loop.call_soon(node_stream.job.launch)
         return node_stream
 
     def job_ended(self, node_stream: NodeStream) -> None:

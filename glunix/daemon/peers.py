@@ -23,6 +23,9 @@ from glunix.msg.stream import Start, opening
 class Route(Protocol):
     """Who serves one stream on this side."""
 
+    def opened(self) -> None:
+        """The other side opened the stream; its frames come after this."""
+
     def frame(self, body: bytes) -> None:
         """A frame of the stream arrived."""
 
@@ -145,7 +148,9 @@ class Peers:
             route.frame(body)
         elif mate not in self._dialled.values() and stream > mate.last_opened:
             mate.last_opened = stream
-            mate.routes[stream] = self._started(mate, stream, opening.decode(body))
+            route = self._started(mate, stream, opening.decode(body))
+            mate.routes[stream] = route
+            route.opened()
         # else: the stream ended while this frame was under way
 
     def _control(self, mate: PeerLink, body: bytes) -> None:
