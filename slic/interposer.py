@@ -21,7 +21,9 @@ import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
+
+from msgspec import Struct
 
 from slic.syscalls import BY_NAME, Syscall
 from slic.verdict import Capability
@@ -54,7 +56,7 @@ class Event:
     value: int = 0
 
 
-class Call(NamedTuple):
+class Call(Struct, frozen=True):
     """One caught call: its table entry, its six raw registers, an id unique in the session."""
 
     syscall: Syscall

@@ -8,7 +8,10 @@ above the winner. Pure; engines drive it.
 import errno
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import GeneratorType
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from slic.interposer import Bits, Call, Event, Handler, Interposer, Kind, ProcessEvent
 from slic.syscalls import BY_NAME, IO_URING_CAN, Syscall
@@ -29,7 +32,7 @@ class Need(NamedTuple):
     calls: tuple[str, ...]
 
 
-class Decision(NamedTuple):
+class Decision(Struct, frozen=True):
     """A verdict and the position in the stack of who gave it (len(stack) for the kernel)."""
 
     verdict: Verdict
@@ -78,7 +81,7 @@ class _Step(NamedTuple):
     depth: int
     invoke: Invoke
     alternatives: frozenset[Alternative]
-    needs: Capability
+    verdicts: frozenset[type]  # what its declaration allows it to return
     place: str
 
 
@@ -127,12 +130,14 @@ class Policy:
         A handler's BadAddress becomes EFAULT and its OSError that errno; a handler that may not
         answer (no RETURN) then leaves the call to the kernel. CallGone passes through.
         """
-        for position, step in enumerate(steps := self._steps.get(call.syscall.number, ())):
+        steps = self._steps.get(call.syscall.number, ())
+        for step in steps:
             verdict = self._ask(step, call, tracee)
             if type(verdict) is Continue:
                 continue
-            if isinstance(verdict, Generator):
-                return self._deciding(verdict, step, steps[position + 1 :], call, tracee)
+            if type(verdict) is GeneratorType:
+                rest = steps[steps.index(step) + 1 :]
+                return self._deciding(verdict, step, rest, call, tracee)
             return Decision(_covered(verdict, step), step.depth)
         return self._kernel
 
@@ -178,7 +183,7 @@ class Policy:
             return Decision(_covered(verdict, step), step.depth)
         for below in rest:
             verdict = self._ask(below, call, tracee)
-            if isinstance(verdict, Generator):
+            if type(verdict) is GeneratorType:
                 verdict = yield from _guarded(verdict, below)
             if not isinstance(verdict, Continue):
                 return Decision(_covered(verdict, below), below.depth)
@@ -203,9 +208,8 @@ class Policy:
                     for arg, test in handler.where
                 )
                 alternatives = frozenset({tests}) if tests else frozenset()
-                step = _Step(
-                    depth, _bind(method, handler, syscall), alternatives, handler.needs, place
-                )
+                allowed = frozenset(v for v, need in NEEDS.items() if need in handler.needs)
+                step = _Step(depth, _bind(method, handler, syscall), alternatives, allowed, place)
                 self._steps.setdefault(syscall.number, []).append(step)
 
     def _subscribe(self) -> Subscription:
@@ -228,17 +232,15 @@ class Policy:
 
 
 def _covered(verdict: Verdict, step: _Step) -> Verdict:
-    need = NEEDS.get(type(verdict))
-    if need is None or need not in step.needs:
+    if type(verdict) not in step.verdicts:
         raise UndeclaredVerdict(
-            f"{step.place} returned {verdict!r}, which its declaration needs={step.needs} "
-            "does not cover"
+            f"{step.place} returned {verdict!r}, which the `needs` of its declaration do not cover"
         )
     return verdict
 
 
 def _failed(error: Exception, step: _Step) -> Verdict:
-    if Capability.RETURN not in step.needs:
+    if Fail not in step.verdicts:
         return Continue(f"{step.place}: {error}")
     if isinstance(error, OSError) and error.errno:
         return Fail(error.errno)

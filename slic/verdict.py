@@ -1,12 +1,14 @@
 """Verdicts: the closed set of answers an interposer can give to a call, and what each needs.
 
-Owns `Capability`, because a verdict is what needs one. Never performs anything.
+Owns `Capability`, because a verdict is what needs one. Never performs anything. Structs of msgspec:
+one is built per caught call, and a frozen dataclass takes several times as long to build.
 """
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
 from enum import Flag, auto
 from typing import Any
+
+from msgspec import Struct, field
 
 
 class Capability(Flag):
@@ -23,29 +25,25 @@ class Capability(Flag):
     SIGNAL = auto()  # see, replace or drop a signal on its way to the process
 
 
-@dataclass(frozen=True, slots=True)
-class Continue:
+class Continue(Struct, frozen=True):
     """Not answered here: the next interposer decides, finally the kernel. Carries why."""
 
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Return:
+class Return(Struct, frozen=True):
     """The call is answered with this value (signed 64 bits); the kernel never runs it."""
 
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(Struct, frozen=True):
     """The call is answered with -1 and this errno (positive)."""
 
     errno: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReturnFd:
+class ReturnFd(Struct, frozen=True):
     """The call is answered with a new descriptor: a duplicate of the supervisor's `fd`.
 
     `cloexec` sets FD_CLOEXEC in the caller. `at` asks for this very number (closing what was
@@ -59,8 +57,7 @@ class ReturnFd:
     close: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Rewrite:
+class Rewrite(Struct, frozen=True):
     """The kernel runs the call with some arguments replaced (argument name to raw value)."""
 
     args: Mapping[str, int] = field(default_factory=dict)
@@ -79,8 +76,7 @@ NEEDS: dict[type, Capability] = {
 PASS = Continue()
 
 
-@dataclass(frozen=True, slots=True)
-class Blocking:
+class Blocking(Struct, frozen=True):
     """A question the engine itself answers: run `work` in a helper thread.
 
     For what may block the supervisor (open of a FIFO, connect). The generator receives `work`'s
@@ -90,8 +86,7 @@ class Blocking:
     work: Callable[[], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Inject:
+class Inject(Struct, frozen=True):
     """A question an engine with INJECT answers: the caller performs call `name` with `args`.
 
     The generator receives the kernel's raw result (negative errno on error). The caught call

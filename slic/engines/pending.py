@@ -33,7 +33,8 @@ class Pending:
 class PendingCalls:
     """The suspended calls of one session.
 
-    `wake` is an eventfd that becomes readable when a helper thread has finished: then `collect`.
+    `calls` is by call id. `wake` is an eventfd that becomes readable when a helper thread has
+    finished: then `collect`.
     """
 
     def __init__(
@@ -47,19 +48,10 @@ class PendingCalls:
         self._carry = carry
         self._inject = inject
         self._forgotten = forgotten
-        self._calls: dict[int, Pending] = {}
+        self.calls: dict[int, Pending] = {}
         self._by_tid: dict[int, int] = {}
         self._finished: deque[tuple[int, Any]] = deque()
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    def ids(self) -> list[int]:
-        return list(self._calls)
-
-    def get(self, call_id: int) -> Pending | None:
-        return self._calls.get(call_id)
 
     def of_task(self, tid: int) -> int | None:
         """The id of the call a task waits in."""
@@ -68,13 +60,13 @@ class PendingCalls:
     def start(self, call: Call, tracee: TaskTracee, deciding: Deciding) -> bool:
         """A handler turned out to be a generator: run it to its first question or its end."""
         pending = Pending(call, tracee, deciding)
-        self._calls[call.id] = pending
+        self.calls[call.id] = pending
         self._by_tid[tracee.tid] = call.id
         return self._drive(pending, None)
 
     def answer(self, call_id: int, value: Any) -> bool:
         """Contract paragraph 3. The caller has checked that the call still waits."""
-        pending = self._calls.get(call_id)
+        pending = self.calls.get(call_id)
         return pending is not None and self._drive(pending, value)
 
     def cancel(self, call_id: int) -> None:
@@ -91,7 +83,7 @@ class PendingCalls:
         os.eventfd_read(self.wake)
         while self._finished:
             call_id, value = self._finished.popleft()
-            if (pending := self._calls.get(call_id)) is None:
+            if (pending := self.calls.get(call_id)) is None:
                 continue
             if pending.tracee.still_valid():
                 self._drive(pending, value)
@@ -99,13 +91,13 @@ class PendingCalls:
                 self.cancel(call_id)
 
     def close(self) -> None:
-        for call_id in self.ids():
+        for call_id in list(self.calls):
             self.cancel(call_id)
         os.close(self.wake)
         self.wake = -1
 
     def _forget(self, call_id: int) -> Pending | None:
-        pending = self._calls.pop(call_id, None)
+        pending = self.calls.pop(call_id, None)
         if pending is not None:
             if self._by_tid.get(pending.tracee.tid) == call_id:
                 del self._by_tid[pending.tracee.tid]

@@ -42,7 +42,7 @@ from slic.syscalls import BY_NUMBER, by_number
 from slic.tracee import CallGone
 from slic.verdict import Continue, Fail, Return, ReturnFd
 
-_EMPTY = bytes(seccomp.NOTIF.size)
+_NOTIF_SIZE = seccomp.NOTIF.size
 _ERRNO_LIMIT = 4095
 INSTALL_SECONDS = 10.0
 _UCRED = struct.Struct("=3i")
@@ -77,7 +77,6 @@ class NotifySession:
         self.sync_wake_up = seccomp.set_sync_wake_up(listener)
         self._listener = listener
         self._policy = policy
-        self._buffer = bytearray(seccomp.NOTIF.size)
         self._pending = PendingCalls(host, self._carry, forgotten=self._unwatch)
         self._watched: dict[int, tuple[int, set[int]]] = {}  # pid: its pidfd, its asked calls
         self._epoll = select.epoll()
@@ -102,7 +101,7 @@ class NotifySession:
     def serve(self) -> None:
         """Answer until the last process is gone; blocks. For supervisors with no other loop."""
         while not self.ended:
-            if len(self._pending):
+            if self._pending.calls:
                 self._epoll.poll()
                 self.step()
             elif not self._receive() and self._hung_up():
@@ -112,7 +111,7 @@ class NotifySession:
         return self.still_valid(call_id) and self._pending.answer(call_id, value)
 
     def still_valid(self, call_id: int) -> bool:
-        pending = self._pending.get(call_id)
+        pending = self._pending.calls.get(call_id)
         if pending is None:
             return False
         if pending.tracee.still_valid():
@@ -121,7 +120,7 @@ class NotifySession:
         return False
 
     def sweep(self) -> None:
-        for call_id in self._pending.ids():
+        for call_id in list(self._pending.calls):
             self.still_valid(call_id)
 
     def close(self) -> None:
@@ -161,14 +160,13 @@ class NotifySession:
 
     def _receive(self) -> bool:
         """Take one notification and decide it; False if there was none after all."""
-        buffer = self._buffer
-        buffer[:] = _EMPTY  # the kernel refuses anything but zeroes
+        buffer = bytearray(_NOTIF_SIZE)  # the kernel refuses anything but zeroes
         try:
             fcntl.ioctl(self._listener, seccomp.IOCTL_RECV, buffer, True)
         except (FileNotFoundError, InterruptedError):
             return False  # the caller was interrupted or died meanwhile, or we were
-        cookie, tid, _, number, _, _, *args = seccomp.NOTIF.unpack(buffer)
-        if len(self._pending) and (old := self._pending.of_task(tid)) is not None:
+        cookie, tid, number, *args = seccomp.NOTIF.unpack(buffer)
+        if self._pending.calls and (old := self._pending.of_task(tid)) is not None:
             self._pending.cancel(old)  # a thread makes one call at a time
         call = Call(BY_NUMBER.get(number) or by_number(number), tuple(args), cookie)
         tracee = NotifyTracee(tid, self._listener, cookie)
@@ -185,7 +183,7 @@ class NotifySession:
 
     def _watch(self, call_id: int) -> None:
         """Hear of the death of the process that asks, if it still does."""
-        pending = self._pending.get(call_id)
+        pending = self._pending.calls.get(call_id)
         if pending is None:
             return
         try:

@@ -29,8 +29,8 @@ OFFSET_NR = 0
 OFFSET_ARCH = 4
 OFFSET_ARGS = 16
 
-# struct seccomp_notif: id, pid, flags, then struct seccomp_data (nr, arch, ip, args[6])
-NOTIF = struct.Struct("=QIIiIQ6Q")
+# struct seccomp_notif: id, pid, (flags), then struct seccomp_data: nr, (arch, ip), args[6]
+NOTIF = struct.Struct("=QI4xi12x6Q")
 # struct seccomp_notif_resp: id, val, error, flags
 RESPONSE = struct.Struct("=QqiI")
 # struct seccomp_notif_addfd: id, flags, srcfd, newfd, newfd_flags

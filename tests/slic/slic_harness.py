@@ -94,7 +94,8 @@ class Running:
         while not condition():
             left = deadline - time.monotonic()
             assert left > 0, f"{what}: output {self.output!r}, asked {self.host.asked}"
-            for fd, _ in poll.poll(left * 1000):
+            # Some conditions (a state in /proc) have no descriptor: look again every 20 ms.
+            for fd, _ in poll.poll(20):
                 if fd == self._out:
                     if not (data := os.read(self._out, 65536)):
                         poll.unregister(self._out)
