@@ -1,6 +1,6 @@
 """Random events, legal and not, at a Master: it never raises, and its books always agree."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glunix.msg.base import Message, encode
@@ -163,6 +163,7 @@ steps = st.one_of(
 )
 
 
+@settings(max_examples=3 * settings.default.max_examples)
 @given(st.lists(steps, min_size=10, max_size=60))
 def test_any_events(plan: list) -> None:
     run = Run()
