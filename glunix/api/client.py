@@ -375,5 +375,5 @@ class Client:
 def start_status(step: str, error: int) -> int:
     """Exit status for a program that could not be started (env(1)): 127, 126, or GLUnix's own."""
     if step == "exec":
-        return 127 if error == errno.ENOENT else 126
+        return 127 if error in (errno.ENOENT, errno.ENOTDIR) else 126
     return config.exit_error()

@@ -1,7 +1,7 @@
 """`glunix completion bash`: completion for every tool, written from the tools' own parsers.
 
 Static text: nothing is asked of a cluster while a user presses Tab. Options come from argparse
-(glukill and glurun, which parse by hand, publish theirs), so a new option cannot be forgotten.
+(glukill and glurun parse by hand and publish theirs), so a new option cannot be forgotten.
 """
 
 import argparse
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from glunix.cli import glukill, glups, glustat, main, signals
+from glunix.errors import GlunixError
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,16 @@ def bash() -> str:
 
 
 def _glurun_words() -> Words:
+    """glurun parses by hand: which of its options take a value is learnt by asking its parser."""
     glurun = import_module("glunix.cli.glurun")
-    options: Words = Words(list(glurun.OPTIONS), list(glurun.VALUED))
-    return options
+    options: list[str] = list(glurun.OPTIONS)
+    valued = []
+    for option in options:
+        try:
+            glurun.split_words([option])
+        except GlunixError:
+            valued.append(option)
+    return Words(options, valued)
 
 
 def _quoted(words: list[str]) -> str:

@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"how many nodes ({NODES})",
     )
-    down = subs.add_parser("down", help="stop the cluster and all its jobs")
+    subs.add_parser("down", help="stop the cluster and all its jobs")
     status = subs.add_parser("status", help="is the cluster up? 0 yes, 1 partly, 3 no")
     _add_logs(subs)
     doctor = subs.add_parser("doctor", help="what this machine's kernel lets GLUnix do")
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     shell = subs.add_parser("shell", help="a shell with a cluster that lives as long as it")
     shell.add_argument("-n", "--nodes", type=_node_count, default=NODES, metavar="N")
     version = subs.add_parser("version", help="print the version")
-    for sub in (up, down, status, doctor, version):
+    for sub in (status, doctor, version):
         sub.add_argument("--json", action="store_true", help="print the answer as JSON")
     return found
 

@@ -7,14 +7,20 @@ from types import ModuleType
 import pytest
 
 from glunix.cli import completion, glups, glustat, main
+from glunix.errors import GlunixError
 
 
 @pytest.fixture(autouse=True)
 def glurun(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its options are its own business; here it has these."""
     module = ModuleType("glunix.cli.glurun")
-    module.OPTIONS = ["-n", "-w", "-T", "--keep"]  # type: ignore[attr-defined]
-    module.VALUED = ["-n", "-w"]  # type: ignore[attr-defined]
+
+    def split_words(words: list[str]) -> None:
+        if words[0] in ("-n", "-w"):
+            raise GlunixError("needs a value")
+
+    module.OPTIONS = ("-n", "-w", "-T", "--keep")  # type: ignore[attr-defined]
+    module.split_words = split_words  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "glunix.cli.glurun", module)
 
 

@@ -1,0 +1,242 @@
+"""`glunix doctor`: what this machine's kernel lets GLUnix do, tried and never assumed.
+
+Owns the list of features and what each missing one costs; the tries are in slic.kernel.probe and
+glunix.cli.machine. Exit status 0, or 1 when something is missing without which no job runs.
+"""
+
+import argparse
+import enum
+import errno
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from glunix.cli import machine
+from glunix.cli.common import one_line, show_table
+from slic.kernel import probe
+
+Try = Callable[[], str | int | None]
+"""Returns a detail to show (or nothing) when the feature works, raises OSError when not."""
+
+
+class State(enum.StrEnum):
+    """What a try found."""
+
+    WORKS = "works"
+    MISSING = "missing"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A row: its ways are tried in order, (how, try), and the first that works counts."""
+
+    name: str
+    ways: tuple[tuple[str, Try], ...]
+    cost: str
+    needed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A row with its result. `detail` is how it works, or why it does not."""
+
+    name: str
+    state: State
+    detail: str
+    cost: str
+    needed: bool
+
+
+_USER = probe.CLONE_NEWUSER
+_DENIALS = {errno.EPERM, errno.EACCES, errno.EROFS}
+
+
+def _one(work: Try) -> tuple[tuple[str, Try], ...]:
+    return (("", work),)
+
+
+def _either(work: Callable[[int], None]) -> tuple[tuple[str, Try], ...]:
+    return (("", lambda: work(0)), ("in a user namespace", lambda: work(_USER)))
+
+
+FEATURES: tuple[Feature, ...] = (
+    Feature(
+        "pseudo-terminals",
+        _one(probe.new_pty),
+        "no job can have a terminal: no glurun of bash, vim or less",
+        needed=True,
+    ),
+    Feature(
+        "TIOCSTI",
+        _one(probe.tiocsti),
+        "-T cannot give fetched but unread input back to the home terminal when a job ends",
+    ),
+    Feature(
+        "ptrace",
+        _one(probe.ptrace_seize),
+        "engines ptrace and ptrace-seccomp do not work; slic attach is not possible",
+    ),
+    Feature(
+        "seccomp filters",
+        _one(probe.seccomp_filter),
+        "no engine but ptrace: every call of a -T job stops, builds run 2x slower",
+    ),
+    Feature(
+        "seccomp user notification",
+        _one(probe.user_notification),
+        "engine unotify does not work; -T jobs cannot be debugged with gdb or strace",
+    ),
+    Feature(
+        "notification SYNC_WAKE_UP",
+        _one(lambda: probe.user_notification(sync_wake_up=True)),
+        "a call caught by unotify may take 70 us instead of 3",
+    ),
+    Feature(
+        "user namespaces",
+        _one(probe.user_namespace),
+        "a cluster started without root cannot isolate its nodes",
+    ),
+    Feature(
+        "UTS namespaces",
+        _either(probe.uts_namespace),
+        "nodes on one machine share its host name; -T catches uname instead of getting it free",
+    ),
+    Feature(
+        "PID namespaces",
+        _either(probe.pid_namespace),
+        "nodes share the machine's pids; what a dead node leaves is found by cgroup or pid only",
+    ),
+    Feature(
+        "mount namespaces",
+        _either(probe.mount_namespace),
+        "nodes share the machine's mounts; -T jobs have no /proc of their own",
+    ),
+    Feature(
+        "ns_last_pid",
+        _either(probe.ns_last_pid),
+        "pids of a -T job differ from its shadows' unless clone3 set_tid works",
+    ),
+    Feature(
+        "clone3 set_tid",
+        _either(probe.clone3_set_tid),
+        "migration cannot give a moved process its old pid",
+    ),
+    Feature(
+        "cgroups",
+        _one(machine.cgroups),
+        "stray processes of a job are found by session and pid namespace only",
+    ),
+    Feature(
+        "CAP_SYS_RESOURCE",
+        _one(lambda: machine.capability(24)),
+        "jobs cannot get hard limits above the daemon's; migration cannot restore exe links",
+    ),
+    Feature(
+        "BPF programs",
+        _one(probe.bpf_program),
+        "no in-kernel observation of -T jobs: demand for input is found by engine instead",
+    ),
+    Feature(
+        "BPF on tracepoints",
+        _one(probe.bpf_tracepoint),
+        "reads of the terminal are found by filter, not dup-proof in the kernel",
+    ),
+    Feature(
+        "BTF",
+        _one(machine.btf),
+        "BPF programs that look into kernel structures cannot be fitted to this kernel",
+    ),
+    Feature(
+        "userfaultfd",
+        (
+            ("", probe.userfaultfd),
+            ("user mode faults only", lambda: probe.userfaultfd(user_mode_only=True)),
+        ),
+        "no post-copy migration",
+    ),
+    Feature(
+        "userfaultfd WP_ASYNC",
+        (
+            ("", lambda: probe.userfaultfd(write_protect_async=True)),
+            (
+                "user mode faults only",
+                lambda: probe.userfaultfd(user_mode_only=True, write_protect_async=True),
+            ),
+        ),
+        "no pre-copy migration: a job stands still while all its memory is copied",
+    ),
+    Feature(
+        "PAGEMAP_SCAN",
+        _one(probe.pagemap_scan),
+        "pre-copy migration must use soft-dirty bits, if the kernel has them",
+    ),
+    Feature(
+        "CRIU",
+        _one(machine.criu),
+        "jobs with threads, sockets or many processes cannot be checkpointed",
+    ),
+    Feature(
+        "KVM device",
+        _one(machine.kvm),
+        "the virtual machine lab runs by emulation, about 5x slower to boot",
+    ),
+    Feature("QEMU", _one(machine.qemu), "no virtual machine lab"),
+    Feature("Vagrant", _one(machine.vagrant), "`vagrant up` is not available for the lab"),
+)
+
+
+def examine(features: Sequence[Feature] = FEATURES) -> list[Finding]:
+    """Try every feature, each in processes of its own; nothing of a try remains."""
+    return [_find(feature) for feature in features]
+
+
+def _find(feature: Feature) -> Finding:
+    first: OSError | None = None
+    for how, work in feature.ways:
+        try:
+            told = work()
+        except OSError as error:
+            first = first or error
+        else:
+            detail = ", ".join(text for text in (how, str(told or "")) if text)
+            return Finding(feature.name, State.WORKS, detail, feature.cost, feature.needed)
+    assert first is not None
+    state = State.DENIED if first.errno in _DENIALS else State.MISSING
+    return Finding(feature.name, state, _reason(first), feature.cost, feature.needed)
+
+
+def _reason(error: OSError) -> str:
+    name = errno.errorcode.get(error.errno or 0, "")
+    text = error.strerror or str(error)
+    plain = bool(error.errno) and text == os.strerror(error.errno or 0)
+    return f"{text} ({name})" if name and plain else text
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """Print the table (or JSON) and return the exit status."""
+    findings = examine()
+    bad = any(found.needed and found.state is not State.WORKS for found in findings)
+    if args.json:
+        rows = [
+            {
+                "feature": found.name,
+                "state": str(found.state),
+                "detail": found.detail,
+                "cost": found.cost,
+                "needed": found.needed,
+            }
+            for found in findings
+        ]
+        print(json.dumps({"kernel": os.uname().release, "uid": os.getuid(), "features": rows}))
+        return 1 if bad else 0
+    who = "root" if os.getuid() == 0 else f"uid {os.getuid()}"
+    print(f"Linux {os.uname().release} on {os.uname().machine}, as {who}\n")
+    table = [(found.name, str(found.state), one_line(found.detail) or "-") for found in findings]
+    show_table(("FEATURE", "STATE", "DETAIL"), table)
+    lost = [found for found in findings if found.state is not State.WORKS]
+    print(f"\nWhat {'these cost' if len(lost) != 1 else 'this costs'}:" if lost else "\nAll works.")
+    for found in lost:
+        print(f"  {found.name} ({found.state}): {found.cost}")
+    return 1 if bad else 0
