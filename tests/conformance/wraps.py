@@ -72,9 +72,10 @@ def strace_missing() -> str | None:
 def strace(log: str, *options: str) -> Wrap:
     """A wrap that runs the program under strace, following children, writing to `log`.
 
-    -I2: fatal signals sent to strace itself pass on, so that it stands for its program.
+    -DDD: the program is the process that was started, and strace watches from another session;
+    so signals, stops and the status are the program's own.
     """
-    return lambda argv: ["strace", "-f", "-I2", "-o", log, *options, "--", *argv]
+    return lambda argv: ["strace", "-f", "-DDD", "-o", log, *options, "--", *argv]
 
 
 def _strace(subject: Subject) -> Wrap | Unavailable:

@@ -119,12 +119,29 @@ __attribute__((unused)) static int status_of(pid_t pid) {
             check_failed(__LINE__, "%s: expected wait status 0, got %#x", #pid, status_);          \
     } while (0)
 
-/* 1 when fd has one of events within ms milliseconds. */
+/* Forks a child that waits for signals, and dies with its parent when a check fails. */
+__attribute__((unused)) static pid_t idle_child(void) {
+    pid_t parent = getpid(), pid = MUST(fork());
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        while (getppid() == parent)
+            pause();
+        _exit(0);
+    }
+    return pid;
+}
+__attribute__((unused)) static long now_ms(void) {
+    struct timespec t;
+    MUST(clock_gettime(CLOCK_MONOTONIC, &t));
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+/* 1 when fd has one of events within ms milliseconds, whatever signals come meanwhile. */
 __attribute__((unused)) static int waits_for(int fd, short events, int ms) {
     struct pollfd p = {fd, events, 0};
+    long end = now_ms() + ms;
     int n;
     while ((n = poll(&p, 1, ms)) < 0 && errno == EINTR)
-        ;
+        ms = end > now_ms() ? (int)(end - now_ms()) : 0;
     return n;
 }
 /* Waits for one byte on fd (another process's go-ahead), at most 10 s. */
@@ -147,10 +164,5 @@ __attribute__((unused)) static void on_signal(int sig, void (*handler)(int), int
 __attribute__((unused)) static void ticks(int ms) {
     struct itimerval t = {{ms / 1000, ms % 1000 * 1000}, {ms / 1000, ms % 1000 * 1000}};
     MUST(setitimer(ITIMER_REAL, &t, NULL));
-}
-__attribute__((unused)) static long now_ms(void) {
-    struct timespec t;
-    MUST(clock_gettime(CLOCK_MONOTONIC, &t));
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 #endif
