@@ -1,6 +1,8 @@
-"""Starting a sequential job: `glurun true` against srun, ssh and nothing at all."""
+"""Starting a sequential job: `glurun true` against srun, ssh, its own floor and nothing at all."""
 
 from __future__ import annotations
+
+import sys
 
 from .harness import (
     MILLISECONDS,
@@ -27,7 +29,7 @@ _TRUE = ["true"]
 
 
 def measure(plan: Plan) -> Section:
-    """Rows against srun, ssh with ControlMaster and bare /bin/true, and glurun's breakdown."""
+    """Rows against srun, ssh, a bare interpreter, bare /bin/true; glurun's breakdown."""
     with Stage() as stage:
         ours = stage.enter(cluster(plan.nodes))
         srun, secure = stage.enter(slurm()), stage.enter(ssh())
@@ -36,6 +38,7 @@ def measure(plan: Plan) -> Section:
             "ours": ours if isinstance(ours, Absent) else lambda: ours.run(_TRUE),
             "srun": srun if isinstance(srun, Absent) else lambda: srun.run(_TRUE),
             "ssh": secure if isinstance(secure, Absent) else lambda: secure.run(_TRUE),
+            "floor": lambda: timed([sys.executable, "-I", "-S", "-c", "pass"], env).seconds,
             "bare": lambda: timed(["/bin/true"], env).seconds,
         }
         got = alternate(contenders, plan.short_rounds, MILLISECONDS, warm_ups=2)
@@ -47,6 +50,7 @@ def measure(plan: Plan) -> Section:
     rows = (
         row("glurun true / srun true", "srun", Target(Judged.RATIO, 1.0, "0.6x")),
         row("glurun true / ssh ControlMaster true", "ssh", NO_TARGET),
+        row("glurun true / python -I -S -c pass", "floor", NO_TARGET),
         row("glurun true / bare /bin/true", "bare", NO_TARGET),
     )
     return Section(TITLE, rows, breakdowns, notes, stage.complaints)
