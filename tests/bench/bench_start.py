@@ -12,7 +12,9 @@ from .harness import (
     Breakdown,
     Contender,
     Judged,
+    Outcome,
     Row,
+    Samples,
     Section,
     Target,
     alternate,
@@ -42,7 +44,7 @@ def measure(plan: Plan) -> Section:
             "bare": lambda: timed(["/bin/true"], env).seconds,
         }
         got = alternate(contenders, plan.short_rounds, MILLISECONDS, warm_ups=2)
-        breakdowns, notes = _breakdown(ours, plan.short_rounds)
+        breakdowns, notes = _breakdown(ours, got["floor"], plan.short_rounds)
 
     def row(name: str, peer: str, target: Target) -> Row:
         return Row(name, got["ours"], got[peer], MILLISECONDS, target)
@@ -57,13 +59,15 @@ def measure(plan: Plan) -> Section:
 
 
 def _breakdown(
-    ours: Cluster | Absent, rounds: int
+    ours: Cluster | Absent, floor: Outcome, rounds: int
 ) -> tuple[tuple[Breakdown, ...], tuple[str, ...]]:
     """The paper's Figure 6, or the reason why there is none."""
-    if isinstance(ours, Absent):
-        return (), (f"no start-up breakdown: {ours.reason}",)
+    for needed in (ours, floor):
+        if isinstance(needed, Absent):
+            return (), (f"no start-up breakdown: {needed.reason}",)
+    assert isinstance(ours, Cluster) and isinstance(floor, Samples)
     try:
-        steps = medians_by_step([ours.steps(_TRUE) for _ in range(rounds)])
+        steps = medians_by_step([ours.steps(_TRUE, floor.median) for _ in range(rounds)])
     except (BenchError, ValueError) as failure:
         return (), (f"no start-up breakdown: {failure}",)
     return (Breakdown("where glurun true spends it (medians; the paper's Figure 6)", steps),), ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -17,7 +16,6 @@ from rich.console import Console
 
 from . import __main__ as command
 from . import bench_start, bench_stream, bench_wide, install
-from .api_driver import many
 from .child import ForegroundDaemon
 from .driver import Driver
 from .harness import (
@@ -38,7 +36,7 @@ from .harness import (
     ratio_of,
 )
 from .measure import Plan, Stage
-from .ours import parse_steps
+from .ours import REST, parse_steps
 from .peers import Package, Unavailable, need
 from .proc import carrying, describe, end_all, leftovers, marked, timed
 from .report import as_json, figure, ratio_text, show, verdict, why
@@ -311,25 +309,6 @@ def test_driver_that_cannot_start_says_why() -> None:
         Driver(argv, marked())
 
 
-def test_many_submits_exactly_so_many_and_refuses_failures() -> None:
-    statuses: list[int] = []
-
-    async def submit() -> int:
-        statuses.append(0)
-        await asyncio.sleep(0)
-        return 0
-
-    assert asyncio.run(many(submit, 100)) > 0
-    assert len(statuses) == 100
-
-    async def fail() -> int:
-        return 3
-
-    with pytest.raises(ExceptionGroup) as told:
-        asyncio.run(many(fail, 2))
-    assert told.group_contains(ValueError, match="status 3")
-
-
 # -- contenders that lack, and measurements over commands that only look like ours
 
 
@@ -397,7 +376,7 @@ def test_start_without_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert ssh.peer == Absent("missing: no sshd; apt-get install openssh-server openssh-client")
     assert bare.ratio is not None and floor.ratio is not None
     (breakdown,) = section.breakdowns
-    assert [name for name, _ in breakdown.steps] == ["imports", "exited", "spawn and exit (rest)"]
+    assert [name for name, _ in breakdown.steps] == ["interpreter", "imports", "exited", REST]
     assert section.complaints == ()
 
 
