@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from .child import ForegroundDaemon
 from .harness import BenchError
-from .proc import ForegroundDaemon
 
 _START = 30.0  # seconds until `ready`
 

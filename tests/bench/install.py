@@ -17,7 +17,7 @@ _FORBID = "#!/bin/sh\nexit 101\n"
 
 
 @contextmanager
-def _no_services() -> Iterator[None]:
+def no_services() -> Iterator[None]:
     """While packages are installed, their services do not start; an own policy is left alone."""
     if _POLICY.exists():
         yield
@@ -39,7 +39,7 @@ def install_peers() -> None:
         raise BenchError("--install-peers knows only apt-get, and there is none")
     env = marked({"DEBIAN_FRONTEND": "noninteractive"})
     names = [name for peer in (slurm, ssh, pdsh) for name in peer.PACKAGE.names]
-    with _no_services():
+    with no_services():
         call([apt_get, "update", "-q"], env, deadline=300)
         call([apt_get, "install", "-y", "-q", "--no-install-recommends", *names], env, deadline=900)
     hyperqueue.install()

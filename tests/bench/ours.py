@@ -16,6 +16,8 @@ from .harness import BenchError
 from .peers import Unavailable
 from .proc import call, carrying, end_all, marked, scratch, timed
 
+REST = "untold: imports before its clock starts, exit"
+
 
 def program(name: str) -> str:
     """Absolute path of one of our commands: in GLUNIX_BENCH_BIN, or beside this interpreter."""
@@ -42,18 +44,18 @@ class Cluster:
         """Wall seconds of one glurun, from spawn to exit."""
         return timed(self.command(argv, degree), self.env).seconds
 
-    def steps(self, argv: Sequence[str]) -> tuple[tuple[str, float], ...]:
-        """Where one glurun's time goes: its own account, and what is left of the wall time.
+    def steps(self, argv: Sequence[str], floor: float) -> tuple[tuple[str, float], ...]:
+        """Where one glurun's time goes: `floor` seconds of interpreter, its own account, the rest.
 
-        glurun writes `name seconds` lines to stderr when GLUNIX_TIMES is set. BenchError: it
-        wrote none.
+        glurun writes `name seconds` lines to stderr when GLUNIX_TIMES is set; it cannot know
+        what came before its first line, nor its own end. BenchError: it wrote none.
         """
         done = timed(self.command(argv), {**self.env, "GLUNIX_TIMES": "1"})
-        steps = parse_steps(done.stderr)
-        if not steps:
+        own = parse_steps(done.stderr)
+        if not own:
             raise BenchError("glurun printed no times for GLUNIX_TIMES=1")
-        rest = done.seconds - sum(seconds for _, seconds in steps)
-        return (*steps, ("spawn and exit (rest)", max(0.0, rest)))
+        rest = done.seconds - floor - sum(seconds for _, seconds in own)
+        return (("interpreter", floor), *own, (REST, max(0.0, rest)))
 
 
 def parse_steps(text: str) -> tuple[tuple[str, float], ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from . import bench_start, bench_stream, bench_wide
-from .api_driver import many
+from . import __main__ as command
+from . import bench_start, bench_stream, bench_wide, install
+from .child import ForegroundDaemon
 from .driver import Driver
 from .harness import (
     MB_PER_SECOND,
@@ -35,9 +36,9 @@ from .harness import (
     ratio_of,
 )
 from .measure import Plan, Stage
-from .ours import parse_steps
+from .ours import REST, parse_steps
 from .peers import Package, Unavailable, need
-from .proc import ForegroundDaemon, carrying, describe, end_all, leftovers, marked, timed
+from .proc import carrying, describe, end_all, leftovers, marked, timed
 from .report import as_json, figure, ratio_text, show, verdict, why
 
 
@@ -308,25 +309,6 @@ def test_driver_that_cannot_start_says_why() -> None:
         Driver(argv, marked())
 
 
-def test_many_submits_exactly_so_many_and_refuses_failures() -> None:
-    statuses: list[int] = []
-
-    async def submit() -> int:
-        statuses.append(0)
-        await asyncio.sleep(0)
-        return 0
-
-    assert asyncio.run(many(submit, 100)) > 0
-    assert len(statuses) == 100
-
-    async def fail() -> int:
-        return 3
-
-    with pytest.raises(ExceptionGroup) as told:
-        asyncio.run(many(fail, 2))
-    assert told.group_contains(ValueError, match="status 3")
-
-
 # -- contenders that lack, and measurements over commands that only look like ours
 
 
@@ -388,13 +370,13 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_start_without_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_commands(tmp_path, monkeypatch, "true")
     section = bench_start.measure(TINY)
-    srun, ssh, bare = section.rows
+    srun, ssh, floor, bare = section.rows
     assert isinstance(srun.ours, Samples) and len(srun.ours.values) == 2
     assert srun.peer == Absent("missing: no munged; apt-get install slurm-wlm munge")
     assert ssh.peer == Absent("missing: no sshd; apt-get install openssh-server openssh-client")
-    assert bare.ratio is not None
+    assert bare.ratio is not None and floor.ratio is not None
     (breakdown,) = section.breakdowns
-    assert [name for name, _ in breakdown.steps] == ["imports", "exited", "spawn and exit (rest)"]
+    assert [name for name, _ in breakdown.steps] == ["interpreter", "imports", "exited", REST]
     assert section.complaints == ()
 
 
@@ -441,3 +423,71 @@ def test_lost_bytes_are_not_a_figure() -> None:
             path,
             100_000,
         )
+
+
+# -- the command
+
+
+def section(*, met: bool = True, complaint: str = "") -> Section:
+    row = Row("r", ms(1 if met else 3), ms(2), MILLISECONDS, Target(Judged.RATIO, 1.0))
+    return Section("s", (row,), complaints=(complaint,) if complaint else ())
+
+
+@pytest.mark.parametrize(
+    ("found", "argv", "status"),
+    [
+        (section(), ["--check"], 0),
+        (section(met=False), [], 0),
+        (section(met=False), ["--check", "--json"], 1),
+        (section(complaint="left 7"), [], 1),
+    ],
+)
+def test_exit_status(
+    found: Section,
+    argv: list[str],
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(command, "MEASUREMENTS", {"x": lambda plan: found})
+    with keeping_sigterm():
+        assert command.main([*argv, "x"]) == status
+    out = capsys.readouterr().out
+    assert json.loads(out)[0]["title"] == "s" if "--json" in argv else ".50x (" in out
+
+
+@contextmanager
+def keeping_sigterm() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_unknown_measurement_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        command.main(["nothing"])
+    assert left.value.code == 2
+    assert capsys.readouterr().err.endswith("error: no such measurement: nothing\n")
+
+
+def test_installing_needs_root(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with keeping_sigterm():
+        assert command.main(["--install-peers"]) == 1
+    assert "--install-peers needs root" in capsys.readouterr().err
+
+
+def test_installing_starts_no_services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = tmp_path / "policy-rc.d"
+    monkeypatch.setattr(install, "_POLICY", policy)
+    with install.no_services(), pytest.raises(BenchError, match="ended with 101"):
+        timed([str(policy)], marked())
+    assert not policy.exists()
+    policy.write_text("the admin's own")
+    with install.no_services():
+        assert policy.read_text() == "the admin's own"
+    assert policy.read_text() == "the admin's own"

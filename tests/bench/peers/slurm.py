@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from ..proc import ForegroundDaemon, call, free_ports, marked, scratch, timed
+from ..child import ForegroundDaemon
+from ..proc import call, free_ports, marked, scratch, timed
 from . import Package, Unavailable, need
 
 PACKAGE = Package("apt", ("slurm-wlm", "munge"))
