@@ -91,6 +91,15 @@ class Loop:
         """Accept connections on a listening Unix socket."""
         return Listener(sock, accepted)
 
+    def adopt(self, sock: socket.socket, link: Link) -> None:
+        """Run a link over an already connected socket (a supervisor's bridge)."""
+        sock.setblocking(False)
+
+        async def work() -> None:
+            await self._loop.connect_accepted_socket(lambda: link, sock)
+
+        self._spawn(work())
+
     def dial(self, path: Path, link: Link, done: Callable[[str], None]) -> None:
         """Connect a link; `done("")` when it is up, `done(reason)` when it cannot be."""
 

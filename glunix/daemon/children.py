@@ -8,17 +8,20 @@ it gets SIGHUP, then SIGKILL (paper 4.2.3).
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from glunix.daemon.supervised import SupervisedJob
 from glunix.node.keeper import GIVE_UP, GRACE, children_of_self
 from glunix.node.reactor import Reactor
 from glunix.node.userjob import UserJob
+
+Job = UserJob | SupervisedJob
 
 
 class Children:
     """Reaps on SIGCHLD (the shell calls `collect`). Jobs are looked up through `jobs()`."""
 
-    def __init__(self, reactor: Reactor, jobs: Callable[[], list[UserJob]]) -> None:
+    def __init__(self, reactor: Reactor, jobs: Callable[[], Sequence[Job]]) -> None:
         self._reactor = reactor
         self._jobs = jobs
         self._sweeping: dict[int, float] = {}
@@ -36,12 +39,12 @@ class Children:
                 if job.wait_status(pid, status):
                     break
 
-    def sweep(self, job: UserJob) -> None:
+    def sweep(self, job: Job) -> None:
         """This job is over: end what it left to us."""
         if not job.start.spec.keep:
             self._sweep(job, time.monotonic(), first=True)
 
-    def _sweep(self, job: UserJob, since: float, first: bool) -> None:
+    def _sweep(self, job: Job, since: float, first: bool) -> None:
         left = [pid for pid in children_of_self() if self._left_by(job, pid)]
         elapsed = time.monotonic() - since
         if not left or elapsed > GIVE_UP:
@@ -54,5 +57,5 @@ class Children:
                     pass
         self._reactor.call_later(GRACE if first else 0.1, self._sweep, job, since, False)
 
-    def _left_by(self, job: UserJob, pid: int) -> bool:
+    def _left_by(self, job: Job, pid: int) -> bool:
         return not any(other.is_root(pid) for other in self._jobs()) and job.owns(pid)

@@ -19,6 +19,7 @@ from glunix.comm.loop import Loop
 from glunix.daemon.children import Children
 from glunix.daemon.clients import Clients
 from glunix.daemon.peers import PeerLink, Peers
+from glunix.daemon.supervised import SupervisedJob
 from glunix.daemon.uplink import Uplink
 from glunix.errors import FrameError
 from glunix.ids import StreamId
@@ -53,7 +54,12 @@ class NodeStream:
         self.since = time.time()
         self.running: dict[int, tuple[int, bool]] = {}
         """vnn -> (pid, stopped), for the next hello to a master."""
-        self.job = UserJob(start, daemon.config.node, daemon.loop, self.tell, self._ended)
+        node, loop = daemon.config.node, daemon.loop
+        self.job: UserJob | SupervisedJob
+        if start.spec.transparent:
+            self.job = SupervisedJob(start, node, loop, self.tell, self._relay, self._ended)
+        else:
+            self.job = UserJob(start, node, loop, self.tell, lambda job: self._ended())
 
     def opened(self) -> None:
         """Start the processes."""
@@ -93,7 +99,10 @@ class NodeStream:
         elif isinstance(message, stream.Failed):
             self._daemon.uplink.send(master.ProcExited(npid, message.vnn, 127, 0, message.text))
 
-    def _ended(self, job: UserJob) -> None:
+    def _relay(self, body: bytes) -> None:
+        self._mate.relay_on(self._number, body)
+
+    def _ended(self) -> None:
         self._mate.close_stream(self._number, "")
         self._daemon.job_ended(self)
 

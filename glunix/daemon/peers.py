@@ -57,6 +57,11 @@ class PeerLink:
         if stream in self.routes:
             self.link.send(stream, message)
 
+    def relay_on(self, stream: StreamId, body: bytes) -> None:
+        """Pass an undecoded body on a stream that is still open."""
+        if stream in self.routes:
+            self.link.relay(stream, body)
+
     def close_stream(self, stream: StreamId, text: str) -> None:
         """End a stream from this side; harmless when it is over already."""
         if self.routes.pop(stream, None) is not None:

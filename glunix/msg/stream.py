@@ -102,7 +102,14 @@ class IoctlDone(Message, frozen=True, tag="ioctled"):
     data: Data
 
 
-HomeToNode = In | Credit | Refuse | Signal | Resize | Got | IoctlDone
+class Ready(Message, frozen=True, tag="ready"):
+    """Home to node: whether a read of this home descriptor would find something (poll(2))."""
+
+    fd: HomeFd
+    readable: bool
+
+
+HomeToNode = In | Credit | Refuse | Signal | Resize | Got | IoctlDone | Ready
 
 
 class Started(Message, frozen=True, tag="started"):
@@ -168,6 +175,8 @@ class Want(Message, frozen=True, tag="want"):
     fd: HomeFd
     count: Count
     nonblock: bool = False
+    offset: int = -1
+    """Where to read (pread); -1 is the descriptor's own offset."""
 
 
 class Unwant(Message, frozen=True, tag="unwant"):
@@ -186,6 +195,23 @@ class Ioctl(Message, frozen=True, tag="ioctl"):
     data: Data
 
 
+class Seek(Message, frozen=True, tag="seek"):
+    """Transparent: lseek(2) on this home descriptor; answered by IoctlDone."""
+
+    ask: U32
+    fd: HomeFd
+    offset: int
+    whence: Annotated[int, Meta(ge=0, le=4)]
+
+
+class Back(Message, frozen=True, tag="back"):
+    """Transparent: bytes that were fetched for a call that then was interrupted, and that
+    nobody asked for again. They go back to the home terminal's input where that can be done."""
+
+    fd: HomeFd
+    data: Data
+
+
 NodeToHome = (
     Started
     | Failed
@@ -198,6 +224,8 @@ NodeToHome = (
     | Want
     | Unwant
     | Ioctl
+    | Seek
+    | Back
 )
 
 home_to_node = Decoder(HomeToNode, "home to node")

@@ -11,11 +11,12 @@ import os
 import resource
 import signal
 import termios
+from collections.abc import Callable
 from typing import NoReturn
 
 from glunix.msg.job import JobSpec, Owner
 
-STEPS = ("session", "tty", "limits", "user", "cwd", "exec")
+STEPS = ("session", "tty", "limits", "engine", "user", "cwd", "exec")
 
 
 class StepFailed(Exception):
@@ -113,11 +114,22 @@ def _execute(argv: list[bytes], env: dict[bytes, bytes]) -> NoReturn:
     raise StepFailed("exec", worst, f"{shown}: {text}")
 
 
-def become(spec: JobSpec, owner: Owner, extra_env: dict[bytes, bytes]) -> NoReturn:
-    """Turn the calling process into the program; StepFailed says what could not be done."""
+def become(
+    spec: JobSpec,
+    owner: Owner,
+    extra_env: dict[bytes, bytes],
+    before_user: Callable[[], None] | None = None,
+) -> NoReturn:
+    """Turn the calling process into the program; StepFailed says what could not be done.
+
+    `before_user` is called while the process still has the daemon's privileges.
+    """
     step = "limits"
     try:
         _set_limits(spec)
+        step = "engine"
+        if before_user is not None:
+            before_user()
         step = "user"
         _become_user(owner)
         step = "cwd"

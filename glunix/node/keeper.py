@@ -16,7 +16,14 @@ import time
 from pathlib import Path
 
 from glunix.node.become import StepFailed, become, join_terminal, own_group, place_fds
-from glunix.node.spawn import Report, Surroundings, encode_report, fork_child, report_failure
+from glunix.node.spawn import (
+    Report,
+    Surroundings,
+    close_others,
+    encode_report,
+    fork_child,
+    report_failure,
+)
 from slic.kernel.prctl import set_child_subreaper, set_parent_death_signal
 
 GRACE = 1.0
@@ -41,7 +48,9 @@ def spawn_kept(around: Surroundings, tty_fd: int) -> tuple[int, socket.socket]:
 
     def body() -> None:
         set_parent_death_signal(signal.SIGKILL)
-        ours.close()
+        fds = {around.stdin, around.stdout, around.stderr, tty_fd, theirs.fileno()}
+        close_others(fds)
+        ours.detach()
         Keeper(around, tty_fd, theirs).run()
 
     try:

@@ -28,7 +28,8 @@ FINISH_AFTER = GRACE + 0.5
 """Seconds after its end at which whoever still holds a process's output was kept on purpose."""
 
 
-def _pipe() -> tuple[int, int]:
+def pipe() -> tuple[int, int]:
+    """A pipe (read end, write end), as large as the user may have it."""
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     with contextlib.suppress(OSError):  # over the user's pipe limit: a small pipe is only slower
         fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
@@ -123,12 +124,12 @@ class Process:
         if 0 in tty_fds:
             self._wire_input(os.dup(master), is_tty=True)
         else:
-            theirs[0], ours = _pipe()
+            theirs[0], ours = pipe()
             stack.callback(os.close, theirs[0])
             self._wire_input(ours, is_tty=False)
         for fd in (1, 2):
             if fd not in theirs:
-                ours, theirs[fd] = _pipe()
+                ours, theirs[fd] = pipe()
                 stack.callback(os.close, theirs[fd])
                 self._wire_output(fd, ours)
         if tty is not None:

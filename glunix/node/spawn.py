@@ -80,6 +80,19 @@ def fork_child(body: Callable[[], object]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+def close_others(keep: set[int]) -> None:
+    """Close every descriptor above 2 that is not in `keep`.
+
+    A child that does not exec would otherwise hold the daemon's sockets and other jobs' pipes open:
+    their readers would never see the end.
+    """
+    last = 2
+    for fd in sorted(fd for fd in keep if fd > 2):
+        os.closerange(last + 1, fd)
+        last = fd
+    os.closerange(last + 1, 1 << 20)
+
+
 def report_failure(status: socket.socket, error: StepFailed) -> None:
     """Tell the daemon why there is no program."""
     status.send(encode_report(Report("failed", error.error, error.step, error.text)))

@@ -16,6 +16,16 @@ from glunix.node.process import Process
 from glunix.node.reactor import Reactor
 
 
+def job_environment(start: stream.Start, node: str, vnn: int) -> dict[bytes, bytes]:
+    """What every process of a job finds in its environment besides home's."""
+    return {
+        b"GLUNIX_NPID": b"%d" % start.npid,
+        b"GLUNIX_VNN": b"%d" % vnn,
+        b"GLUNIX_DEGREE": b"%d" % start.degree,
+        b"GLUNIX_NODE": node.encode(),
+    }
+
+
 class UserJob:
     """Made by a Start. `tell` sends home on the stream, `ended` is called when all is reported."""
 
@@ -49,7 +59,7 @@ class UserJob:
             process = Process(
                 vnn,
                 self.start,
-                self._environment(vnn),
+                job_environment(self.start, self.node, vnn),
                 self._reactor,
                 self._tell,
                 self._input_moved,
@@ -66,14 +76,6 @@ class UserJob:
                 self._tell(stream.Failed(process.vnn, "session", number, text))
                 process.ended = True
                 self._process_over(process)
-
-    def _environment(self, vnn: int) -> dict[bytes, bytes]:
-        return {
-            b"GLUNIX_NPID": b"%d" % self.npid,
-            b"GLUNIX_VNN": b"%d" % vnn,
-            b"GLUNIX_DEGREE": b"%d" % self.start.degree,
-            b"GLUNIX_NODE": self.node.encode(),
-        }
 
     # -- from home ---------------------------------------------------------------------------
 

@@ -1,0 +1,84 @@
+"""The bridge: the supervisor's link to the daemon beside it, and through it to home.
+
+Stream RELAY carries bodies of the job's stream, which the daemon passes on undecoded. Stream
+REPORT carries what the daemon itself must know: from the supervisor the life of the process, from
+the daemon signals. Both keep their order on this one socket.
+"""
+
+import os
+import socket
+from collections.abc import Callable
+
+from glunix.ids import StreamId
+from glunix.msg.base import Message, encode
+from glunix.msg.frame import Deframer, encode_frame
+from glunix.node.reactor import Reactor
+
+RELAY = StreamId(1)
+REPORT = StreamId(2)
+_READ = 256 * 1024
+
+
+class Bridge:
+    """Supervisor's end. `frame(stream, body)` for each frame, `gone()` when the daemon is."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        sock: socket.socket,
+        frame: Callable[[StreamId, bytes], None],
+        gone: Callable[[], None],
+    ) -> None:
+        self._reactor = reactor
+        self._sock = sock
+        self._frame = frame
+        self._gone = gone
+        self._deframer = Deframer()
+        self._out = bytearray()
+        self._open = True
+        sock.setblocking(False)
+        reactor.add_reader(sock.fileno(), self._readable)
+
+    def _readable(self) -> None:
+        try:
+            data = self._sock.recv(_READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lost()
+            return
+        for stream, body in self._deframer.feed(data):
+            self._frame(stream, body)
+
+    def _lost(self) -> None:
+        if self._open:
+            self._open = False
+            self._reactor.remove_reader(self._sock.fileno())
+            self._reactor.remove_writer(self._sock.fileno())
+            self._gone()
+
+    def send(self, stream: StreamId, message: Message) -> None:
+        """Queue a message and send what the socket takes."""
+        self._out += encode_frame(stream, encode(message))
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._out and self._open:
+            try:
+                sent = os.write(self._sock.fileno(), self._out)
+            except BlockingIOError:
+                self._reactor.add_writer(self._sock.fileno(), self._flush)
+                return
+            except OSError:
+                self._lost()
+                return
+            del self._out[:sent]
+        if self._open:
+            self._reactor.remove_writer(self._sock.fileno())
+
+    @property
+    def pending(self) -> bool:
+        """Whether something still waits to be sent."""
+        return bool(self._out) and self._open

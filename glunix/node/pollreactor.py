@@ -1,0 +1,112 @@
+"""A Reactor on poll(2), for the supervisor: one thread, no asyncio, few imports."""
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+class _Timer:
+    def __init__(self, at: float, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.at = at
+        self._callback: Callable[..., Any] | None = callback
+        self._args = args
+
+    def cancel(self) -> None:
+        """Take it back."""
+        self._callback = None
+
+    def fire(self) -> None:
+        """Make the call, unless it was taken back."""
+        if self._callback is not None:
+            self._callback(*self._args)
+
+
+_Call = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+class PollReactor:
+    """See glunix.node.reactor.Reactor."""
+
+    def __init__(self) -> None:
+        self._readers: dict[int, _Call] = {}
+        self._writers: dict[int, _Call] = {}
+        self._timers: list[_Timer] = []
+        self._poll = select.poll()
+
+    def _register(self, fd: int) -> None:
+        events = (select.POLLIN if fd in self._readers else 0) | (
+            select.POLLOUT if fd in self._writers else 0
+        )
+        if events:
+            self._poll.register(fd, events)
+        else:
+            try:
+                self._poll.unregister(fd)
+            except KeyError:
+                pass
+
+    def add_reader(self, fd: int, callback: Callable[..., Any], *args: Any) -> None:
+        """See Reactor."""
+        self._readers[fd] = (callback, args)
+        self._register(fd)
+
+    def remove_reader(self, fd: int) -> None:
+        """See Reactor."""
+        self._readers.pop(fd, None)
+        self._register(fd)
+
+    def add_writer(self, fd: int, callback: Callable[..., Any], *args: Any) -> None:
+        """See Reactor."""
+        self._writers[fd] = (callback, args)
+        self._register(fd)
+
+    def remove_writer(self, fd: int) -> None:
+        """See Reactor."""
+        self._writers.pop(fd, None)
+        self._register(fd)
+
+    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> _Timer:
+        """See Reactor."""
+        timer = _Timer(time.monotonic() + delay, callback, args)
+        self._timers.append(timer)
+        return timer
+
+    def turn(self) -> None:
+        """Wait for readiness or a timer, and make the calls that are due."""
+        wait = None
+        if self._timers:
+            wait = max(0.0, min(t.at for t in self._timers) - time.monotonic()) * 1000
+        for fd, events in self._poll.poll(wait):
+            reader, writer = self._readers.get(fd), self._writers.get(fd)
+            if reader is not None and events & ~select.POLLOUT:
+                reader[0](*reader[1])
+            if writer is not None and events & ~select.POLLIN and fd in self._writers:
+                writer[0](*writer[1])
+        now = time.monotonic()
+        due = [t for t in self._timers if t.at <= now]
+        if due:
+            self._timers = [t for t in self._timers if t.at > now]
+            for timer in due:
+                timer.fire()
+
+
+def watch_children(reactor: PollReactor, callback: Callable[[], None]) -> None:
+    """Call back in the loop after each SIGCHLD; ignore every other signal but KILL and STOP.
+
+    The caller's children are forked before this: ignored dispositions would be inherited.
+    """
+    wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+    for number in signal.valid_signals() - {signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+    def woken() -> None:
+        os.read(wake_r, 4096)
+        callback()
+
+    reactor.add_reader(wake_r, woken)

@@ -1,0 +1,322 @@
+"""The supervisor: beside a transparent job on its node, drives a SLIC engine (DESIGN 5).
+
+Its own process, forked by the daemon; session leader and reaper of the job like a keeper, and also
+the job's view of home: its UTS namespace has home's host name, its stand-ins are served from home.
+If it dies the kernel kills the program; if the daemon dies the kernel kills it.
+"""
+
+import errno
+import os
+import signal
+import socket
+from typing import Any
+
+from slic.interposers.identity import Identity
+
+from glunix.ids import StreamId
+from glunix.msg import stream
+from glunix.msg.base import Message
+from glunix.node.asks import Asks
+from glunix.node.become import StepFailed, become, join_terminal, own_group, place_fds
+from glunix.node.bridge import RELAY, REPORT, Bridge
+from glunix.node.channels import Output
+from glunix.node.keeper import GRACE, end_descendants
+from glunix.node.pollreactor import PollReactor, watch_children
+from glunix.node.process import set_size
+from glunix.node.spawn import (
+    close_others,
+    decode_report,
+    fork_child,
+    report_failure,
+)
+from glunix.node.standins import StandIns
+from slic.engine import EngineUnavailable, Launch, MissingCapability, Session, select
+from slic.interposer import Interposer
+from slic.interposers.homefds import HomeFds
+from slic.kernel.prctl import (
+    CLONE_NEWUTS,
+    set_child_subreaper,
+    set_parent_death_signal,
+    unshare,
+)
+from slic.policy import Policy
+from slic.tracee import Tracee
+
+DEFAULT_ENGINE = "unotify"
+STEPS_PER_TURN = 64
+
+
+def spawn_supervisor(start: stream.Start, env: dict[bytes, bytes]) -> tuple[int, socket.socket]:
+    """Fork a supervisor for the one process of `start`. Returns (its pid, our end of its bridge)."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def body() -> None:
+        set_parent_death_signal(signal.SIGKILL)
+        close_others({theirs.fileno()})
+        ours.detach()
+        Supervisor(start, env, theirs).run()
+
+    try:
+        return fork_child(body), ours
+    finally:
+        theirs.close()
+
+
+class Supervisor:
+    """Runs in its own process from fork to exit. Is the Host of its engine session."""
+
+    def __init__(self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket) -> None:
+        self._start = start
+        self._spec = start.spec
+        self._vnn = start.vnns[0]
+        self._env = env
+        self._reactor = PollReactor()
+        self._bridge = Bridge(self._reactor, sock, self._frame, self._abandoned)
+        self._asks = Asks(self._to_home, self._answer, self._valid)
+        self._outputs: dict[int, Output] = {}
+        self._session: Session | None = None
+        self._main = 0
+        self._ended = False
+
+    # -- life --------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Start the program and serve it until it has ended and its output is out."""
+        os.setsid()
+        set_child_subreaper(True)
+        try:
+            self._stand_ins = self._surround()
+            launch = self._engine()
+            self._main = self._fork_program(launch)
+        except StepFailed as error:
+            self._report(stream.Failed(self._vnn, error.step, error.error, error.text))
+            self._finish()
+            return
+        watch_children(self._reactor, self._collect)
+        self._collect()
+        while not (self._ended and all(o.closed for o in self._outputs.values())):
+            self._reactor.turn()
+        self._finish()
+
+    def _finish(self) -> None:
+        for fd, data in self._asks.left_over():
+            self._to_home(stream.Back(fd, data))
+        while self._bridge.pending:
+            self._reactor.turn()
+        if self._session is not None:
+            self._session.close()
+        if not self._spec.keep:
+            end_descendants(GRACE)
+
+    def _surround(self) -> StandIns:
+        stand_ins = StandIns(self._spec, self._start.owner.uid)
+        if stand_ins.slave >= 0:
+            join_terminal(stand_ins.slave)
+        return stand_ins
+
+    def _identity(self) -> list[Interposer]:
+        """Home's host name: from a UTS namespace where there can be one, else by interposition."""
+        try:
+            unshare(CLONE_NEWUTS)
+            socket.sethostname(self._spec.home_host)
+        except OSError:
+            return [Identity(self._spec.home_host)]
+        return []
+
+    def _engine(self) -> Launch | None:
+        interposers = self._identity()
+        if self._stand_ins.interposed:
+            interposers.append(HomeFds(self._stand_ins.interposed))
+        if not interposers:
+            return None  # nothing to catch: the job runs at native speed
+        try:
+            return select(self._spec.engine or DEFAULT_ENGINE).prepare(Policy(interposers))
+        except (EngineUnavailable, MissingCapability, KeyError) as error:
+            raise StepFailed("engine", errno.ENOSYS, f"cannot run transparently: {error}") from None
+
+    def _fork_program(self, launch: Launch | None) -> int:
+        exec_end, our_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        around = self._stand_ins
+        tty = around.slave if around.slave >= 0 else None
+
+        def body() -> None:
+            try:
+                own_group(tty)
+                set_parent_death_signal(signal.SIGKILL)
+                place_fds(around.theirs[0], around.theirs[1], around.theirs[2])
+                install = launch.install if launch is not None else None
+                become(self._spec, self._start.owner, self._env, install)
+            except StepFailed as error:
+                report_failure(exec_end, error)
+                os._exit(127)
+
+        pid = fork_child(body)
+        exec_end.close()
+        around.close_theirs()
+        if launch is not None:
+            try:
+                self._session = launch.session(self)
+            except EngineUnavailable as error:
+                self._child_failed(our_end)
+                raise StepFailed("engine", errno.ENOSYS, str(error)) from None
+            self._reactor.add_reader(self._session.fileno(), self._step)
+        our_end.setblocking(False)
+        self._reactor.add_reader(our_end.fileno(), self._exec_done, our_end)
+        for fd, ours in around.outputs:
+            self._outputs[fd] = self._output(fd, ours)
+        return pid
+
+    def _child_failed(self, our_end: socket.socket) -> None:
+        """The child failed before its filter was in: its own words say why, if it left any."""
+        our_end.settimeout(1.0)
+        try:
+            packet = our_end.recv(65536)
+        except TimeoutError:
+            return
+        if packet:
+            report = decode_report(packet)
+            raise StepFailed(report.step, report.a, report.text)
+
+    def _exec_done(self, our_end: socket.socket) -> None:
+        packet = our_end.recv(65536)
+        self._reactor.remove_reader(our_end.fileno())
+        our_end.close()
+        if packet:
+            report = decode_report(packet)
+            self._ended = True
+            self._report(stream.Failed(self._vnn, report.step, report.a, report.text))
+            for output in self._outputs.values():
+                output.finish()
+        else:
+            self._report(stream.Started(self._vnn, self._main))
+
+    def _output(self, fd: int, ours: int) -> Output:
+        def send(data: bytes) -> None:
+            self._to_home(stream.Out(self._vnn, fd, data))
+
+        return Output(self._reactor, ours, self._spec.window, send)
+
+    # -- the engine's host -------------------------------------------------------------------
+
+    def _step(self) -> None:
+        assert self._session is not None
+        for _ in range(STEPS_PER_TURN):
+            if not self._session.step():
+                break
+        if self._session.ended:
+            self._reactor.remove_reader(self._session.fileno())
+
+    def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
+        """A handler asks home. What the program wrote before is sent first (DESIGN 5)."""
+        for output in self._outputs.values():
+            output.drain()
+        self._asks.ask(call_id, question)
+
+    def cancelled(self, call_id: int) -> None:
+        """A call that asked is gone."""
+        self._asks.cancelled(call_id)
+
+    def exited(self, pid: int, wait_status: int) -> None:
+        """Engines that reap tell of our children here."""
+        self._child_state(pid, wait_status)
+
+    def _answer(self, call_id: int, value: Any) -> bool:
+        return self._session is not None and self._session.answer(call_id, value)
+
+    def _valid(self, call_id: int) -> bool:
+        return self._session is not None and self._session.still_valid(call_id)
+
+    # -- home --------------------------------------------------------------------------------
+
+    def _to_home(self, message: Message) -> None:
+        self._bridge.send(RELAY, message)
+
+    def _report(self, message: Message) -> None:
+        self._bridge.send(REPORT, message)
+
+    def _frame(self, number: StreamId, body: bytes) -> None:
+        message = stream.home_to_node.decode(body)
+        if isinstance(message, stream.Got):
+            self._asks.got(message)
+        elif isinstance(message, stream.IoctlDone):
+            self._asks.done(message)
+        elif isinstance(message, stream.Ready):
+            self._stand_ins.set_readable(message.readable)
+            if message.readable:
+                self._asks.retry(message.fd)
+        elif isinstance(message, stream.Credit):
+            self._outputs[message.fd].credit(message.count)
+        elif isinstance(message, stream.Refuse):
+            self._outputs[message.fd].close()
+        elif isinstance(message, stream.Signal):
+            self._kill(message.signal)
+        elif isinstance(message, stream.Resize):
+            if self._stand_ins.slave >= 0:
+                set_size(self._stand_ins.slave, message.size)
+        # In never comes: a transparent job asks for what it reads.
+
+    def _kill(self, number: int) -> None:
+        if self._ended or not number:
+            return
+        try:
+            os.killpg(self._main, number)
+            if number == signal.SIGKILL:
+                os.kill(self._main, number)
+        except ProcessLookupError:
+            pass
+        if self._session is not None:
+            self._session.sweep()
+
+    def _abandoned(self) -> None:
+        """The daemon closed the bridge: the job is over, whatever it does."""
+        self._kill(signal.SIGKILL)
+        end_descendants(0)
+        os._exit(1)
+
+    # -- children ----------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._child_state(pid, status)
+
+    def _child_state(self, pid: int, status: int) -> None:
+        if pid != self._main or self._ended:
+            return
+        if os.WIFSTOPPED(status):
+            self._report(stream.Stopped(self._vnn, os.WSTOPSIG(status)))
+        elif os.WIFCONTINUED(status):
+            self._report(stream.Continued(self._vnn))
+        else:
+            self._ended = True
+            exited = os.WIFEXITED(status)
+            self._report(
+                stream.Exited(
+                    self._vnn,
+                    os.WEXITSTATUS(status) if exited else 0,
+                    0 if exited else os.WTERMSIG(status),
+                    not exited and os.WCOREDUMP(status),
+                )
+            )
+            self._leave(signal.SIGHUP)
+
+    def _leave(self, number: signal.Signals) -> None:
+        """The program is over: end what it left behind, then its output (paper 4.2.3)."""
+        if not self._spec.keep:
+            try:
+                os.killpg(self._main, number)
+                os.killpg(self._main, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+        self._reactor.call_later(GRACE, self._finish_outputs)
+
+    def _finish_outputs(self) -> None:
+        if not self._spec.keep:
+            end_descendants(0)
+        for output in list(self._outputs.values()):
+            output.finish()

@@ -1,0 +1,248 @@
+"""`HomeFds`: reads, seeks and terminal ioctls on stand-ins are asked of the home node.
+
+A stand-in is the object on the execution node that a program finds behind a descriptor of home's:
+a pseudo-terminal, a pipe or an empty file. Nothing is ever read from a stand-in itself: each read
+becomes a question for exactly the bytes the program asked for, so that what it did not ask for
+stays at home (the 1997 paper's unsolved "lost input", section 7). A descriptor is known by what
+it leads to, not by its number: dup'ed, inherited and reopened ones count.
+
+Limits: copies inside the kernel from a stand-in (splice, sendfile, tee, copy_file_range) fail with
+EINVAL, on which programs fall back to read and write; mmap of a file stand-in shows zeros; a file
+stand-in keeps the size that home's file had at the start.
+"""
+
+import errno
+import os
+from collections.abc import Generator, Iterable
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from slic.interposer import Interposer, on
+from slic.tracee import Address, BadAddress, Tracee
+from slic.verdict import PASS, Fail, Return, Verdict
+
+READ_MAX = 256 * 1024
+"""Bytes asked for at most in one question; a longer read is answered short, as read(2) allows."""
+
+_TTY_DEVICE = os.makedev(5, 0)
+"""/dev/tty: stands for the caller's controlling terminal."""
+
+
+class ReadHome(Struct, frozen=True):
+    """Question: up to `count` bytes of home's `fd`. Answer: bytes; OSError for an errno."""
+
+    fd: int
+    count: int
+    nonblock: bool
+    offset: int
+
+
+class SeekHome(Struct, frozen=True):
+    """Question: lseek on home's `fd`. Answer: the new offset; OSError for an errno."""
+
+    fd: int
+    offset: int
+    whence: int
+
+
+class IoctlHome(Struct, frozen=True):
+    """Question: this ioctl on home's `fd`; `data` is the memory it reads, or room for its answer.
+
+    `argument` is the third argument itself, for commands that take a number. Answer: (value,
+    memory afterwards); OSError for an errno.
+    """
+
+    fd: int
+    command: int
+    argument: int
+    data: bytes
+
+
+class TakeBack(Struct, frozen=True):
+    """Question: these bytes were fetched but could not be delivered; keep them for the next read.
+    Answer: anything."""
+
+    fd: int
+    data: bytes
+
+
+class StandIn(NamedTuple):
+    """One stand-in: home's descriptor, and what identifies the object on the node.
+
+    `device` is st_rdev of a terminal; else (`device`, `inode`) are st_dev and st_ino.
+    """
+
+    fd: int
+    kind: str
+    device: int
+    inode: int
+
+
+class _Ioctl(NamedTuple):
+    """How one terminal ioctl uses its argument: bytes read from and written to memory."""
+
+    name: str
+    reads: int
+    writes: int
+
+
+TERMINAL_IOCTLS: dict[int, _Ioctl] = {
+    0x5401: _Ioctl("TCGETS", 0, 36),
+    0x5402: _Ioctl("TCSETS", 36, 0),
+    0x5403: _Ioctl("TCSETSW", 36, 0),
+    0x5404: _Ioctl("TCSETSF", 36, 0),
+    0x5405: _Ioctl("TCGETA", 0, 18),
+    0x5406: _Ioctl("TCSETA", 18, 0),
+    0x5407: _Ioctl("TCSETAW", 18, 0),
+    0x5408: _Ioctl("TCSETAF", 18, 0),
+    0x5409: _Ioctl("TCSBRK", 0, 0),
+    0x540A: _Ioctl("TCXONC", 0, 0),
+    0x540B: _Ioctl("TCFLSH", 0, 0),
+    0x5411: _Ioctl("TIOCOUTQ", 0, 4),
+    0x5413: _Ioctl("TIOCGWINSZ", 0, 8),
+    0x5414: _Ioctl("TIOCSWINSZ", 8, 0),
+    0x541B: _Ioctl("FIONREAD", 0, 4),
+    0x5425: _Ioctl("TCSBRKP", 0, 0),
+    0x802C542A: _Ioctl("TCGETS2", 0, 44),
+    0x402C542B: _Ioctl("TCSETS2", 44, 0),
+    0x402C542C: _Ioctl("TCSETSW2", 44, 0),
+    0x402C542D: _Ioctl("TCSETSF2", 44, 0),
+}
+"""ioctl_tty(2), x86-64 numbers. Job-control commands (TIOCSPGRP, TIOCSCTTY, ...) are not here:
+the stand-in's own kernel answers those for the session on the node."""
+
+_FIONREAD = 0x541B
+
+Asking = Generator[object, Any, Verdict]
+
+
+class HomeFds(Interposer):
+    """Reads and terminal ioctls of the given stand-ins go home; every other descriptor passes."""
+
+    confines = False
+
+    def __init__(self, stand_ins: Iterable[StandIn]) -> None:
+        self._terminals: dict[int, StandIn] = {}
+        self._others: dict[tuple[int, int], StandIn] = {}
+        for stand_in in stand_ins:
+            if stand_in.kind == "tty":
+                self._terminals[stand_in.device] = stand_in
+            else:
+                self._others[stand_in.device, stand_in.inode] = stand_in
+
+    def _find(self, tracee: Tracee, fd: int) -> StandIn | None:
+        try:
+            seen = tracee.fd_stat(fd)
+        except OSError:
+            return None  # the kernel will say EBADF
+        found = self._others.get((seen.st_dev, seen.st_ino))
+        if found is not None or not self._terminals:
+            return found
+        if seen.st_rdev == _TTY_DEVICE:
+            return next(iter(self._terminals.values()))
+        return self._terminals.get(seen.st_rdev)
+
+    # -- reads -------------------------------------------------------------------------------
+
+    @on("read")
+    def read(self, tracee: Tracee, fd: int, buf: Address, count: int) -> Verdict | Asking:
+        stand_in = self._find(tracee, fd)
+        if stand_in is None or count == 0:
+            return PASS
+        return self._ask(tracee, stand_in, fd, [(buf, count)], -1)
+
+    @on("readv")
+    def readv(self, tracee: Tracee, fd: int, vec: Address, vlen: int) -> Verdict | Asking:
+        stand_in = self._find(tracee, fd)
+        if stand_in is None:
+            return PASS
+        return self._ask(tracee, stand_in, fd, tracee.iovec(vec, vlen), -1)
+
+    @on("pread64")
+    def pread(
+        self, tracee: Tracee, fd: int, buf: Address, count: int, pos: int
+    ) -> Verdict | Asking:
+        stand_in = self._find(tracee, fd)
+        if stand_in is None or stand_in.kind != "file" or pos < 0:
+            return PASS  # ESPIPE and EINVAL are the kernel's to say
+        return self._ask(tracee, stand_in, fd, [(buf, count)], pos)
+
+    @on("preadv", "preadv2")
+    def preadv(
+        self, tracee: Tracee, fd: int, vec: Address, vlen: int, pos_l: int
+    ) -> Verdict | Asking:
+        stand_in = self._find(tracee, fd)
+        if stand_in is None or (stand_in.kind != "file" and pos_l != -1):
+            return PASS
+        return self._ask(tracee, stand_in, fd, tracee.iovec(vec, vlen), pos_l)
+
+    def _ask(
+        self,
+        tracee: Tracee,
+        stand_in: StandIn,
+        fd: int,
+        vector: list[tuple[int, int]],
+        offset: int,
+    ) -> Asking:
+        flags = tracee.fd_flags(fd)
+        if flags & os.O_ACCMODE == os.O_WRONLY:
+            return PASS
+        wanted = min(sum(size for _, size in vector), READ_MAX)
+        nonblock = bool(flags & os.O_NONBLOCK)
+        data = yield ReadHome(stand_in.fd, wanted, nonblock, offset)
+        try:
+            return Return(tracee.scatter(vector, data))
+        except BadAddress:
+            # Natively a wrong pointer loses nothing either.
+            if offset < 0:
+                yield TakeBack(stand_in.fd, data)
+            return Fail(errno.EFAULT)
+
+    @on("splice")
+    def splice(self, tracee: Tracee, fd_in: int) -> Verdict:
+        return self._no_copy(tracee, fd_in)
+
+    @on("copy_file_range")
+    def copy_file_range(self, tracee: Tracee, fd_in: int) -> Verdict:
+        return self._no_copy(tracee, fd_in)
+
+    @on("sendfile")
+    def sendfile(self, tracee: Tracee, in_fd: int) -> Verdict:
+        return self._no_copy(tracee, in_fd)
+
+    @on("tee")
+    def tee(self, tracee: Tracee, fdin: int) -> Verdict:
+        return self._no_copy(tracee, fdin)
+
+    def _no_copy(self, tracee: Tracee, fd: int) -> Verdict:
+        return PASS if self._find(tracee, fd) is None else Fail(errno.EINVAL)
+
+    # -- seeks and ioctls --------------------------------------------------------------------
+
+    @on("lseek")
+    def lseek(self, tracee: Tracee, fd: int, offset: int, whence: int) -> Verdict | Asking:
+        stand_in = self._find(tracee, fd) if self._others else None
+        if stand_in is None or stand_in.kind != "file" or not 0 <= whence <= 4:
+            return PASS
+        return self._seek(stand_in, offset, whence)
+
+    def _seek(self, stand_in: StandIn, offset: int, whence: int) -> Asking:
+        position = yield SeekHome(stand_in.fd, offset, whence)
+        return Return(position)
+
+    @on("ioctl", where={"cmd": TERMINAL_IOCTLS})
+    def ioctl(self, tracee: Tracee, fd: int, cmd: int, arg: int) -> Verdict | Asking:
+        stand_in = self._find(tracee, fd)
+        if stand_in is None or (stand_in.kind != "tty" and cmd != _FIONREAD):
+            return PASS
+        return self._ioctl(tracee, stand_in, cmd, arg)
+
+    def _ioctl(self, tracee: Tracee, stand_in: StandIn, cmd: int, arg: int) -> Asking:
+        how = TERMINAL_IOCTLS[cmd]
+        room = max(how.reads, how.writes)
+        data = tracee.read(arg, how.reads) if how.reads else bytes(room)
+        value, memory = yield IoctlHome(stand_in.fd, cmd, 0 if room else arg, data)
+        if how.writes:
+            tracee.write(arg, memory[: how.writes])
+        return Return(value)
