@@ -82,6 +82,9 @@ def compile_filter(
     code.emit(JEQ, AUDIT_ARCH_X86_64, 1, 0)
     code.emit(RET, DENY if subscription.confines else RET_ALLOW)
     code.emit(LD_ABS, OFFSET_NR)
+    # -1 is no call: a tracer's way to skip one, whose result must then stay as it set it.
+    code.emit(JEQ, LOW, 0, 1)
+    code.emit(RET, RET_ALLOW)
     code.emit(JGE, X32_BIT, 0, 1)
     code.emit(RET, DENY)
     if subscription.io_uring_bypasses:

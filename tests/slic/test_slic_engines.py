@@ -275,7 +275,7 @@ def test_a_stop_and_continue_asks_again_unseen(engine: Engine, guest: Guest) -> 
     with Running(engine, [Reads()], [guest("read", READ)]) as running:
         running.asks(1)
         os.kill(running.pid, signal.SIGSTOP)
-        running.until(lambda: stopped(running.pid) or _step(running), "stopped")
+        running.until(lambda: running.host.stops or stopped(running.pid), "stopped")
         os.kill(running.pid, signal.SIGCONT)
         running.asks(2)
         assert running.host.gone == [running.host.asked[0][0]]
@@ -286,11 +286,6 @@ def test_a_stop_and_continue_asks_again_unseen(engine: Engine, guest: Guest) -> 
 def stopped(pid: int) -> bool:
     text = Path(f"/proc/{pid}/stat").read_text()
     return text.rpartition(")")[2].split()[0] == "T"
-
-
-def _step(running: Running) -> bool:
-    running.session.step()
-    return False
 
 
 def test_death_is_heard_at_once(engine: Engine, guest: Guest) -> None:

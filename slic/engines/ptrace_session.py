@@ -1,0 +1,497 @@
+"""One ptrace tracer and its tasks: the wait loop of the `ptrace` and `ptrace-seccomp` engines.
+
+Owns the tasks' states. A task is RUNNING, at the ENTRY stop of a call that is being decided, or
+PARKED: a call whose handler has asked runs `pause` in its stead, so that signals, stops and death
+interrupt it exactly as they would the real call, and the kernel's own restart logic decides
+between EINTR and a restart (ERESTARTSYS is put where the kernel looks for it).
+"""
+
+import errno
+import os
+import select
+import signal
+from dataclasses import dataclass
+from enum import Enum, auto
+from types import TracebackType
+from typing import Any, Self
+
+from slic.engine import Host
+from slic.engines.pending import Pending, PendingCalls
+from slic.engines.ptrace_inject import SYSCALL_TRAP, Injection
+from slic.engines.tracee import TaskTracee
+from slic.interposer import Call, Event, ProcessEvent
+from slic.kernel import ptrace as pt
+from slic.kernel.seccomp import AUDIT_ARCH_X86_64
+from slic.policy import Decision, Policy
+from slic.syscalls import BY_NAME, X32_BIT, by_number
+from slic.tracee import CallGone
+from slic.verdict import Continue, Fail, Inject, Return, ReturnFd, Rewrite
+
+FORK_EVENTS = {pt.EVENT_FORK, pt.EVENT_VFORK, pt.EVENT_CLONE}
+GROUP_STOPS = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+OPTIONS = (
+    pt.O_TRACESYSGOOD | pt.O_TRACEFORK | pt.O_TRACEVFORK | pt.O_TRACECLONE | pt.O_TRACEEXEC
+) | pt.O_TRACESECCOMP
+ERESTARTSYS = 512
+PAUSE = BY_NAME["pause"].number
+IO_URING_SETUP = BY_NAME["io_uring_setup"].number
+
+
+def _leader_has_ended(tid: int) -> bool:
+    """Has this first thread exited while others live on? Its status comes only after theirs."""
+    try:
+        with open(f"/proc/{tid}/stat", errors="surrogateescape") as file:
+            state = file.read().rpartition(")")[2].split()[0]
+        return state == "Z" and len(os.listdir(f"/proc/{tid}/task")) > 1
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class State(Enum):
+    """Where a task is, as far as this session has seen."""
+
+    RUNNING = auto()
+    ENTRY = auto()
+    PARKED = auto()
+
+
+@dataclass(slots=True)
+class Task:
+    """One traced thread."""
+
+    tid: int
+    state: State = State.RUNNING
+    call: Call | None = None  # the call being decided, or whose result is awaited
+    depth: int = 0  # who decided it
+    decision: Decision | None = None  # an answer for a parked call
+    restore: tuple[tuple[int, int], ...] = ()  # registers to put back at the exit (Rewrite)
+    inject: Inject | None = None  # a question for a parked call
+    exit_wanted: bool = False
+    reentered: bool = False  # at an entry stop whose SECCOMP stop is still to come
+    passing: bool = False  # the next SECCOMP stop is of a call already decided
+
+
+class PtraceTracee(TaskTracee):
+    """A task whose call this session holds."""
+
+    __slots__ = ("_call_id", "_task")
+
+    def __init__(self, task: Task, call_id: int) -> None:
+        super().__init__(task.tid)
+        self._task = task
+        self._call_id = call_id
+
+    def still_valid(self) -> bool:
+        call = self._task.call
+        return call is not None and call.id == self._call_id
+
+
+class PtraceSession:
+    """See the module. Serve it from the thread that made it: the kernel knows tracers by thread.
+
+    With `every` each call stops (the `ptrace` engine), else only what the filter sends. `parks`
+    is off for attached programs: if the supervisor died they would stay in `pause`.
+    """
+
+    reaps = True
+
+    def __init__(self, policy: Policy, host: Host, child: int, every: bool, parks: bool) -> None:
+        self.ended = False
+        self.tasks: dict[int, Task] = {}
+        self._policy = policy
+        self._wanted = policy.subscription()
+        self._host = host
+        self._child = child
+        self._every = every
+        self._parks = parks
+        self._next_id = 1
+        self._pending = PendingCalls(host, self._carry, self._inject)
+        self._masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        self._sigchld = pt.signalfd(signal.SIGCHLD)
+        self._epoll = select.epoll()
+        self._epoll.register(self._sigchld, select.EPOLLIN)
+        self._epoll.register(self._pending.wake, select.EPOLLIN)
+        self._closed = False
+        self._early: set[int] = set()  # tasks seen before their parent's fork event
+
+    # -- the loop's side ---------------------------------------------------------------------
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def step(self) -> bool:
+        if self.ended:
+            return False
+        if any(fd == self._pending.wake for fd, _ in self._epoll.poll(0)):
+            self._pending.collect()
+            return True
+        if self._wait(os.WNOHANG):
+            return True
+        # Only now take the signal: what ends after this look raises it again.
+        try:
+            os.read(self._sigchld, 128)
+        except BlockingIOError:
+            pass
+        return self._wait(os.WNOHANG)
+
+    def serve(self) -> None:
+        while not self.ended:
+            if self._pending.calls:
+                self._epoll.poll()
+                self.step()
+            else:
+                self._wait(0)
+
+    def answer(self, call_id: int, value: Any) -> bool:
+        return self._pending.answer(call_id, value)
+
+    def still_valid(self, call_id: int) -> bool:
+        return call_id in self._pending.calls
+
+    def sweep(self) -> None:
+        """See what has been interrupted: here interruptions are events, so handle what is due."""
+        while self._wait(os.WNOHANG):
+            pass
+
+    def close(self) -> None:
+        """Detach from every task; interrupted questions run as native calls."""
+        if self._closed:
+            return
+        self._closed = True
+        self.ended = True
+        for call_id in list(self._pending.calls):
+            self._pending.cancel(call_id)
+        self._let_go()
+        self._pending.close()
+        self._epoll.close()
+        os.close(self._sigchld)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masked)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- taking tasks on and letting them go -------------------------------------------------
+    def seize(self, tid: int, exit_kill: bool) -> None:
+        """Trace a running task from now on, through its next stop."""
+        pt.request(pt.SEIZE, tid, 0, OPTIONS | (pt.O_EXITKILL if exit_kill else 0))
+        self.tasks[tid] = Task(tid)
+        pt.request(pt.INTERRUPT, tid)
+
+    def adopt(self, tid: int) -> None:
+        """Know a task that is traced already, through its parent's fork."""
+        self.tasks.setdefault(tid, Task(tid))
+
+    def _let_go(self) -> None:
+        """Stop every task wherever it is and detach, so that it goes on by itself."""
+        for task in list(self.tasks.values()):
+            self._detach_or_interrupt(task)
+        while any(not _leader_has_ended(tid) for tid in self.tasks):
+            tid, status = os.waitpid(-1, pt.WALL)
+            if not os.WIFSTOPPED(status):
+                self._ended(tid, status)
+                continue
+            task = self.tasks.setdefault(tid, Task(tid))
+            number, event = os.WSTOPSIG(status), status >> 16
+            try:
+                if event in FORK_EVENTS and (new := pt.event_message(tid)) not in self._early:
+                    self.tasks.setdefault(new, Task(new))
+                if task.state is State.PARKED and number == SYSCALL_TRAP:
+                    self._restart(task)
+                deliver = number if event == 0 and number != SYSCALL_TRAP else 0
+                pt.request(pt.DETACH, tid, 0, deliver)
+            except ProcessLookupError:
+                continue  # killed while stopped: its end comes as the next status
+            del self.tasks[tid]
+
+    def _detach_or_interrupt(self, task: Task) -> None:
+        try:
+            if task.state is State.ENTRY:
+                pt.request(pt.DETACH, task.tid)
+                del self.tasks[task.tid]
+            else:
+                pt.request(pt.INTERRUPT, task.tid)
+        except ProcessLookupError:
+            pass  # dead: its status says so
+
+    # -- wait statuses -----------------------------------------------------------------------
+    def _wait(self, flags: int) -> bool:
+        try:
+            tid, status = os.waitpid(-1, pt.WALL | flags)
+        except ChildProcessError:
+            self.ended = True
+            return False
+        if tid:
+            self._event(tid, status)
+        return tid != 0
+
+    def _event(self, tid: int, status: int) -> None:
+        if not os.WIFSTOPPED(status):
+            self._ended(tid, status)
+            return
+        task = self.tasks.get(tid)
+        if task is None:
+            task = self.tasks[tid] = Task(tid)
+            self._early.add(tid)
+        number, event = os.WSTOPSIG(status), status >> 16
+        try:
+            if number == SYSCALL_TRAP or event == pt.EVENT_SECCOMP:
+                self._syscall_stop(task)
+            elif event == pt.EVENT_STOP and number in GROUP_STOPS:
+                pt.request(pt.LISTEN, tid)
+                self._policy.event(Event(ProcessEvent.STOP, tid, value=number))
+                if tid == self._child:
+                    self._host.stopped(tid, number)
+            elif event:
+                self._resume(self._process_event(task, event))
+            else:
+                self._resume(task, self._policy.signal(tid, number))
+        except (ProcessLookupError, CallGone):
+            pass  # killed while stopped: its end comes as the next status
+
+    def _process_event(self, task: Task, event: int) -> Task:
+        """Note a fork or exec; the task to resume (exec changes which one that is)."""
+        tid = task.tid
+        if event in FORK_EVENTS:
+            new = pt.event_message(tid)
+            if new in self._early:
+                self._early.discard(new)
+            else:
+                self.tasks.setdefault(new, Task(new))
+            if ProcessEvent.FORK in self._wanted.events:
+                thread = event == pt.EVENT_CLONE and os.path.exists(f"/proc/{tid}/task/{new}")
+                self._policy.event(Event(ProcessEvent.FORK, tid, new, int(thread)))
+        elif event == pt.EVENT_EXEC:
+            former = pt.event_message(tid)
+            if former != tid and (moved := self.tasks.pop(former, None)) is not None:
+                # A thread that execs takes its leader's id; the leader's own call is gone.
+                self._cancel_call_of(task)
+                moved.tid = tid
+                task = self.tasks[tid] = moved
+            self._policy.event(Event(ProcessEvent.EXEC, tid, former))
+        return task
+
+    def _ended(self, tid: int, status: int) -> None:
+        task = self.tasks.pop(tid, None)
+        if task is not None:
+            self._cancel_call_of(task)
+            self._policy.event(Event(ProcessEvent.EXIT, tid, value=status))
+        if tid == self._child or task is None:
+            self._host.exited(tid, status)
+        if not self.tasks:
+            self.ended = True
+
+    def _cancel_call_of(self, task: Task) -> None:
+        if task.call is not None and task.call.id in self._pending.calls:
+            self._pending.cancel(task.call.id)
+        task.call = None
+
+    def _resume(self, task: Task, deliver: int = 0) -> None:
+        request = pt.SYSCALL if self._every or task.exit_wanted else pt.CONT
+        pt.request(request, task.tid, 0, deliver)
+
+    # -- calls -------------------------------------------------------------------------------
+    def _syscall_stop(self, task: Task) -> None:
+        info = pt.syscall_info(task.tid)
+        if info.op == pt.OP_EXIT:
+            self._exit_stop(task, info.words[0])
+        elif task.state is State.PARKED:
+            pt.request(pt.SYSCALL, task.tid)  # `pause` itself is subscribed: no concern here
+        elif info.op == pt.OP_SECCOMP and task.passing:
+            task.passing = False
+            self._resume(task)
+        elif info.op == (pt.OP_ENTRY if self._every else pt.OP_SECCOMP):
+            self._entry_stop(task, info)
+        else:
+            self._resume(task)
+
+    def _entry_stop(self, task: Task, info: pt.SyscallInfo) -> None:
+        number, *args = info.words
+        if self._foreign(task, info.arch, number):
+            return
+        wanted = number in self._wanted.calls
+        if not wanted and number not in self._wanted.results:
+            self._resume(task)
+            return
+        call = Call(by_number(number), tuple(args), self._next_id)
+        self._next_id += 1
+        task.call, task.state = call, State.ENTRY
+        tracee = PtraceTracee(task, call.id)
+        decided = self._policy.decide(call, tracee)
+        if type(decided) is Decision:
+            self._carry(call, tracee, decided)
+            return
+        self._pending.start(call, tracee, decided)  # type: ignore[arg-type]
+        self._park(task, call)
+
+    def _park(self, task: Task, call: Call) -> None:
+        """If the handler has asked and waits, let the task wait where signals reach it."""
+        if call.id in self._pending.calls and self._parks and task.state is State.ENTRY:
+            task.state = State.PARKED
+            task.reentered = False
+            pt.poke(task.tid, pt.ORIG_RAX, PAUSE)
+            pt.request(pt.SYSCALL, task.tid)
+
+    def _foreign(self, task: Task, arch: int, number: int) -> bool:
+        """Another ABI, or io_uring: passed or refused (contract paragraph 8); True if handled."""
+        if arch != AUDIT_ARCH_X86_64:
+            refused = self._wanted.confines
+        elif number == IO_URING_SETUP:
+            refused = self._wanted.io_uring_bypasses
+        elif X32_BIT <= number < 2 * X32_BIT:
+            refused = True
+        else:
+            return False
+        if refused:
+            self._set_result(task, -errno.ENOSYS)
+        self._resume(task)
+        return True
+
+    def _exit_stop(self, task: Task, raw: int) -> None:
+        if task.state is State.PARKED:
+            self._unpark(task)
+            return
+        if task.call is not None:
+            call = task.call
+            value = raw - (1 << 64) if raw >> 63 else raw
+            seen = self._policy.result(call, PtraceTracee(task, call.id), value, task.depth)
+            task.call = None
+            if seen != value:
+                pt.poke(task.tid, pt.RAX, seen)
+            for offset, before in task.restore:
+                pt.poke(task.tid, offset, before)
+            task.restore = ()
+        task.exit_wanted = False
+        self._resume(task)
+
+    def _set_result(self, task: Task, value: int) -> None:
+        """At an entry stop: the kernel skips the call (number -1) and leaves the result."""
+        pt.poke(task.tid, pt.ORIG_RAX, -1)
+        pt.poke(task.tid, pt.RAX, value)
+
+    # -- answers -----------------------------------------------------------------------------
+    def _carry(self, call: Call, tracee: TaskTracee, decision: Decision) -> bool:
+        """Carry out a decision now, or as soon as the parked task has come out of `pause`."""
+        task = self.tasks.get(tracee.tid)
+        if task is None or task.call is None or task.call.id != call.id:
+            return False
+        try:
+            if task.state is State.PARKED:
+                task.decision = decision
+                pt.request(pt.INTERRUPT, task.tid)
+            else:
+                self._at_entry(task, call, tracee, decision)
+        except (ProcessLookupError, CallGone):
+            return False
+        return True
+
+    def _at_entry(self, task: Task, call: Call, tracee: TaskTracee, decision: Decision) -> None:
+        verdict = decision.verdict
+        task.depth = decision.depth
+        reentered, task.reentered = task.reentered, False
+        if type(verdict) is Continue or type(verdict) is Rewrite:
+            task.passing = reentered and not self._every
+            if type(verdict) is Rewrite:
+                self._rewrite(task, call, verdict)
+            if not (task.restore or self._policy.wants_result(call.syscall.number)):
+                task.call = None
+            task.exit_wanted = task.call is not None
+        elif type(verdict) is ReturnFd:
+            self._hand_in(task, call, tracee, verdict, at_entry=True)
+            task.call = None
+        else:
+            self._set_result(task, self._result(call, tracee, decision))
+            task.call = None
+        task.state = State.RUNNING
+        self._resume(task)
+
+    def _result(self, call: Call, tracee: TaskTracee, decision: Decision) -> int:
+        verdict = decision.verdict
+        assert isinstance(verdict, Return | Fail)
+        value = verdict.value if isinstance(verdict, Return) else -verdict.errno
+        return self._policy.result(call, tracee, value, decision.depth)
+
+    def _rewrite(self, task: Task, call: Call, verdict: Rewrite) -> None:
+        for name, value in verdict.args.items():
+            index = call.syscall.index(name)
+            task.restore += ((pt.ARGUMENTS[index], call.args[index]),)
+            pt.poke(task.tid, pt.ARGUMENTS[index], value)
+
+    def _hand_in(
+        self, task: Task, call: Call, tracee: TaskTracee, verdict: ReturnFd, at_entry: bool
+    ) -> None:
+        try:
+            with self._injection(task, at_entry) as injection:
+                value = injection.hand_in(verdict)
+                value = self._policy.result(call, tracee, value, task.depth)
+                injection.finish(value)
+        finally:
+            if verdict.close:
+                os.close(verdict.fd)
+
+    def _unpark(self, task: Task) -> None:
+        """The exit stop of `pause`: by our interrupt with an answer, or by a signal."""
+        call, decision = task.call, task.decision
+        task.state, task.decision = State.RUNNING, None
+        assert call is not None
+        tracee = PtraceTracee(task, call.id)
+        if decision is None and task.inject is None:
+            self._restart(task)
+            self._cancel_call_of(task)
+            self._resume(task)
+        elif decision is None or isinstance(decision.verdict, Continue | Rewrite):
+            self._enter_again(task, call, decision, tracee)
+        else:
+            task.depth = decision.depth
+            if isinstance(decision.verdict, ReturnFd):
+                self._hand_in(task, call, tracee, decision.verdict, at_entry=False)
+            else:
+                pt.poke(task.tid, pt.ORIG_RAX, -1)
+                pt.poke(task.tid, pt.RAX, self._result(call, tracee, decision))
+            task.call = None
+            self._resume(task)
+
+    def _enter_again(
+        self, task: Task, call: Call, decision: Decision | None, tracee: TaskTracee
+    ) -> None:
+        """From the exit of `pause` to the entry of the real call: to run it, or to inject."""
+        question, task.inject = task.inject, None
+        result = 0
+        with self._injection(task, at_entry=False) as injection:
+            if question is not None:
+                result = injection.call(question.name, *question.args)
+            injection.enter_again(call.syscall.number)
+        task.state, task.reentered = State.ENTRY, True
+        if decision is not None:
+            self._at_entry(task, call, tracee, decision)
+        else:
+            self._pending.answer(call.id, result)
+            self._park(task, call)
+
+    def _restart(self, task: Task) -> None:
+        """Leave it to the kernel: EINTR or once more, as the signal's handler says (signal(7))."""
+        assert task.call is not None
+        pt.poke(task.tid, pt.ORIG_RAX, task.call.syscall.number)
+        pt.poke(task.tid, pt.RAX, -ERESTARTSYS)
+
+    def _injection(self, task: Task, at_entry: bool) -> Injection:
+        return Injection(task.tid, at_entry, lambda status: self._ended(task.tid, status))
+
+    def _inject(self, pending: Pending, question: Inject) -> None:
+        """Perform the question's call in the task, come back to the entry, resume the handler."""
+        task = self.tasks[pending.tracee.tid]
+        if task.state is State.PARKED:
+            task.inject = question
+            pt.request(pt.INTERRUPT, task.tid)
+            return
+        with self._injection(task, at_entry=True) as injection:
+            result = injection.call(question.name, *question.args)
+            injection.enter_again(pending.call.syscall.number)
+        task.reentered = True
+        self._pending.answer(pending.call.id, result)
