@@ -30,6 +30,8 @@ class Link(asyncio.BufferedProtocol):
         self.reason = ""
         self.first = b""
         """Bytes that were received before the transport was made; taken before any other."""
+        self._early: list[tuple[StreamId, bytes]] = []
+        """What was sent before the transport was made."""
         self._frame = frame
         self._closed = closed
         self._deframer = Deframer()
@@ -46,8 +48,13 @@ class Link(asyncio.BufferedProtocol):
         self._transport = transport
         # Never pause our own frames: credit bounds streams, SEND_MAX bounds the rest.
         transport.set_write_buffer_limits(high=SEND_MAX)
+        early, self._early = self._early, []
+        for stream, body in early:
+            self.relay(stream, body)
         if self.first:
             self.feed(self.first)
+        if self.reason:
+            transport.close()  # closed before it was made
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -72,6 +79,7 @@ class Link(asyncio.BufferedProtocol):
         self._transport = None
         reason = self.reason or (str(exc) if exc else "closed by the other side")
         self._closed(self, reason)
+        self.reason = reason
 
     def send(self, stream: StreamId, message: Message) -> None:
         """Send a message on a stream; silently nothing once the link is closing."""
@@ -80,7 +88,11 @@ class Link(asyncio.BufferedProtocol):
     def relay(self, stream: StreamId, body: bytes) -> None:
         """Send an already encoded body, undecoded."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None:
+            if not self.reason:
+                self._early.append((stream, body))
+            return
+        if transport.is_closing():
             return
         transport.write(encode_frame(stream, body))
         if transport.get_write_buffer_size() > SEND_MAX:

@@ -6,6 +6,7 @@ Owns the dispositions. Python's C handler writes the number of every caught sign
 
 import _signal
 import posix
+import resource
 
 STOPPING = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)
 
@@ -58,5 +59,7 @@ def stop_self(number: int) -> None:
 
 def die_of(number: int) -> None:
     """End by this signal's default action, without a core of our own."""
-    _signal.signal(number, _signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if number != _signal.SIGKILL:
+        _signal.signal(number, _signal.SIG_DFL)
     posix.kill(posix.getpid(), number)

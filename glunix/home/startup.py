@@ -7,6 +7,8 @@ never blocks on an output; reads input only as far as the node has given credit.
 What it must never do: import much. `tests/unit/test_startup_imports.py` counts.
 """
 
+from __future__ import annotations
+
 import _signal
 import posix
 import select
@@ -20,7 +22,7 @@ from glunix.home.jobview import JobView, ProcessView
 from glunix.home.link import HomeLink, blob, integer, text
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
-from glunix.home.signals import STOPPING, Signals, stop_self
+from glunix.home.signals import STOPPING, Signals, die_of, stop_self
 from glunix.home.surroundings import submit_message
 from glunix.home.terminal import HomeTerminal, find_terminal
 from glunix.home.wire import Value
@@ -66,7 +68,11 @@ class Startup:
         self._time("exited")
         if self._options.times:
             self._print_times()
-        return TIMED_OUT if self._timed_out else self._job.status()
+        if self._timed_out:
+            return TIMED_OUT
+        if self._options.transparent and self._job.killed_by:
+            die_of(self._job.killed_by)  # as the program did, so that the shell says so
+        return self._job.status()
 
     def _submit(self) -> None:
         options = self._options
@@ -108,12 +114,19 @@ class Startup:
                 raise FrameError("bad placement")
             streams.append((integer(row[0]), text(row[1]), [integer(v) for v in row[2]]))
         self._job = JobView(integer(message[2]), streams)
-        self._input = Input(self._options, self._terminal, [s for s, _, _ in streams], self._send)
+        self._input = self._make_input([stream for stream, _, _ in streams])
         self._outputs.open(self._job)
         self._signals.catch()
         self._enter_terminal()
         if self._options.time_limit is not None:
             self._deadline = time.monotonic() + self._options.time_limit
+
+    def _make_input(self, streams: list[int]) -> Input | HomeCalls:
+        if not self._options.transparent:
+            return Input(self._options, self._terminal, streams, self._send)
+        from glunix.home.homecalls import HomeCalls
+
+        return HomeCalls(self._options.fds[0], self._terminal, streams[0], self._send)
 
     def _serve(self) -> None:
         for stream, message in self._early:
@@ -182,12 +195,16 @@ class Startup:
 
     def _take_stream(self, stream: int, message: list[Value]) -> None:
         tag = message[0]
-        if tag == "incredit":
-            self._input.credit(stream, integer(message[1]))
-            return
-        if tag == "inclosed":
-            self._input.closed(stream)
-            return
+        if self._options.transparent:
+            if self._home_call(tag, message):
+                return
+        elif isinstance(self._input, Input):
+            if tag == "incredit":
+                self._input.credit(stream, integer(message[1]))
+                return
+            if tag == "inclosed":
+                self._input.closed(stream)
+                return
         process = self._job.processes.get((stream, integer(message[1])))
         if process is None:
             raise FrameError("a process that is not of this job")
@@ -195,6 +212,24 @@ class Startup:
             self._outputs.take(process, integer(message[2]), blob(message[3]))
         else:
             self._process_event(process, tag, message)
+
+    def _home_call(self, tag: Value, message: list[Value]) -> bool:
+        """An interposed call asks home; False when it is another message."""
+        calls = self._input
+        assert not isinstance(calls, Input)
+        if tag == "back":
+            calls.give_back(integer(message[1]), blob(message[2]))
+            return True
+        if tag not in ("want", "seek", "ioctl"):
+            return False
+        ask, fd, third = (integer(value) for value in message[1:4])
+        if tag == "want":
+            calls.want(ask, fd, third, integer(message[5]))
+        elif tag == "seek":
+            calls.seek(ask, fd, third, integer(message[4]))
+        else:
+            calls.ioctl(ask, fd, third, integer(message[4]), blob(message[5]))
+        return True
 
     def _process_event(self, process: ProcessView, tag: Value, message: list[Value]) -> None:
         if tag == "started":
@@ -224,7 +259,8 @@ class Startup:
             return
         if number in STOPPING:
             self._stop_signal = number
-            number = _signal.SIGTSTP
+            if not self._options.transparent:
+                number = _signal.SIGTSTP
         self._signal_job(number)
         if number == _signal.SIGCONT:
             self._enter_terminal()
@@ -245,6 +281,8 @@ class Startup:
             process.stopped = 0
         self._signal_job(_signal.SIGCONT)
         self._enter_terminal()
+        if not isinstance(self._input, Input):
+            self._input.look_again()
 
     def _check_deadline(self) -> None:
         if self._deadline is None or time.monotonic() < self._deadline:
@@ -262,7 +300,7 @@ class Startup:
 
     def _enter_terminal(self) -> None:
         tty = self._tty
-        if tty is None or tty.is_raw or not {0, 1} <= set(tty.fds):
+        if tty is None or tty.is_raw or not {0, 1} <= set(tty.fds) or self._options.transparent:
             return
         self._send(0, ["tty", True])
         if not tty.make_raw():
@@ -270,9 +308,14 @@ class Startup:
 
     def _leave_terminal(self) -> None:
         tty = self._tty if hasattr(self, "_tty") else None
+        if tty is not None and self._options.transparent and self._job_is_over():
+            self._send(0, ["tty", False])  # the modes it leaves are its own, as at home
         if tty is not None and tty.is_raw:
             tty.restore()
             self._send(0, ["tty", False])
+
+    def _job_is_over(self) -> bool:
+        return hasattr(self, "_job") and self._job.over()
 
     # -- Figure 6 ----------------------------------------------------------------------------
 
@@ -285,6 +328,10 @@ class Startup:
             sys.stderr.write(f"{name} {at - before:.6f}\n")
             before = at
 
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from glunix.home.homecalls import HomeCalls
 
 START = time.perf_counter()
 

@@ -51,6 +51,13 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
     umask = posix.umask(0)
     posix.umask(umask)
     window = max(WINDOW_MIN, WINDOW // options.degree)
+    stdin, one_output = ("pipe", 0), False
+    if options.transparent:
+        from glunix.home.homecalls import same_output, stdin_kind
+
+        fd = options.fds[0]
+        stdin = stdin_kind(fd, tty is not None and os.isatty(fd))
+        one_output = same_output()
     spec: list[object] = [
         options.argv,
         environ,
@@ -64,6 +71,8 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         options.transparent,
         options.engine,
         "",
+        *stdin,
+        one_output,
         window,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

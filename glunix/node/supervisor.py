@@ -11,8 +11,6 @@ import signal
 import socket
 from typing import Any
 
-from slic.interposers.identity import Identity
-
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Message
@@ -33,6 +31,7 @@ from glunix.node.standins import StandIns
 from slic.engine import EngineUnavailable, Launch, MissingCapability, Session, select
 from slic.interposer import Interposer
 from slic.interposers.homefds import HomeFds
+from slic.interposers.identity import Identity
 from slic.kernel.prctl import (
     CLONE_NEWUTS,
     set_child_subreaper,
@@ -47,7 +46,7 @@ STEPS_PER_TURN = 64
 
 
 def spawn_supervisor(start: stream.Start, env: dict[bytes, bytes]) -> tuple[int, socket.socket]:
-    """Fork a supervisor for the one process of `start`. Returns (its pid, our end of its bridge)."""
+    """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end)."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def body() -> None:
@@ -120,7 +119,7 @@ class Supervisor:
             unshare(CLONE_NEWUTS)
             socket.sethostname(self._spec.home_host)
         except OSError:
-            return [Identity(self._spec.home_host)]
+            return [Identity(os.fsencode(self._spec.home_host))]
         return []
 
     def _engine(self) -> Launch | None:
@@ -130,8 +129,9 @@ class Supervisor:
         if not interposers:
             return None  # nothing to catch: the job runs at native speed
         try:
-            return select(self._spec.engine or DEFAULT_ENGINE).prepare(Policy(interposers))
-        except (EngineUnavailable, MissingCapability, KeyError) as error:
+            policy = Policy(interposers)
+            return select(policy, self._spec.engine or DEFAULT_ENGINE).prepare(policy)
+        except (EngineUnavailable, MissingCapability) as error:
             raise StepFailed("engine", errno.ENOSYS, f"cannot run transparently: {error}") from None
 
     def _fork_program(self, launch: Launch | None) -> int:
@@ -164,6 +164,8 @@ class Supervisor:
         self._reactor.add_reader(our_end.fileno(), self._exec_done, our_end)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)
+        for fd in {1, 2} - self._outputs.keys():  # the same place as the other: one channel
+            self._to_home(stream.Out(self._vnn, fd, b""))
         return pid
 
     def _child_failed(self, our_end: socket.socket) -> None:
@@ -220,6 +222,11 @@ class Supervisor:
         """Engines that reap tell of our children here."""
         self._child_state(pid, wait_status)
 
+    def stopped(self, pid: int, signal_number: int) -> None:
+        """Engines that reap tell of a stop here."""
+        if pid == self._main and not self._ended:
+            self._report(stream.Stopped(self._vnn, signal_number))
+
     def _answer(self, call_id: int, value: Any) -> bool:
         return self._session is not None and self._session.answer(call_id, value)
 
@@ -250,9 +257,8 @@ class Supervisor:
             self._outputs[message.fd].close()
         elif isinstance(message, stream.Signal):
             self._kill(message.signal)
-        elif isinstance(message, stream.Resize):
-            if self._stand_ins.slave >= 0:
-                set_size(self._stand_ins.slave, message.size)
+        elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
+            set_size(self._stand_ins.slave, message.size)
         # In never comes: a transparent job asks for what it reads.
 
     def _kill(self, number: int) -> None:
