@@ -179,6 +179,7 @@ class Daemon:
         if self._stopping:
             return
         self._stopping = True
+        self.log("stopping")
         for node_stream in self._streams:
             node_stream.job.kill(signal.SIGKILL, None)
         self.loop.stop()
