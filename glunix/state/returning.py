@@ -10,13 +10,11 @@ for a daemon that lost its link for a moment:
 - a job whose home came back without it has no startup any more and is ended everywhere.
 """
 
-import signal
-
 from glunix.ids import NodeName, Npid, Vnn, node_name
 from glunix.msg.job import RunningProc
 from glunix.msg.master import HomeJob, KillOrder, NodeHello
 from glunix.state.books import Books, Deadline
-from glunix.state.ending import Ending
+from glunix.state.ending import SIGKILL, Ending
 from glunix.state.events import Level
 from glunix.state.ndb import Node, NodeState
 from glunix.state.pdb import Job, Proc, ProcState
@@ -106,7 +104,7 @@ class Returning:
         pdb.note(proc.npid, now, f".{proc.vnn} confirmed by {node.name}")
         pending, proc.pending = proc.pending, []
         if job.orders:
-            pending = [signal.SIGKILL]
+            pending = [SIGKILL]
         for number in pending:
             self._order(node, proc.npid, proc.vnn, number)
 
@@ -136,7 +134,7 @@ class Returning:
         fits = job is not None and self._same(job, told) and vnn not in job.procs
         if job is None or not fits or job.ending:
             books.out.log(Level.WARNING, f"{node.name} runs {npid}.{vnn}, which is over: killed")
-            self._order(node, npid, vnn, signal.SIGKILL)
+            self._order(node, npid, vnn, SIGKILL)
             return
         state = ProcState.STOPPED if told.stopped else ProcState.RUNNING
         books.pdb.attach(job, Proc(npid, vnn, node.name, state, told.pid))

@@ -147,7 +147,7 @@ def test_an_end_that_is_never_reported_is_given_up_with_the_story() -> None:
     assert orders(cluster) == []
     row = cluster.job(1)
     assert (row.state, row.reason) == ("killed", "node node2 lost: end of file")
-    assert cluster.logs[-1].startswith("job 1: the end of 1 processes was not reported by node1\n")
+    assert cluster.logs[-1].startswith("job 1: the end of 1 process was not reported by node1\n")
     assert ".0 on node1: running -> lost" in cluster.logs[-1]
 
 

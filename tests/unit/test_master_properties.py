@@ -124,7 +124,8 @@ class Run:
                     pass
         pdb = self.master.books.pdb
         assert self.journal.keys() == pdb.jobs.keys() | pdb.ended.keys()
-        assert all(self.journal[npid] == job.as_row() for npid, job in pdb.jobs.items())
+        for npid, job in pdb.jobs.items():
+            assert npid in pdb.unsaved or self.journal[npid] == job.as_row()
 
     def up(self) -> LinkId:
         self.last_link += 1

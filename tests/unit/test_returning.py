@@ -24,7 +24,7 @@ def rows_of(degree: int, *nodes: str, started: bool = True) -> list[JobRow]:
         before.start(degree)
     else:
         before.place(degree)
-    return list(before.journal.values())
+    return before.rows()
 
 
 def test_everybody_comes_back_and_the_job_goes_on() -> None:
@@ -119,7 +119,7 @@ def test_an_ending_job_is_still_ended_after_a_restart() -> None:
     before = Cluster("home", "node1")
     before.start()
     before.says("home", JobOver(1, "startup is gone"))
-    cluster = Cluster(rows=before.journal.values())
+    cluster = Cluster(rows=before.rows())
     cluster.join("home")
     cluster.join("node1", running=[running(1, 0)])
     cluster.wait(7.0, alive=["home", "node1"])

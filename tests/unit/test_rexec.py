@@ -196,10 +196,10 @@ def test_a_signal_to_what_never_starts_is_dropped() -> None:
 def test_a_signal_while_the_node_is_away_waits_for_it() -> None:
     before = Cluster("home", "node1")
     before.start()
-    cluster = Cluster(rows=before.journal.values())
+    cluster = Cluster(rows=before.rows())
     cluster.join("home", homes=[])
     assert cluster.job(1).state == "ending"
-    cluster = Cluster("node2", rows=before.journal.values())
+    cluster = Cluster("node2", rows=before.rows())
     cluster.says("node2", kill(1, 12))
     assert cluster.told() == [("node2", KillDone(5, 1))]
     cluster.join("node1", running=[running(1, 0)])
@@ -210,6 +210,6 @@ def test_npids_go_on_after_a_restart() -> None:
     before = Cluster("home", "node1")
     for _ in range(3):
         before.start()
-    cluster = Cluster("home", "node1", rows=before.journal.values())
+    cluster = Cluster("home", "node1", rows=before.rows())
     cluster.told()
     assert cluster.place().npid == 4
