@@ -128,8 +128,6 @@ class Ndb:
         self._move(node, NodeInput.RETURNED if returned else NodeInput.HELLO, now)
         if node.link is not None:
             del self.by_link[node.link]
-        if not returned or node.boot != hello.boot:
-            node.placed = 0
         node.link = link
         node.boot = hello.boot
         node.address = hello.address

@@ -62,6 +62,10 @@ running = st.builds(
     stopped=st.booleans(),
 )
 homes = st.builds(HomeJob, npids, uids, st.just("cmd"), degrees, st.just(False))
+ended = st.one_of(
+    st.builds(ProcExited, npids, vnns, st.integers(0, 2), signals, st.just("")),
+    st.builds(JobOver, npids, st.sampled_from(["", "startup died"])),
+)
 hellos = st.builds(
     NodeHello,
     major=st.sampled_from([1, 1, 1, 1, 2]),
@@ -75,6 +79,7 @@ hellos = st.builds(
     isolated=st.just([]),
     running=st.lists(running, max_size=3),
     homes=st.lists(homes, max_size=2),
+    unsent=st.lists(ended, max_size=2),
 )
 places = st.builds(
     Place, st.just(1), uids, st.just("cmd"), degrees, some_names, some_names, st.booleans()

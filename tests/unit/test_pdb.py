@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glunix.debug import IllegalTransition, InvariantBroken, Story
+from glunix.debug import Bug, IllegalTransition, InvariantBroken, Story
 from glunix.ids import NPID_MAX, NodeName, Npid, Vnn
 from glunix.msg.job import JobRow, ProcRow
 from glunix.state import pdb as module
@@ -158,6 +158,22 @@ def test_restore() -> None:
     assert [proc.npid for proc in pdb.on_node(NodeName("node1"))] == [NPID_MAX]
     assert pdb.allocate() == 2  # after the newest job, round, not 1 which is remembered
     assert pdb.take_changes() == ([], [])
+
+
+def test_processes_stand_above_the_word_of_their_row() -> None:
+    pdb = Pdb(Story())
+    procs = [ProcRow(0, "node1", 5, "stopped"), ProcRow(1, "node1", 6, "exited")]
+    [one], _ = pdb.restore([row(1, "running", *procs, degree=2)], 1.0)
+    pdb.check()
+    assert one.state is JobState.STOPPED
+
+
+def test_an_npid_that_is_known_is_never_added() -> None:
+    pdb = pdb_with(1, 1)
+    go(pdb, 1, 0, P.EXITED)
+    for npid in (1, 2):
+        with pytest.raises(Bug, match=f"NPID {npid} is taken"):
+            pdb.add(job(npid), [NodeName("node1")], 1.0)
 
 
 @pytest.mark.parametrize(
