@@ -10,8 +10,8 @@ import signal
 from glunix.msg.master import KillOrder, NodeLost
 from glunix.state.books import Books, Deadline
 from glunix.state.events import Level, clip, many
+from glunix.state.jobs import Job, JobState, ProcState
 from glunix.state.ndb import Node, NodeInput
-from glunix.state.pdb import Job, JobState, ProcState
 
 SIGKILL = int(signal.SIGKILL)
 ORDERS = 2

@@ -37,9 +37,9 @@ from glunix.state.events import (
     SaveJob,
     Tick,
 )
+from glunix.state.jobs import JobState
 from glunix.state.ndb import Node, NodeState
 from glunix.state.nmgt import Nmgt
-from glunix.state.pdb import JobState
 from glunix.state.reports import Reports
 from glunix.state.rexec import Rexec
 from glunix.state.tables import jobs_table, nodes_table

@@ -9,8 +9,8 @@ from glunix.msg.master import KillOrder, ProcExited, ProcStarted, ProcStopped
 from glunix.state.books import Books, PeerFault
 from glunix.state.ending import SIGKILL
 from glunix.state.events import Level
+from glunix.state.jobs import Proc, ProcState
 from glunix.state.ndb import Node
-from glunix.state.pdb import Proc, ProcState
 
 
 class Reports:

@@ -17,8 +17,8 @@ from glunix.msg.master import HomeJob, JobOver, KillOrder, NodeHello, ProcExited
 from glunix.state.books import Books, Deadline
 from glunix.state.ending import SIGKILL, Ending
 from glunix.state.events import Level
+from glunix.state.jobs import Job, Proc, ProcState
 from glunix.state.ndb import Node, NodeState
-from glunix.state.pdb import Job, Proc, ProcState
 from glunix.state.reports import Reports
 
 

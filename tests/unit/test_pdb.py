@@ -10,7 +10,8 @@ from glunix.debug import Bug, IllegalTransition, InvariantBroken, Story
 from glunix.ids import NPID_MAX, NodeName, Npid, Vnn
 from glunix.msg.job import JobRow, ProcRow
 from glunix.state import pdb as module
-from glunix.state.pdb import JOB_MOVES, PROC_MOVES, Job, JobState, Pdb, ProcState
+from glunix.state.jobs import JOB_MOVES, PROC_MOVES, Job, JobState, ProcState
+from glunix.state.pdb import Pdb
 
 P = ProcState
 
