@@ -88,10 +88,7 @@ class Ending:
         job.settling = False
 
     def _kill(self, job: Job, now: float) -> None:
-        if job.npid not in self._books.pdb.jobs:
-            return
-        if job.orders:
-            self._books.pdb.settle(job, now)
+        if job.npid not in self._books.pdb.jobs or job.orders:
             return
         self._books.pdb.note(job.npid, now, f"is to end: {job.reason}")
         self._order(job, now)

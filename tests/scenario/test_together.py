@@ -212,3 +212,22 @@ def test_a_job_outlives_its_master_and_its_journal() -> None:
     calm(world)
     assert live_on_nodes(world) == before == live_in_books(world)
     finish(world)
+
+
+def test_what_ends_between_hello_and_welcome_is_told() -> None:
+    """The link keeps order, so that a daemon need not wait for Welcome before it reports."""
+    world = began(NAMES)
+    assert world.daemons["home"] is not None
+    world.daemons["home"].submit(2)
+    calm(world)
+    daemon = next(daemon for daemon in world.alive() if daemon.streams)
+    daemon.cut()
+    daemon.connect()
+    daemon.ends(daemon.streams[0], next(iter(daemon.streams[0].procs)))
+    assert not daemon.home.master_up
+    for _ in ("up", "hello", "exited"):
+        world.deliver(1)  # the end of the old link is seen last
+    assert len(live_on_nodes(world)) == 1
+    calm(world)
+    assert live_on_nodes(world) == live_in_books(world)
+    finish(world)

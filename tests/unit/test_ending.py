@@ -169,3 +169,12 @@ def test_the_second_end_does_not_order_again() -> None:
     cluster.down("home")
     assert orders(cluster) == []
     assert cluster.job(1).reason == "node node1 lost: end of file"
+
+
+def test_a_job_whose_startup_is_gone_was_killed_whatever_its_programs_made_of_it() -> None:
+    cluster = Cluster("home", "node1")
+    placed = cluster.start()
+    cluster.says("home", JobOver(1, "startup is gone"))
+    cluster.exits(placed, code=0)
+    assert cluster.job(1).state == "killed"
+    assert cluster.job(1).procs[0].state == "exited"

@@ -169,6 +169,18 @@ def test_processes_stand_above_the_word_of_their_row() -> None:
     assert one.state is JobState.STOPPED
 
 
+def test_an_incomplete_job_waits_for_reports_unless_its_end_is_decided() -> None:
+    pdb = Pdb(Story())
+    going = row(1, "running", ProcRow(0, "node1", 5, "exited"), degree=2)
+    ending = row(2, "ending", ProcRow(0, "node1", 5, "running"), degree=2)
+    jobs, _ = pdb.restore([going, ending], 1.0)
+    pdb.check()
+    assert [(one.npid, one.state.value, one.settling) for one in jobs] == [
+        (1, "running", True),
+        (2, "ending", False),
+    ]
+
+
 def test_an_npid_that_is_known_is_never_added() -> None:
     pdb = pdb_with(1, 1)
     go(pdb, 1, 0, P.EXITED)

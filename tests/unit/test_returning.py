@@ -248,6 +248,9 @@ def test_restore_comes_first() -> None:
     cluster = Cluster("home")
     with pytest.raises(RuntimeError, match="after the first event"):
         cluster.master.restore([], 2.0)
+    cluster = Cluster(rows=[])
+    with pytest.raises(RuntimeError, match="after the first event"):
+        cluster.master.restore([], 2.0)
 
 
 def test_what_ended_without_a_master_is_told_by_the_hello() -> None:
