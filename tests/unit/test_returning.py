@@ -300,6 +300,7 @@ def test_pids_are_those_of_the_hello() -> None:
     cluster = Cluster(rows=rows_of(1, "node1", started=False))
     cluster.join("node1", running=[running(1, 0, pid=4711)])
     assert cluster.job(1).procs[0].pid == 4711
+    assert cluster.job(1).state == "running"
     cluster.join("node1", running=[running(1, 0, pid=4712)])
     assert cluster.job(1).procs[0].pid == 4712
 

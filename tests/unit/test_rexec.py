@@ -186,11 +186,11 @@ def test_a_signal_before_the_start_arrives_once_and_after_it() -> None:
 
 
 def test_a_signal_to_what_never_starts_is_dropped() -> None:
-    cluster = Cluster("home", "node1")
-    cluster.place()
+    cluster = Cluster("home", "node1", "node2")
+    cluster.place(2)
     cluster.says("home", kill(1, 15))
     cluster.says("node1", ProcExited(1, 0, 127, 0, "no such command"))
-    assert cluster.told() == [("home", KillDone(5, 1))]
+    assert cluster.told() == [("home", KillDone(5, 2))]
 
 
 def test_a_signal_while_the_node_is_away_waits_for_it() -> None:
