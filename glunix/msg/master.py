@@ -33,6 +33,23 @@ class HomeJob(Record, frozen=True):
     transparent: bool
 
 
+class ProcExited(Message, frozen=True, tag="exited"):
+    """A process ended or could not be started (`reason` not empty)."""
+
+    npid: NpidField
+    vnn: VnnField
+    code: Annotated[int, Meta(ge=0, le=255)]
+    signal: SignalField
+    reason: TextField = ""
+
+
+class JobOver(Message, frozen=True, tag="over"):
+    """The home daemon is done with a job; `reason` says why when it did not end by itself."""
+
+    npid: NpidField
+    reason: TextField = ""
+
+
 class NodeHello(Message, frozen=True, tag="hello"):
     """A daemon introduces itself and says what runs, so that a restarted master can rebuild."""
 
@@ -49,6 +66,8 @@ class NodeHello(Message, frozen=True, tag="hello"):
     isolated: Annotated[list[NameField], Meta(max_length=16)]
     running: list[RunningProc]
     homes: list[HomeJob]
+    unsent: Annotated[list[ProcExited | JobOver], Meta(max_length=65536)] = []
+    """What ended while there was no master to tell, in its order."""
 
 
 class LoadReport(Message, frozen=True, tag="load"):
@@ -84,23 +103,6 @@ class ProcStopped(Message, frozen=True, tag="stopped"):
     npid: NpidField
     vnn: VnnField
     signal: SignalField
-
-
-class ProcExited(Message, frozen=True, tag="exited"):
-    """A process ended or could not be started (`reason` not empty)."""
-
-    npid: NpidField
-    vnn: VnnField
-    code: Annotated[int, Meta(ge=0, le=255)]
-    signal: SignalField
-    reason: TextField = ""
-
-
-class JobOver(Message, frozen=True, tag="over"):
-    """The home daemon is done with a job; `reason` says why when it did not end by itself."""
-
-    npid: NpidField
-    reason: TextField = ""
 
 
 class KillRequest(Message, frozen=True, tag="kill"):

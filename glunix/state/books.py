@@ -22,6 +22,7 @@ class Deadline(StrEnum):
     EXPECTED = "a node of the journal did not come back"
     ENDING = "the end of a job was not reported"
     SETTLE = "no more reports of a job after a restart"
+    SAVE = "changes of jobs have waited for the journal"
 
 
 @dataclass(slots=True)

@@ -9,10 +9,11 @@ import signal
 
 from glunix.msg.master import KillOrder, NodeLost
 from glunix.state.books import Books, Deadline
-from glunix.state.events import Level, clip
+from glunix.state.events import Level, clip, many
+from glunix.state.jobs import Job, JobState, ProcState
 from glunix.state.ndb import Node, NodeInput
-from glunix.state.pdb import Job, JobState, ProcState
 
+SIGKILL = int(signal.SIGKILL)
 ORDERS = 2
 """How often SIGKILL is ordered before the processes are called lost."""
 
@@ -74,7 +75,7 @@ class Ending:
             return
         left = job.live_procs()
         where = ", ".join(dict.fromkeys(proc.node for proc in left))
-        text = f"the end of {len(left)} processes was not reported by {where}"
+        text = f"the end of {many(len(left), 'process')} was not reported by {where}"
         books.pdb.blame(job, text)
         for proc in left:
             books.pdb.move(proc, ProcState.LOST, now)
@@ -87,10 +88,7 @@ class Ending:
         job.settling = False
 
     def _kill(self, job: Job, now: float) -> None:
-        if job.npid not in self._books.pdb.jobs:
-            return
-        if job.orders:
-            self._books.pdb.settle(job, now)
+        if job.npid not in self._books.pdb.jobs or job.orders:
             return
         self._books.pdb.note(job.npid, now, f"is to end: {job.reason}")
         self._order(job, now)
@@ -103,7 +101,7 @@ class Ending:
         for name in dict.fromkeys(proc.node for proc in left):
             node = books.ndb.nodes[name]
             if node.link is not None:
-                books.out.send(node.link, KillOrder(job.npid, [], signal.SIGKILL))
+                books.out.send(node.link, KillOrder(job.npid, [], SIGKILL))
         for proc in left:
             if proc.state is ProcState.PLACED:
                 books.pdb.move(proc, ProcState.KILLED, now)

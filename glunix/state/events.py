@@ -128,3 +128,8 @@ TEXT_MAX = 4096
 def clip(text: str) -> str:
     """Cut a text so that it fits a TextField."""
     return text if len(text) <= TEXT_MAX else text[: TEXT_MAX - 1] + "…"
+
+
+def many(count: int, what: str) -> str:
+    """The number with its noun: "1 process", "2 processes"."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}es"

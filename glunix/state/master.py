@@ -37,12 +37,17 @@ from glunix.state.events import (
     SaveJob,
     Tick,
 )
+from glunix.state.jobs import JobState
 from glunix.state.ndb import Node, NodeState
 from glunix.state.nmgt import Nmgt
-from glunix.state.pdb import JobState
 from glunix.state.reports import Reports
 from glunix.state.rexec import Rexec
 from glunix.state.tables import jobs_table, nodes_table
+
+SAVE: tuple[Deadline, int] = (Deadline.SAVE, 0)
+SAVE_AFTER = 0.25
+"""Seconds that the start, stop and end of single processes may wait for the journal. What a crash
+loses of them the nodes tell again."""
 
 
 class Master:
@@ -90,7 +95,7 @@ class Master:
             if job.settling:
                 self.books.timer.set((Deadline.SETTLE, job.npid), now + self.books.grace)
         self._nmgt.expect(now)
-        return self._effects()
+        return self._effects(now)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take one event at `now` seconds; return what is to be done, in order."""
@@ -106,7 +111,7 @@ class Master:
                 self._nmgt.peer_down(link, reason, now)
             case Tick():
                 self._tick(now)
-        return self._effects()
+        return self._effects(now)
 
     def next_deadline(self) -> float | None:
         """When a Tick is due, on the clock of `now`; None when nothing is waited for."""
@@ -178,7 +183,9 @@ class Master:
             timer.postpone(late + self.books.heartbeat)
             self.books.out.log(Level.WARNING, f"the master did not run for {late:.1f} s")
         for kind, about in timer.due(now):
-            if kind is Deadline.ENDING or kind is Deadline.SETTLE:
+            if kind is Deadline.SAVE:
+                self.books.pdb.save_all()
+            elif kind is Deadline.ENDING or kind is Deadline.SETTLE:
                 self._job_overdue(kind, Npid(int(about)), now)
             else:
                 self._nmgt.overdue(kind, about, now)
@@ -196,13 +203,17 @@ class Master:
                 job.fate = JobState.LOST
             self.books.pdb.settle(job, now)
 
-    def _effects(self) -> list[Effect]:
-        pdb = self.books.pdb
+    def _effects(self, now: float) -> list[Effect]:
+        pdb, timer = self.books.pdb, self.books.timer
         rows, forgotten = pdb.take_changes()
         for row in rows:
             if row.npid not in pdb.jobs:
-                self.books.timer.cancel((Deadline.ENDING, row.npid))
-                self.books.timer.cancel((Deadline.SETTLE, row.npid))
+                timer.cancel((Deadline.ENDING, row.npid))
+                timer.cancel((Deadline.SETTLE, row.npid))
+        if not pdb.unsaved:
+            timer.cancel(SAVE)
+        elif SAVE not in timer:
+            timer.set(SAVE, now + SAVE_AFTER)
         saved: list[Effect] = [SaveJob(row) for row in rows]
         saved += [ForgetJob(npid) for npid in forgotten]
         return saved + self.books.out.take()
@@ -230,6 +241,8 @@ class Master:
                 wanted.add((Deadline.SILENT, name))
             elif node.state is NodeState.EXPECTED:
                 wanted.add((Deadline.EXPECTED, name))
+        if pdb.unsaved:
+            wanted.add(SAVE)
         wanted |= {(Deadline.HELLO, link) for link in self._nmgt.silent_links}
         both = self._nmgt.silent_links & ndb.by_link.keys()
         self._must(not both, f"links {both} both greeted and silent")

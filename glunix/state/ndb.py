@@ -70,6 +70,11 @@ class Node:
     """Processes placed since the last load report: the report cannot know them yet."""
     turn: int = 0
     """When it was last chosen; among equal loads the one that waited longest goes first."""
+    order: list[tuple[int, int, str]] = field(init=False)
+    """`natural(name)`, made once: every placement sorts by it."""
+
+    def __post_init__(self) -> None:
+        self.order = natural(self.name)
 
     @property
     def effective_load(self) -> float:
@@ -123,8 +128,6 @@ class Ndb:
         self._move(node, NodeInput.RETURNED if returned else NodeInput.HELLO, now)
         if node.link is not None:
             del self.by_link[node.link]
-        if not returned or node.boot != hello.boot:
-            node.placed = 0
         node.link = link
         node.boot = hello.boot
         node.address = hello.address
@@ -180,7 +183,7 @@ class Ndb:
             for node in self.by_link.values()
             if node.accepts_jobs and node.name not in never and (not only or node.name in only)
         ]
-        fit.sort(key=lambda node: (node.effective_load, node.turn, natural(node.name)))
+        fit.sort(key=lambda node: (node.effective_load, node.turn, node.order))
         return fit[:n]
 
     def rows(self, procs: Mapping[NodeName, int]) -> list[NodeRow]:
@@ -199,7 +202,7 @@ class Ndb:
                 seen=node.seen,
                 isolated=node.isolated,
             )
-            for node in sorted(self.nodes.values(), key=lambda node: natural(node.name))
+            for node in sorted(self.nodes.values(), key=lambda node: node.order)
         ]
 
     def _move(self, node: Node, how: NodeInput, now: float) -> None:

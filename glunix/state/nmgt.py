@@ -10,7 +10,7 @@ from glunix.msg.base import MAJOR, MINOR
 from glunix.msg.master import Goodbye, LoadReport, NodeHello, Welcome
 from glunix.state.books import Books, Deadline
 from glunix.state.ending import Ending
-from glunix.state.events import Level, LinkId, clip
+from glunix.state.events import Level, LinkId, clip, many
 from glunix.state.ndb import Node, NodeInput, NodeState
 from glunix.state.returning import Returning, fault
 
@@ -64,7 +64,8 @@ class Nmgt:
         books.timer.cancel((Deadline.EXPECTED, node.name))
         books.timer.set((Deadline.SILENT, node.name), now + books.lost_after)
         how = "is back" if known else "is there"
-        books.out.log(Level.INFO, f"node {node.name} {how}, {len(hello.running)} processes")
+        running = many(len(hello.running), "process")
+        books.out.log(Level.INFO, f"node {node.name} {how} with {running}")
         books.out.send(link, Welcome(MAJOR, MINOR, books.cluster, books.heartbeat))
         self._returning.agree(node, hello, known, now)
 

@@ -4,14 +4,13 @@ Owns which report can be true in which state. A report about a job that is over 
 it may have crossed an order on its way; one that contradicts the books is (PeerFault).
 """
 
-import signal
-
 from glunix.ids import Npid, Vnn
 from glunix.msg.master import KillOrder, ProcExited, ProcStarted, ProcStopped
 from glunix.state.books import Books, PeerFault
+from glunix.state.ending import SIGKILL
 from glunix.state.events import Level
+from glunix.state.jobs import Proc, ProcState
 from glunix.state.ndb import Node
-from glunix.state.pdb import Proc, ProcState
 
 
 class Reports:
@@ -26,7 +25,7 @@ class Reports:
         if proc is None or not proc.live:
             text = f"{node.name} started {told.npid}.{told.vnn}, which is over: killed"
             self._books.out.log(Level.INFO, text)
-            self._order(node, told, signal.SIGKILL)
+            self._order(node, told, SIGKILL)
             return
         if proc.state is not ProcState.PLACED:
             if proc.pid != told.pid:

@@ -3,6 +3,7 @@
 Owns the rules of agreement; they hold for the first hello of a node, for a node of the journal and
 for a daemon that lost its link for a moment:
 
+- what the daemon could not tell while there was no master comes first;
 - a process that both know is confirmed; one that only the books know ended unseen, except that a
   process that was only placed may still be on its way there;
 - a process that only the daemon knows is added to its job, or makes the job known again, when the
@@ -10,16 +11,15 @@ for a daemon that lost its link for a moment:
 - a job whose home came back without it has no startup any more and is ended everywhere.
 """
 
-import signal
-
 from glunix.ids import NodeName, Npid, Vnn, node_name
 from glunix.msg.job import RunningProc
-from glunix.msg.master import HomeJob, KillOrder, NodeHello
+from glunix.msg.master import HomeJob, JobOver, KillOrder, NodeHello, ProcExited
 from glunix.state.books import Books, Deadline
-from glunix.state.ending import Ending
+from glunix.state.ending import SIGKILL, Ending
 from glunix.state.events import Level
+from glunix.state.jobs import Job, Proc, ProcState
 from glunix.state.ndb import Node, NodeState
-from glunix.state.pdb import Job, Proc, ProcState
+from glunix.state.reports import Reports
 
 
 def fault(hello: NodeHello) -> str:
@@ -44,9 +44,12 @@ class Returning:
     def __init__(self, books: Books, ending: Ending) -> None:
         self._books = books
         self._ending = ending
+        self._reports = Reports(books)
 
     def agree(self, node: Node, hello: NodeHello, known: bool, now: float) -> None:
         """`known`: this master saw this daemon (same boot) before, so it knew all its jobs."""
+        for report in hello.unsent:
+            self._unsent(node, report, now)
         self._homes(node, hello.homes, known, now)
         told = {(Npid(proc.npid), Vnn(proc.vnn)): proc for proc in hello.running}
         for proc in self._books.pdb.on_node(node.name):
@@ -60,6 +63,17 @@ class Returning:
                 self._ended_unseen(node, proc, now)
         for stranger in told.values():
             self._stranger(node, stranger, known, now)
+
+    def _unsent(self, node: Node, report: ProcExited | JobOver, now: float) -> None:
+        """What fits the books is taken in; the rest is of jobs that are over for other reasons."""
+        pdb, npid = self._books.pdb, Npid(report.npid)
+        if isinstance(report, ProcExited):
+            if (npid, Vnn(report.vnn)) in pdb.by_node.get(node.name, {}):
+                self._reports.exited(node, report, now)
+            return
+        job = pdb.jobs.get(npid)
+        if job is not None and job.home == node.name:
+            self._ending.home_over(job, report.reason, now)
 
     def _homes(self, node: Node, homes: list[HomeJob], known: bool, now: float) -> None:
         books = self._books
@@ -106,7 +120,7 @@ class Returning:
         pdb.note(proc.npid, now, f".{proc.vnn} confirmed by {node.name}")
         pending, proc.pending = proc.pending, []
         if job.orders:
-            pending = [signal.SIGKILL]
+            pending = [SIGKILL]
         for number in pending:
             self._order(node, proc.npid, proc.vnn, number)
 
@@ -136,7 +150,7 @@ class Returning:
         fits = job is not None and self._same(job, told) and vnn not in job.procs
         if job is None or not fits or job.ending:
             books.out.log(Level.WARNING, f"{node.name} runs {npid}.{vnn}, which is over: killed")
-            self._order(node, npid, vnn, signal.SIGKILL)
+            self._order(node, npid, vnn, SIGKILL)
             return
         state = ProcState.STOPPED if told.stopped else ProcState.RUNNING
         books.pdb.attach(job, Proc(npid, vnn, node.name, state, told.pid))

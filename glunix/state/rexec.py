@@ -12,8 +12,8 @@ from glunix.msg.job import PlacedProc
 from glunix.msg.master import KillDone, KillOrder, KillRequest, Place, PlacedJob, RequestRefused
 from glunix.state.books import Books
 from glunix.state.events import LinkId, clip
+from glunix.state.jobs import Job, Proc, ProcState
 from glunix.state.ndb import Ndb, Node
-from glunix.state.pdb import Job, Proc, ProcState
 
 ROOT = 0
 NAMED = 8

@@ -6,7 +6,7 @@ from glunix.msg.frame import BODY_MAX
 from glunix.msg.job import JobRow
 from glunix.msg.master import JobsQuery, JobsTable, NodesQuery, NodesTable
 from glunix.state.books import Books
-from glunix.state.pdb import JobState
+from glunix.state.jobs import JobState
 
 ROOM = BODY_MAX * 3 // 4
 """Bytes that the rows of one answer may take, by the estimate of `size`."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from glunix.ids import Npid
 from glunix.msg.base import MAJOR, MINOR, Message
 from glunix.msg.job import JobRow, RunningProc
 from glunix.msg.master import (
@@ -29,7 +30,7 @@ from glunix.state.events import (
     Send,
     Tick,
 )
-from glunix.state.master import Master
+from glunix.state.master import SAVE_AFTER, Master
 
 HEARTBEAT, LOST_AFTER, GRACE = 2.0, 6.0, 12.0
 UID = 1000
@@ -182,4 +183,11 @@ class Cluster:
                 self.says(name, LoadReport(0.0, 1 << 30))
 
     def job(self, npid: int) -> JobRow:
-        return self.journal[npid]
+        """What Pdb says of a job, which the journal may hear a little later."""
+        job = self.master.books.pdb.jobs.get(Npid(npid))
+        return job.as_row() if job else self.journal[npid]
+
+    def rows(self) -> list[JobRow]:
+        """The journal after the moment that changes may wait for it."""
+        self.wait(SAVE_AFTER, alive=self.links)
+        return list(self.journal.values())

@@ -147,7 +147,7 @@ def test_an_end_that_is_never_reported_is_given_up_with_the_story() -> None:
     assert orders(cluster) == []
     row = cluster.job(1)
     assert (row.state, row.reason) == ("killed", "node node2 lost: end of file")
-    assert cluster.logs[-1].startswith("job 1: the end of 1 processes was not reported by node1\n")
+    assert cluster.logs[-1].startswith("job 1: the end of 1 process was not reported by node1\n")
     assert ".0 on node1: running -> lost" in cluster.logs[-1]
 
 
@@ -169,3 +169,12 @@ def test_the_second_end_does_not_order_again() -> None:
     cluster.down("home")
     assert orders(cluster) == []
     assert cluster.job(1).reason == "node node1 lost: end of file"
+
+
+def test_a_job_whose_startup_is_gone_was_killed_whatever_its_programs_made_of_it() -> None:
+    cluster = Cluster("home", "node1")
+    placed = cluster.start()
+    cluster.says("home", JobOver(1, "startup is gone"))
+    cluster.exits(placed, code=0)
+    assert cluster.job(1).state == "killed"
+    assert cluster.job(1).procs[0].state == "exited"

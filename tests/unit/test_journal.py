@@ -1,5 +1,6 @@
 """The journal: what is committed comes back, and every bad file is one clear line."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -99,6 +100,7 @@ def test_not_a_database(path: Path, content: bytes, text: str) -> None:
         Journal(path)
     assert str(path) in str(caught.value)
     assert path.read_bytes() == content
+    assert str(path) not in open_files()
 
 
 def test_database_of_something_else(path: Path) -> None:
@@ -195,3 +197,18 @@ def test_folder_in_its_place(path: Path) -> None:
     path.mkdir()
     with pytest.raises(JournalError, match="unable to open"):
         Journal(path)
+
+
+def open_files() -> set[str]:
+    found = set()
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the descriptor that lists them
+            found.add(str(fd.readlink()))
+    return found
+
+
+def test_open_files_sees_an_open_journal(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.save(row(1))
+        assert str(path) in open_files()
+    assert str(path) not in open_files()

@@ -62,6 +62,10 @@ running = st.builds(
     stopped=st.booleans(),
 )
 homes = st.builds(HomeJob, npids, uids, st.just("cmd"), degrees, st.just(False))
+ended = st.one_of(
+    st.builds(ProcExited, npids, vnns, st.integers(0, 2), signals, st.just("")),
+    st.builds(JobOver, npids, st.sampled_from(["", "startup died"])),
+)
 hellos = st.builds(
     NodeHello,
     major=st.sampled_from([1, 1, 1, 1, 2]),
@@ -75,6 +79,7 @@ hellos = st.builds(
     isolated=st.just([]),
     running=st.lists(running, max_size=3),
     homes=st.lists(homes, max_size=2),
+    unsent=st.lists(ended, max_size=2),
 )
 places = st.builds(
     Place, st.just(1), uids, st.just("cmd"), degrees, some_names, some_names, st.booleans()
@@ -124,7 +129,8 @@ class Run:
                     pass
         pdb = self.master.books.pdb
         assert self.journal.keys() == pdb.jobs.keys() | pdb.ended.keys()
-        assert all(self.journal[npid] == job.as_row() for npid, job in pdb.jobs.items())
+        for npid, job in pdb.jobs.items():
+            assert npid in pdb.unsaved or self.journal[npid] == job.as_row()
 
     def up(self) -> LinkId:
         self.last_link += 1

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glunix.debug import IllegalTransition, InvariantBroken, Story
+from glunix.debug import Bug, IllegalTransition, InvariantBroken, Story
 from glunix.ids import NPID_MAX, NodeName, Npid, Vnn
 from glunix.msg.job import JobRow, ProcRow
 from glunix.state import pdb as module
-from glunix.state.pdb import JOB_MOVES, PROC_MOVES, Job, JobState, Pdb, ProcState
+from glunix.state.jobs import JOB_MOVES, PROC_MOVES, Job, JobState, ProcState
+from glunix.state.pdb import Pdb
 
 P = ProcState
 
@@ -158,6 +159,34 @@ def test_restore() -> None:
     assert [proc.npid for proc in pdb.on_node(NodeName("node1"))] == [NPID_MAX]
     assert pdb.allocate() == 2  # after the newest job, round, not 1 which is remembered
     assert pdb.take_changes() == ([], [])
+
+
+def test_processes_stand_above_the_word_of_their_row() -> None:
+    pdb = Pdb(Story())
+    procs = [ProcRow(0, "node1", 5, "stopped"), ProcRow(1, "node1", 6, "exited")]
+    [one], _ = pdb.restore([row(1, "running", *procs, degree=2)], 1.0)
+    pdb.check()
+    assert one.state is JobState.STOPPED
+
+
+def test_an_incomplete_job_waits_for_reports_unless_its_end_is_decided() -> None:
+    pdb = Pdb(Story())
+    going = row(1, "running", ProcRow(0, "node1", 5, "exited"), degree=2)
+    ending = row(2, "ending", ProcRow(0, "node1", 5, "running"), degree=2)
+    jobs, _ = pdb.restore([going, ending], 1.0)
+    pdb.check()
+    assert [(one.npid, one.state.value, one.settling) for one in jobs] == [
+        (1, "running", True),
+        (2, "ending", False),
+    ]
+
+
+def test_an_npid_that_is_known_is_never_added() -> None:
+    pdb = pdb_with(1, 1)
+    go(pdb, 1, 0, P.EXITED)
+    for npid in (1, 2):
+        with pytest.raises(Bug, match=f"NPID {npid} is taken"):
+            pdb.add(job(npid), [NodeName("node1")], 1.0)
 
 
 @pytest.mark.parametrize(

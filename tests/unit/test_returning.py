@@ -24,7 +24,7 @@ def rows_of(degree: int, *nodes: str, started: bool = True) -> list[JobRow]:
         before.start(degree)
     else:
         before.place(degree)
-    return list(before.journal.values())
+    return before.rows()
 
 
 def test_everybody_comes_back_and_the_job_goes_on() -> None:
@@ -119,7 +119,7 @@ def test_an_ending_job_is_still_ended_after_a_restart() -> None:
     before = Cluster("home", "node1")
     before.start()
     before.says("home", JobOver(1, "startup is gone"))
-    cluster = Cluster(rows=before.journal.values())
+    cluster = Cluster(rows=before.rows())
     cluster.join("home")
     cluster.join("node1", running=[running(1, 0)])
     cluster.wait(7.0, alive=["home", "node1"])
@@ -248,3 +248,80 @@ def test_restore_comes_first() -> None:
     cluster = Cluster("home")
     with pytest.raises(RuntimeError, match="after the first event"):
         cluster.master.restore([], 2.0)
+    cluster = Cluster(rows=[])
+    with pytest.raises(RuntimeError, match="after the first event"):
+        cluster.master.restore([], 2.0)
+
+
+def test_what_ended_without_a_master_is_told_by_the_hello() -> None:
+    cluster = Cluster(rows=rows_of(2, "node1", "node2"))
+    cluster.join("node1", unsent=[ProcExited(1, 0, 3, 0)])
+    cluster.join("home", unsent=[JobOver(1)])
+    assert cluster.job(1).state == "ending"
+    cluster.join("node2", unsent=[ProcExited(1, 1, 0, 15), ProcExited(1, 0, 9, 0)])
+    row = cluster.job(1)
+    assert (row.state, row.reason) == ("killed", "")
+    assert [(p.state, p.code, p.signal) for p in row.procs] == [
+        ("exited", 3, 0),
+        ("killed", 0, 15),
+    ]
+    assert cluster.told() == []
+    assert cluster.closed == []
+
+
+def test_unsent_reports_of_what_is_elsewhere_or_over_are_left() -> None:
+    cluster = Cluster("home", "node1", "node2")
+    cluster.start(nodes=["node1"])
+    cluster.join(
+        "node3",
+        unsent=[ProcExited(1, 0, 3, 0), ProcExited(9, 0, 3, 0), JobOver(1, "x"), JobOver(9)],
+    )
+    assert cluster.told() == []
+    assert cluster.closed == []
+    assert cluster.job(1).state == "running"
+
+
+def test_a_process_that_the_books_have_on_another_node_is_killed_where_it_is_not() -> None:
+    cluster = Cluster("home", "node1")
+    cluster.start()
+    cluster.join("node2", running=[running(1, 0)])
+    assert cluster.told() == [("node2", KillOrder(1, [0], KILL))]
+    assert [p.node for p in cluster.job(1).procs] == ["node1"]
+
+
+def test_a_process_of_the_same_number_and_node_but_another_job() -> None:
+    cluster = Cluster(rows=rows_of(1, "node1"))
+    cluster.join("node1", running=[running(1, 0, uid=UID + 1)])
+    assert cluster.told() == [("node1", KillOrder(1, [0], KILL))]
+    assert cluster.job(1).reason == "process 0 ended on node1 unseen"
+
+
+def test_pids_are_those_of_the_hello() -> None:
+    cluster = Cluster(rows=rows_of(1, "node1", started=False))
+    cluster.join("node1", running=[running(1, 0, pid=4711)])
+    assert cluster.job(1).procs[0].pid == 4711
+    assert cluster.job(1).state == "running"
+    cluster.join("node1", running=[running(1, 0, pid=4712)])
+    assert cluster.job(1).procs[0].pid == 4712
+
+
+def test_a_known_daemon_cannot_bring_jobs_that_this_master_never_placed() -> None:
+    cluster = Cluster("node1")
+    cluster.join("node1", running=[running(9, 0, home="elsewhere")])
+    assert cluster.told() == [("node1", KillOrder(9, [0], KILL))]
+    cluster.join("node2", running=[running(9, 0, home="elsewhere")])
+    assert cluster.told() == []
+    assert cluster.job(9).state == "running"
+
+
+def test_a_job_that_was_being_made_again_when_the_next_master_died() -> None:
+    before = Cluster()
+    before.join("home", homes=[home_job(7, 2)])
+    before.join("node1", running=[running(7, 0, degree=2)])
+    before.says("node1", ProcExited(7, 0, 0, 0))
+    cluster = Cluster(rows=before.rows())
+    assert cluster.job(7).state == "running"
+    cluster.join("home", homes=[home_job(7, 2)])
+    cluster.join("node2", running=[running(7, 1, degree=2)])
+    cluster.says("node2", ProcExited(7, 1, 0, 0))
+    assert cluster.job(7).state == "exited"

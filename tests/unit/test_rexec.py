@@ -186,20 +186,20 @@ def test_a_signal_before_the_start_arrives_once_and_after_it() -> None:
 
 
 def test_a_signal_to_what_never_starts_is_dropped() -> None:
-    cluster = Cluster("home", "node1")
-    cluster.place()
+    cluster = Cluster("home", "node1", "node2")
+    cluster.place(2)
     cluster.says("home", kill(1, 15))
     cluster.says("node1", ProcExited(1, 0, 127, 0, "no such command"))
-    assert cluster.told() == [("home", KillDone(5, 1))]
+    assert cluster.told() == [("home", KillDone(5, 2))]
 
 
 def test_a_signal_while_the_node_is_away_waits_for_it() -> None:
     before = Cluster("home", "node1")
     before.start()
-    cluster = Cluster(rows=before.journal.values())
+    cluster = Cluster(rows=before.rows())
     cluster.join("home", homes=[])
     assert cluster.job(1).state == "ending"
-    cluster = Cluster("node2", rows=before.journal.values())
+    cluster = Cluster("node2", rows=before.rows())
     cluster.says("node2", kill(1, 12))
     assert cluster.told() == [("node2", KillDone(5, 1))]
     cluster.join("node1", running=[running(1, 0)])
@@ -210,6 +210,6 @@ def test_npids_go_on_after_a_restart() -> None:
     before = Cluster("home", "node1")
     for _ in range(3):
         before.start()
-    cluster = Cluster("home", "node1", rows=before.journal.values())
+    cluster = Cluster("home", "node1", rows=before.rows())
     cluster.told()
     assert cluster.place().npid == 4
