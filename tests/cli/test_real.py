@@ -170,17 +170,24 @@ def test_shell_has_a_cluster_that_ends_with_it(tools: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_killed_shell_leaves_no_cluster(tools: Path, tmp_path: Path, number: int) -> None:
     env = os.environ | {"SHELL": "/bin/sh", "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(
-        [str(tools / "glunix"), "shell", "-n", "1"],
-        env=env,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as shell:
+    told = tmp_path / "stderr"
+    with (
+        told.open("w") as errors,
+        subprocess.Popen(
+            [str(tools / "glunix"), "shell", "-n", "1"],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as shell,
+    ):
         assert shell.stdin is not None and shell.stdout is not None
         shell.stdin.write("cat $GLUNIX_DIR/private/cluster.json; echo\n")
         shell.stdin.flush()
-        members = json.loads(shell.stdout.readline())
+        line = shell.stdout.readline()
+        assert line.startswith("["), (line, shell.wait(DEADLINE), told.read_text())
+        members = json.loads(line)
         shell.send_signal(number)
         assert shell.wait(DEADLINE) == 128 + number
     assert len(members) == 3
