@@ -6,7 +6,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-UNIT := $(wildcard tests/unit tests/cli tests/slic/test_slic_contract.py) tests/test_layering.py
+UNIT := $(wildcard tests/unit tests/cli tests/slic/test_slic_contract.py) tests/test_layering.py \
+	--ignore tests/cli/test_real.py
 JOBS ?= auto
 
 # Debian package : command that shows it is there.

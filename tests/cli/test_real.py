@@ -151,7 +151,7 @@ def test_shell_has_a_cluster_that_ends_with_it(tools: Path, tmp_path: Path) -> N
     )
     try:
         shell.expect_exact("(glunix)")
-        shell.sendline("glurun hostname; complete -p glups")
+        shell.sendline("glurun sh -c 'echo $GLUNIX_NODE'; complete -p glups")
         shell.expect("node1\r\n.*_glunix_glups glups\r\n")
         shell.sendline("sh -c 'echo be''gun; exec sleep 600'")
         shell.expect_exact("begun\r\n")
