@@ -6,13 +6,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-UNIT := $(wildcard tests/unit tests/cli tests/slic/test_slic_contract.py) tests/test_layering.py
+UNIT := $(wildcard tests/unit tests/cli tests/slic/test_slic_contract.py) tests/test_layering.py \
+	--ignore tests/cli/test_real.py
 JOBS ?= auto
 
 # Debian package : command that shows it is there.
 VENV_NEEDS := python3-venv:py=ensurepip
 TEST_NEEDS := gcc:gcc libc6-dev:/usr/include/stdio.h make:make git:git tar:tar gzip:gzip \
-	vim:vim bash:bash less:less tmux:tmux procps:ps nano:nano sqlite3:sqlite3
+	vim:vim bash:bash less:less tmux:tmux procps:ps nano:nano sqlite3:sqlite3 strace:strace
 
 # A checkout that was moved needs new scripts: they hold absolute paths.
 ifneq ($(shell cat .venv/.stamp-at 2>/dev/null),$(CURDIR))

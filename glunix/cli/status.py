@@ -20,7 +20,7 @@ def run_status(args: argparse.Namespace) -> int:
     """Print one paragraph, or an object with --json; return the exit status."""
     folder = config.state_dir()
     try:
-        rows = api.nodes(folder)
+        rows = [row for row in api.nodes(folder) if row.name != config.HOME_NODE]
         running = [job for job in api.jobs(everything=True, folder=folder) if not job.ended]
     except NotRunning as error:
         if args.json:

@@ -1,0 +1,195 @@
+"""The tools and the library against a real cluster; nothing may be left when it is down."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from glunix.api import Client, job_spec
+from glunix.cli import launchers
+
+DEADLINE = 60
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every tool, made as `make install` makes them."""
+    folder = tmp_path_factory.mktemp("bin")
+    assert launchers.write(folder, sys.executable, launchers.targets()) == []
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Two nodes; the environment in which the tools find them."""
+    folder = tmp_path_factory.mktemp("glunix")
+    env = os.environ | {"GLUNIX_DIR": str(folder), "PATH": f"{tools}:{os.environ['PATH']}"}
+    env.pop("GLUNIX_NODE", None)
+    up = call(env, "glunix", "up", "-n", "2")
+    assert up.returncode == 0, up.stderr
+    pids = [row["pid"] for row in json.loads((folder / "private" / "cluster.json").read_text())]
+    yield env
+    assert call(env, "glunix", "down").returncode == 0
+    assert not [pid for pid in pids if runs(pid)]
+    assert call(env, "glunix", "status").returncode == 3
+
+
+def runs(pid: int) -> bool:
+    """Whether this process has not ended; some machines' process 1 reaps at leisure."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def call(env: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        words,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+
+
+def test_status_and_glustat(cluster: dict[str, str]) -> None:
+    told = call(cluster, "glunix", "status")
+    assert told.returncode == 0 and "2 nodes up (node1, node2)" in told.stdout, told
+    rows = json.loads(call(cluster, "glustat", "--json").stdout)
+    assert {row["name"] for row in rows if row["accepts_jobs"]} == {"node1", "node2"}
+    assert all(row["cpus"] > 0 and row["memory_total"] > 0 for row in rows)
+
+
+def test_glups_sees_a_job_and_glukill_ends_it(cluster: dict[str, str]) -> None:
+    with subprocess.Popen(
+        ["glurun", "-n", "2", "sleep", "600"], env=cluster, stdin=subprocess.DEVNULL
+    ) as startup:
+        deadline = time.monotonic() + DEADLINE
+        running: list[dict[str, object]] = []
+        while time.monotonic() < deadline and len(running) < 2:
+            jobs = json.loads(call(cluster, "glups", "--json").stdout)
+            running = [p for j in jobs for p in j["procs"] if p["pid"] and p["state"] == "running"]
+        npid = jobs[-1]["npid"]
+        table = call(cluster, "glups", "-p", str(npid)).stdout.splitlines()
+        assert [line.split()[0] for line in table[1:]] == [f"{npid}.0", f"{npid}.1"]
+        assert call(cluster, "glukill", "-0", str(npid)).returncode == 0
+        assert call(cluster, "glukill", f"{npid}.9").returncode == 1
+        assert call(cluster, "glukill", "-9", str(npid)).returncode == 0
+        assert startup.wait(DEADLINE) == 128 + signal.SIGKILL
+    gone = call(cluster, "glukill", str(npid))
+    assert gone.returncode == 1 and gone.stderr.count("\n") == 1
+    ended = json.loads(call(cluster, "glups", "-a", "--json", str(npid)).stdout)
+    assert {proc["signal"] for proc in ended[0]["procs"]} == {9}
+
+
+def test_logs_of_a_real_cluster(cluster: dict[str, str]) -> None:
+    told = call(cluster, "glunix", "logs", "-n", "1")
+    assert told.returncode == 0
+    assert {line.split(":")[0] for line in told.stdout.splitlines()} == {
+        "home",
+        "master",
+        "node1",
+        "node2",
+    }
+
+
+def test_many_jobs_on_one_connection(cluster: dict[str, str]) -> None:
+    with Client(Path(cluster["GLUNIX_DIR"])) as client:
+        spec = job_spec(["sh", "-c", "echo $GLUNIX_NPID; exit 5"])
+        ended = list(client.map((spec for _ in range(100)), in_flight=16))
+        assert [job.status for job in ended] == [5] * 100
+        assert {job.output() for job in ended} == {b"%d\n" % job.npid for job in ended}
+        assert len({job.npid for job in ended}) == 100
+
+
+def test_bytes_pass_unchanged_both_ways(cluster: dict[str, str]) -> None:
+    data = os.urandom(1 << 20) * 5
+    with Client(Path(cluster["GLUNIX_DIR"])) as client:
+        job = client.submit(job_spec(["cat"]), stdin=data)
+        client.wait(DEADLINE)
+        assert job.error is None and job.status == 0 and job.output() == data
+        wide = client.submit(job_spec(["wc", "-c"]), 3, stdin=data)
+        client.wait(DEADLINE)
+        assert [wide.output(vnn=vnn).strip() for vnn in range(3)] == [b"%d" % len(data)] * 3
+
+
+def test_the_clients_end_is_its_jobs_end(cluster: dict[str, str]) -> None:
+    with Client(Path(cluster["GLUNIX_DIR"])) as client:
+        job = client.submit(job_spec(["sleep", "601"]))
+        while not (job.npid and job.procs[0].pid):
+            client.poll(DEADLINE)
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        if not json.loads(call(cluster, "glups", "--json", "-a", str(job.npid)).stdout)[0]["ended"]:
+            continue
+        break
+    left = [p for p in Path("/proc").glob("[0-9]*/cmdline") if _reads(p) == b"sleep\x00601\x00"]
+    assert not left
+
+
+def _reads(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_shell_has_a_cluster_that_ends_with_it(tools: Path, tmp_path: Path) -> None:
+    env = os.environ | {"SHELL": "/bin/bash", "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    shell = pexpect.spawn(
+        str(tools / "glunix"), ["shell", "-n", "1"], env=env, timeout=DEADLINE, encoding="utf-8"
+    )
+    try:
+        shell.expect_exact("(glunix)")
+        shell.sendline("glurun sh -c 'echo $GLUNIX_NODE'; complete -p glups")
+        shell.expect("node1\r\n.*_glunix_glups glups\r\n")
+        shell.sendline("sh -c 'echo be''gun; exec sleep 600'")
+        shell.expect_exact("begun\r\n")
+        shell.sendintr()
+        shell.sendline("echo alive $((40 + 2))")
+        shell.expect_exact("alive 42\r\n")
+        shell.sendline("exit 7")
+        shell.expect(pexpect.EOF)
+        shell.wait()
+        assert shell.exitstatus == 7
+    finally:
+        shell.close(force=True)
+    assert not list(tmp_path.glob("glunix-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_killed_shell_leaves_no_cluster(tools: Path, tmp_path: Path, number: int) -> None:
+    env = os.environ | {"SHELL": "/bin/sh", "TMPDIR": str(tmp_path)}
+    told = tmp_path / "stderr"
+    with (
+        told.open("w") as errors,
+        subprocess.Popen(
+            [str(tools / "glunix"), "shell", "-n", "1"],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as shell,
+    ):
+        assert shell.stdin is not None and shell.stdout is not None
+        shell.stdin.write("cat $GLUNIX_DIR/private/cluster.json; echo\n")
+        shell.stdin.flush()
+        line = shell.stdout.readline()
+        assert line.startswith("["), (line, shell.wait(DEADLINE), told.read_text())
+        members = json.loads(line)
+        shell.send_signal(number)
+        assert shell.wait(DEADLINE) == 128 + number
+    assert len(members) == 3
+    assert not [row for row in members if runs(row["pid"])]
+    assert not list(tmp_path.glob("glunix-*"))
