@@ -43,6 +43,9 @@ _FLAGS = ("label", "transparent", "keep", "help", "version")
 _VALUED = (
     "degree", "nodes", "exclude", "input", "output", "error", "chdir", "time", "engine", "uid",
 )  # fmt: skip
+_NAME_MAX = 64
+"""Characters of a node's name (glunix.ids)."""
+
 OPTIONS = tuple(f"-{c}" for c in _SHORT) + tuple(f"--{n}" for n in (*_FLAGS, *_VALUED))
 """Every option, for shell completion."""
 
@@ -124,10 +127,21 @@ def _open(option: str, path: str) -> int:
         raise GlunixError(f"{path}: {error.strerror}") from None
 
 
+def _from_here(path: str) -> str:
+    """The node's daemon is elsewhere: what is relative is relative to where the user is."""
+    try:
+        return path if path.startswith("/") else os.path.join(os.getcwd(), path)
+    except OSError as error:
+        raise GlunixError(f"the current directory is gone: {error.strerror}") from None
+
+
 def _names(text: str) -> list[str]:
     names = [name for name in text.split(",") if name]
     if not names:
         raise UsageError("an empty list of nodes")
+    for name in names:
+        if len(name) > _NAME_MAX or not name.isprintable():
+            raise UsageError(f"not a node name: {name[:_NAME_MAX]!r}")
     return names
 
 
@@ -146,7 +160,7 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
         elif name in ("input", "output", "error"):
             options.fds[("input", "output", "error").index(name)] = _open(name, value)
         elif name == "chdir":
-            options.chdir = os.fsencode(value)
+            options.chdir = os.fsencode(_from_here(value))
         elif name == "time":
             options.time_limit = _seconds(value)
         elif name == "engine":

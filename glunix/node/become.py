@@ -18,6 +18,9 @@ from glunix.msg.job import JobSpec, Owner
 
 STEPS = ("session", "tty", "limits", "engine", "user", "cwd", "exec")
 
+NAME_SHOWN = 256
+"""Characters of a user's name for something that an error line repeats: it must fit a message."""
+
 
 class StepFailed(Exception):
     """A step of becoming the program failed."""
@@ -94,6 +97,13 @@ def _default_signals(ignored: list[int]) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
+def _shown(name: bytes) -> str:
+    """A name as part of one line of bounded length."""
+    text = name.decode("utf-8", "replace")
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= NAME_SHOWN else text[: NAME_SHOWN - 1] + "…"
+
+
 def _execute(argv: list[bytes], env: dict[bytes, bytes]) -> NoReturn:
     name = argv[0]
     paths = [b""] if b"/" in name else env.get(b"PATH", b"/usr/bin:/bin").split(b":")
@@ -109,9 +119,8 @@ def _execute(argv: list[bytes], env: dict[bytes, bytes]) -> NoReturn:
                 worst = error.errno or errno.EIO
                 if worst != errno.EACCES:
                     break
-    shown = name.decode("utf-8", "replace")
     text = "command not found" if worst == errno.ENOENT else os.strerror(worst)
-    raise StepFailed("exec", worst, f"{shown}: {text}")
+    raise StepFailed("exec", worst, f"{_shown(name)}: {text}")
 
 
 def become(
@@ -140,6 +149,5 @@ def become(
         _execute(spec.argv, {**spec.env, **extra_env})
     except (OSError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) and error.errno else errno.EINVAL
-        shown = spec.cwd.decode("utf-8", "replace")
-        what = f"cannot enter {shown} on this node" if step == "cwd" else f"cannot set up {step}"
+        what = f"cannot enter {_shown(spec.cwd)} on this node" if step == "cwd" else f"cannot set up {step}"
         raise StepFailed(step, number, f"{what}: {os.strerror(number)}") from None

@@ -1,0 +1,126 @@
+"""The cluster of a test session, and the leak checks around every test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .cluster import NOBODY, Cluster, as_user, describe, guests_of, make_launchers, processes
+
+SETTLE = 12.0
+"""Seconds in which everything of a test must be gone; over the grace times of leftovers."""
+
+
+@pytest.fixture(scope="session")
+def tools() -> Iterator[Path]:
+    """A folder with the launchers of this checkout."""
+    folder = Path(tempfile.mkdtemp(prefix="glunix-bin-"))
+    folder.chmod(0o755)
+    make_launchers(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def shared(tools: Path) -> Iterator[Cluster]:
+    """A cluster of 4 nodes for all tests of this worker that leave it as it is."""
+    cluster = Cluster(tools)
+    try:
+        cluster.up(4)
+        # Links between daemons are made on first use and kept: they are no leak.
+        result = cluster.glurun("-n", "4", "glurun", "-n", "4", "true")
+        assert result.status == 0, result
+        yield cluster
+    finally:
+        cluster.remove()
+
+
+@pytest.fixture
+def own(tools: Path) -> Iterator[Cluster]:
+    """A cluster that is not started yet, for tests that break it."""
+    cluster = Cluster(tools)
+    try:
+        yield cluster
+    finally:
+        cluster.remove()
+
+
+@pytest.fixture
+def nobody(tools: Path) -> int:
+    """A uid that is not ours and can run our tools."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to become another user")
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not installed")
+    probe = " ".join([*as_user(NOBODY), str(tools / "glurun"), "--version >/dev/null 2>&1"])
+    if os.system(probe) != 0:
+        pytest.skip(f"uid {NOBODY} cannot read this checkout or its interpreter")
+    return NOBODY
+
+
+def _ptys() -> set[str]:
+    return {name for name in os.listdir("/dev/pts") if name.isdecimal()}
+
+
+def _mounts() -> list[str]:
+    return Path("/proc/self/mountinfo").read_text().splitlines()
+
+
+def _children() -> set[int]:
+    me = os.getpid()
+    return {pid for pid, (parent, _) in processes().items() if parent == me}
+
+
+class _Watch:
+    """What was there before a test, and what is too much after it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.members = cluster.members()
+        self.fds = {name: member.fds() for name, member in self.members.items()}
+        self.ptys, self.mounts, self.children = _ptys(), len(_mounts()), _children()
+
+    def too_much(self) -> list[str]:
+        """Leaks in words; empty when all is as before."""
+        found = []
+        for name, member in self.members.items():
+            for pid in guests_of(member):
+                found.append(f"process on {name}: {describe(pid)}")
+            now, before = member.fds(), self.fds[name]
+            if not now:
+                found.append(f"{name} is gone: {self.cluster.log(name)[-2000:]}")
+            if len(now) > len(before):
+                more = {fd: what for fd, what in now.items() if before.get(fd) != what}
+                found.append(f"descriptors of {name}: {more}")
+        found += [f"child of the test: {describe(pid)}" for pid in _children() - self.children]
+        found += _mounts()[self.mounts :]
+        return found
+
+    def kill_leaks(self) -> None:
+        """So that one test's leak is not the next one's."""
+        for member in self.members.values():
+            for pid in guests_of(member):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(shared: Cluster) -> Iterator[None]:
+    """After every test, all that it made is gone: processes, descriptors, ptys, mounts."""
+    watch = _Watch(shared)
+    yield
+    end = time.monotonic() + SETTLE
+    while leaks := watch.too_much():
+        if time.monotonic() > end:
+            watch.kill_leaks()
+            pytest.fail("left behind:\n" + "\n".join(leaks))
+        time.sleep(0.02)
