@@ -17,7 +17,7 @@ from glunix import config
 from glunix.errors import FrameError, GlunixError, Refused
 from glunix.home.inputs import Input
 from glunix.home.jobview import JobView, ProcessView
-from glunix.home.link import HomeLink, blob, integer, text
+from glunix.home.link import HomeLink, integer, text, view
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
 from glunix.home.signals import STOPPING, Signals, stop_self
@@ -108,7 +108,9 @@ class Startup:
                 raise FrameError("bad placement")
             streams.append((integer(row[0]), text(row[1]), [integer(v) for v in row[2]]))
         self._job = JobView(integer(message[2]), streams)
-        self._input = Input(self._options, self._terminal, [s for s, _, _ in streams], self._send)
+        self._input = Input(
+            self._options, self._terminal, [s for s, _, _ in streams], self._send_data
+        )
         self._outputs.open(self._job)
         self._signals.catch()
         self._enter_terminal()
@@ -162,6 +164,9 @@ class Startup:
     def _send(self, stream: int, message: list[object]) -> None:
         self._link.send(stream, message)
 
+    def _send_data(self, stream: int, data: bytes) -> None:
+        self._link.send_data(stream, "in", data)
+
     def _take(self, stream: int, message: list[Value]) -> None:
         try:
             if stream == 0:
@@ -192,7 +197,7 @@ class Startup:
         if process is None:
             raise FrameError("a process that is not of this job")
         if tag == "out":
-            self._outputs.take(process, integer(message[2]), blob(message[3]))
+            self._outputs.take(process, integer(message[2]), view(message[3]))
         else:
             self._process_event(process, tag, message)
 

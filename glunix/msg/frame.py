@@ -7,13 +7,22 @@ Limits hold before anything is allocated: what does not fit is a FrameError, whi
 Bytes are received into the deframer's own buffer and bodies are views of it, so that job data is
 not copied between a socket and the next one (a library's unpacker copies it twice: 0.5 ms a MB).
 We write heads of one fixed size; any encoding of the two numbers is read.
+
+The startup uses this module too: what it imports is counted (tests/unit/test_startup_imports.py).
 """
 
-import struct
-from collections.abc import Iterator
+from __future__ import annotations
+
+from _struct import Struct
 
 from glunix.errors import FrameError
-from glunix.ids import StreamId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from glunix.ids import StreamId
 
 BODY_MAX = 8 * 1024 * 1024
 """Bytes in one body: a Submit with a full environment (ARG_MAX, 2 MiB) fits."""
@@ -27,7 +36,7 @@ BUFFER = 512 * 1024
 
 _ROOM = 64 * 1024
 _ARRAY2, _UINT32, _BIN32 = 0x92, 0xCE, 0xC6
-_HEAD = struct.Struct(">BBIBI")
+_HEAD = Struct(">BBIBI")
 _UINT = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
 _BIN = {0xC4: 1, 0xC5: 2, 0xC6: 4}
 
@@ -55,7 +64,7 @@ def _number(view: memoryview, at: int, widths: dict[int, int], what: str) -> tup
     return (int.from_bytes(view[at + 1 : end], "big"), end) if end <= len(view) else None
 
 
-def _head(view: memoryview) -> tuple[int, int, int] | None:
+def _head(view: memoryview) -> tuple[Any, int, int] | None:
     """(stream, start of the body, its end) of the frame in `view`; None: more bytes are needed."""
     if view[0] != _ARRAY2:
         raise FrameError("not a frame: expected [stream, body]")
@@ -128,7 +137,7 @@ class Deframer:
                 self._need = end
                 return
             self._start, self._need = at + end, 1
-            yield StreamId(stream), self._buffer[at + start : at + end]
+            yield stream, self._buffer[at + start : at + end]
 
     def feed(self, data: bytes) -> Iterator[tuple[StreamId, bytes]]:
         """Take bytes that were received elsewhere; bodies are copies and may be kept."""
