@@ -5,25 +5,33 @@ with a reason that its owner hears once, in `closed`.
 """
 
 import asyncio
-from collections.abc import Callable
+import os
+import socket
+from collections.abc import Callable, Iterable, Sequence
 
 from glunix.errors import FrameError
 from glunix.ids import StreamId
-from glunix.msg.base import Message, encode
-from glunix.msg.frame import Deframer, encode_frame
+from glunix.msg.base import Body, Message, encode
+from glunix.msg.frame import CHUNK, Deframer, frame_head
 
-OnFrame = Callable[["Link", StreamId, bytes], None]
+OnFrame = Callable[["Link", StreamId, Body], None]
+"""The body is valid during the call only: decode it, relay it, or copy it."""
+
 OnClosed = Callable[["Link", str], None]
 
 SEND_MAX = 256 * 1024 * 1024
 """Unsent bytes after which a link is given up. Credit keeps streams far below; a peer that reads
 nothing at all while we answer its requests is what this bounds."""
 
+SMALL = 4096
+"""Bodies below this many bytes wait for the end of the turn and go out in one write."""
+
+SOCKET_BUFFER = 4 * CHUNK
+"""SO_SNDBUF of Unix sockets, which have no auto-tuning: a chunk fits, so one write sends it."""
+
 
 class Link(asyncio.BufferedProtocol):
     """A framed connection. `frame` is called for every frame, `closed` once at the end."""
-
-    _READ = 512 * 1024
 
     def __init__(self, frame: OnFrame, closed: OnClosed, name: str = "") -> None:
         self.name = name
@@ -36,7 +44,9 @@ class Link(asyncio.BufferedProtocol):
         self._closed = closed
         self._deframer = Deframer()
         self._transport: asyncio.Transport | None = None
-        self._buffer = memoryview(bytearray(self._READ))
+        self._fd = -1
+        """The socket where plain writes to it are what the transport would do, else -1."""
+        self._held: list[bytes] = []
 
     @property
     def is_open(self) -> bool:
@@ -48,24 +58,27 @@ class Link(asyncio.BufferedProtocol):
         self._transport = transport
         # Never pause our own frames: credit bounds streams, SEND_MAX bounds the rest.
         transport.set_write_buffer_limits(high=SEND_MAX)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family == socket.AF_UNIX:
+            self._fd = sock.fileno()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
         early, self._early = self._early, []
         for stream, body in early:
             self.relay(stream, body)
         if self.first:
-            self.feed(self.first)
+            self._take(self._deframer.feed(self.first))
         if self.reason:
             transport.close()  # closed before it was made
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
+        return self._deframer.room()
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.feed(bytes(self._buffer[:nbytes]))
+        self._take(self._deframer.received(nbytes))
 
-    def feed(self, data: bytes) -> None:
-        """Take received bytes."""
+    def _take(self, frames: Iterable[tuple[StreamId, Body]]) -> None:
         try:
-            for stream, body in self._deframer.feed(data):
+            for stream, body in frames:
                 self._frame(self, stream, body)
                 if self.reason:
                     return
@@ -85,16 +98,43 @@ class Link(asyncio.BufferedProtocol):
         """Send a message on a stream; silently nothing once the link is closing."""
         self.relay(stream, encode(message))
 
-    def relay(self, stream: StreamId, body: bytes) -> None:
-        """Send an already encoded body, undecoded."""
+    def relay(self, stream: StreamId, *parts: Body) -> None:
+        """Send an already encoded body, undecoded; it may come in parts that are not joined."""
+        if self._transport is None and not self.reason:
+            self._early.append((stream, b"".join(parts)))
+            return
+        if not self.is_open:
+            return
+        size = sum(map(len, parts))
+        head = frame_head(stream, size)
+        if size >= SMALL:
+            held, self._held = self._held, []
+            self._write([b"".join(held), head, *parts])
+            return
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._held += [head, *map(bytes, parts)]
+
+    def _flush(self) -> None:
+        held, self._held = self._held, []
+        if held:
+            self._write([b"".join(held)])
+
+    def _write(self, parts: Sequence[Body]) -> None:
+        """Write to the socket itself while nothing waits in the transport: nothing is copied."""
         transport = self._transport
-        if transport is None:
-            if not self.reason:
-                self._early.append((stream, body))
+        if transport is None or transport.is_closing():
             return
-        if transport.is_closing():
-            return
-        transport.write(encode_frame(stream, body))
+        sent = 0
+        if self._fd >= 0 and transport.get_write_buffer_size() == 0:
+            try:
+                sent = os.writev(self._fd, parts)
+            except OSError:
+                pass  # full, or broken: the transport waits, or finds out
+        for part in parts:
+            if sent < len(part):
+                transport.write(bytes(memoryview(part)[sent:]))
+            sent = max(0, sent - len(part))
         if transport.get_write_buffer_size() > SEND_MAX:
             self.abort("the other side reads nothing")
 
@@ -102,6 +142,7 @@ class Link(asyncio.BufferedProtocol):
         """End the link after what was sent has gone out."""
         self.reason = self.reason or reason
         if self._transport is not None:
+            self._flush()
             self._transport.close()
 
     def abort(self, reason: str) -> None:

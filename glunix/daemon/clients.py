@@ -18,7 +18,7 @@ from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.daemon.peers import PeerLink
 from glunix.ids import CONTROL, StreamId
 from glunix.msg import client
-from glunix.msg.base import Message
+from glunix.msg.base import Body, Message
 from glunix.msg.frame import BODY_MAX
 from glunix.msg.job import Owner
 from glunix.msg.stream import INPUT_WINDOW, Start
@@ -46,12 +46,12 @@ class Join:
             mate.link.relay(self._peer_stream, body)
         self._early.clear()
 
-    def from_client(self, body: bytes) -> None:
+    def from_client(self, body: Body) -> None:
         """A frame of the startup for the node."""
         if self._mate is not None:
             self._mate.link.relay(self._peer_stream, body)
             return
-        self._early.append(body)
+        self._early.append(bytes(body))
         self._early_size += len(body)
         if self._early_size > INPUT_WINDOW + BODY_MAX:
             self._link.close("sends without credit")
@@ -59,7 +59,7 @@ class Join:
     def opened(self) -> None:
         """Never: nodes open no streams to a home."""
 
-    def frame(self, body: bytes) -> None:
+    def frame(self, body: Body) -> None:
         """A frame of the node for the startup."""
         self._link.relay(self._stream, body)
 
@@ -126,7 +126,7 @@ class Clients:
         self._up(who.number, owner)
         return link
 
-    def _frame(self, link: Link, stream: StreamId, body: bytes) -> None:
+    def _frame(self, link: Link, stream: StreamId, body: Body) -> None:
         who = self._by_link[link]
         if stream != CONTROL:
             join = who.joins.get(stream)

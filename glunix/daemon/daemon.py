@@ -24,7 +24,7 @@ from glunix.daemon.uplink import Uplink
 from glunix.errors import FrameError
 from glunix.ids import StreamId
 from glunix.msg import master, stream
-from glunix.msg.base import Message
+from glunix.msg.base import Body, Message
 from glunix.msg.job import RunningProc
 from glunix.node.userjob import UserJob
 from glunix.state import daemonevents as effects
@@ -65,7 +65,7 @@ class NodeStream:
         """Start the processes."""
         self.job.launch()
 
-    def frame(self, body: bytes) -> None:
+    def frame(self, body: Body) -> None:
         """From home; a bad frame ends this job, not the link that other jobs share."""
         try:
             self.job.frame(body)
@@ -99,7 +99,7 @@ class NodeStream:
         elif isinstance(message, stream.Failed):
             self._daemon.uplink.send(master.ProcExited(npid, message.vnn, 127, 0, message.text))
 
-    def _relay(self, body: bytes) -> None:
+    def _relay(self, body: Body) -> None:
         self._mate.relay_on(self._number, body)
 
     def _ended(self) -> None:

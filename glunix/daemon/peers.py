@@ -16,7 +16,7 @@ from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.errors import FrameError
 from glunix.ids import CONTROL, StreamId
 from glunix.msg import peer
-from glunix.msg.base import MAJOR, MINOR, Message
+from glunix.msg.base import MAJOR, MINOR, Body, Message
 from glunix.msg.stream import Start, opening
 
 
@@ -26,7 +26,7 @@ class Route(Protocol):
     def opened(self) -> None:
         """The other side opened the stream; its frames come after this."""
 
-    def frame(self, body: bytes) -> None:
+    def frame(self, body: Body) -> None:
         """A frame of the stream arrived."""
 
     def closed(self, text: str, lost: bool) -> None:
@@ -57,7 +57,7 @@ class PeerLink:
         if stream in self.routes:
             self.link.send(stream, message)
 
-    def relay_on(self, stream: StreamId, body: bytes) -> None:
+    def relay_on(self, stream: StreamId, body: Body) -> None:
         """Pass an undecoded body on a stream that is still open."""
         if stream in self.routes:
             self.link.relay(stream, body)
@@ -141,7 +141,7 @@ class Peers:
         if mate is not None:
             mate.link.abort(text)
 
-    def _frame(self, link: Link, stream: StreamId, body: bytes) -> None:
+    def _frame(self, link: Link, stream: StreamId, body: Body) -> None:
         mate = self._by_link[link]
         if stream == CONTROL:
             self._control(mate, body)
@@ -158,7 +158,7 @@ class Peers:
             route.opened()
         # else: the stream ended while this frame was under way
 
-    def _control(self, mate: PeerLink, body: bytes) -> None:
+    def _control(self, mate: PeerLink, body: Body) -> None:
         message = peer.peer_to_peer.decode(body)
         if isinstance(message, peer.PeerHello):
             if message.major != MAJOR:

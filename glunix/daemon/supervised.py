@@ -13,7 +13,7 @@ from glunix.comm.loop import Loop
 from glunix.errors import FrameError
 from glunix.ids import StreamId
 from glunix.msg import stream
-from glunix.msg.base import Message
+from glunix.msg.base import Body, Message
 from glunix.node.bridge import RELAY, REPORT
 from glunix.node.supervisor import spawn_supervisor
 from glunix.node.userjob import job_environment
@@ -28,7 +28,7 @@ class SupervisedJob:
         node: str,
         loop: Loop,
         tell: Callable[[Message], None],
-        relay: Callable[[bytes], None],
+        relay: Callable[[Body], None],
         ended: Callable[[], None],
     ) -> None:
         self.start = start
@@ -53,7 +53,7 @@ class SupervisedJob:
         self._pid, sock = spawn_supervisor(self.start, env)
         self._loop.adopt(sock, self._link)
 
-    def frame(self, body: bytes) -> None:
+    def frame(self, body: Body) -> None:
         """From home."""
         self._link.relay(RELAY, body)
 
@@ -84,7 +84,7 @@ class SupervisedJob:
         except ProcessLookupError:
             return False
 
-    def _frame(self, link: Link, number: StreamId, body: bytes) -> None:
+    def _frame(self, link: Link, number: StreamId, body: Body) -> None:
         if number == RELAY:
             self._relay(body)
             return

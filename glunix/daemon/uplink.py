@@ -16,7 +16,7 @@ from glunix.comm.loop import Loop
 from glunix.errors import FrameError
 from glunix.ids import CONTROL, StreamId
 from glunix.msg import master
-from glunix.msg.base import MAJOR, Message
+from glunix.msg.base import MAJOR, Body, Message
 
 RETRY_FIRST = 0.05
 RETRY_MOST = 2.0
@@ -86,7 +86,7 @@ class Uplink:
         if self._link is not None and self._welcome:
             self._link.send(CONTROL, message)
 
-    def _frame(self, link: Link, stream: StreamId, body: bytes) -> None:
+    def _frame(self, link: Link, stream: StreamId, body: Body) -> None:
         if stream != CONTROL:
             raise FrameError("the master opens no streams")
         message = master.master_to_daemon.decode(body)

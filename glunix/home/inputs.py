@@ -14,16 +14,15 @@ from glunix.home.jobview import JobView
 from glunix.home.options import Options
 from glunix.home.sinks import reopened
 from glunix.home.terminal import HomeTerminal
+from glunix.msg.frame import CHUNK
 
 TYPE_CHECKING = False  # importing typing or collections.abc costs 2 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Send = Callable[[int, list[object]], None]
-
+    Send = Callable[[int, bytes], None]
 
 INPUT_WINDOW = 1024 * 1024
-CHUNK = 256 * 1024
 SOCKET_FULL = 2 * 1024 * 1024
 """Unsent bytes at which reading pauses."""
 
@@ -86,12 +85,12 @@ class Input:
             return
         for stream in self._credit:
             self._credit[stream] -= len(data)
-            self._send(stream, ["in", data])
+            self._send(stream, data)
 
     def _end(self) -> None:
         self._open = False
         for stream in self._credit:
-            self._send(stream, ["in", b""])
+            self._send(stream, b"")
 
     def credit(self, stream: int, count: int) -> None:
         """The node's processes have taken `count` bytes."""

@@ -10,10 +10,12 @@ import posix
 
 from glunix.errors import FrameError, NotRunning
 from glunix.home import wire
+from glunix.msg.frame import CHUNK, Deframer
 
 _SUN_PATH_MAX = 107
 _SCM_RIGHTS = 1
-_READ = 1024 * 1024
+_SNDBUF = 4 * CHUNK
+"""A chunk fits into the socket, so that one call sends it without a copy of ours."""
 
 
 def _connect(sock: _socket.socket, folder: str, name: str) -> None:
@@ -39,7 +41,8 @@ class HomeLink:
             why = "no daemon is running" if error.errno in (2, 111) else error.strerror
             raise NotRunning(f"{why} ({folder}/{name}): start one with `glunix up`") from None
         self._sock.setblocking(False)
-        self._reader = wire.Reader()
+        self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SNDBUF)
+        self._frames = Deframer()
         self._out = bytearray()
 
     def fileno(self) -> int:
@@ -66,6 +69,20 @@ class HomeLink:
         self._out += wire.frame(stream, message)
         self.flush()
 
+    def send_data(self, stream: int, tag: str, data: bytes) -> None:
+        """Queue `[tag, data]` and send what the socket takes; copies only what it does not."""
+        parts = [wire.data_head(stream, tag, len(data)), data]
+        sent = 0
+        if not self._out:
+            try:
+                sent = self._sock.sendmsg(parts)
+            except OSError:
+                pass  # full, or broken, which `receive` will find
+        for part in parts:
+            self._out += memoryview(part)[sent:]
+            sent = max(0, sent - len(part))
+        self.flush()
+
     def flush(self) -> None:
         """Send what the socket takes now. A broken socket shows itself to the next `receive`."""
         while self._out:
@@ -79,16 +96,19 @@ class HomeLink:
             del self._out[:sent]
 
     def receive(self) -> list[tuple[int, list[wire.Value]]]:
-        """The messages that have come; NotRunning when the daemon is gone."""
+        """The messages that have come; NotRunning when the daemon is gone.
+
+        Data in them are views of the receive buffer, valid until the next call.
+        """
         try:
-            data = self._sock.recv(_READ)
+            count = self._sock.recv_into(self._frames.room())
         except BlockingIOError:
             return []
         except OSError as error:
             raise NotRunning(f"lost the daemon of this node: {error.strerror}") from None
-        if not data:
+        if not count:
             raise NotRunning("lost the daemon of this node")
-        return self._reader.feed(data)
+        return [(stream, wire.message(body)) for stream, body in self._frames.received(count)]
 
 
 def integer(value: wire.Value) -> int:
@@ -106,7 +126,12 @@ def text(value: wire.Value) -> str:
 
 
 def blob(value: wire.Value) -> bytes:
-    """The value as bytes; FrameError otherwise."""
-    if type(value) is not bytes:
+    """The value as bytes, copied; FrameError otherwise."""
+    return bytes(view(value))
+
+
+def view(value: wire.Value) -> memoryview:
+    """The value as a view that the next `receive` may overwrite; FrameError otherwise."""
+    if not isinstance(value, wire.Bytes):
         raise FrameError("expected bytes")
-    return value
+    return memoryview(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from glunix.home.jobview import JobView, ProcessView
 from glunix.home.options import Options
 from glunix.home.sinks import Labeller, Sink, gone
+from glunix.home.surroundings import output_window
 
 TYPE_CHECKING = False  # importing typing or collections.abc costs 2 ms
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
     Send = Callable[[int, list[object]], None]
 
-
-CREDIT_BATCH = 32 * 1024
-"""Bytes that a channel may owe before it is told; small enough for the smallest window."""
 
 Channel = tuple[int, int, int]
 
@@ -28,6 +26,8 @@ class Outputs:
     def __init__(self, options: Options, send: Send) -> None:
         self._options = options
         self._send = send
+        self._batch = output_window(options.degree) // 2
+        """Bytes that a channel may owe before it is told: the node never runs out of credit."""
         self._sinks: dict[int, Sink] = {}
         self._labels: dict[Channel, Labeller] = {}
         self._owed: dict[Channel, int] = {}
@@ -48,7 +48,7 @@ class Outputs:
         """The sinks to poll for room."""
         return [sink for sink in self._sinks.values() if sink.waiting]
 
-    def take(self, process: ProcessView, fd: int, data: bytes) -> None:
+    def take(self, process: ProcessView, fd: int, data: memoryview) -> None:
         """Output of one process on fd 1 or 2; empty is the end of that channel."""
         channel = (process.stream, process.vnn, fd)
         sink = self._sinks[fd]
@@ -62,10 +62,13 @@ class Outputs:
         if payload:
             sink.put(payload, channel, len(data))
             self.write(sink, ready=False)
+            sink.own()
         elif data:
             self._owe(channel, len(data))  # kept by the labeller, which bounds it
 
-    def _labelled(self, process: ProcessView, channel: Channel, data: bytes) -> bytes:
+    def _labelled(
+        self, process: ProcessView, channel: Channel, data: memoryview
+    ) -> bytes | memoryview:
         kind = self._options.label
         if not kind:
             return data
@@ -83,8 +86,6 @@ class Outputs:
                 self._owe(channel, count)
         except OSError as error:
             self._refuse(sink, error)
-        if not sink.waiting:
-            self._pay(1)
 
     def _refuse(self, sink: Sink, error: OSError) -> None:
         if not gone(error):
@@ -97,12 +98,9 @@ class Outputs:
                 self._send(process.stream, ["refuse", process.vnn, fd])
 
     def _owe(self, channel: Channel, count: int) -> None:
-        self._owed[channel] = self._owed.get(channel, 0) + count
-        self._pay(CREDIT_BATCH)
-
-    def _pay(self, least: int) -> None:
-        for channel, count in list(self._owed.items()):
-            if count >= least:
-                stream, vnn, fd = channel
-                del self._owed[channel]
-                self._send(stream, ["credit", vnn, fd, count])
+        owed = self._owed.get(channel, 0) + count
+        if owed >= self._batch:
+            stream, vnn, fd = channel
+            self._send(stream, ["credit", vnn, fd, owed])
+            owed = 0
+        self._owed[channel] = owed

@@ -56,9 +56,15 @@ class Sink:
         """Whether there are bytes that the descriptor has not taken."""
         return bool(self._queue)
 
-    def put(self, data: bytes, tag: object, credit: int) -> None:
-        """Add bytes; call `write` to get them out."""
+    def put(self, data: bytes | memoryview, tag: object, credit: int) -> None:
+        """Add bytes; call `write` to get them out, then `own` if they will be overwritten."""
         self._queue.append((memoryview(data), tag, credit))
+
+    def own(self) -> None:
+        """Copy what is left of the last `put`."""
+        if self._queue:
+            data, tag, credit = self._queue[-1]
+            self._queue[-1] = (memoryview(bytes(data)), tag, credit)
 
     def write(self, ready: bool) -> list[tuple[object, int]]:
         """Write what goes; returns the credits that are due. BrokenPipeError ends the sink.
@@ -104,7 +110,7 @@ class Labeller:
         self._label = label
         self._line = b""
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes | memoryview) -> bytes:
         """Returns whole labelled lines; with empty `data` the unfinished rest, if any."""
         if not data:
             rest, self._line = self._line, b""

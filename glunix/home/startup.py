@@ -19,7 +19,7 @@ from glunix import config
 from glunix.errors import FrameError, GlunixError, Refused
 from glunix.home.inputs import Input
 from glunix.home.jobview import JobView, ProcessView
-from glunix.home.link import HomeLink, blob, integer, text
+from glunix.home.link import HomeLink, blob, integer, text, view
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
 from glunix.home.signals import STOPPING, Signals, die_of, stop_self
@@ -123,7 +123,7 @@ class Startup:
 
     def _make_input(self, streams: list[int]) -> Input | HomeCalls:
         if not self._options.transparent:
-            return Input(self._options, self._terminal, streams, self._send)
+            return Input(self._options, self._terminal, streams, self._send_data)
         from glunix.home.homecalls import HomeCalls
 
         return HomeCalls(self._options.fds[0], self._terminal, streams[0], self._send)
@@ -175,6 +175,9 @@ class Startup:
     def _send(self, stream: int, message: list[object]) -> None:
         self._link.send(stream, message)
 
+    def _send_data(self, stream: int, data: bytes) -> None:
+        self._link.send_data(stream, "in", data)
+
     def _take(self, stream: int, message: list[Value]) -> None:
         try:
             if stream == 0:
@@ -209,7 +212,7 @@ class Startup:
         if process is None:
             raise FrameError("a process that is not of this job")
         if tag == "out":
-            self._outputs.take(process, integer(message[2]), blob(message[3]))
+            self._outputs.take(process, integer(message[2]), view(message[3]))
         else:
             self._process_event(process, tag, message)
 

@@ -15,6 +15,11 @@ WINDOW = 1024 * 1024
 WINDOW_MIN = 64 * 1024
 
 
+def output_window(degree: int) -> int:
+    """Bytes that may be under way on each output channel of a `degree`-way job."""
+    return max(WINDOW_MIN, WINDOW // degree)
+
+
 def ignored_signals() -> list[int]:
     """Signals that were ignored when we were started (nohup(1) and friends)."""
     return [
@@ -50,7 +55,6 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
     umask = posix.umask(0)
     posix.umask(umask)
-    window = max(WINDOW_MIN, WINDOW // options.degree)
     stdin, one_output = ("pipe", 0), False
     if options.transparent:
         from glunix.home.homecalls import same_output, stdin_kind
@@ -73,6 +77,6 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         "",
         *stdin,
         one_output,
-        window,
+        output_window(options.degree),
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -7,11 +7,13 @@ Source: the MessagePack specification.
 """
 
 from glunix.errors import FrameError
+from glunix.msg.frame import BODY_MAX, frame_head
 
-Value = None | bool | int | str | bytes | list["Value"] | dict[bytes, bytes]
+Value = None | bool | int | str | bytes | memoryview | list["Value"] | dict[bytes, bytes]
+
+Bytes = bytes | memoryview
 
 _DEPTH_MAX = 8
-BODY_MAX = 8 * 1024 * 1024
 
 
 def _head(length: int, tiny: int, tiny_max: int, codes: tuple[int | None, int, int]) -> bytes:
@@ -63,7 +65,14 @@ def pack(value: object) -> bytes:
 
 def frame(stream: int, message: object) -> bytes:
     """Return one frame (glunix.msg.frame) that carries `message`."""
-    return b"\x92" + _pack_int(stream) + pack(pack(message))
+    body = pack(message)
+    return frame_head(stream, len(body)) + body
+
+
+def data_head(stream: int, tag: str, size: int) -> bytes:
+    """Return what goes before `size` bytes of data in a frame that carries `[tag, data]`."""
+    head = b"\x92" + pack(tag) + b"\xc6" + size.to_bytes(4, "big")
+    return frame_head(stream, len(head) + size) + head
 
 
 class _Short(Exception):
@@ -78,14 +87,14 @@ _SIZED = {
 }  # fmt: skip
 
 
-def _take(data: bytes, at: int, size: int) -> tuple[bytes, int]:
+def _take(data: Bytes, at: int, size: int) -> tuple[Bytes, int]:
     end = at + size
     if end > len(data):
         raise _Short
     return data[at:end], end
 
 
-def _unpack(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+def _unpack(data: Bytes, at: int, depth: int) -> tuple[Value, int]:
     if depth > _DEPTH_MAX:
         raise FrameError("value nests too deep")
     if at >= len(data):
@@ -115,27 +124,30 @@ def _unpack(data: bytes, at: int, depth: int) -> tuple[Value, int]:
     return _unpack_sized(data, at, depth, kind, length)
 
 
-def _unpack_sized(data: bytes, at: int, depth: int, kind: str, length: int) -> tuple[Value, int]:
+def _unpack_sized(data: Bytes, at: int, depth: int, kind: str, length: int) -> tuple[Value, int]:
     if length > BODY_MAX:
         raise FrameError("value is over the size limit")
     if kind in ("bin", "str"):
         raw, at = _take(data, at, length)
-        return (raw if kind == "bin" else raw.decode("utf-8", "replace")), at
+        return (raw if kind == "bin" else str(raw, "utf-8", "replace")), at
     items: list[Value] = []
     for _ in range(length if kind == "array" else 2 * length):
         item, at = _unpack(data, at, depth + 1)
         items.append(item)
     if kind == "array":
         return items, at
-    keys = [k for k in items[::2] if isinstance(k, bytes)]
-    values = [v for v in items[1::2] if isinstance(v, bytes)]
+    keys = [bytes(k) for k in items[::2] if isinstance(k, Bytes)]
+    values = [bytes(v) for v in items[1::2] if isinstance(v, Bytes)]
     if len(keys) != length or len(values) != length:
         raise FrameError("a map of something other than bytes")
     return dict(zip(keys, values, strict=True)), at
 
 
-def unpack(body: bytes) -> Value:
-    """Decode one whole value; FrameError when it is cut short or has a tail."""
+def unpack(body: Bytes) -> Value:
+    """Decode one whole value; FrameError when it is cut short or has a tail.
+
+    From a view, bins come as views of it.
+    """
     try:
         value, end = _unpack(body, 0, 0)
     except _Short:
@@ -145,48 +157,9 @@ def unpack(body: bytes) -> Value:
     return value
 
 
-class Reader:
-    """Cuts received bytes into (stream, message) pairs; the counterpart of msg.frame.Deframer."""
-
-    def __init__(self) -> None:
-        self._rest = bytearray()
-        self._need = 0
-
-    def feed(self, data: bytes) -> list[tuple[int, list[Value]]]:
-        """Take bytes, return the messages completed by them; FrameError ends the link."""
-        self._rest += data
-        if len(self._rest) < self._need:
-            return []
-        buffer, at, found = bytes(self._rest), 0, []
-        while at < len(buffer):
-            if buffer[at] != 0x92:
-                raise FrameError("not a frame")
-            try:
-                stream, mid = _unpack(buffer, at + 1, 0)
-                self._need = self._frame_size(buffer, mid) - at
-                body, end = _unpack(buffer, mid, 0)
-            except _Short:
-                break
-            if type(stream) is not int or type(body) is not bytes:
-                raise FrameError("not a frame")
-            message = unpack(body)
-            if not isinstance(message, list) or not message or type(message[0]) is not str:
-                raise FrameError("not a message")
-            found.append((stream, message))
-            at, self._need = end, 0
-        del self._rest[:at]
-        return found
-
-    @staticmethod
-    def _frame_size(buffer: bytes, at: int) -> int:
-        """Where the body that starts at `at` will end: known before all of it has come."""
-        if at >= len(buffer):
-            raise _Short
-        width = {0xC4: 1, 0xC5: 2, 0xC6: 4}.get(buffer[at])
-        if width is None:
-            raise FrameError("not a frame")
-        raw, start = _take(buffer, at + 1, width)
-        length = int.from_bytes(raw, "big")
-        if length > BODY_MAX:
-            raise FrameError("body is over the size limit")
-        return start + length
+def message(body: Bytes) -> list[Value]:
+    """Decode the body of a frame: `[tag, field...]`; FrameError when it is something else."""
+    value = unpack(body)
+    if not isinstance(value, list) or not value or type(value[0]) is not str:
+        raise FrameError("not a message")
+    return value

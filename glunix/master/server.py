@@ -19,6 +19,7 @@ from glunix.errors import FrameError, GlunixError
 from glunix.ids import CONTROL, StreamId
 from glunix.master.journal import Journal
 from glunix.msg import master as messages
+from glunix.msg.base import Body
 from glunix.state import events
 from glunix.state.events import LinkId
 from glunix.state.master import Master
@@ -69,7 +70,7 @@ class Server:
         self._handle(events.PeerUp(number))
         return link
 
-    def _frame(self, link: Link, stream: StreamId, body: bytes) -> None:
+    def _frame(self, link: Link, stream: StreamId, body: Body) -> None:
         if stream != CONTROL:
             raise FrameError("daemons open no streams to the master")
         message = messages.daemon_to_master.decode(body)

@@ -16,6 +16,9 @@ MINOR = 0
 
 T = TypeVar("T")
 
+Body = bytes | memoryview
+"""An encoded message; a view is valid only during the call that brings it (msg.frame)."""
+
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Base of all messages; subclasses give `tag=`."""
@@ -40,7 +43,7 @@ class Decoder:
         self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(union)
         self.what = what
 
-    def decode(self, body: bytes) -> Any:
+    def decode(self, body: Body) -> Any:
         """Return a message of the union; FrameError with the path of the fault otherwise."""
         try:
             return self._decoder.decode(body)

@@ -149,5 +149,9 @@ def become(
         _execute(spec.argv, {**spec.env, **extra_env})
     except (OSError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) and error.errno else errno.EINVAL
-        what = f"cannot enter {_shown(spec.cwd)} on this node" if step == "cwd" else f"cannot set up {step}"
+        what = (
+            f"cannot enter {_shown(spec.cwd)} on this node"
+            if step == "cwd"
+            else f"cannot set up {step}"
+        )
         raise StepFailed(step, number, f"{what}: {os.strerror(number)}") from None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from glunix.errors import FrameError
 from glunix.msg import stream
-from glunix.msg.base import Message
+from glunix.msg.base import Body, Message
 from glunix.node.process import Process
 from glunix.node.reactor import Reactor
 
@@ -79,7 +79,7 @@ class UserJob:
 
     # -- from home ---------------------------------------------------------------------------
 
-    def frame(self, body: bytes) -> None:
+    def frame(self, body: Body) -> None:
         """A frame of the stream arrived; FrameError when it is not of the union."""
         message = stream.home_to_node.decode(body)
         if isinstance(message, stream.In):

@@ -302,9 +302,7 @@ def read_line(process: subprocess.Popen[bytes], deadline: float = DEADLINE) -> s
     return read_until(process, b"\n", deadline).decode().rstrip("\n")
 
 
-def read_until(
-    process: subprocess.Popen[bytes], mark: bytes, deadline: float = DEADLINE
-) -> bytes:
+def read_until(process: subprocess.Popen[bytes], mark: bytes, deadline: float = DEADLINE) -> bytes:
     """Standard output up to and with `mark`; AssertionError when it does not come."""
     import select
 

@@ -177,7 +177,7 @@ def test_odd_names(shared: Cluster) -> None:
     odd = os.fsdecode(b"a b\n\t'\"\\ \xff\xfe \xc3\xa9")
     result = shared.glurun("printf", "%s|", odd, "", "x" * 100_000)
     assert result.out == os.fsencode(odd) + b"||" + b"x" * 100_000 + b"|"
-    result = shared.glurun("sh", "-c", "printf %s \"$ODD\"", env={"ODD": odd})
+    result = shared.glurun("sh", "-c", 'printf %s "$ODD"', env={"ODD": odd})
     assert result.out == os.fsencode(odd)
 
 

@@ -54,11 +54,9 @@ def test_a_body_over_the_limit_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", [b"\xc6", b"\xdb"], ids=["bin32", "str32"])
-def test_a_body_of_4_gib_is_refused_within_the_buffer(kind: bytes) -> None:
-    deframer = Deframer()
-    assert list(deframer.feed(b"\x92\x01" + kind + b"\xff\xff\xff\xff")) == []
-    with pytest.raises(FrameError, match="larger than the buffer"):
-        list(deframer.feed(b"x" * (2 * BODY_MAX + 8)))
+def test_a_body_of_4_gib_is_refused_at_its_head(kind: bytes) -> None:
+    with pytest.raises(FrameError):
+        list(Deframer().feed(b"\x92\x01" + kind + b"\xff\xff\xff\xff"))
 
 
 def test_the_frames_before_a_bad_one_arrive() -> None:
@@ -66,11 +64,6 @@ def test_the_frames_before_a_bad_one_arrive() -> None:
     assert next(frames) == (1, b"good")
     with pytest.raises(FrameError):
         next(frames)
-
-
-def test_empty_text_is_an_empty_body() -> None:
-    """The unpacker cannot tell them apart; no union decodes an empty body."""
-    assert feed_all(msgpack.packb([1, ""]), 1) == [(1, b"")]
 
 
 @given(frames.filter(bool), st.data())
@@ -93,6 +86,7 @@ NOT_FRAMES = {
     "array of three": [1, b"", 3],
     "text": "text",
     "text body": [1, "text"],
+    "empty text body": [1, ""],
     "number body": [1, 2],
     "nil body": [1, None],
     "array body": [1, [b"x"]],
