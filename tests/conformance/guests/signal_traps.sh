@@ -3,6 +3,7 @@
 # source: POSIX.1-2017 XCU 2.11, trap, wait
 # calls: kill, wait4, rt_sigaction
 # needs: bash
+exec 2>/dev/null # bash reports killed children there, with their pids
 trap 'echo usr1; seen="${seen}1"' USR1
 trap 'echo usr2; seen="${seen}2"' USR2
 kill -USR1 $$
@@ -15,13 +16,13 @@ sleep 30 &
 sleeper=$!
 (while [ ! -e done ]; do kill -USR1 $$; sleep 0.01; done) &
 sender=$!
-wait $sleeper 2>/dev/null
+wait $sleeper
 status=$?
 echo "wait was interrupted: $((status > 128))"
 >done
 while wait $sender; [ $? -gt 128 ]; do :; done
 kill -KILL $sleeper
-wait $sleeper 2>/dev/null
+wait $sleeper
 echo "sleeper's status $?"
 trap '' INT
 sh -c 'kill -INT $$; echo "ignored in a child"'
