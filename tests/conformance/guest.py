@@ -74,7 +74,7 @@ class StdinKind(enum.Enum):
 class Do(enum.Enum):
     """What the runner does for a guest; the word after `->` in an `on:` line."""
 
-    TYPE = "type"  # TEXT: write it to the terminal, pipe or socket that is stdin
+    TYPE = "type"  # TEXT: to the scripted stdin, or the terminal when stdin is another
     EOF = "eof"  # close the writing end of stdin
     RESIZE = "resize"  # ROWSxCOLUMNS: of the terminal
     HANGUP = "hangup"  # close the terminal's master
@@ -195,7 +195,7 @@ def step(value: str, where: str) -> Step:
     """Parses `TRIGGER -> ACTION [ARGUMENT]`."""
     trigger, arrow, rest = value.partition(" -> ")
     word, _, argument = rest.partition(" ")
-    if not arrow or not re.fullmatch(r"[a-z0-9-]+", trigger):
+    if not arrow or not re.fullmatch(r"[A-Za-z0-9-]+", trigger):
         raise HeaderError(f"{where}: `TRIGGER -> ACTION` is wanted, not {value!r}")
     try:
         action = Do(word)

@@ -30,7 +30,7 @@
 
 enum { GRACE_MS = 500 };
 
-static int report_fd, control_fd, tty_fd, child_fd;
+static int report_fd, control_fd, tty_fd, signal_fd;
 static pid_t job;
 static int job_over;
 
@@ -76,11 +76,15 @@ static int reap(void) {
     return pid == 0;
 }
 
-static void wait_child_change(int timeout_ms) {
-    struct pollfd p = {child_fd, POLLIN, 0};
+static void take_signal(int timeout_ms) {
+    struct pollfd p = {signal_fd, POLLIN, 0};
     struct signalfd_siginfo info;
-    if (poll(&p, 1, timeout_ms) == 1 && read(child_fd, &info, sizeof info) < 0)
+    if (poll(&p, 1, timeout_ms) != 1)
+        return;
+    if (read(signal_fd, &info, sizeof info) < 0)
         die("read signalfd");
+    if (info.ssi_signo == SIGHUP && !job_over) /* to a session's leader only: it tells its jobs */
+        kill(-job, SIGHUP);
 }
 
 /* Kills every child (orphans come to us, a subreaper) until none is left. */
@@ -94,7 +98,7 @@ static int kill_rest(void) {
         while (fscanf(f, "%d", &pid) == 1 && kill(pid, SIGKILL) == 0)
             killed++;
         fclose(f);
-        wait_child_change(100);
+        take_signal(100);
     }
     return killed;
 }
@@ -134,7 +138,7 @@ static int take_control(void) {
     return 1;
 }
 
-static void start(char **argv, const sigset_t *mask_before) {
+static void start(char **argv) {
     job = fork();
     if (job < 0)
         die("fork");
@@ -145,9 +149,11 @@ static void start(char **argv, const sigset_t *mask_before) {
         getrlimit(RLIMIT_CORE, &core);
         core.rlim_cur = 0; /* some guests die of SIGSEGV on purpose */
         setrlimit(RLIMIT_CORE, &core);
-        signal(SIGHUP, SIG_DFL);
-        signal(SIGPIPE, SIG_DFL);
-        sigprocmask(SIG_SETMASK, mask_before, NULL);
+        sigset_t none; /* whatever the one who started the tests ignores or blocks */
+        sigemptyset(&none);
+        for (int sig = 1; sig <= SIGRTMAX; sig++)
+            signal(sig, SIG_DFL);
+        sigprocmask(SIG_SETMASK, &none, NULL);
         execvp(argv[0], argv);
         fprintf(stderr, "homeshell: %s: %s\n", argv[0], strerror(errno));
         _exit(127);
@@ -178,21 +184,21 @@ int main(int argc, char **argv) {
     }
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN); /* the terminal may hang up: this process still has to report */
-    sigset_t ours, before;
+    sigset_t ours;
     sigemptyset(&ours);
     sigaddset(&ours, SIGCHLD);
+    sigaddset(&ours, SIGHUP); /* the terminal may hang up: this process still has to report */
     sigaddset(&ours, SIGTTOU);
-    sigprocmask(SIG_BLOCK, &ours, &before);
+    sigprocmask(SIG_BLOCK, &ours, NULL);
     sigdelset(&ours, SIGTTOU);
-    child_fd = signalfd(-1, &ours, SFD_CLOEXEC);
-    start(argv + 5, &before);
+    signal_fd = signalfd(-1, &ours, SFD_CLOEXEC);
+    start(argv + 5);
 
     while (!job_over) {
-        struct pollfd p[2] = {{child_fd, POLLIN, 0}, {control_fd, POLLIN, 0}};
+        struct pollfd p[2] = {{signal_fd, POLLIN, 0}, {control_fd, POLLIN, 0}};
         poll(p, 2, -1);
         if (p[0].revents) {
-            wait_child_change(0);
+            take_signal(0);
             reap();
         }
         if (p[1].revents && !take_control()) {
@@ -201,7 +207,7 @@ int main(int argc, char **argv) {
         }
     }
     for (long end = now_ms() + GRACE_MS; reap() && now_ms() < end;)
-        wait_child_change(end - now_ms() > 0 ? end - now_ms() : 0);
+        take_signal(end - now_ms() > 0 ? end - now_ms() : 0);
     dprintf(report_fd, "left %d\n", kill_rest());
     while (take_control()) /* the terminal hangs up when its leader goes: wait until it is drained */
         ;

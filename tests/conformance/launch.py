@@ -291,8 +291,10 @@ class _Running:
                 self.selector.register(self.streams["stdout"].fd, selectors.EVENT_READ)
 
     def type(self, data: bytes) -> None:
+        scripted = (StdinKind.TTY, StdinKind.OPEN_PIPE, StdinKind.SOCKET)
+        target = self.input_fd if self.plan.stdin in scripted else self.master
         with contextlib.suppress(BrokenPipeError):  # it may have ended; its status tells
-            if os.write(self.input_fd, data) != len(data):
+            if os.write(target, data) != len(data):
                 self.fail(f"could not type {data!r} at once")
 
     def resize(self, rows: int, columns: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from . import wraps
-from .guest import Guest, HeaderError, parse
+from .guest import Area, Guest, HeaderError, parse
 from .runner import compare, discover, problems, run, unmet, variants
 
 GUESTS = discover()
@@ -66,8 +66,10 @@ def test_fails_when_its_behaviour_is_broken(guest: Guest, expression: str) -> No
     assert re.search(r"expected .*got", broken.stdout + broken.stderr)
 
 
-def test_there_are_enough_guests() -> None:
-    assert len(GUESTS) >= 20
+def test_there_are_enough_guests_of_every_area() -> None:
+    assert len(GUESTS) >= 60
+    for area in Area:
+        assert sum(guest.area is area for guest in GUESTS) >= 4, area
 
 
 def test_most_guests_are_proved_able_to_fail() -> None:
