@@ -40,13 +40,18 @@ def steps(home: str, named: bool) -> list[Step]:
         ),
         Step(
             "Transparent: it runs there all the same, and cannot tell",
-            "glurun -T hostname",
-            re.escape(home),
+            "glurun -T sh -c 'hostname; echo really on $GLUNIX_NODE'",
+            re.escape(home) + r"\nreally on node\d+",
         ),
         Step(
             "It takes only the input it asks for; the rest is still there for cat",
             "printf 'a\\nb\\n' | { glurun -T sh -c 'read x; echo got $x'; cat; }",
             "got a\nb",
+        ),
+        Step(
+            "So a loop keeps its input, as it does with programs that run here",
+            "printf 'one\\ntwo\\n' | while read -r word; do glurun -T echo $word; done",
+            "one\ntwo",
         ),
         Step(
             "A parallel job: four processes, each line labelled with its VNN",

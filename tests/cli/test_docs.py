@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from glunix.cli import glukill, launchers, main
+from glunix.cli import demo, glukill, launchers, main
 from glunix.cli.completion import sub_parsers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +40,14 @@ def test_every_sub_command_is_in_the_readme() -> None:
         assert re.search(rf"`(glunix )?{name}\b|make {name}|glunix {name}", readme), name
     for tool in launchers.targets():
         assert tool in readme
+
+
+def test_the_readmes_tour_is_the_demos() -> None:
+    """The tour is output of `make demo`; a command that it does not run cannot be checked."""
+    tour = (ROOT / "README.md").read_text().partition("## A tour")[2].partition("\n## ")[0]
+    shown = [re.sub(r"\s+# .*", "", line[2:]) for line in tour.splitlines() if line[:2] == "$ "]
+    run = {step.command.replace(" 2>&1", "") for step in demo.steps("vm", True)}
+    assert shown and set(shown) <= run
 
 
 def test_glukill_help_names_every_option() -> None:

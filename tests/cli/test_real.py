@@ -144,6 +144,13 @@ def _reads(path: Path) -> bytes:
         return b""
 
 
+def test_the_demo_does_what_it_says(tools: Path, tmp_path: Path) -> None:
+    env = os.environ | {"TMPDIR": str(tmp_path)}
+    told = call(env, str(tools / "glunix"), "demo")
+    assert told.returncode == 0 and "!!" not in told.stdout, told.stdout + told.stderr
+    assert not list(tmp_path.glob("glunix-*"))
+
+
 def test_shell_has_a_cluster_that_ends_with_it(tools: Path, tmp_path: Path) -> None:
     env = os.environ | {"SHELL": "/bin/bash", "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
     shell = pexpect.spawn(
