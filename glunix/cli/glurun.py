@@ -169,6 +169,8 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
             options.uid = _number(name, value, 0, 2**32 - 2)
         else:
             setattr(options, name, True)
+    if options.transparent and options.degree != 1:
+        raise UsageError("-T runs one process: leave out -n")
     options.times = "GLUNIX_TIMES" in os.environ
     return options
 

@@ -20,7 +20,7 @@ from glunix.daemon.children import Children
 from glunix.daemon.clients import Clients
 from glunix.daemon.peers import PeerLink, Peers
 from glunix.daemon.supervised import SupervisedJob
-from glunix.daemon.uplink import Uplink
+from glunix.daemon.uplink import Ending, Uplink
 from glunix.errors import FrameError
 from glunix.ids import StreamId
 from glunix.msg import master, stream
@@ -186,7 +186,7 @@ class Daemon:
 
     # -- the master --------------------------------------------------------------------------
 
-    def _hello(self) -> master.NodeHello:
+    def _hello(self, unsent: list[Ending]) -> master.NodeHello:
         conf = self.config
         return master.NodeHello(
             1,
@@ -200,6 +200,7 @@ class Daemon:
             list(conf.isolated),
             [row for s in self._streams for row in s.rows()],
             self._home.running(),
+            unsent,
         )
 
     def _master_up(self) -> None:

@@ -5,6 +5,7 @@ is told again by the next hello (paper 4.2.3).
 """
 
 import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from glunix.msg.base import MAJOR, Body, Message
 
 RETRY_FIRST = 0.05
 RETRY_MOST = 2.0
+Ending = master.ProcExited | master.JobOver
+UNSENT_MAX = 60_000
+"""Ends that are remembered while the master is away; the oldest are forgotten first."""
+
 LOAD_STEP = 0.25
 """Change of load that is reported at once instead of with the next heartbeat."""
 
@@ -43,7 +48,7 @@ class Uplink:
         self,
         loop: Loop,
         folder: Path,
-        hello: Callable[[], master.NodeHello],
+        hello: Callable[[list[Ending]], master.NodeHello],
         up: Callable[[], None],
         message: Callable[[Message], None],
         down: Callable[[], None],
@@ -63,6 +68,7 @@ class Uplink:
         self._retry = RETRY_FIRST
         self._beat = 0
         self._last_load = -1.0
+        self._unsent: deque[Ending] = deque(maxlen=UNSENT_MAX)
 
     def connect(self) -> None:
         """Dial the master; keep trying with growing pauses."""
@@ -72,8 +78,8 @@ class Uplink:
             if reason:
                 self._again()
                 return
-            self._link = link
-            link.send(CONTROL, self._hello())
+            link.send(CONTROL, self._hello(list(self._unsent)))
+            self._link = link  # whatever is sent from now on comes after the hello
 
         self._loop.dial(config.master_socket(self._folder), link, done)
 
@@ -82,9 +88,11 @@ class Uplink:
         self._retry = min(self._retry * 2, RETRY_MOST)
 
     def send(self, message: Message) -> None:
-        """Send to the master if we are welcome there."""
-        if self._link is not None and self._welcome:
+        """Send to the master; while there is none, what ended is kept for the next hello."""
+        if self._link is not None:
             self._link.send(CONTROL, message)
+        elif isinstance(message, Ending):
+            self._unsent.append(message)
 
     def _frame(self, link: Link, stream: StreamId, body: Body) -> None:
         if stream != CONTROL:
@@ -94,6 +102,7 @@ class Uplink:
             if message.major != MAJOR:
                 raise FrameError(f"the master speaks protocol {message.major}, we {MAJOR}")
             self._welcome = True
+            self._unsent.clear()
             self._retry = RETRY_FIRST
             self._up()
             self._report_load(self._beat)

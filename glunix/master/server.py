@@ -32,7 +32,12 @@ class Server:
         self._loop = loop
         self._folder = folder
         self._ready = ready
-        self._master = Master(cluster, config.HEARTBEAT, config.LOST_AFTER)
+        self._master = Master(
+            cluster,
+            config.HEARTBEAT,
+            config.LOST_AFTER,
+            epoch=time.time() - loop.now(),
+        )
         self._journal = Journal(config.private(folder) / "journal.sqlite")
         self._links: dict[LinkId, Link] = {}
         self._numbers: dict[Link, LinkId] = {}
@@ -41,7 +46,7 @@ class Server:
 
     def start(self) -> None:
         """Take over what the journal knows, then listen."""
-        self._do(self._master.restore(self._journal.load(), time.time()))
+        self._do(self._master.restore(self._journal.load(), self._loop.now()))
         sock = listening_socket(config.master_socket(self._folder), 0o600)
         self._loop.listen(sock, self._accepted)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -84,7 +89,7 @@ class Server:
         self._handle(events.PeerDown(number, reason))
 
     def _handle(self, event: events.Event) -> None:
-        self._do(self._master.handle(event, time.time()))
+        self._do(self._master.handle(event, self._loop.now()))
         self._arm()
 
     def _do(self, todo: list[events.Effect]) -> None:
@@ -119,7 +124,7 @@ class Server:
         if due is None or (self._wake is not None and self._wake <= due):
             return
         self._wake = due
-        self._loop.call_later(max(0.0, due - time.time()), self._tick, due)
+        self._loop.call_later(max(0.0, due - self._loop.now()), self._tick, due)
 
     def _tick(self, due: float) -> None:
         if self._wake == due:
