@@ -28,10 +28,12 @@ from slic.tracee import Tracee
 from slic.verdict import Question
 
 TERMINAL_STOPS = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
-PASSED_ON = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM} | {
+PASSED_ON = {signal.SIGALRM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM} | {
     signal.SIGUSR1,
     signal.SIGUSR2,
+    signal.SIGWINCH,
 }
+WAKE = signal.SIGRTMAX  # only to end the thread that takes the supervisor's signals
 SI_USER = 0  # sent with kill(2); the terminal's are SI_KERNEL (0x80)
 NOT_FOUND, NOT_EXECUTABLE = 127, 126  # what shells answer
 
@@ -166,20 +168,20 @@ class _Signals:
     """A thread that takes the supervisor's (blocked) signals and passes on what is not shared."""
 
     def __init__(self, taken: set[signal.Signals], child: int) -> None:
-        self._taken = taken | {signal.SIGWINCH}
+        self._taken = taken | {WAKE}
         self._child = child
         self._pidfd = os.pidfd_open(child)
         self._over = False
         self._thread = threading.Thread(target=self._take, name="slic-signals", daemon=True)
 
     def __enter__(self) -> None:
-        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})
+        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, {WAKE})
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
         self._over = True
         assert self._thread.ident is not None
-        signal.pthread_kill(self._thread.ident, signal.SIGWINCH)  # only to wake it
+        signal.pthread_kill(self._thread.ident, WAKE)
         self._thread.join()
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
         os.close(self._pidfd)
@@ -194,10 +196,16 @@ class _Signals:
                     continue
 
 
-def _stop_with(signal_number: int) -> None:
-    """Stop the supervisor as the program was stopped by the terminal's job control."""
-    if signal_number in TERMINAL_STOPS:
-        os.kill(os.getpid(), signal.SIGSTOP)
+def _stop_with(number: int) -> None:
+    """Stop the supervisor by the very signal that stopped the program, so the shell tells it.
+
+    Only the terminal's job control (SIGSTOP may be for the program alone); the kernel drops these
+    signals in an orphaned process group, for the supervisor as for the program.
+    """
+    if number in TERMINAL_STOPS:
+        before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        signal.pthread_kill(threading.get_ident(), number)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def exit_like(wait_status: int) -> NoReturn:

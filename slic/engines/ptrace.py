@@ -11,7 +11,9 @@ death interrupts it.
 
 Limits. A program can let a child escape `ptrace` by clone with CLONE_UNTRACED (under
 `ptrace-seccomp` that child's subscribed calls fail with ENOSYS). Handing in a descriptor makes the
-caller use two more descriptors for a moment.
+caller use two more descriptors for a moment. The kernel queues even a signal that a traced program
+ignores (SIGCHLD, mostly), so it interrupts a waiting call: the call restarts unseen, but one that
+has done part of its work comes back short (recv with MSG_WAITALL), as under strace.
 
 Ending. If the supervisor dies, programs it started are killed (PTRACE_O_EXITKILL); attached ones
 go on natively. `close` detaches: programs go on, under `ptrace-seccomp` with ENOSYS for subscribed
