@@ -172,6 +172,7 @@ class _Signals:
         self._child = child
         self._pidfd = os.pidfd_open(child)
         self._over = False
+        self._terminal = _has_terminal()
         self._thread = threading.Thread(target=self._take, name="slic-signals", daemon=True)
 
     def __enter__(self) -> None:
@@ -190,10 +191,21 @@ class _Signals:
         while not self._over:
             info = signal.sigwaitinfo(self._taken)
             if info.si_signo in PASSED_ON and info.si_code == SI_USER:
+                if info.si_signo == signal.SIGHUP and self._terminal and not _has_terminal():
+                    continue  # a hangup looks like kill, and went to the whole group
                 try:
                     signal.pidfd_send_signal(self._pidfd, info.si_signo)
                 except ProcessLookupError:
                     continue
+
+
+def _has_terminal() -> bool:
+    """Has this process a controlling terminal that has not hung up?"""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _stop_with(number: int) -> None:
@@ -203,8 +215,10 @@ def _stop_with(number: int) -> None:
     signals in an orphaned process group, for the supervisor as for the program.
     """
     if number in TERMINAL_STOPS:
-        before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        # Pending first, unblocked then: the terminal's own signal for us may be pending too, and
+        # SIGCONT takes back every stop that is pending, so there is only one.
         signal.pthread_kill(threading.get_ident(), number)
+        before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

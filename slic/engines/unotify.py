@@ -14,6 +14,10 @@ A window remains in the kernel, under a microsecond: the answer is accepted whil
 by a signal, has not yet taken itself off; the program then sees EINTR (or restarts) although
 `answer` said True.
 
+The interruption is the kernel's, so in a program with handlers without SA_RESTART any subscribed
+call can fail with EINTR for the moment it waits, also one that natively never does: subscribe
+narrowly (`where`). rt_sigreturn would not survive it and is never caught, whatever the policy says.
+
 Privilege. Root (CAP_SYS_ADMIN) installs without no_new_privs, so setuid programs keep working:
 call `install` before dropping privileges. Otherwise no_new_privs is set and they do not.
 
@@ -28,6 +32,7 @@ import os
 import select
 import socket
 import struct
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -38,13 +43,14 @@ from slic.engines.tracee import TaskTracee
 from slic.interposer import Call
 from slic.kernel import pidfd, seccomp
 from slic.policy import Decision, Policy
-from slic.syscalls import BY_NUMBER, by_number
+from slic.syscalls import BY_NAME, BY_NUMBER, by_number
 from slic.tracee import CallGone
 from slic.verdict import Continue, Fail, Return, ReturnFd
 
 _NOTIF_SIZE = seccomp.NOTIF.size
 _ERRNO_LIMIT = 4095
 INSTALL_SECONDS = 10.0
+RT_SIGRETURN = BY_NAME["rt_sigreturn"].number
 _UCRED = struct.Struct("=3i")
 
 
@@ -271,7 +277,9 @@ class NotifyLaunch:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        program = compile_filter(policy.subscription(), seccomp.RET_USER_NOTIF)
+        wanted = policy.subscription()
+        calls = {nr: tests for nr, tests in wanted.calls.items() if nr != RT_SIGRETURN}
+        program = compile_filter(replace(wanted, calls=calls), seccomp.RET_USER_NOTIF)
         self._program = seccomp.assemble(program)
         self._parent, self._child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # The kernel then tells the child's pid as the parent sees it, PID namespaces included.
