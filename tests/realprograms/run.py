@@ -1,0 +1,54 @@
+"""Runs a real program, native or wrapped, and gives what can be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.guest import StdinKind
+from conformance.launch import Launch, Wrap, launch, scratch
+from conformance.runner import environment, native
+
+from .programs import Program
+
+
+@dataclass(frozen=True)
+class Result:
+    """status: as subprocess's. output, errors: normalised text. artefacts: what it made."""
+
+    status: int
+    output: str
+    errors: str
+    artefacts: str
+    left: int
+
+
+def run(program: Program, wrap: Wrap = native, *, patience: float = 1.0) -> Result:
+    """Prepares `program` in an empty folder and runs `wrap(argv)` there.
+
+    patience: how many times its deadline it may take.
+    """
+    with scratch() as folder:
+        argv = program.prepare(folder)
+        outcome = launch(
+            Launch(
+                argv=wrap(argv),
+                cwd=folder,
+                environment=environment(folder),
+                stdin=StdinKind.PATTERN if program.input else StdinKind.NULL,
+                input=program.input,
+                deadline=program.deadline * patience,
+            )
+        )
+
+        def normal(text: str) -> str:
+            return program.normalise(text.replace(str(folder), "FOLDER"))
+
+        good = outcome.status == program.status
+        return Result(
+            status=outcome.status,
+            output=normal(outcome.stdout),
+            errors=normal(outcome.stderr),
+            artefacts=program.artefacts(Path(folder)) if good else "",
+            left=outcome.left,
+        )

@@ -1,0 +1,54 @@
+"""Real programs give the same output, status and files under every way to run as natively."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from conformance import wraps
+
+from .programs import PROGRAMS, Program
+from .run import Result, run
+
+
+@cache
+def oracle(program: Program) -> Result:
+    return run(program)
+
+
+def require(program: Program) -> None:
+    reason = program.missing()
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_native_run_is_good_and_repeatable(program: Program) -> None:
+    require(program)
+    first = oracle(program)
+    assert first.status == program.status, first.output + first.errors
+    assert first.left == 0
+    assert first.output or first.artefacts
+    assert run(program) == first
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+@pytest.mark.parametrize("way", wraps.OTHERS)
+def test_same_as_native(way: str, program: Program) -> None:
+    require(program)
+    entry = wraps.REGISTRY[way]
+    wrap = entry.make(wraps.Subject(program.name, program.calls))
+    if isinstance(wrap, wraps.Unavailable):
+        pytest.skip(wrap.reason)
+    got = run(program, wrap, patience=entry.patience)
+    if program.name in entry.differs:
+        assert got != oracle(program), f"no longer differs: {entry.differs[program.name]}"
+    else:
+        assert got == oracle(program)
+
+
+def test_a_program_that_says_something_else_is_noticed() -> None:
+    """The comparison can fail: a wrap that changes one byte of the output."""
+    program = next(p for p in PROGRAMS if p.name == "python-line")
+    changed = run(program, lambda argv: ["sh", "-c", '"$@" | sed s/true/false/', "sh", *argv])
+    assert changed != oracle(program)
