@@ -145,6 +145,7 @@ def _fork_member(folder: Path, name: str, isolate: bool) -> tuple[int, int]:
         os.closerange(3, ready_w)
         os.closerange(ready_w + 1, 1 << 20)
         os.setsid()
+        _own_signals()
         _redirect(config.private(folder) / f"{name}.log")
         isolated = _leave_shared(name) if isolate else []
         inner = os.fork()  # into the new PID namespace, and away from our parent
@@ -159,6 +160,17 @@ def _fork_member(folder: Path, name: str, isolate: bool) -> tuple[int, int]:
     finally:
         sys.stdout.flush()
         os._exit(status)
+
+
+def _own_signals() -> None:
+    """Dispositions of a daemon, whatever the tool or the user's shell had set.
+
+    A filter dies of SIGPIPE, a daemon must not; and what `nohup glunix up` ignores is not to be
+    ignored by every job.
+    """
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
 def _redirect(log: Path) -> None:
@@ -330,7 +342,7 @@ def stop_cluster(folder: Path) -> tuple[int, list[str]]:
 
 def run_up(args: argparse.Namespace) -> int:
     """`glunix up [-n N]`: start what is missing; returns when the cluster is ready."""
-    folder = config.state_dir()
+    folder = config.state_dir().absolute()  # daemons work in /
     everybody, started = start_cluster(folder, args.nodes)
     nodes = [m for m in everybody if m.name.startswith("node")]
     if not started:
@@ -349,7 +361,7 @@ def run_up(args: argparse.Namespace) -> int:
 
 def run_down(args: argparse.Namespace) -> int:
     """`glunix down`: stop everything that `up` started."""
-    folder = config.state_dir()
+    folder = config.state_dir().absolute()  # daemons work in /
     count, killed = stop_cluster(folder)
     print("no cluster is up" if count == 0 else f"cluster is down ({count} processes ended)")
     if killed:

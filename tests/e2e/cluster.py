@@ -102,32 +102,37 @@ def processes() -> dict[int, tuple[int, str]]:
     return found
 
 
-def guests_of(member: Member) -> list[int]:
-    """Processes of a node besides its daemon: of its PID namespace, or else its descendants."""
-    everything = processes()
+def guests_of(member: Member, everything: Mapping[int, tuple[int, str]] | None = None) -> list[int]:
+    """Processes of a node besides its daemon: of its PID namespace, and its descendants."""
+    everything = processes() if everything is None else everything
+    found = descendants(member.pid, everything)
     if "pid" in member.isolated and member.pid in everything:
         space = everything[member.pid][1]
-        inside = {pid for pid, (_, other) in everything.items() if other == space}
-        inside.discard(member.pid)
-    else:
-        inside = set()
-    found, before = inside | descendants(member.pid, everything), 0
-    while len(found) != before:
-        before = len(found)
-        found |= {pid for pid, (parent, _) in everything.items() if parent in found}
-    return sorted(found)
+        found |= {pid for pid, (_, other) in everything.items() if other == space}
+    return sorted(found - {member.pid})
 
 
 def descendants(root: int, everything: Mapping[int, tuple[int, str]]) -> set[int]:
     """The processes below `root`."""
     found: set[int] = set()
+    below: dict[int, list[int]] = {}
+    for pid, (parent, _) in everything.items():
+        below.setdefault(parent, []).append(pid)
     todo = [root]
     while todo:
-        parent = todo.pop()
-        below = [pid for pid, (other, _) in everything.items() if other == parent]
-        found.update(below)
-        todo += below
+        more = below.get(todo.pop(), [])
+        found.update(more)
+        todo += more
     return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs: a zombie that waits for its reaper does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def describe(pid: int) -> str:

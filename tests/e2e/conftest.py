@@ -7,7 +7,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -73,9 +73,9 @@ def _mounts() -> list[str]:
     return Path("/proc/self/mountinfo").read_text().splitlines()
 
 
-def _children() -> set[int]:
+def _children(everything: Mapping[int, tuple[int, str]]) -> set[int]:
     me = os.getpid()
-    return {pid for pid, (parent, _) in processes().items() if parent == me}
+    return {pid for pid, (parent, _) in everything.items() if parent == me}
 
 
 class _Watch:
@@ -85,13 +85,14 @@ class _Watch:
         self.cluster = cluster
         self.members = cluster.members()
         self.fds = {name: member.fds() for name, member in self.members.items()}
-        self.ptys, self.mounts, self.children = _ptys(), len(_mounts()), _children()
+        self.ptys, self.mounts, self.children = _ptys(), len(_mounts()), _children(processes())
 
     def too_much(self) -> list[str]:
         """Leaks in words; empty when all is as before."""
         found = []
+        everything = processes()
         for name, member in self.members.items():
-            for pid in guests_of(member):
+            for pid in guests_of(member, everything):
                 found.append(f"process on {name}: {describe(pid)}")
             now, before = member.fds(), self.fds[name]
             if not now:
@@ -99,7 +100,8 @@ class _Watch:
             if len(now) > len(before):
                 more = {fd: what for fd, what in now.items() if before.get(fd) != what}
                 found.append(f"descriptors of {name}: {more}")
-        found += [f"child of the test: {describe(pid)}" for pid in _children() - self.children]
+        mine = _children(everything) - self.children
+        found += [f"child of the test: {describe(pid)}" for pid in mine]
         found += _mounts()[self.mounts :]
         return found
 
