@@ -13,12 +13,13 @@ import stat
 from glunix.home.jobview import JobView
 from glunix.home.options import Options
 from glunix.home.sinks import reopened
-from glunix.home.terminal import HomeTerminal
 from glunix.msg.frame import CHUNK
 
 TYPE_CHECKING = False  # importing typing or collections.abc costs 2 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from glunix.home.terminal import HomeTerminal
 
     Send = Callable[[int, bytes], None]
 

@@ -24,8 +24,11 @@ from glunix.home.options import Options
 from glunix.home.outputs import Outputs
 from glunix.home.signals import STOPPING, Signals, die_of, stop_self
 from glunix.home.surroundings import submit_message
-from glunix.home.terminal import HomeTerminal, find_terminal
 from glunix.home.wire import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from glunix.home.terminal import HomeTerminal
 
 TIMED_OUT = 124
 """Exit status when the time limit ended the job, as timeout(1)."""
@@ -43,7 +46,7 @@ class Startup:
     def __init__(self, options: Options, environ: dict[bytes, bytes]) -> None:
         self._options = options
         self._environ = environ
-        self._terminal: HomeTerminal | None = find_terminal()
+        self._terminal = find_terminal()
         self._signals = Signals()
         self._outputs = Outputs(options, self._send)
         self._times: list[tuple[str, float]] = [("imports", time.perf_counter())]
@@ -337,6 +340,16 @@ if TYPE_CHECKING:
     from glunix.home.homecalls import HomeCalls
 
 START = time.perf_counter()
+
+
+def find_terminal() -> HomeTerminal | None:
+    """The terminal of fds 0-2, if any of them is one; a pipeline pays for no terminal code."""
+    fds = [fd for fd in (0, 1, 2) if posix.isatty(fd)]
+    if not fds:
+        return None
+    from glunix.home.terminal import HomeTerminal
+
+    return HomeTerminal(fds[0], fds)
 
 
 def complain(line: str, terminal: HomeTerminal | None) -> None:

@@ -3,7 +3,6 @@
 Owns every change made to the user's terminal and takes each one back (`restore` is idempotent).
 """
 
-import os
 import posix
 import termios
 from fcntl import ioctl
@@ -59,9 +58,3 @@ class HomeTerminal:
         if self.is_raw and self.in_foreground():
             ioctl(self.fd, termios.TCSETS, self.saved)
         self.is_raw = False
-
-
-def find_terminal() -> HomeTerminal | None:
-    """The terminal of fds 0-2, if any of them is one."""
-    fds = [fd for fd in (0, 1, 2) if os.isatty(fd)]
-    return HomeTerminal(fds[0], fds) if fds else None

@@ -13,8 +13,6 @@ The startup uses this module too: what it imports is counted (tests/unit/test_st
 
 from __future__ import annotations
 
-from _struct import Struct
-
 from glunix.errors import FrameError
 
 TYPE_CHECKING = False
@@ -36,7 +34,9 @@ BUFFER = 512 * 1024
 
 _ROOM = 64 * 1024
 _ARRAY2, _UINT32, _BIN32 = 0x92, 0xCE, 0xC6
-_HEAD = Struct(">BBIBI")
+_OPEN = bytes((_ARRAY2, _UINT32))
+_HEAD = 11
+"""Bytes before a body, as we write them: array of 2, uint 32, bin 32."""
 _UINT = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
 _BIN = {0xC4: 1, 0xC5: 2, 0xC6: 4}
 
@@ -45,7 +45,7 @@ def frame_head(stream: int, size: int) -> bytes:
     """Return the bytes before a body of `size` bytes; ValueError when that is over BODY_MAX."""
     if size > BODY_MAX:
         raise ValueError(f"a body of {size} bytes is over the limit of {BODY_MAX}")
-    return _HEAD.pack(_ARRAY2, _UINT32, stream, _BIN32, size)
+    return _OPEN + stream.to_bytes(4, "big") + b"\xc6" + size.to_bytes(4, "big")
 
 
 def encode_frame(stream: int, body: bytes) -> bytes:
@@ -62,6 +62,14 @@ def _number(view: memoryview, at: int, widths: dict[int, int], what: str) -> tup
         raise FrameError(f"not a frame: {what}")
     end = at + 1 + width
     return (int.from_bytes(view[at + 1 : end], "big"), end) if end <= len(view) else None
+
+
+def _own_head(view: memoryview) -> tuple[Any, int, int] | None:
+    """As `_head`, for the one encoding that we write; None for all else."""
+    if len(view) < _HEAD or view[:2] != _OPEN or view[6] != _BIN32:
+        return None
+    size = int.from_bytes(view[7:_HEAD], "big")
+    return int.from_bytes(view[2:6], "big"), _HEAD, _HEAD + size
 
 
 def _head(view: memoryview) -> tuple[Any, int, int] | None:
@@ -121,23 +129,19 @@ class Deframer:
         """Yield every frame completed by `count` more bytes; FrameError names what is wrong."""
         self._end += count
         while self._end - self._start >= self._need:
-            at = self._start
-            if self._end - at >= _HEAD.size:
-                array, uint, stream, kind, size = _HEAD.unpack_from(self._buffer, at)
-                start, end = _HEAD.size, _HEAD.size + size
-            if self._end - at < _HEAD.size or (array, uint, kind) != (_ARRAY2, _UINT32, _BIN32):
-                head = _head(self._buffer[at : self._end])
-                if head is None:
-                    self._need = self._end - at + 1
-                    return
-                stream, start, end = head
+            view = self._buffer[self._start : self._end]
+            head = _own_head(view) or _head(view)
+            if head is None:
+                self._need = len(view) + 1
+                return
+            stream, start, end = head
             if end - start > BODY_MAX:
                 raise FrameError("frame is larger than the limit")
-            if self._end - at < end:
+            if len(view) < end:
                 self._need = end
                 return
-            self._start, self._need = at + end, 1
-            yield stream, self._buffer[at + start : at + end]
+            self._start, self._need = self._start + end, 1
+            yield stream, view[start:end]
 
     def feed(self, data: bytes) -> Iterator[tuple[StreamId, bytes]]:
         """Take bytes that were received elsewhere; bodies are copies and may be kept."""

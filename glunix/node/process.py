@@ -19,6 +19,7 @@ from glunix.msg.base import Message
 from glunix.msg.job import TtySpec, WinSize
 from glunix.node.channels import Input, Output
 from glunix.node.keeper import GRACE, spawn_kept
+from glunix.node.quick import spawn_quickly
 from glunix.node.reactor import Reactor, Timer
 from glunix.node.spawn import Report, Surroundings, decode_report, spawn_direct
 
@@ -103,10 +104,19 @@ class Process:
                 self._kept = True
                 self._child, self._status = spawn_kept(around, fds[3])
             else:
-                self._child, self._status = spawn_direct(around)
-                self.pid = self._child
-        self._reactor.add_reader(self._status.fileno(), self._report_ready)
+                self._launch_direct(around)
+        if self._status is not None:
+            self._reactor.add_reader(self._status.fileno(), self._report_ready)
         return self._child
+
+    def _launch_direct(self, around: Surroundings) -> None:
+        pid = spawn_quickly(around)
+        if pid is None:
+            self._child, self._status = spawn_direct(around)
+        else:
+            self._child = pid
+            self._tell(stream.Started(self.vnn, pid))
+        self.pid = self._child
 
     def _make_fds(self, tty: TtySpec | None, stack: contextlib.ExitStack) -> list[int]:
         """[stdin, stdout, stderr, controlling terminal] of the child; ours are kept and wired."""
