@@ -10,7 +10,8 @@ of processes, in one supervisor process. A *host* is whoever owns the supervisor
    call of the child and of all its descendants is the session's. The child may make subscribed
    calls between install and execve: they are answered like any other, so the parent must step.
    Everything the policy needs is compared with the engine's capabilities in `prepare`: a missing
-   one is `MissingCapability`, before the program starts. Nothing is silently replaced.
+   one is `MissingCapability`, before the program starts. Nothing is silently replaced. Then the
+   interposers hear `started(capabilities)`.
 2. Stepping. `fileno()` is readable when `step()` has something to do; `step()` never blocks and
    handles at most one event. A session is used by the thread that made it.
 3. Deciding. Each caught call gets an id, unique in the session. The policy's verdict is carried
@@ -32,9 +33,10 @@ of processes, in one supervisor process. A *host* is whoever owns the supervisor
    must then leave no program stopped.
 6. Results. A verdict's result passes up through the `after` handlers above its interposer. The
    kernel's own result is shown only by engines with EXIT.
-7. Ending. `step()` returns False once `ended` is set: no process under the policy is left.
-   `close()` gives up the program: what each engine leaves behind is told in its docstring, and it
-   is never a stopped process. Closing is idempotent; a session is a context manager.
+7. Ending. `step()` returns False once `ended` is set: no process under the policy is left; the
+   host then calls `policy.finished()`. `close()` gives up the program: what each engine leaves
+   behind is told in its docstring, and it is never a stopped process. Closing is idempotent; a
+   session is a context manager.
 8. Other ABIs. Only the x86-64 table is ever read into names. A call through the 32-bit entry or
    with an x32 number is never misread: it fails with ENOSYS when the policy confines (any
    interposer with `confines`), otherwise it passes untouched. io_uring_setup fails with ENOSYS
@@ -63,6 +65,7 @@ __all__ = [
     "Launch",
     "MissingCapability",
     "Session",
+    "begin",
     "check",
     "engines",
     "register",
@@ -183,6 +186,12 @@ def check(policy: Policy, engine: Engine, others: Iterable[Engine] = ()) -> None
         )
     if faults:
         raise MissingCapability("; ".join(faults))
+
+
+def begin(policy: Policy, engine: Engine) -> None:
+    """What every engine's `prepare` does first: check, then tell the interposers."""
+    check(policy, engine)
+    policy.started(engine.capabilities)
 
 
 def select(policy: Policy, name: str | None = None) -> Engine:

@@ -214,6 +214,12 @@ class Interposer:
         """The handlers of this very instance; override to leave some out or narrow them."""
         return type(self).handlers
 
+    def started(self, capabilities: Capability) -> None:
+        """Told once which engine will drive: what it can do, before the program starts."""
+
+    def finished(self) -> None:
+        """Told once that no process under the policy is left (not if the supervisor is killed)."""
+
     @classmethod
     def from_argument(cls, text: str) -> Self:
         """Build one from the ARGS of `-i NAME:ARGS`; ValueError tells the user what is wrong."""

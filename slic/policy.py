@@ -123,6 +123,14 @@ class Policy:
             for capability in handler.needs
         ]
 
+    def started(self, capabilities: Capability) -> None:
+        for interposer in self.interposers:
+            interposer.started(capabilities)
+
+    def finished(self) -> None:
+        for interposer in self.interposers:
+            interposer.finished()
+
     # -- dispatch ----------------------------------------------------------------------------
     def decide(self, call: Call, tracee: Tracee) -> Decision | Deciding:
         """The decision, or a generator that yields questions and returns it.

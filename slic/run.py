@@ -84,23 +84,32 @@ def run(
     child = host.child = os.fork()
     if child == 0:
         _become(launch, argv, os.environ if env is None else env, before)
+    waiter: _Waiter | None = None
     try:
-        session = _session(launch, host, child)
-        with session, _Signals(taken, child):
+        with _session(launch, host, child) as session, _Signals(taken, child):
             waiter = None if chosen.reaps else _Waiter(host, child)
             session.serve()
             if waiter is not None:
                 waiter.join()
+        policy.finished()
     except BaseException:
-        # Never leave the program behind half answered. The pid is ours until it is waited for.
-        if host.status is None:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+        _abandon(child, host, waiter)
         raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     assert host.status is not None
     return host.status
+
+
+def _abandon(child: int, host: PlainHost, waiter: "_Waiter | None") -> None:
+    """Never leave the program behind half answered. Its pid is ours until it is waited for."""
+    if host.status is not None:
+        return
+    os.kill(child, signal.SIGKILL)
+    if waiter is not None:
+        waiter.join()
+    else:
+        os.waitpid(child, 0)
 
 
 def _session(launch: Launch, host: PlainHost, child: int) -> Session:

@@ -23,7 +23,7 @@ import socket
 import struct
 from pathlib import Path
 
-from slic.engine import Capability, EngineUnavailable, Host, check
+from slic.engine import Capability, EngineUnavailable, Host, begin
 from slic.engines.filter import compile_filter
 from slic.engines.ptrace_session import PtraceSession
 from slic.kernel import ptrace as pt
@@ -121,7 +121,7 @@ class PtraceEngine:
         return _probe()
 
     def prepare(self, policy: Policy) -> PtraceLaunch:
-        check(policy, self)
+        begin(policy, self)
         return PtraceLaunch(policy, None)
 
     def attach(self, policy: Policy, pid: int, host: Host) -> PtraceSession:
@@ -129,7 +129,7 @@ class PtraceEngine:
 
         OSError if the process does not exist or may not be traced (then nothing is).
         """
-        check(policy, self)
+        begin(policy, self)
         session = PtraceSession(policy, host, pid, every=True, parks=False)
         try:
             session.seize(pid, exit_kill=False)
@@ -162,7 +162,7 @@ class PtraceSeccompEngine:
         return _probe()
 
     def prepare(self, policy: Policy) -> PtraceLaunch:
-        check(policy, self)
+        begin(policy, self)
         program = compile_filter(policy.subscription(), seccomp.RET_TRACE, results=True)
         return PtraceLaunch(policy, seccomp.assemble(program))
 

@@ -23,7 +23,7 @@ from slic.interposer import Call, Event, ProcessEvent
 from slic.kernel import ptrace as pt
 from slic.kernel.seccomp import AUDIT_ARCH_X86_64
 from slic.policy import Decision, Policy
-from slic.syscalls import BY_NAME, X32_BIT, by_number
+from slic.syscalls import BY_NAME, BY_NUMBER, X32_BIT, by_number
 from slic.tracee import CallGone
 from slic.verdict import Continue, Fail, Inject, Return, ReturnFd, Rewrite
 
@@ -66,6 +66,7 @@ class Task:
     decision: Decision | None = None  # an answer for a parked call
     restore: tuple[tuple[int, int], ...] = ()  # registers to put back at the exit (Rewrite)
     inject: Inject | None = None  # a question for a parked call
+    token: int = 0  # of its registers as `pt.skip` may know them
     exit_wanted: bool = False
     reentered: bool = False  # at an entry stop whose SECCOMP stop is still to come
     passing: bool = False  # the next SECCOMP stop is of a call already decided
@@ -241,7 +242,9 @@ class PtraceSession:
             self._early.add(tid)
         number, event = os.WSTOPSIG(status), status >> 16
         try:
-            if number == SYSCALL_TRAP or event == pt.EVENT_SECCOMP:
+            if event == pt.EVENT_SECCOMP:
+                self._seccomp_stop(task)
+            elif number == SYSCALL_TRAP:
                 self._syscall_stop(task)
             elif event == pt.EVENT_STOP and number in GROUP_STOPS:
                 pt.request(pt.LISTEN, tid)
@@ -297,29 +300,31 @@ class PtraceSession:
         pt.request(request, task.tid, 0, deliver)
 
     # -- calls -------------------------------------------------------------------------------
+    def _seccomp_stop(self, task: Task) -> None:
+        if task.state is State.PARKED:
+            pt.request(pt.SYSCALL, task.tid)  # `pause` itself is subscribed: no concern here
+        elif task.passing:
+            task.passing = False
+            self._resume(task)
+        else:
+            number, args, task.token = pt.call_registers(task.tid)
+            self._caught(task, number, args)
+
     def _syscall_stop(self, task: Task) -> None:
         info = pt.syscall_info(task.tid)
         if info.op == pt.OP_EXIT:
             self._exit_stop(task, info.words[0])
         elif task.state is State.PARKED:
-            pt.request(pt.SYSCALL, task.tid)  # `pause` itself is subscribed: no concern here
-        elif info.op == pt.OP_SECCOMP and task.passing:
-            task.passing = False
+            pt.request(pt.SYSCALL, task.tid)
+        elif not self._every or self._foreign(task, info.arch, number := info.words[0]):
             self._resume(task)
-        elif info.op == (pt.OP_ENTRY if self._every else pt.OP_SECCOMP):
-            self._entry_stop(task, info)
+        elif number in self._wanted.calls or number in self._wanted.results:
+            self._caught(task, number, info.words[1:])
         else:
             self._resume(task)
 
-    def _entry_stop(self, task: Task, info: pt.SyscallInfo) -> None:
-        number, *args = info.words
-        if self._foreign(task, info.arch, number):
-            return
-        wanted = number in self._wanted.calls
-        if not wanted and number not in self._wanted.results:
-            self._resume(task)
-            return
-        call = Call(by_number(number), tuple(args), self._next_id)
+    def _caught(self, task: Task, number: int, args: tuple[int, ...]) -> None:
+        call = Call(BY_NUMBER.get(number) or by_number(number), args, self._next_id)
         self._next_id += 1
         task.call, task.state = call, State.ENTRY
         tracee = PtraceTracee(task, call.id)
@@ -339,7 +344,7 @@ class PtraceSession:
             pt.request(pt.SYSCALL, task.tid)
 
     def _foreign(self, task: Task, arch: int, number: int) -> bool:
-        """Another ABI, or io_uring: passed or refused (contract paragraph 8); True if handled."""
+        """Another ABI, or io_uring: passed or refused (contract paragraph 8); True if settled."""
         if arch != AUDIT_ARCH_X86_64:
             refused = self._wanted.confines
         elif number == IO_URING_SETUP:
@@ -349,8 +354,7 @@ class PtraceSession:
         else:
             return False
         if refused:
-            self._set_result(task, -errno.ENOSYS)
-        self._resume(task)
+            pt.skip(task.tid, -errno.ENOSYS, 0)
         return True
 
     def _exit_stop(self, task: Task, raw: int) -> None:
@@ -369,11 +373,6 @@ class PtraceSession:
             task.restore = ()
         task.exit_wanted = False
         self._resume(task)
-
-    def _set_result(self, task: Task, value: int) -> None:
-        """At an entry stop: the kernel skips the call (number -1) and leaves the result."""
-        pt.poke(task.tid, pt.ORIG_RAX, -1)
-        pt.poke(task.tid, pt.RAX, value)
 
     # -- answers -----------------------------------------------------------------------------
     def _carry(self, call: Call, tracee: TaskTracee, decision: Decision) -> bool:
@@ -406,7 +405,7 @@ class PtraceSession:
             self._hand_in(task, call, tracee, verdict, at_entry=True)
             task.call = None
         else:
-            self._set_result(task, self._result(call, tracee, decision))
+            pt.skip(task.tid, self._result(call, tracee, decision), task.token)
             task.call = None
         task.state = State.RUNNING
         self._resume(task)

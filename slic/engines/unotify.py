@@ -31,7 +31,7 @@ import struct
 from types import TracebackType
 from typing import Any, Self
 
-from slic.engine import Capability, EngineUnavailable, Host, check
+from slic.engine import Capability, EngineUnavailable, Host, begin
 from slic.engines.filter import compile_filter
 from slic.engines.pending import Pending, PendingCalls
 from slic.engines.tracee import TaskTracee
@@ -377,5 +377,5 @@ class NotifyEngine:
         return None
 
     def prepare(self, policy: Policy) -> NotifyLaunch:
-        check(policy, self)
+        begin(policy, self)
         return NotifyLaunch(policy)

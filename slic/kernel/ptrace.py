@@ -1,6 +1,6 @@
 """ptrace(2) for tracers that SEIZE: requests, events, registers. No decisions.
 
-Uses python-ptrace's binding for the call itself and its registers; adds what that binding lacks.
+Uses python-ptrace's register structure; adds what its binding lacks.
 OSError on failure (ProcessLookupError when the task is gone or not stopped).
 """
 
@@ -10,9 +10,7 @@ import os
 import struct
 from typing import NamedTuple
 
-from ptrace.binding.func import ptrace as _ptrace
 from ptrace.binding.func import ptrace_registers_t
-from ptrace.error import PtraceError
 
 from slic.kernel.libc import LIBC, SYS_TGKILL, syscall
 
@@ -42,20 +40,26 @@ WORD = (1 << 64) - 1
 RAX, ORIG_RAX, RIP, RSP = 10 * 8, 15 * 8, 16 * 8, 19 * 8
 ARGUMENTS = tuple(8 * index for index in (14, 13, 12, 7, 9, 8))  # rdi rsi rdx r10 r8 r9
 
-# struct ptrace_syscall_info: op, arch, ip, sp, then nr and args[6], or rval and is_error
-_INFO = struct.Struct("=B3xIQQ7Q")
+# struct ptrace_syscall_info: op, arch, (ip, sp), then nr and args[6], or rval and is_error
+_INFO = struct.Struct("=B3xI16x7Q")
+_info_size = _INFO.size
 _info_buffer = ctypes.create_string_buffer(128)
 _info_address = ctypes.addressof(_info_buffer)
 _EVENT_BUFFER = ctypes.c_ulong()
 
 
-def request(number: int, tid: int, address: int = 0, data: int = 0) -> int:
-    """One ptrace request; its result."""
-    try:
-        return _ptrace(number, tid, address, data)  # type: ignore[no-any-return]
-    except PtraceError as error:
-        code = error.errno or errno.EIO
-        raise OSError(code, os.strerror(code)) from None
+# python-ptrace's own `ptrace` is the same call with a message built around each result; this one
+# is made several times per caught call.
+_ptrace = LIBC.ptrace
+_ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_ulong, ctypes.c_ulong)
+_ptrace.restype = ctypes.c_long
+
+
+def request(number: int, tid: int, address: int = 0, data: int = 0) -> None:
+    """One ptrace request (none of those used here has -1 as a result)."""
+    if _ptrace(number, tid, address, data) == -1:
+        code = ctypes.get_errno() or errno.EIO
+        raise OSError(code, os.strerror(code))
 
 
 class SyscallInfo(NamedTuple):
@@ -63,16 +67,43 @@ class SyscallInfo(NamedTuple):
 
     op: int
     arch: int
-    ip: int
-    sp: int
     words: tuple[int, ...]
 
 
 def syscall_info(tid: int) -> SyscallInfo:
     """PTRACE_GET_SYSCALL_INFO (kernel 5.3)."""
-    request(GET_SYSCALL_INFO, tid, _INFO.size, _info_address)
-    op, arch, ip, sp, *words = _INFO.unpack_from(_info_buffer.raw)
-    return SyscallInfo(op, arch, ip, sp, tuple(words))
+    request(GET_SYSCALL_INFO, tid, _info_size, _info_address)
+    op, arch, *words = _INFO.unpack_from(_info_buffer)
+    return SyscallInfo(op, arch, tuple(words))
+
+
+_REGISTERS = struct.Struct("=27Q")
+_registers_buffer = ctypes.create_string_buffer(_REGISTERS.size)
+_registers_address = ctypes.addressof(_registers_buffer)
+_generation = 0  # of what the buffer holds
+
+
+def call_registers(tid: int) -> tuple[int, tuple[int, ...], int]:
+    """Number and arguments of a 64-bit call at its stop, and a token for `skip`.
+
+    Cheaper than `syscall_info` where a filter has already looked at the ABI.
+    """
+    global _generation
+    _generation += 1
+    request(GETREGS, tid, 0, _registers_address)
+    r = _REGISTERS.unpack_from(_registers_buffer)
+    return r[15], (r[14], r[13], r[12], r[7], r[9], r[8]), _generation
+
+
+def skip(tid: int, value: int, token: int) -> None:
+    """At an entry stop: the kernel skips the call (number -1) and leaves `value` as its result."""
+    if token == _generation:
+        struct.pack_into("=Q", _registers_buffer, RAX, value & WORD)
+        struct.pack_into("=Q", _registers_buffer, ORIG_RAX, WORD)
+        request(SETREGS, tid, 0, _registers_address)
+    else:
+        poke(tid, ORIG_RAX, -1)
+        poke(tid, RAX, value)
 
 
 def event_message(tid: int) -> int:

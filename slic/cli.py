@@ -1,0 +1,161 @@
+"""The `slic` command: run, attach, engines, list, bench. Parses, calls one function, prints.
+
+Exit status: the program's own for `run`, 125 when SLIC itself cannot (126 and 127 as shells do).
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from slic import __version__
+from slic.engine import Capability, Engine, EngineUnavailable, MissingCapability, engines, select
+from slic.interposer import EVERY, Handler
+from slic.loading import LoadError, class_of, load, shipped
+from slic.policy import Policy
+
+FAILED = 125
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the console script."""
+    options = _parser().parse_args(argv)
+    try:
+        result: int = options.act(options)
+    except (LoadError, EngineUnavailable, MissingCapability) as error:
+        print(f"slic: {error}", file=sys.stderr)
+        return FAILED
+    return result
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slic", description="Stackable system-call extensions for unmodified programs."
+    )
+    parser.add_argument("--version", action="version", version=f"slic {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run a program under interposers")
+    _policy_options(run)
+    run.add_argument("command", nargs="+", metavar="CMD")
+    run.set_defaults(act=_run)
+    attach = commands.add_parser("attach", help="put interposers on a running process tree")
+    _policy_options(attach)
+    attach.add_argument("pid", type=int, metavar="PID")
+    attach.set_defaults(act=_attach)
+    commands.add_parser("engines", help="what works on this kernel, and why not").set_defaults(
+        act=_engines
+    )
+    listing = commands.add_parser("list", help="calls x interposers x engines")
+    listing.add_argument("-i", dest="interposers", action="append", metavar="NAME[:ARGS]")
+    listing.add_argument("--markdown", action="store_true", help="as a table for the docs")
+    listing.set_defaults(act=_list)
+    bench = commands.add_parser("bench", help="costs as ratios to native, in one run")
+    bench.add_argument("--calls", type=int, default=20000, metavar="N", help="caught calls a run")
+    bench.set_defaults(act=_bench)
+    return parser
+
+
+def _policy_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", "-e", metavar="E", help="this one or an error")
+    parser.add_argument(
+        "-i",
+        dest="interposers",
+        action="append",
+        metavar="NAME[:ARGS]",
+        required=True,
+        help="an interposer, first asked first; or PATH.py:CLASS[:ARGS]",
+    )
+
+
+def _policy(options: argparse.Namespace) -> Policy:
+    return Policy([load(spec) for spec in options.interposers])
+
+
+def _run(options: argparse.Namespace) -> int:
+    from slic.run import exit_like, run
+
+    policy = _policy(options)
+    exit_like(run(policy, options.command, engine=select(policy, options.engine)))
+
+
+def _attach(options: argparse.Namespace) -> int:
+    from slic.engines.ptrace import PtraceEngine
+    from slic.run import PlainHost
+
+    policy = _policy(options)
+    engine = select(policy, options.engine or PtraceEngine.name)
+    if not isinstance(engine, PtraceEngine):
+        raise EngineUnavailable(f"engine {engine.name} cannot attach: its filter must be inherited")
+    try:
+        session = engine.attach(policy, options.pid, PlainHost())
+    except OSError as error:
+        raise EngineUnavailable(f"cannot attach to {options.pid}: {error.strerror}") from error
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupted)
+    with session:
+        print(f"slic: attached to {len(session.tasks)} tasks", file=sys.stderr)
+        try:
+            session.serve()
+        except KeyboardInterrupt:
+            pass
+    policy.finished()
+    return 0
+
+
+def _interrupted(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # detaching must not be interrupted
+    raise KeyboardInterrupt
+
+
+def _engines(_: argparse.Namespace) -> int:
+    for engine in engines().values():
+        why = engine.unavailable()
+        can = ", ".join(c.name for c in Capability if c in engine.capabilities and c.name)
+        print(f"{engine.name:15} {'works' if why is None else 'no: ' + why}")
+        print(f"{'':15} {can}")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    known = list(engines().values())
+    rows = [("interposer", "calls", "handler", *(e.name for e in known))]
+    if options.interposers:
+        chosen = [load(spec) for spec in options.interposers]
+        for interposer in chosen:
+            rows += [_row(interposer.name, h, known) for h in interposer.declarations()]
+    else:
+        for name in shipped():
+            rows += [_row(name, handler, known) for handler in class_of(name).handlers]
+    if options.markdown:
+        rows.insert(1, tuple("---" for _ in rows[0]))
+        print("\n".join("| " + " | ".join(row) + " |" for row in rows))
+    else:
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print("  ".join(cells).rstrip())
+    return 0
+
+
+def _row(name: str, handler: Handler, known: Sequence[Engine]) -> tuple[str, ...]:
+    """One line of the support table, from the declaration that also makes the filter."""
+    calls = "every call" if handler.calls == (EVERY,) else " ".join(handler.calls)
+    if handler.events:
+        calls = "event " + " ".join(sorted(event.value for event in handler.events))
+    elif not handler.calls:
+        calls = "signal " + (" ".join(str(s) for s in sorted(handler.signals)) or "any")
+    cells = []
+    for engine in known:
+        able = handler.needs in engine.capabilities
+        cells.append("yes" if able else "partly" if handler.optional else "no")
+    return (name, calls, f"{handler.kind.value} {handler.method}", *cells)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from slic.bench import report
+
+    return report(options.calls)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

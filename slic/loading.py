@@ -1,0 +1,78 @@
+"""Finds interposers by what the user writes after `-i`: a shipped name or a file of their own."""
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import slic.interposers
+from slic.interposer import Interposer
+
+
+class LoadError(ValueError):
+    """There is no such interposer, or it does not take that argument."""
+
+
+def shipped() -> list[str]:
+    """Names of the interposers that come with SLIC, helpers (`_name`) left out."""
+    found = pkgutil.iter_modules(slic.interposers.__path__)
+    return sorted(m.name for m in found if not m.name.startswith("_"))
+
+
+def class_of(name: str) -> type[Interposer]:
+    """The class of a shipped interposer; LoadError if there is none, or a package is missing."""
+    if name not in shipped():
+        raise LoadError(f"there is no interposer {name!r}; shipped are {', '.join(shipped())}")
+    try:
+        module = importlib.import_module(f"slic.interposers.{name}")
+    except ModuleNotFoundError as error:
+        raise LoadError(f"interposer {name} needs the package {error.name}") from error
+    return _only(module)
+
+
+def load(spec: str) -> Interposer:
+    """`NAME[:ARGS]` or `PATH.py:CLASS[:ARGS]`, as an interposer ready for a policy."""
+    if ".py" in spec.split(":")[0]:
+        path, _, rest = spec.partition(":")
+        name, _, text = rest.partition(":")
+        chosen = _from_file(Path(path), name)
+    else:
+        name, _, text = spec.partition(":")
+        chosen = class_of(name)
+    try:
+        return chosen.from_argument(text)
+    except (ValueError, OSError) as error:
+        raise LoadError(f"{spec}: {error}") from error
+
+
+def _from_file(path: Path, name: str) -> type[Interposer]:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise LoadError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # as an import would, for dataclasses and pickles of it
+    spec.loader.exec_module(module)
+    if not name:
+        return _only(module)
+    found = getattr(module, name, None)
+    if not (inspect.isclass(found) and issubclass(found, Interposer)):
+        raise LoadError(f"{path} has no interposer {name!r}")
+    return found
+
+
+def _only(module: ModuleType) -> type[Interposer]:
+    """The one interposer a module defines itself."""
+    found = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Interposer)
+        and value.__module__ == module.__name__
+        and not value.__name__.startswith("_")
+    ]
+    if len(found) != 1:
+        raise LoadError(f"{module.__name__} defines {len(found)} interposers: name one")
+    return found[0]

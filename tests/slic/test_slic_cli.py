@@ -1,0 +1,221 @@
+"""The command as a user runs it: statuses, ^C and ^Z, loading, listing, the docs' example."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from slic.cli import main
+from slic.engine import engines
+from slic.loading import LoadError, load, shipped
+
+Guest = Callable[..., str]
+ROOT = Path(__file__).resolve().parents[2]
+ENGINES = [e.name for e in engines().values() if e.unavailable() is None]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+SLIC = [sys.executable, "-m", "slic.cli"]
+
+
+def slic(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*SLIC, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", -15), ("kill -KILL $$", -9)],
+)
+def test_the_status_is_the_programs(engine: str, script: str, status: int) -> None:
+    done = slic("run", "-e", engine, "-i", "passthrough:getppid", "--", "sh", "-c", script)
+    assert (done.returncode, done.stderr) == (status, "")
+
+
+def test_what_cannot_be_run() -> None:
+    through = ("run", "-i", "passthrough:getppid", "--")
+    assert slic(*through, "/nowhere/prog").returncode == 127
+    assert slic(*through, "/etc/passwd").returncode == 126
+    done = slic("run", "-i", "nothing", "--", "true")
+    assert done.returncode == 125 and "no interposer 'nothing'" in done.stderr
+    done = slic("run", "-i", "passthrough:opennn", "--", "true")
+    assert done.returncode == 125 and "no call opennn" in done.stderr
+    done = slic("run", "-e", "magic", "-i", "trace", "--", "true")
+    assert done.returncode == 125 and "no engine 'magic'" in done.stderr
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_pipes_and_input_are_untouched(engine: str) -> None:
+    script = "cat | tr a-z A-Z; echo err >&2"
+    done = subprocess.run(
+        [*SLIC, "run", "-e", engine, "-i", "passthrough:read,write", "--", "sh", "-c", script],
+        env=ENVIRONMENT,
+        input="hello\n" * 1000,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "HELLO\n" * 1000, "err\n")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_trace_shows_calls(engine: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = slic(
+        "run", "-e", engine, "-i", f"trace:openat,out={out}", "--", "cat", "/etc/hostname", "/nope"
+    )
+    assert done.returncode == 1 and done.stdout == Path("/etc/hostname").read_text()
+    shown = out.read_text()
+    result = r" = \d+" if engine != "unotify" else ""
+    assert re.search(
+        rf'^\[\d+\] openat\(AT_FDCWD, "/etc/hostname", O_RDONLY\){result}$', shown, re.M
+    )
+    if engine != "unotify":
+        assert '"/nope", O_RDONLY) = -1 ENOENT (No such file or directory)\n' in shown
+        assert shown.endswith("+++ exited with 1 +++\n")
+
+
+def test_trace_summary(tmp_path: Path) -> None:
+    done = slic("run", "-e", "ptrace", "-i", "trace:summary,openat,read", "--", "cat", "/nope")
+    rows = {line.split()[0]: line.split() for line in done.stderr.splitlines() if line}
+    assert int(rows["openat"][1]) >= 2 and int(rows["openat"][2]) >= 1
+    assert float(rows["read"][-1]) > 0 and "mmap" not in rows
+
+
+def test_sigterm_for_the_supervisor_ends_the_program(guest: Guest) -> None:
+    program = guest(
+        "trapped",
+        r"""static void got(int s) { write(1, "got\n", 4); _exit(3); }
+        int main(void) { signal(SIGTERM, got); write(1, "on\n", 3); for (;;) pause(); }""",
+    )
+    for engine in ENGINES:
+        running = subprocess.Popen(
+            [*SLIC, "run", "-e", engine, "-i", "passthrough:getppid", "--", program],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+        )
+        with running:
+            assert running.stdout is not None and running.stdout.readline() == b"on\n"
+            running.send_signal(signal.SIGTERM)
+            assert running.stdout.read() == b"got\n"
+            assert running.wait(30) == 3
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_job_control_in_a_shell(engine: str) -> None:
+    """^Z gives the shell its prompt, fg goes on, ^C ends: as without slic."""
+    shell = pexpect.spawn(
+        "bash",
+        ["--norc", "--noediting", "-i"],
+        env={**ENVIRONMENT, "PS1": "@ "},
+        timeout=30,
+        encoding="utf-8",
+        echo=False,
+    )
+    try:
+        shell.expect_exact("@ ")
+        command = " ".join(SLIC)
+        shell.sendline(f"{command} run -e {engine} -i passthrough:write,read -- cat; echo st $?")
+        shell.sendline("one")
+        shell.expect_exact("one")
+        shell.sendcontrol("z")
+        shell.expect("Stopped")
+        shell.expect_exact("@ ")
+        shell.sendline("jobs")
+        shell.expect("Stopped.*slic")
+        shell.expect_exact("@ ")
+        shell.sendline("fg; echo st $?")
+        shell.expect_exact("cat")
+        shell.sendline("two")
+        shell.expect_exact("two")
+        shell.sendcontrol("c")
+        shell.expect_exact("@ ")
+    finally:
+        shell.close(force=True)
+
+
+def test_attach_from_the_command_line(guest: Guest, tmp_path: Path) -> None:
+    program = guest("ticker", "int main(void) { for (;;) { syscall(SYS_getppid); usleep(5000); } }")
+    out = tmp_path / "out"
+    with subprocess.Popen([program]) as ticker:
+        command = [*SLIC, "attach", "-i", f"trace:getppid,out={out}", str(ticker.pid)]
+        with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE) as attached:
+            assert attached.stderr is not None
+            assert attached.stderr.readline() == b"slic: attached to 1 tasks\n"
+            while not (out.exists() and out.read_text().count("getppid") > 2):
+                assert attached.poll() is None
+            attached.send_signal(signal.SIGINT)
+            assert attached.wait(30) == 0
+        assert ticker.poll() is None
+        assert "TracerPid:\t0" in Path(f"/proc/{ticker.pid}/status").read_text()
+        ticker.kill()
+
+
+def test_engines_and_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["engines"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("unotify", "ptrace", "ptrace-seccomp", "ADD_FD"))
+    assert main(["list", "-i", "trace:openat"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["trace", "openat", "after", "returned", "partly", "yes", "yes"] in rows
+    assert main(["list", "--markdown"]) == 0
+    assert "| passthrough | every call | on passed | yes | yes | yes |" in capsys.readouterr().out
+
+
+def test_loading(tmp_path: Path) -> None:
+    assert {"passthrough", "trace"} <= set(shipped())
+    assert load("passthrough:read").name == "passthrough"
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from slic.interposer import Interposer\n"
+        "class A(Interposer):\n    pass\n\nclass B(Interposer):\n    pass\n"
+    )
+    assert load(f"{mine}:B").name == "b"
+    for spec, complaint in (
+        (str(mine), "2 interposers"),
+        (f"{mine}:C", "no interposer 'C'"),
+        (f"{mine}:A:x=1", "no argument"),
+        (f"{tmp_path}/other.py:A", "no Python file"),
+    ):
+        with pytest.raises(LoadError, match=complaint):
+            load(spec)
+
+
+# -- the documents -------------------------------------------------------------------------------
+DOCS = ROOT / "docs" / "slic.md"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_worked_example_of_the_docs(engine: str, tmp_path: Path) -> None:
+    """The extension, the command and the output stand in the docs; here they are run."""
+    text = DOCS.read_text()
+    blocks = re.findall(r"```(\w+)\n(.*?)```", text, re.S)
+    source = next(body for kind, body in blocks if kind == "python" and "calm.py" in body)
+    session = next(body for kind, body in blocks if kind == "console" and "uname -n" in body)
+    assert len(source.strip().splitlines()) <= 20
+    (tmp_path / "calm.py").write_text(source)
+    command, _, expected = session.removeprefix("$ slic ").partition("\n")
+    command = command.replace("run ", f"run --engine {engine} ", 1)
+    done = subprocess.run(
+        " ".join(SLIC) + " " + command,
+        shell=True,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout + done.stderr, done.returncode) == (expected, 3)
+
+
+def test_the_support_table_of_the_docs_is_the_generated_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["list", "--markdown", "-i", "trace", "-i", "passthrough"]) == 0
+    assert capsys.readouterr().out in DOCS.read_text()
