@@ -80,7 +80,7 @@ def syscall_info(tid: int) -> SyscallInfo:
 _REGISTERS = struct.Struct("=27Q")
 _registers_buffer = ctypes.create_string_buffer(_REGISTERS.size)
 _registers_address = ctypes.addressof(_registers_buffer)
-_generation = 0  # of what the buffer holds
+_generation = 1  # of what the buffer holds; 0 is the token of none
 
 
 def call_registers(tid: int) -> tuple[int, tuple[int, ...], int]:
