@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from slic import __version__
 from slic.engine import Capability, Engine, EngineUnavailable, MissingCapability, engines, select
 from slic.interposer import EVERY, Handler
-from slic.loading import LoadError, class_of, load, shipped
+from slic.loading import LoadError, load, shipped
 from slic.policy import Policy
 
 FAILED = 125
@@ -124,8 +124,8 @@ def _list(options: argparse.Namespace) -> int:
         for interposer in chosen:
             rows += [_row(interposer.name, h, known) for h in interposer.declarations()]
     else:
-        for name in shipped():
-            rows += [_row(name, handler, known) for handler in class_of(name).handlers]
+        for name, chosen_class in shipped().items():
+            rows += [_row(name, handler, known) for handler in chosen_class.handlers]
     if options.markdown:
         rows.insert(1, tuple("---" for _ in rows[0]))
         print("\n".join("| " + " | ".join(row) + " |" for row in rows))

@@ -16,21 +16,29 @@ class LoadError(ValueError):
     """There is no such interposer, or it does not take that argument."""
 
 
-def shipped() -> list[str]:
-    """Names of the interposers that come with SLIC, helpers (`_name`) left out."""
-    found = pkgutil.iter_modules(slic.interposers.__path__)
-    return sorted(m.name for m in found if not m.name.startswith("_"))
+def shipped() -> dict[str, type[Interposer]]:
+    """The interposers that come with SLIC by name; one whose package is missing is left out."""
+    found = {}
+    for module in pkgutil.iter_modules(slic.interposers.__path__):
+        try:
+            classes = _defined(importlib.import_module(f"slic.interposers.{module.name}"))
+        except ModuleNotFoundError:
+            continue
+        if len(classes) == 1:  # none: a module that interposers share
+            found[module.name] = classes[0]
+    return dict(sorted(found.items()))
 
 
 def class_of(name: str) -> type[Interposer]:
     """The class of a shipped interposer; LoadError if there is none, or a package is missing."""
-    if name not in shipped():
-        raise LoadError(f"there is no interposer {name!r}; shipped are {', '.join(shipped())}")
+    full = f"slic.interposers.{name}"
     try:
-        module = importlib.import_module(f"slic.interposers.{name}")
+        return _only(importlib.import_module(full))
     except ModuleNotFoundError as error:
-        raise LoadError(f"interposer {name} needs the package {error.name}") from error
-    return _only(module)
+        if error.name != full:
+            raise LoadError(f"interposer {name} needs the package {error.name}") from error
+        names = ", ".join(shipped())
+        raise LoadError(f"there is no interposer {name!r}; shipped are {names}") from None
 
 
 def load(spec: str) -> Interposer:
@@ -65,7 +73,14 @@ def _from_file(path: Path, name: str) -> type[Interposer]:
 
 def _only(module: ModuleType) -> type[Interposer]:
     """The one interposer a module defines itself."""
-    found = [
+    found = _defined(module)
+    if len(found) != 1:
+        raise LoadError(f"{module.__name__} defines {len(found)} interposers: name one")
+    return found[0]
+
+
+def _defined(module: ModuleType) -> list[type[Interposer]]:
+    return [
         value
         for value in vars(module).values()
         if inspect.isclass(value)
@@ -73,6 +88,3 @@ def _only(module: ModuleType) -> type[Interposer]:
         and value.__module__ == module.__name__
         and not value.__name__.startswith("_")
     ]
-    if len(found) != 1:
-        raise LoadError(f"{module.__name__} defines {len(found)} interposers: name one")
-    return found[0]

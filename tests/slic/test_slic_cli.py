@@ -170,6 +170,7 @@ def test_engines_and_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_loading(tmp_path: Path) -> None:
     assert {"passthrough", "trace"} <= set(shipped())
+    assert "opens" not in shipped()
     assert load("passthrough:read").name == "passthrough"
     mine = tmp_path / "mine.py"
     mine.write_text(
