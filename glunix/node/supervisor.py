@@ -74,6 +74,7 @@ class Supervisor:
         self._asks = Asks(self._to_home, self._answer, self._valid)
         self._outputs: dict[int, Output] = {}
         self._session: Session | None = None
+        self._engine_reaps = False
         self._main = 0
         self._ended = False
 
@@ -130,7 +131,9 @@ class Supervisor:
             return None  # nothing to catch: the job runs at native speed
         try:
             policy = Policy(interposers)
-            return select(policy, self._spec.engine or DEFAULT_ENGINE).prepare(policy)
+            engine = select(policy, self._spec.engine or DEFAULT_ENGINE)
+            self._engine_reaps = engine.reaps
+            return engine.prepare(policy)
         except (EngineUnavailable, MissingCapability) as error:
             raise StepFailed("engine", errno.ENOSYS, f"cannot run transparently: {error}") from None
 
@@ -282,6 +285,9 @@ class Supervisor:
     # -- children ----------------------------------------------------------------------------
 
     def _collect(self) -> None:
+        if self._session is not None and self._engine_reaps and not self._session.ended:
+            self._session.sweep()
+            return
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)

@@ -87,6 +87,10 @@ class PtraceTracee(TaskTracee):
         return call is not None and call.id == self._call_id
 
 
+LOOK_SECONDS = 0.002
+"""How often a session looks for stops when another thread of its process takes SIGCHLD."""
+
+
 class PtraceSession:
     """See the module. Serve it from the thread that made it: the kernel knows tracers by thread.
 
@@ -112,6 +116,11 @@ class PtraceSession:
         self._epoll = select.epoll()
         self._epoll.register(self._sigchld, select.EPOLLIN)
         self._epoll.register(self._pending.wake, select.EPOLLIN)
+        # Another thread that does not block SIGCHLD swallows it: then only looking helps.
+        self._clock = -1
+        if pt.other_threads_take(signal.SIGCHLD):
+            self._clock = pt.timerfd(LOOK_SECONDS)
+            self._epoll.register(self._clock, select.EPOLLIN)
         self._closed = False
         self._early: set[int] = set()  # tasks seen before their parent's fork event
 
@@ -128,10 +137,12 @@ class PtraceSession:
         if self._wait(os.WNOHANG):
             return True
         # Only now take the signal: what ends after this look raises it again.
-        try:
-            os.read(self._sigchld, 128)
-        except BlockingIOError:
-            pass
+        for fd in (self._sigchld, self._clock):
+            try:
+                if fd >= 0:
+                    os.read(fd, 128)
+            except BlockingIOError:
+                pass
         return self._wait(os.WNOHANG)
 
     def serve(self) -> None:
@@ -165,6 +176,8 @@ class PtraceSession:
         self._pending.close()
         self._epoll.close()
         os.close(self._sigchld)
+        if self._clock >= 0:
+            os.close(self._clock)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._masked)
 
     def __enter__(self) -> Self:
