@@ -36,8 +36,6 @@ class Link(asyncio.BufferedProtocol):
     def __init__(self, frame: OnFrame, closed: OnClosed, name: str = "") -> None:
         self.name = name
         self.reason = ""
-        self.first = b""
-        """Bytes that were received before the transport was made; taken before any other."""
         self._early: list[tuple[StreamId, bytes]] = []
         """What was sent before the transport was made."""
         self._frame = frame
@@ -65,10 +63,12 @@ class Link(asyncio.BufferedProtocol):
         early, self._early = self._early, []
         for stream, body in early:
             self.relay(stream, body)
-        if self.first:
-            self._take(self._deframer.feed(self.first))
         if self.reason:
             transport.close()  # closed before it was made
+
+    def begin(self, data: bytes) -> None:
+        """Take bytes that came before the transport is made; what we send then waits for it."""
+        self._take(self._deframer.feed(data))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._deframer.room()

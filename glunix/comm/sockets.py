@@ -104,29 +104,36 @@ class Listener:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             sock.setblocking(False)
-            self._waiting.add(sock)
-            self._loop.add_reader(sock.fileno(), self._first, sock)
+            if not self._first(sock):
+                self._waiting.add(sock)
+                self._loop.add_reader(sock.fileno(), self._readable, sock)
 
-    def _first(self, sock: socket.socket) -> None:
+    def _readable(self, sock: socket.socket) -> None:
+        fd = sock.fileno()
+        if self._first(sock):
+            self._loop.remove_reader(fd)
+            self._waiting.discard(sock)
+
+    def _first(self, sock: socket.socket) -> bool:
+        """Take the first bytes; False when none have come yet."""
         fds: list[int] = []
         try:
             data, fds, _, _ = socket.recv_fds(sock, FIRST_BYTES, 4, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
-        self._loop.remove_reader(sock.fileno())
-        self._waiting.discard(sock)
         link = self._accepted(sock, fds) if data else None
         if link is None:
             for fd in fds:
                 os.close(fd)
             sock.close()
-            return
-        link.first = data
+            return True
         task = self._loop.create_task(self._attach(link, sock))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        link.begin(data)
+        return True
 
     async def _attach(self, link: Link, sock: socket.socket) -> None:
         await self._loop.connect_accepted_socket(lambda: link, sock)

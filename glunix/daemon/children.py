@@ -28,6 +28,7 @@ class Children:
 
     def collect(self) -> None:
         """Reap all that changed; hand each state to its job."""
+        jobs = self._jobs()
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
@@ -35,7 +36,7 @@ class Children:
                 return
             if pid == 0:
                 return
-            for job in self._jobs():
+            for job in jobs:
                 if job.wait_status(pid, status):
                     break
 
@@ -45,7 +46,12 @@ class Children:
             self._sweep(job, time.monotonic(), first=True)
 
     def _sweep(self, job: Job, since: float, first: bool) -> None:
-        left = [pid for pid in children_of_self() if self._left_by(job, pid)]
+        jobs = self._jobs()
+        left = [
+            pid
+            for pid in children_of_self()
+            if not any(other.is_root(pid) for other in jobs) and job.owns(pid)
+        ]
         elapsed = time.monotonic() - since
         if not left or elapsed > GIVE_UP:
             return
@@ -56,6 +62,3 @@ class Children:
                 except (ProcessLookupError, PermissionError):
                     pass
         self._reactor.call_later(GRACE if first else 0.1, self._sweep, job, since, False)
-
-    def _left_by(self, job: Job, pid: int) -> bool:
-        return not any(other.is_root(pid) for other in self._jobs()) and job.owns(pid)

@@ -18,6 +18,7 @@ from glunix.errors import FrameError
 from glunix.ids import CONTROL, StreamId
 from glunix.msg import master
 from glunix.msg.base import MAJOR, Body, Message
+from glunix.node.keeper import children_of_self
 
 RETRY_FIRST = 0.05
 RETRY_MOST = 2.0
@@ -28,17 +29,31 @@ UNSENT_MAX = 60_000
 LOAD_STEP = 0.25
 """Change of load that is reported at once instead of with the next heartbeat."""
 
-_BUSY = {psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP}
+_BUSY = (b" R", b" D")
+"""States of runnable and of uninterruptible processes (proc(5), /proc/PID/stat)."""
+
+
+def _is_busy(pid: str) -> bool:
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False  # gone meanwhile
+    try:
+        return os.read(fd, 512).rpartition(b")")[2][:2] in _BUSY
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def measure_load(own_pid_namespace: bool) -> float:
     """Runnable processes: of this node's own PID namespace, else of the machine (getloadavg)."""
     if not own_pid_namespace:
         return os.getloadavg()[0]
-    me = os.getpid()
-    return float(
-        sum(p.info["status"] in _BUSY for p in psutil.process_iter(["status"]) if p.pid != me)
-    )
+    if not children_of_self():
+        return 0.0  # we are its init: whoever runs here is our child, or a descendant
+    me = str(os.getpid())
+    return float(sum(_is_busy(p) for p in os.listdir("/proc") if p.isdecimal() and p != me))
 
 
 class Uplink:

@@ -87,18 +87,19 @@ class Journal:
             return
         save, forget = [], []
         for npid, row in self._pending.items():
-            if row is None:
-                forget.append((npid,))
-            else:
+            if row is not None:
                 save.append((npid, self._encoder.encode(row)))
-        with self._explained("write"), self._transaction():
-            if forget:
+            elif npid in self._stored:
+                forget.append((npid,))
+        fresh = [npid for npid, _ in save if npid not in self._stored]
+        if save and len(self._stored) + len(fresh) - len(forget) > ROWS_MAX:
+            raise JournalError(f"{self.path}: more than {ROWS_MAX} jobs")
+        if save or forget:
+            with self._explained("write"), self._transaction():
                 self._database.executemany("DELETE FROM jobs WHERE npid = ?", forget)
-            if save:
                 self._database.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?)", save)
-                (count,) = self._database.execute("SELECT count(*) FROM jobs").fetchone()
-                if count > ROWS_MAX:
-                    raise JournalError(f"{self.path}: more than {ROWS_MAX} jobs")
+        self._stored.update(fresh)
+        self._stored.difference_update(npid for (npid,) in forget)
         self._pending.clear()
 
     def close(self) -> None:
@@ -127,6 +128,7 @@ class Journal:
             ask(f"PRAGMA application_id = {APPLICATION}")
             ask(f"PRAGMA user_version = {VERSION}")
             ask("CREATE TABLE IF NOT EXISTS jobs (npid INTEGER PRIMARY KEY, row BLOB NOT NULL)")
+        self._stored = {npid for (npid,) in ask("SELECT npid FROM jobs")}
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -43,6 +43,7 @@ class Server:
         self._numbers: dict[Link, LinkId] = {}
         self._next = 1
         self._wake: float | None = None
+        self._todo: list[events.Effect] = []
 
     def start(self) -> None:
         """Take over what the journal knows, then listen."""
@@ -55,6 +56,7 @@ class Server:
         self._ready()
 
     def _stop(self) -> None:
+        self._carry_out()
         self._journal.close()
         self._loop.stop()
 
@@ -93,30 +95,36 @@ class Server:
         self._arm()
 
     def _do(self, todo: list[events.Effect]) -> None:
-        saved = False
+        if todo and not self._todo:
+            self._loop.call_soon(self._carry_out)
+        self._todo += todo
+
+    def _carry_out(self) -> None:
+        """Once a turn: a commit costs as much as five events, and all that wait can share one."""
+        todo, self._todo = self._todo, []
         for effect in todo:
             if isinstance(effect, events.SaveJob):
                 self._journal.save(effect.row)
-                saved = True
             elif isinstance(effect, events.ForgetJob):
                 self._journal.forget(effect.npid)
-                saved = True
-        if saved:
-            try:
-                self._journal.commit()
-            except GlunixError as error:  # a full disk: serve on, a restart would forget
-                self.log(str(error))
+        try:
+            self._journal.commit()
+        except GlunixError as error:  # a full disk: serve on, a restart would forget
+            self.log(str(error))
         for effect in todo:
-            if isinstance(effect, events.Send):
-                link = self._links.get(effect.link)
-                if link is not None:
-                    link.send(CONTROL, effect.message)
-            elif isinstance(effect, events.Close):
-                link = self._links.get(effect.link)
-                if link is not None:
-                    link.close(effect.reason)
-            elif isinstance(effect, events.Log):
-                self.log(f"{effect.level}: {effect.text}")
+            self._tell(effect)
+
+    def _tell(self, effect: events.Effect) -> None:
+        if isinstance(effect, events.Send):
+            link = self._links.get(effect.link)
+            if link is not None:
+                link.send(CONTROL, effect.message)
+        elif isinstance(effect, events.Close):
+            link = self._links.get(effect.link)
+            if link is not None:
+                link.close(effect.reason)
+        elif isinstance(effect, events.Log):
+            self.log(f"{effect.level}: {effect.text}")
 
     def _arm(self) -> None:
         """Wake at the master's next deadline, if it is earlier than what we wait for."""

@@ -30,9 +30,13 @@ CHUNK = 256 * 1024
 
 STREAM_MAX = 2**32 - 1
 BUFFER = 512 * 1024
-"""Bytes received at once; a larger frame gets a buffer of its own size for as long as it lasts."""
+"""Bytes received at once where much comes; a larger frame gets a buffer of its own size for as
+long as it lasts."""
 
-_ROOM = 64 * 1024
+_FIRST = 32 * 1024
+"""Bytes received at once until that was not enough: most links carry a few small messages."""
+
+_ROOM = 16 * 1024
 _ARRAY2, _UINT32, _BIN32 = 0x92, 0xCE, 0xC6
 _OPEN = bytes((_ARRAY2, _UINT32))
 _HEAD = 11
@@ -100,7 +104,8 @@ class Deframer:
     """
 
     def __init__(self) -> None:
-        self._buffer = memoryview(bytearray(BUFFER))
+        self._buffer = memoryview(bytearray(_FIRST))
+        self._usual = _FIRST
         self._start = 0
         self._end = 0
         self._need = 1
@@ -111,7 +116,7 @@ class Deframer:
         held = self._end - self._start
         if not held:
             self._start = self._end = 0
-        size = max(BUFFER, self._need + _ROOM)
+        size = max(self._usual, self._need + _ROOM)
         missing = max(self._need - held, _ROOM)
         if len(self._buffer) - self._end < missing or len(self._buffer) > size:
             self._move(held, size)
@@ -128,6 +133,8 @@ class Deframer:
     def received(self, count: int) -> Iterator[tuple[StreamId, memoryview]]:
         """Yield every frame completed by `count` more bytes; FrameError names what is wrong."""
         self._end += count
+        if self._end == len(self._buffer):
+            self._usual = BUFFER
         while self._end - self._start >= self._need:
             view = self._buffer[self._start : self._end]
             head = _own_head(view) or _head(view)

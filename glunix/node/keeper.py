@@ -13,7 +13,6 @@ import select
 import signal
 import socket
 import time
-from pathlib import Path
 
 from glunix.node.become import StepFailed, become, join_terminal, own_group, place_fds
 from glunix.node.spawn import (
@@ -35,7 +34,14 @@ GIVE_UP = 10.0
 
 def children_of_self() -> list[int]:
     """The pids of this thread's children (proc(5), task/TID/children)."""
-    return [int(pid) for pid in Path("/proc/thread-self/children").read_text().split()]
+    fd = os.open("/proc/thread-self/children", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = b""
+        while piece := os.read(fd, 4096):
+            text += piece
+    finally:
+        os.close(fd)
+    return [int(pid) for pid in text.split()]
 
 
 def spawn_kept(around: Surroundings, tty_fd: int) -> tuple[int, socket.socket]:
