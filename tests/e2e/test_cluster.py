@@ -56,7 +56,7 @@ def test_dead_members_are_replaced(own: Cluster) -> None:
     before = own.members()
     for name in ("home", "node2"):
         os.kill(before[name].pid, signal.SIGKILL)
-        until(lambda: not alive(before[name].pid), "it is gone")
+        until(lambda pid=before[name].pid: not alive(pid), "it is gone")
     assert (own.folder / "home.sock").exists()  # the stale sockets are still there
     own.up(2)
     after = own.members()
