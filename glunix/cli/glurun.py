@@ -182,8 +182,21 @@ def _fail(line: str) -> int:
     return config.exit_error()
 
 
+def _hold_closed() -> None:
+    """What the user closed of 0-2 must not become a descriptor of ours: the job would get it.
+
+    A folder can be neither read nor written, as a closed descriptor.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open("/", os.O_RDONLY | os.O_DIRECTORY)  # the lowest free number: fd
+
+
 def main(argv: list[str] | None = None) -> int:
     """The entry point; returns the exit status."""
+    _hold_closed()
     try:
         found, command = split_words(sys.argv[1:] if argv is None else argv)
         names = {name for name, _ in found}

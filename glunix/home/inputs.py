@@ -37,7 +37,7 @@ class Input:
         self._send = send
         self._fd = options.fds[0]
         self._credit = dict.fromkeys(streams, INPUT_WINDOW)
-        self._is_tty = terminal is not None and self._fd in terminal.fds
+        self._is_tty = terminal is not None and 0 in terminal.fds
         self._terminal = terminal
         self._open = True
         try:

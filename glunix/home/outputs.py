@@ -5,6 +5,8 @@ Owns the sinks of fds 1 and 2 and the credit owed to each channel (stream, vnn, 
 
 from __future__ import annotations
 
+import select
+
 from glunix.home.jobview import JobView, ProcessView
 from glunix.home.options import Options
 from glunix.home.sinks import Labeller, Sink, gone
@@ -43,6 +45,14 @@ class Outputs:
     def waiting(self) -> bool:
         """Whether there is output that has not been written."""
         return any(sink.waiting for sink in self._sinks.values())
+
+    @property
+    def writable(self) -> bool:
+        """Whether some of the waiting output could be written now."""
+        poll = select.poll()
+        for sink in self.waiting_sinks():
+            poll.register(sink, select.POLLOUT)
+        return bool(poll.poll(0))
 
     def waiting_sinks(self) -> list[Sink]:
         """The sinks to poll for room."""

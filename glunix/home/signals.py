@@ -10,6 +10,9 @@ import resource
 
 STOPPING = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)
 
+HARMLESS = (*STOPPING, _signal.SIGCONT, _signal.SIGURG, _signal.SIGWINCH)
+"""Forwarded signals whose default action does not end a process (signal(7))."""
+
 _NAMES = (
     "HUP", "INT", "QUIT", "ABRT", "USR1", "USR2", "ALRM", "TERM", "CONT", "TSTP", "TTIN", "TTOU",
     "URG", "XCPU", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
@@ -50,6 +53,9 @@ def _nothing(number: int, frame: object) -> None:
 
 def stop_self(number: int) -> None:
     """Stop as the default action of `number` would, so that the shell sees why. Returns on CONT."""
+    if number == _signal.SIGSTOP:  # has no disposition to change
+        posix.kill(posix.getpid(), number)
+        return
     _signal.signal(number, _signal.SIG_DFL)
     try:
         posix.kill(posix.getpid(), number)

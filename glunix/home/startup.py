@@ -10,6 +10,7 @@ What it must never do: import much. `tests/unit/test_startup_imports.py` counts.
 from __future__ import annotations
 
 import _signal
+import os
 import posix
 import select
 import sys
@@ -22,7 +23,7 @@ from glunix.home.jobview import JobView, ProcessView
 from glunix.home.link import HomeLink, blob, integer, text, view
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
-from glunix.home.signals import STOPPING, Signals, die_of, stop_self
+from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of, stop_self
 from glunix.home.surroundings import submit_message
 from glunix.home.wire import Value
 
@@ -46,7 +47,7 @@ class Startup:
     def __init__(self, options: Options, environ: dict[bytes, bytes]) -> None:
         self._options = options
         self._environ = environ
-        self._terminal = find_terminal()
+        self._terminal = find_terminal(options.fds)
         self._signals = Signals()
         self._outputs = Outputs(options, self._send)
         self._times: list[tuple[str, float]] = [("imports", time.perf_counter())]
@@ -59,7 +60,7 @@ class Startup:
     def run(self) -> int:
         """Submit, then serve until the job is over."""
         folder = config.state_folder()
-        node = posix.environ.get(b"GLUNIX_NODE", config.HOME_NODE.encode()).decode()
+        node = os.fsdecode(posix.environ.get(b"GLUNIX_NODE", config.HOME_NODE))
         self._link = HomeLink(folder, f"{node}.sock")
         self._time("connect")
         try:
@@ -259,6 +260,9 @@ class Startup:
     # -- signals, stops, time ----------------------------------------------------------------
 
     def _signal(self, number: int) -> None:
+        if not self._job.live() and number not in HARMLESS:
+            self._leave_terminal()  # only output that nobody takes is left: nothing to forward to
+            die_of(number)
         if number == _signal.SIGWINCH and self._tty is not None:
             for stream in {p.stream for p in self._job.live()}:
                 self._send(stream, ["resize", self._tty.size()])
@@ -278,8 +282,8 @@ class Startup:
     def _maybe_stop(self) -> None:
         """When the job is stopped, so is its startup: the user's shell must see it (paper 4.3)."""
         by = self._job.stopped_by()
-        if not by or self._link.pending or self._outputs.waiting:
-            return
+        if not by or self._link.pending or self._outputs.writable:
+            return  # a blocked reader may be stopped too: it must not keep us from stopping
         self._leave_terminal()
         stop_self(self._stop_signal or (by if by in STOPPING else _signal.SIGSTOP))
         self._stop_signal = 0
@@ -342,14 +346,14 @@ if TYPE_CHECKING:
 START = time.perf_counter()
 
 
-def find_terminal() -> HomeTerminal | None:
-    """The terminal of fds 0-2, if any of them is one; a pipeline pays for no terminal code."""
-    fds = [fd for fd in (0, 1, 2) if posix.isatty(fd)]
-    if not fds:
+def find_terminal(fds: dict[int, int]) -> HomeTerminal | None:
+    """The terminal of the job's fds 0-2 (each with home's descriptor for it), if one has it."""
+    found = [number for number, home_fd in fds.items() if posix.isatty(home_fd)]
+    if not found:
         return None
     from glunix.home.terminal import HomeTerminal
 
-    return HomeTerminal(fds[0], fds)
+    return HomeTerminal(fds[found[0]], found)
 
 
 def complain(line: str, terminal: HomeTerminal | None) -> None:
@@ -363,7 +367,8 @@ def complain(line: str, terminal: HomeTerminal | None) -> None:
 
 def run(options: Options) -> int:
     """Run a job for the user; returns the exit status. Prints GLUnix's own failures."""
-    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:  # as a shell's `cmd &` has it
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     try:
         return Startup(options, posix.environ).run()
     except GlunixError as error:

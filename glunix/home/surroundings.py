@@ -8,7 +8,7 @@ import resource
 from glunix.errors import GlunixError
 from glunix.home.options import Options
 
-_FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT)
+_FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 """Signals whose disposition Python itself changed at start: what it was before is not known."""
 
 WINDOW = 1024 * 1024

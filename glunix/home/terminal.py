@@ -12,7 +12,7 @@ _TERMIOS_SIZE = 36
 
 
 class HomeTerminal:
-    """The terminal behind one of fds 0-2; `fd` is a descriptor of it, `fds` all that are it."""
+    """The home terminal: `fd` is home's descriptor of it, `fds` those of 0-2 that the job has."""
 
     def __init__(self, fd: int, fds: list[int]) -> None:
         self.fd = fd
@@ -40,7 +40,10 @@ class HomeTerminal:
         """Hand every keystroke on as it is (cfmakeraw(3)); False in the background."""
         if not self.in_foreground():
             return False
-        mode = termios.tcgetattr(self.fd)
+        try:
+            mode = termios.tcgetattr(self.fd)
+        except termios.error:
+            return False  # it was hung up
         mode[0] &= ~(
             termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP
             | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON
@@ -56,5 +59,8 @@ class HomeTerminal:
     def restore(self) -> None:
         """Give back the modes it had; nothing when they were never changed."""
         if self.is_raw and self.in_foreground():
-            ioctl(self.fd, termios.TCSETS, self.saved)
+            try:
+                ioctl(self.fd, termios.TCSETS, self.saved)
+            except OSError:
+                pass  # it was hung up: nobody misses its modes
         self.is_raw = False

@@ -188,7 +188,7 @@ class Cluster:
         stdout: int = subprocess.PIPE,
         stderr: int = subprocess.PIPE,
     ) -> subprocess.Popen[bytes]:
-        """Start a command in a session of its own."""
+        """Start a command in a process group of its own."""
         return subprocess.Popen(
             self._words(argv, uid),
             env=self.environment(env),
@@ -196,7 +196,7 @@ class Cluster:
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            start_new_session=True,
+            process_group=0,  # not a session: the kernel would not let it be stopped (orphaned)
         )
 
     def run(
@@ -288,7 +288,7 @@ def finish(
 
 @contextlib.contextmanager
 def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """Whatever happens, the process and its session are over and its pipes closed afterwards."""
+    """Whatever happens, the process and its group are over and its pipes closed afterwards."""
     try:
         yield process
     finally:
@@ -320,3 +320,20 @@ def read_until(process: subprocess.Popen[bytes], mark: bytes, deadline: float = 
         assert byte, f"end of output instead of {mark!r} after {data!r}"
         data += byte
     return data
+
+
+def stop_signal(process: subprocess.Popen[bytes], deadline: float = DEADLINE) -> int:
+    """Wait until a child is stopped, as a shell does; returns the signal that stopped it."""
+    status: list[int] = []
+
+    def stopped() -> bool:
+        pid, found = os.waitpid(process.pid, os.WNOHANG | os.WUNTRACED)
+        if pid:
+            status.append(found)
+        return bool(pid)
+
+    until(stopped, "it is stopped", deadline)
+    if not os.WIFSTOPPED(status[0]):
+        process.returncode = os.waitstatus_to_exitcode(status[0])  # reaped here: Popen must know
+        raise AssertionError(f"ended with {process.returncode} instead of stopping")
+    return os.WSTOPSIG(status[0])
