@@ -1,10 +1,10 @@
 """A cluster for the length of a `with`: fresh state folder, tools on PATH, stopped at the end.
 
-`glunix demo` and `glunix shell` use it. Nothing of it stays: not a process, not a file.
+`glunix demo` and `glunix shell` use it. Nothing of it stays, not a process and not a file, even
+when its user is killed by SIGKILL.
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -32,7 +32,6 @@ def scratch_cluster(nodes: int) -> Iterator[dict[str, str]]:
         for number in (signal.SIGTERM, signal.SIGHUP):
             stack.callback(signal.signal, number, signal.signal(number, _leave))
         base = Path(tempfile.mkdtemp(prefix="glunix-"))
-        stack.callback(shutil.rmtree, base, ignore_errors=True)
         tools = base / "bin"
         tools.mkdir()
         launchers.write(tools, sys.executable, launchers.targets())
@@ -43,7 +42,7 @@ def scratch_cluster(nodes: int) -> Iterator[dict[str, str]]:
         env["GLUNIX_DIR"] = str(folder)
         path = env.get("PATH", os.defpath)
         env["PATH"] = f"{tools}:{Path(sys.executable).parent}:{path}"
-        stack.callback(_stop, tools, env)
+        stack.enter_context(_guardian(tools, base, env))
         _start(tools, env, nodes)
         yield env
 
@@ -73,19 +72,32 @@ def _start(tools: Path, env: dict[str, str], nodes: int) -> None:
         raise NotRunning(f"the cluster did not start: {lines[-1]}")
 
 
-def _stop(tools: Path, env: dict[str, str]) -> None:
-    """Stop the cluster; a second ^C does not leave daemons behind."""
-    command = [str(tools / "glunix"), "down"]
-    try:
-        subprocess.run(
-            command,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=STOP_DEADLINE,
-            start_new_session=True,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        print(f"glunix: the cluster in {env['GLUNIX_DIR']} did not stop", file=sys.stderr)
+_GUARDIAN = 'read -r _; "$1/glunix" down; rm -rf -- "$2"'
+
+
+@contextmanager
+def _guardian(tools: Path, base: Path, env: dict[str, str]) -> Iterator[None]:
+    """Stop the cluster and remove its folder when the block ends, or this process does.
+
+    A process of its own waits for the end of a pipe that only we hold, so that not even SIGKILL
+    leaves daemons behind, and a second ^C (it has its own session) does not either.
+    """
+    command = ["/bin/sh", "-c", _GUARDIAN, "glunix-guardian", str(tools), str(base)]
+    with subprocess.Popen(
+        command,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as guardian:
+        try:
+            yield
+        finally:
+            assert guardian.stdin is not None
+            guardian.stdin.close()
+            try:
+                guardian.wait(STOP_DEADLINE)
+            except subprocess.TimeoutExpired:
+                guardian.kill()
+                print(f"glunix: the cluster in {base} did not stop", file=sys.stderr)
