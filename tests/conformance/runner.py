@@ -5,7 +5,6 @@ The one module that tests need: `discover`, `run`, `problems`, `compare`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +29,6 @@ ENVIRONMENT = {
     "GUEST_WORDS": "two words = 'quoted'",
     "GUEST_EMPTY": "",
 }
-# What a wrapped run may need to find its cluster; no guest prints these.
-PASSED_ON = ("GLUNIX_DIR", "GLUNIX_NODE_DIR", "XDG_RUNTIME_DIR")
 
 
 def native(argv: list[str]) -> list[str]:
@@ -41,8 +38,7 @@ def native(argv: list[str]) -> list[str]:
 
 def environment(folder: Path) -> dict[str, str]:
     """The environment of a run in `folder`."""
-    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return {**ENVIRONMENT, **passed, "HOME": str(folder), "PWD": str(folder)}
+    return {**ENVIRONMENT, "HOME": str(folder), "PWD": str(folder)}
 
 
 def variants(guests: tuple[Guest, ...]) -> tuple[Guest, ...]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
+from realprograms.programs import PROGRAMS
 
 from . import wraps
+from .differences import DIFFERENCES, Known, judge, known
 from .guest import Guest
-from .runner import DEADLINE, Outcome, compare, discover, run, unmet, variants
+from .runner import DEADLINE, Late, Outcome, compare, discover, run, unmet, variants
+
+HANGING = 4.0  # seconds for what is known not to end
+NAMES = {guest.name for guest in variants(discover())}
 
 
 @cache
@@ -16,8 +21,15 @@ def oracle(guest: Guest) -> Outcome:
     return run(guest)
 
 
+@pytest.mark.parametrize("way", wraps.chosen())
+def test_way_can_be_had(way: str) -> None:
+    reason = wraps.REGISTRY[way].missing()
+    if reason:
+        pytest.skip(reason)
+
+
 @pytest.mark.parametrize("guest", variants(discover()), ids=lambda guest: guest.name)
-@pytest.mark.parametrize("way", wraps.OTHERS)
+@pytest.mark.parametrize("way", wraps.present())
 def test_same_as_native(way: str, guest: Guest) -> None:
     entry = wraps.REGISTRY[way]
     lacking = unmet(guest)
@@ -27,9 +39,28 @@ def test_same_as_native(way: str, guest: Guest) -> None:
     if isinstance(wrap, wraps.Unavailable):
         pytest.skip(wrap.reason)
     expected = oracle(guest)
-    got = run(guest, wrap, deadline=DEADLINE * entry.patience)
-    differences = compare(expected, got)
-    if guest.name in entry.differs:
-        assert differences, f"no longer differs: {entry.differs[guest.name]}"
+    listed = known(way, guest.name)
+    hangs = listed is not None and listed.hangs
+    try:
+        got = run(guest, wrap, deadline=HANGING if hangs else DEADLINE * entry.patience)
+    except Late as late:
+        differences = [str(late)]
     else:
-        assert not differences
+        differences = compare(expected, got)
+    judge(way, guest.name, differences)
+
+
+def test_listed_differences_are_of_known_ways_and_subjects() -> None:
+    for way, table in DIFFERENCES.items():
+        assert way in wraps.REGISTRY
+        assert set(table) <= NAMES | {program.name for program in PROGRAMS}
+
+
+def test_judge_tells_unknown_and_outdated_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DIFFERENCES, "glurun", {"listed": Known("why")})
+    judge("glurun", "other", [])
+    judge("glurun", "listed", ["line 1"])
+    with pytest.raises(AssertionError):
+        judge("glurun", "other", ["line 1"])
+    with pytest.raises(AssertionError, match="no longer differs"):
+        judge("glurun", "listed", [])

@@ -1,23 +1,22 @@
 """The ways to run a program that are compared with running it natively: one entry each.
 
 Owns the registry. An entry's `make` takes the subject (what is run, which calls it uses, what it
-needs) and gives the wrap, or says in words why this machine or this level cannot run it. To add
-`slic run` or `glurun`, add one `Entry`; every guest of tests/conformance and every program of
-tests/realprograms is then run under it and compared with native.
-
-`differs` lists the known differences of a way: subject name -> why, with the section that explains
-it. It is checked both ways: a listed subject that no longer differs fails the tests too.
+needs) and gives the wrap, or says in words why this way cannot run that subject. Every guest of
+tests/conformance and every program of tests/realprograms is run under every entry that can be had
+here and compared with native. CONFORMANCE_WAYS (names, comma separated) chooses some of them.
+Its known differences are listed in differences.py.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
 
+from . import systems
 from .guest import Guest
 from .launch import Wrap
 
@@ -48,11 +47,15 @@ Maker = Callable[[Subject], Wrap | Unavailable]
 
 @dataclass(frozen=True)
 class Entry:
-    """One way to run programs. patience: how many times longer than native it may take."""
+    """One way to run programs.
+
+    missing: why this machine or checkout does not have it at all; None when it does.
+    patience: how many times longer than native it may take.
+    """
 
     make: Maker
+    missing: Callable[[], str | None] = lambda: None
     patience: float = 1.0
-    differs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def _native(subject: Subject) -> Wrap | Unavailable:
@@ -78,21 +81,53 @@ def strace(log: str, *options: str) -> Wrap:
     return lambda argv: ["strace", "-f", "-DDD", "-o", log, *options, "--", *argv]
 
 
-def _strace(subject: Subject) -> Wrap | Unavailable:
-    reason = strace_missing()
-    return Unavailable(reason) if reason else strace("/dev/null", f"-etrace={_expression(subject)}")
-
-
-def _expression(subject: Subject) -> str:
+def _list(subject: Subject) -> str:
     return ",".join(sorted(set(subject.calls)))
+
+
+def _strace(subject: Subject) -> Wrap | Unavailable:
+    return strace("/dev/null", "--seccomp-bpf", f"-etrace={_list(subject)}")
+
+
+def _slic(engine: str, *over: str) -> Entry:
+    """The engine with a pass-through policy on the subject's calls, under the extensions `over`."""
+    return Entry(
+        make=lambda subject: systems.slic(engine, *over, f"passthrough:{_list(subject)}"),
+        missing=lambda: systems.slic_missing(engine),
+        patience=3.0,
+    )
+
+
+def _glurun(*options: str) -> Entry:
+    return Entry(
+        make=lambda subject: systems.glurun(*options),
+        missing=systems.glurun_missing,
+        patience=3.0,
+    )
 
 
 REGISTRY: dict[str, Entry] = {
     "native": Entry(_native),
     # A mature interposer: what fails under it is a fault of the test, not of an engine of ours.
-    "strace": Entry(_strace, patience=3.0),
+    "strace": Entry(_strace, strace_missing, patience=3.0),
+    "slic-unotify": _slic("unotify"),
+    "slic-ptrace": _slic("ptrace"),
+    "slic-ptrace-seccomp": _slic("ptrace-seccomp"),
+    "glurun": _glurun(),
+    "glurun-T": _glurun("-T"),
 }
 """Every way to run, by name; `native` is the oracle."""
 
-OTHERS = tuple(name for name in REGISTRY if name != "native")
-"""The ways that are compared with native."""
+
+def chosen() -> tuple[str, ...]:
+    """The ways besides native that the tests try: all, or those that CONFORMANCE_WAYS names."""
+    wanted = [name for name in os.environ.get("CONFORMANCE_WAYS", "").split(",") if name]
+    unknown = [name for name in wanted if name not in REGISTRY]
+    if unknown:
+        raise ValueError(f"CONFORMANCE_WAYS: there is no way {', '.join(unknown)}")
+    return tuple(name for name in wanted or REGISTRY if name != "native")
+
+
+def present() -> tuple[str, ...]:
+    """Those of the chosen ways that can be had here."""
+    return tuple(name for name in chosen() if REGISTRY[name].missing() is None)

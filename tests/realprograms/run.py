@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import zip_longest
 from pathlib import Path
 
 from conformance.guest import StdinKind
@@ -52,3 +53,17 @@ def run(program: Program, wrap: Wrap = native, *, patience: float = 1.0) -> Resu
             artefacts=program.artefacts(Path(folder)) if good else "",
             left=outcome.left,
         )
+
+
+def compare(expected: Result, got: Result) -> list[str]:
+    """How `got` differs from `expected`: a line for each field, with its first differing line."""
+    found = []
+    for part in fields(Result):
+        want, have = getattr(expected, part.name), getattr(got, part.name)
+        if want == have:
+            continue
+        if isinstance(want, str):
+            pairs = zip_longest(want.splitlines(), have.splitlines(), fillvalue="(nothing)")
+            want, have = next((a, b) for a, b in pairs if a != b)
+        found.append(f"{part.name}: expected {want!r}, got {have!r}")
+    return found
