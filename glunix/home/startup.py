@@ -23,7 +23,7 @@ from glunix.home.link import HomeLink, blob, integer, text, view
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
 from glunix.home.signals import STOPPING, Signals, die_of, stop_self
-from glunix.home.surroundings import submit_message
+from glunix.home.surroundings import settle_fds, submit_message
 from glunix.home.terminal import HomeTerminal, find_terminal
 from glunix.home.wire import Value
 
@@ -282,7 +282,8 @@ class Startup:
         self._stop_signal = 0
         for process in self._job.live():
             process.stopped = 0
-        self._signal_job(_signal.SIGCONT)
+        if not self._options.transparent or _signal.getsignal(_signal.SIGCONT) == _signal.SIG_IGN:
+            self._signal_job(_signal.SIGCONT)  # else we caught it and pass it on, once
         self._enter_terminal()
         if not isinstance(self._input, Input):
             self._input.look_again()
@@ -352,6 +353,7 @@ def run(options: Options) -> int:
     """Run a job for the user; returns the exit status. Prints GLUnix's own failures."""
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     try:
+        settle_fds(options)
         return Startup(options, posix.environ).run()
     except GlunixError as error:
         complain(str(error), None)

@@ -4,6 +4,7 @@ import _signal
 import os
 import posix
 import resource
+from fcntl import F_GETFL, fcntl
 
 from glunix.errors import GlunixError
 from glunix.home.options import Options
@@ -13,6 +14,29 @@ _FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT)
 
 WINDOW = 1024 * 1024
 WINDOW_MIN = 64 * 1024
+
+
+def settle_fds(options: Options) -> None:
+    """Make fds 0-2 those of the job: -i, -o and -e are redirections like the shell's.
+
+    One that the user closed gets a descriptor that neither reads nor writes (EBADF, open(2)
+    O_PATH): nothing of ours, least of all the link to the daemon, may get its number.
+    """
+    for fd in (0, 1, 2):
+        if not is_open(fd):
+            posix.open("/", os.O_PATH | os.O_CLOEXEC)  # the lowest number there is: this one
+    for fd, home_fd in options.fds.items():
+        if fd != home_fd:
+            posix.dup2(home_fd, fd, inheritable=False)
+            options.fds[fd] = fd
+
+
+def is_open(fd: int) -> bool:
+    """Whether the user gave us this descriptor."""
+    try:
+        return not fcntl(fd, F_GETFL) & os.O_PATH
+    except OSError:
+        return False
 
 
 def output_window(degree: int) -> int:
@@ -78,5 +102,6 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         *stdin,
         one_output,
         output_window(options.degree),
+        [fd for fd in (0, 1, 2) if not is_open(fd)],
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]
