@@ -185,13 +185,13 @@ def _fail(line: str) -> int:
 def _hold_closed() -> None:
     """What the user closed of 0-2 must not become a descriptor of ours: the job would get it.
 
-    A folder can be neither read nor written, as a closed descriptor.
+    An O_PATH descriptor can be neither read nor written (EBADF, open(2)), as a closed one.
     """
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)
         except OSError:
-            os.open("/", os.O_RDONLY | os.O_DIRECTORY)  # the lowest free number: fd
+            os.open("/", os.O_PATH | os.O_CLOEXEC)  # the lowest free number: fd
 
 
 def main(argv: list[str] | None = None) -> int:

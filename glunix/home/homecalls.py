@@ -19,6 +19,7 @@ from fcntl import ioctl
 
 from glunix.home.jobview import JobView
 from glunix.home.sinks import reopened
+from glunix.home.surroundings import is_open
 from glunix.home.terminal import HomeTerminal
 
 TYPE_CHECKING = False
@@ -35,10 +36,9 @@ _EOF = b""
 
 def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
     """(kind, size) of home's fd 0, as glunix.msg.job.JobSpec.stdin has it."""
-    try:
-        found = posix.fstat(fd)
-    except OSError:
-        return "null", 0  # closed at home; the node must put something there
+    if not is_open(fd):
+        return "closed", 0
+    found = posix.fstat(fd)
     if is_tty:
         return "tty", 0
     if stat.S_ISREG(found.st_mode):
@@ -122,8 +122,9 @@ class HomeCalls:
 
     def look_again(self) -> None:
         """We went on after a stop: let the node ask again."""
+        self._watching = True
         if not self._over:
-            self._tell(True)
+            self._tell(self._is_ready())
 
     # -- calls -------------------------------------------------------------------------------
 

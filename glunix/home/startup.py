@@ -24,7 +24,7 @@ from glunix.home.link import HomeLink, blob, integer, text, view
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
 from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of, stop_self
-from glunix.home.surroundings import submit_message
+from glunix.home.surroundings import settle_fds, submit_message
 from glunix.home.wire import Value
 
 TYPE_CHECKING = False
@@ -289,7 +289,8 @@ class Startup:
         self._stop_signal = 0
         for process in self._job.live():
             process.stopped = 0
-        self._signal_job(_signal.SIGCONT)
+        if not self._options.transparent or _signal.getsignal(_signal.SIGCONT) == _signal.SIG_IGN:
+            self._signal_job(_signal.SIGCONT)  # else we caught it and pass it on, once
         self._enter_terminal()
         if not isinstance(self._input, Input):
             self._input.look_again()
@@ -370,6 +371,7 @@ def run(options: Options) -> int:
     if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:  # as a shell's `cmd &` has it
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     try:
+        settle_fds(options)
         return Startup(options, posix.environ).run()
     except GlunixError as error:
         complain(str(error), None)

@@ -4,6 +4,7 @@ import _signal
 import os
 import posix
 import resource
+from fcntl import F_GETFL, fcntl
 
 from glunix.errors import GlunixError
 from glunix.home.options import Options
@@ -13,6 +14,22 @@ _FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 
 WINDOW = 1024 * 1024
 WINDOW_MIN = 64 * 1024
+
+
+def settle_fds(options: Options) -> None:
+    """Make fds 0-2 those of the job: -i, -o and -e are redirections like the shell's."""
+    for fd, home_fd in options.fds.items():
+        if fd != home_fd:
+            posix.dup2(home_fd, fd, inheritable=False)
+            options.fds[fd] = fd
+
+
+def is_open(fd: int) -> bool:
+    """Whether the user gave us this descriptor (one closed is held by O_PATH, see cli.glurun)."""
+    try:
+        return not fcntl(fd, F_GETFL) & os.O_PATH
+    except OSError:
+        return False
 
 
 def output_window(degree: int) -> int:
@@ -78,5 +95,6 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         *stdin,
         one_output,
         output_window(options.degree),
+        [fd for fd in (0, 1, 2) if not is_open(fd)],
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -59,13 +59,15 @@ class JobSpec(Record, frozen=True):
     home_host: Annotated[str, Meta(max_length=64)] = ""
     """Host name of the home node; the daemon fills it in."""
     stdin: Annotated[str, Meta(max_length=16)] = "pipe"
-    """Transparent: what home's fd 0 is: tty, pipe, file, null or socket."""
+    """Transparent: what home's fd 0 is: tty, pipe, file, null, socket or closed."""
     stdin_size: Annotated[int, Meta(ge=0)] = 0
     """Transparent: st_size of a file on fd 0."""
     one_output: bool = False
     """Transparent: fds 1 and 2 are the same open file at home, so their order is kept."""
     window: Annotated[int, Meta(ge=4096, le=16 * 1024 * 1024)] = 1024 * 1024
     """Bytes that may be under way per output channel before home gives credit."""
+    closed: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)] = []
+    """Transparent: which of fds 0-2 are closed at home."""
 
 
 class Owner(Record, frozen=True):

@@ -53,7 +53,7 @@ class StandIns:
         self._is_tty_input = True
 
     def _make_input(self, spec: JobSpec) -> None:
-        if spec.stdin == "null":
+        if spec.stdin in ("null", "closed"):
             self.theirs[0] = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
             return
         if spec.stdin == "file":

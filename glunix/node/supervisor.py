@@ -75,6 +75,7 @@ class Supervisor:
         self._outputs: dict[int, Output] = {}
         self._session: Session | None = None
         self._engine_reaps = False
+        self._exec_end: socket.socket | None = None
         self._main = 0
         self._ended = False
 
@@ -147,8 +148,14 @@ class Supervisor:
                 own_group(tty)
                 set_parent_death_signal(signal.SIGKILL)
                 place_fds(around.theirs[0], around.theirs[1], around.theirs[2])
-                install = launch.install if launch is not None else None
-                become(self._spec, self._start.owner, self._env, install)
+
+                def before_user() -> None:
+                    if launch is not None:
+                        launch.install()
+                    for fd in self._spec.closed:
+                        os.close(fd)
+
+                become(self._spec, self._start.owner, self._env, before_user)
             except StepFailed as error:
                 report_failure(exec_end, error)
                 os._exit(127)
@@ -164,7 +171,8 @@ class Supervisor:
                 raise StepFailed("engine", errno.ENOSYS, str(error)) from None
             self._reactor.add_reader(self._session.fileno(), self._step)
         our_end.setblocking(False)
-        self._reactor.add_reader(our_end.fileno(), self._exec_done, our_end)
+        self._exec_end = our_end
+        self._reactor.add_reader(our_end.fileno(), self._exec_done)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)
         for fd in {1, 2} - self._outputs.keys():  # the same place as the other: one channel
@@ -182,10 +190,16 @@ class Supervisor:
             report = decode_report(packet)
             raise StepFailed(report.step, report.a, report.text)
 
-    def _exec_done(self, our_end: socket.socket) -> None:
-        packet = our_end.recv(65536)
-        self._reactor.remove_reader(our_end.fileno())
-        our_end.close()
+    def _exec_done(self) -> None:
+        if self._exec_end is None:
+            return
+        try:
+            packet = self._exec_end.recv(65536)
+        except BlockingIOError:
+            return
+        self._reactor.remove_reader(self._exec_end.fileno())
+        self._exec_end.close()
+        self._exec_end = None
         if packet:
             report = decode_report(packet)
             self._ended = True
@@ -292,12 +306,16 @@ class Supervisor:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             except ChildProcessError:
+                if self._ended:  # nothing is left behind that could still write
+                    self._finish_outputs()
                 return
             if pid == 0:
                 return
             self._child_state(pid, status)
 
     def _child_state(self, pid: int, status: int) -> None:
+        if pid == self._main:
+            self._exec_done()  # home hears of the start before it hears of the end
         if pid != self._main or self._ended:
             return
         if os.WIFSTOPPED(status):
