@@ -219,6 +219,7 @@ def main(argv: list[str] | None = None) -> int:
     if argv is None:
         # The process ends with its job: taking the interpreter apart costs 3 ms and frees nothing
         # that the kernel does not. Nothing is left in sys.stdout, which only --help uses.
-        sys.stderr.flush()
+        if sys.stderr is not None:  # None when the user closed it
+            sys.stderr.flush()
         os._exit(status)
     return status

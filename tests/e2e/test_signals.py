@@ -73,7 +73,13 @@ def test_ignored_stays_ignored(shared: Cluster) -> None:
     show = "grep SigIgn /proc/self/status"
     for trap in ("INT QUIT", "HUP", "TERM USR1", ""):
         line = f"trap '' {trap}; " if trap else ""
-        assert shared.shell(f"{line}glurun {show}").text == shared.shell(line + show).text
+        ours, native = shared.shell(f"{line}glurun {show}"), shared.shell(line + show)
+        assert _ignored(ours.text) == _ignored(native.text)
+
+
+def _ignored(text: str) -> int:
+    """The set; without 32 and 33, glibc's own, which its posix_spawn leaves ignored."""
+    return int(text.split()[1], 16) & ~(3 << 31)
 
 
 def test_no_signal_is_blocked(shared: Cluster) -> None:
