@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from .build import command, missing
@@ -15,7 +16,7 @@ from .launch import Late, Launch, Outcome, Wrap, launch, scratch
 
 __all__ = [
     "GUESTS", "Guest", "Late", "Outcome", "Wrap", "compare", "discover", "environment", "missing",
-    "native", "problems", "run", "unmet", "variants",
+    "native", "oracle", "problems", "run", "unmet", "variants",
 ]  # fmt: skip
 
 DEADLINE = 10.0  # seconds; natively the slowest guest takes about one
@@ -68,7 +69,7 @@ def run(
 ) -> Outcome:
     """Runs `guest` as `wrap(argv)` in an empty folder; `Late` when it takes over `deadline` s.
 
-    tty: give it a terminal on every stream that its header leaves open, also when it needs none.
+    tty: put its output on a terminal, also when its header does not ask for one.
     extra: variables added to its environment.
     """
     with scratch() as folder:
@@ -80,13 +81,19 @@ def run(
                 stdin=guest.stdin,
                 input=guest.input,
                 tty=tty or guest.tty,
-                stdout_tty=tty or guest.stdout_tty,
-                stderr_tty=tty or guest.stderr_tty,
+                stdout_tty=guest.stdout_tty or (tty and not guest.stdout_any),
+                stderr_tty=guest.stderr_tty or (tty and not guest.stdout_any),
                 steps=guest.steps,
                 deadline=deadline,
             )
         )
     return replace(outcome, stdout="") if guest.stdout_any else outcome
+
+
+@cache
+def oracle(guest: Guest) -> Outcome:
+    """What native Linux makes of `guest`; run once a process."""
+    return run(guest)
 
 
 def problems(guest: Guest, outcome: Outcome) -> list[str]:

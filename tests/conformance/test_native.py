@@ -12,7 +12,7 @@ import pytest
 
 from . import wraps
 from .guest import Area, Guest, HeaderError, parse
-from .runner import compare, discover, problems, run, unmet, variants
+from .runner import compare, discover, oracle, problems, run, unmet, variants
 
 GUESTS = discover()
 ALL = variants(GUESTS)
@@ -35,9 +35,18 @@ def require_strace() -> None:
 @pytest.mark.parametrize("guest", ALL, ids=lambda guest: guest.name)
 def test_passes_and_says_the_same_twice(guest: Guest) -> None:
     require(guest)
-    first = run(guest)
+    first = oracle(guest)
     assert not problems(guest, first), "\n".join(problems(guest, first))
     assert not compare(first, run(guest))
+
+
+@pytest.mark.parametrize(
+    "guest", [guest for guest in GUESTS if not guest.tty], ids=lambda guest: guest.name
+)
+def test_passes_with_its_output_on_a_terminal(guest: Guest) -> None:
+    require(guest)
+    outcome = run(guest, tty=True)
+    assert not problems(guest, outcome), "\n".join(problems(guest, outcome))
 
 
 @pytest.mark.parametrize("guest", GUESTS, ids=lambda guest: guest.name)
@@ -46,7 +55,7 @@ def test_makes_the_calls_it_names_and_bears_an_interposer(guest: Guest, tmp_path
     require_strace()
     log = tmp_path / "trace"
     outcome = run(guest, wraps.strace(str(log)), deadline=30)
-    assert not compare(run(guest), outcome)
+    assert not compare(oracle(guest), outcome)
     lines = log.read_text(errors="replace").splitlines()
     # What the loader did before the program's first statement does not count.
     start = next((i for i, line in enumerate(lines) if MARK in line), -1)

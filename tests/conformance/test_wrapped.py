@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import pytest
 from realprograms.programs import PROGRAMS
 
 from . import wraps
 from .differences import DIFFERENCES, Known, judge, known
 from .guest import Guest
-from .runner import DEADLINE, Late, Outcome, compare, discover, run, unmet, variants
+from .runner import DEADLINE, Late, compare, discover, oracle, run, unmet, variants
 
 HANGING = 4.0  # seconds for what is known not to end
 NAMES = {guest.name for guest in variants(discover())}
-
-
-@cache
-def oracle(guest: Guest) -> Outcome:
-    return run(guest)
 
 
 @pytest.mark.parametrize("way", wraps.chosen())

@@ -1,7 +1,7 @@
 /* guest: a signal interrupts a read of the terminal, or not with SA_RESTART; no key is lost
  * area: eintr
  * source: signal(7), termios(3)
- * calls: read, setitimer, rt_sigaction
+ * calls: read, setitimer, rt_sigaction, ioctl
  * needs: tty
  * on: half -> type "ab"
  * on: rest -> type "cd\n"
@@ -9,6 +9,7 @@
  * broken-by: read:error=EAGAIN:when=2
  */
 #include "check.h"
+#include <termios.h>
 
 static volatile sig_atomic_t count;
 static void tick(int sig) { count += sig == SIGALRM; }
@@ -21,6 +22,11 @@ static void announce(int sig) {
 
 int main(void) {
     char buf[32];
+    struct termios saved, quiet;
+    MUST(tcgetattr(0, &saved));
+    quiet = saved;
+    quiet.c_lflag &= ~ECHO; /* the echo could come between any two lines */
+    MUST(tcsetattr(0, TCSANOW, &quiet));
     on_signal(SIGALRM, tick, 0);
     ticks(20);
     ERR(EINTR, read(0, buf, sizeof buf));
@@ -39,5 +45,7 @@ int main(void) {
     ticks(10);
     CHECK(6, read(0, buf, sizeof buf));
     HOLDS(count >= 3);
+    ticks(0);
+    MUST(tcsetattr(0, TCSANOW, &saved));
     OK();
 }
