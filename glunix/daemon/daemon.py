@@ -59,7 +59,9 @@ class NodeStream:
         if start.spec.transparent:
             self.job = SupervisedJob(start, node, loop, self.tell, self._relay, self._ended)
         else:
-            self.job = UserJob(start, node, loop, self.tell, lambda job: self._ended())
+            self.job = UserJob(
+                start, node, loop, self.tell, self._output, lambda job: self._ended()
+            )
 
     def opened(self) -> None:
         """Start the processes."""
@@ -98,6 +100,9 @@ class NodeStream:
             )
         elif isinstance(message, stream.Failed):
             self._daemon.uplink.send(master.ProcExited(npid, message.vnn, 127, 0, message.text))
+
+    def _output(self, vnn: int, fd: int, data: Body) -> None:
+        self._mate.relay_on(self._number, stream.out_head(vnn, fd, len(data)), data)
 
     def _relay(self, body: Body) -> None:
         self._mate.relay_on(self._number, body)

@@ -57,10 +57,10 @@ class PeerLink:
         if stream in self.routes:
             self.link.send(stream, message)
 
-    def relay_on(self, stream: StreamId, body: Body) -> None:
-        """Pass an undecoded body on a stream that is still open."""
+    def relay_on(self, stream: StreamId, *parts: Body) -> None:
+        """Pass an encoded body, in one or more parts, on a stream that is still open."""
         if stream in self.routes:
-            self.link.relay(stream, body)
+            self.link.relay(stream, *parts)
 
     def close_stream(self, stream: StreamId, text: str) -> None:
         """End a stream from this side; harmless when it is over already."""

@@ -12,8 +12,8 @@ import stat
 
 from glunix.home.jobview import JobView
 from glunix.home.options import Options
-from glunix.home.sinks import reopened
-from glunix.msg.frame import CHUNK
+from glunix.home.sinks import PIPE_USUAL, reopened, widen
+from glunix.msg.frame import CHUNK, bulk_buffer
 
 TYPE_CHECKING = False  # importing typing or collections.abc costs 2 ms
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from glunix.home.terminal import HomeTerminal
 
-    Send = Callable[[int, bytes], None]
+    Send = Callable[[int, bytes | memoryview], None]
 
 INPUT_WINDOW = 1024 * 1024
 SOCKET_FULL = 2 * 1024 * 1024
@@ -35,17 +35,20 @@ class Input:
         self, options: Options, terminal: HomeTerminal | None, streams: list[int], send: Send
     ) -> None:
         self._send = send
+        self._buffer: memoryview | None = None
         self._fd = options.fds[0]
         self._credit = dict.fromkeys(streams, INPUT_WINDOW)
         self._is_tty = terminal is not None and 0 in terminal.fds
         self._terminal = terminal
         self._open = True
+        self._may_widen = False
         try:
             mode = posix.fstat(self._fd).st_mode
         except OSError:
             self._end()  # closed by the user: the job sees end of input
             return
         if stat.S_ISFIFO(mode) or self._is_tty:
+            self._may_widen = not self._is_tty
             mine = reopened(self._fd, os.O_RDONLY)
             self._fd = self._fd if mine < 0 else mine
 
@@ -75,15 +78,21 @@ class Input:
     def read(self) -> None:
         """Read once and send it on; the end of input is sent once."""
         size = min(CHUNK, *self._credit.values())
+        if self._buffer is None:  # made once: fresh memory costs a page fault every 4 KiB
+            self._buffer = bulk_buffer(CHUNK)
         try:
-            data = posix.read(self._fd, size)
+            count = posix.readv(self._fd, (self._buffer[:size],))
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             self._end()
             return
+        if count == PIPE_USUAL and self._may_widen:
+            self._may_widen = False
+            widen(self._fd)
+        data = self._buffer[:count]
         for stream in self._credit:
             self._credit[stream] -= len(data)
             self._send(stream, data)

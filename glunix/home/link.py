@@ -69,7 +69,7 @@ class HomeLink:
         self._out += wire.frame(stream, message)
         self.flush()
 
-    def send_data(self, stream: int, tag: str, data: bytes) -> None:
+    def send_data(self, stream: int, tag: str, data: wire.Bytes) -> None:
         """Queue `[tag, data]` and send what the socket takes; copies only what it does not."""
         parts = [wire.data_head(stream, tag, len(data)), data]
         sent = 0

@@ -179,7 +179,7 @@ class Startup:
     def _send(self, stream: int, message: list[object]) -> None:
         self._link.send(stream, message)
 
-    def _send_data(self, stream: int, data: bytes) -> None:
+    def _send_data(self, stream: int, data: bytes | memoryview) -> None:
         self._link.send_data(stream, "in", data)
 
     def _take(self, stream: int, message: list[Value]) -> None:

@@ -45,6 +45,16 @@ _UINT = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
 _BIN = {0xC4: 1, 0xC5: 2, 0xC6: 4}
 
 
+def bulk_buffer(size: int) -> memoryview:
+    """Return `size` bytes to receive into, not at the start of an allocation.
+
+    The kernel copies from the start of its pages. A large allocation starts 16 bytes after the
+    start of one of ours, and a `rep movsb` to a place that little ahead (modulo 4 KiB) of its
+    source takes four times as long (measured on an AMD EPYC: 130 instead of 30 ms for 200 MB).
+    """
+    return memoryview(bytearray(size + 64))[64:]
+
+
 def frame_head(stream: int, size: int) -> bytes:
     """Return the bytes before a body of `size` bytes; ValueError when that is over BODY_MAX."""
     if size > BODY_MAX:
@@ -104,7 +114,7 @@ class Deframer:
     """
 
     def __init__(self) -> None:
-        self._buffer = memoryview(bytearray(_FIRST))
+        self._buffer = bulk_buffer(_FIRST)
         self._usual = _FIRST
         self._start = 0
         self._end = 0
@@ -126,7 +136,7 @@ class Deframer:
         """Bring the unfinished frame to the front of a buffer that it will fit."""
         old = self._buffer[self._start : self._end]
         if size != len(self._buffer):
-            self._buffer = memoryview(bytearray(size))
+            self._buffer = bulk_buffer(size)
         self._buffer[:held] = old
         self._start, self._end = 0, held
 

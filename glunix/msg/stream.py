@@ -15,7 +15,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from glunix.msg.base import Decoder, Message
+from glunix.msg.base import Body, Decoder, Message, encode
 from glunix.msg.frame import CHUNK
 from glunix.msg.job import (
     U32,
@@ -230,3 +230,25 @@ NodeToHome = (
 
 home_to_node = Decoder(HomeToNode, "home to node")
 node_to_home = Decoder(NodeToHome, "node to home")
+
+
+def out_head(vnn: int, fd: int, size: int) -> bytes:
+    """Return the encoding of an Out up to its `size` bytes of data, which then need no copy."""
+    return encode(Out(vnn, fd, b""))[:-2] + b"\xc6" + size.to_bytes(4, "big")
+
+
+_IN = encode(In(b""))[:-2]
+_BIN = {0xC4: 1, 0xC5: 2, 0xC6: 4}
+
+
+def in_data(body: Body) -> Body | None:
+    """Return the data of an In without copying them; None: decode it (another message, or wrong).
+
+    `home_to_node` says the same of every In, and copies.
+    """
+    at = len(_IN)
+    if body[:at] != _IN or len(body) <= at or (width := _BIN.get(body[at])) is None:
+        return None
+    start = at + 1 + width
+    size = int.from_bytes(body[at + 1 : start], "big")
+    return body[start:] if size == len(body) - start and size <= CHUNK else None

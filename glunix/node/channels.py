@@ -10,20 +10,26 @@ import os
 from collections import deque
 from collections.abc import Callable
 
-from glunix.msg.frame import CHUNK
+from glunix.msg.base import Body
+from glunix.msg.frame import CHUNK, bulk_buffer
 from glunix.node.reactor import Reactor
 
 VEOF = b"\x04"
+
+_READ = bulk_buffer(CHUNK)
+"""Where all outputs of this process read into, one after the other: a fresh buffer for each read
+costs a page fault every 4 KiB."""
 
 
 class Output:
     """One output channel: what is written on `fd` goes to `send`, as far as credit allows.
 
-    `send(b"")` is called once, at the end of the channel.
+    `send` must have passed the bytes on, or copied them, when it returns; `send(b"")` is called
+    once, at the end of the channel.
     """
 
     def __init__(
-        self, reactor: Reactor, fd: int, window: int, send: Callable[[bytes], None]
+        self, reactor: Reactor, fd: int, window: int, send: Callable[[Body], None]
     ) -> None:
         self._reactor = reactor
         self._fd = fd
@@ -71,7 +77,7 @@ class Output:
 
     def _readable(self) -> None:
         try:
-            data = os.read(self._fd, min(CHUNK, self._credit))
+            count = os.readv(self._fd, (_READ[: min(CHUNK, self._credit)],))
         except BlockingIOError:
             if self._finishing:
                 self.close()
@@ -79,12 +85,12 @@ class Output:
         except OSError as error:
             if error.errno != errno.EIO:  # EIO: the last slave of a pty was closed, its end of file
                 raise
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             self.close()
             return
-        self._credit -= len(data)
-        self._send(data)
+        self._credit -= count
+        self._send(_READ[:count])
         self._update()
         if self._finishing and self._credit > 0 and not self._closed:
             self._readable()
@@ -132,8 +138,8 @@ class Input:
         """Whether the process may still read what we write."""
         return self._open
 
-    def write(self, data: bytes) -> None:
-        """Queue bytes; empty means end of input."""
+    def write(self, data: Body) -> None:
+        """Take bytes, and copy what the process does not take now; empty means end of input."""
         if not self._open:
             return
         if data:
@@ -143,6 +149,8 @@ class Input:
             if self._is_tty:  # a terminal has no end: the end-of-file character stands for it
                 self._queue.append(memoryview(VEOF))
         self._flush()
+        if data and self._queue:
+            self._queue[-1] = memoryview(bytes(self._queue[-1]))
 
     def _flush(self) -> None:
         before = self.total

@@ -15,7 +15,7 @@ import termios
 from collections.abc import Callable
 
 from glunix.msg import stream
-from glunix.msg.base import Message
+from glunix.msg.base import Body, Message
 from glunix.msg.job import TtySpec, WinSize
 from glunix.node.channels import Input, Output
 from glunix.node.keeper import GRACE, spawn_kept
@@ -54,7 +54,10 @@ def open_terminal(tty: TtySpec, uid: int) -> tuple[int, int]:
 
 
 class Process:
-    """One process of a job. `tell(message)` sends home; `over(self)` is called once at the end."""
+    """One process of a job. `tell(message)` and `output(vnn, fd, data)` send home.
+
+    `over(self)` is called once at the end.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class Process:
         env: dict[bytes, bytes],
         reactor: Reactor,
         tell: Callable[[Message], None],
+        output: Callable[[int, int, Body], None],
         input_moved: Callable[[], None],
         over: Callable[["Process"], None],
     ) -> None:
@@ -74,6 +78,7 @@ class Process:
         self._env = env
         self._reactor = reactor
         self._tell = tell
+        self._output = output
         self._input_moved = input_moved
         self._over = over
         self._outputs: dict[int, Output] = {}
@@ -158,8 +163,8 @@ class Process:
         return slave
 
     def _wire_output(self, fd: int, ours: int) -> None:
-        def send(data: bytes) -> None:
-            self._tell(stream.Out(self.vnn, fd, data))
+        def send(data: Body) -> None:
+            self._output(self.vnn, fd, data)
             if not data:
                 self._maybe_over()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from glunix.ids import StreamId
 from glunix.msg import stream
-from glunix.msg.base import Message
+from glunix.msg.base import Body, Message
 from glunix.node.asks import Asks
 from glunix.node.become import StepFailed, become, join_terminal, own_group, place_fds
 from glunix.node.bridge import RELAY, REPORT, Bridge
@@ -210,8 +210,8 @@ class Supervisor:
             self._report(stream.Started(self._vnn, self._main))
 
     def _output(self, fd: int, ours: int) -> Output:
-        def send(data: bytes) -> None:
-            self._to_home(stream.Out(self._vnn, fd, data))
+        def send(data: Body) -> None:
+            self._to_home(stream.Out(self._vnn, fd, bytes(data)))
 
         return Output(self._reactor, ours, self._spec.window, send)
 

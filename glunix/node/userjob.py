@@ -35,17 +35,21 @@ class UserJob:
         node: str,
         reactor: Reactor,
         tell: Callable[[Message], None],
+        output: Callable[[int, int, Body], None],
         ended: Callable[["UserJob"], None],
     ) -> None:
         self.start = start
         self.node = node
         self._reactor = reactor
         self._tell = tell
+        self._output = output
         self._ended = ended
         self._processes: dict[int, Process] = {}
         self._by_pid: dict[int, Process] = {}
         self._live: set[int] = set()
+        self._received = 0
         self._given = 0
+        """Bytes of input that came, and that home has got credit for on top of INPUT_WINDOW."""
         self._input_closed_told = False
 
     @property
@@ -62,6 +66,7 @@ class UserJob:
                 job_environment(self.start, self.node, vnn),
                 self._reactor,
                 self._tell,
+                self._output,
                 self._input_moved,
                 self._process_over,
             )
@@ -81,6 +86,10 @@ class UserJob:
 
     def frame(self, body: Body) -> None:
         """A frame of the stream arrived; FrameError when it is not of the union."""
+        data = stream.in_data(body)
+        if data is not None:
+            self._input(data)
+            return
         message = stream.home_to_node.decode(body)
         if isinstance(message, stream.In):
             self._input(message.data)
@@ -102,14 +111,18 @@ class UserJob:
             raise FrameError(f"no VNN {vnn} on this stream")
         return process
 
-    def _input(self, data: bytes) -> None:
+    def _input(self, data: Body) -> None:
+        self._received += len(data)
+        if self._received - self._given > stream.INPUT_WINDOW:
+            raise FrameError("input beyond its credit")
         for process in self._processes.values():
             if process.input is not None:
                 process.input.write(data)
         self._input_moved()
 
     def _input_moved(self) -> None:
-        """Give home credit for what every process that still reads has taken."""
+        """Give home credit for what every process that still reads has taken, not for every bit:
+        home cannot run out while less than a quarter of its window is owed."""
         totals = [
             p.input.total
             for p in self._processes.values()
@@ -121,7 +134,7 @@ class UserJob:
                 self._tell(stream.InClosed())
             return
         taken = min(totals)
-        if taken > self._given:
+        if taken - self._given >= stream.INPUT_WINDOW // 4:
             self._tell(stream.InCredit(taken - self._given))
             self._given = taken
 

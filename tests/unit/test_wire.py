@@ -74,3 +74,25 @@ def test_data_of_a_view_is_not_copied() -> None:
     found = wire.message(memoryview(body))
     body[-4:] = b"atad"
     assert found == ["out", 3, 1, b"atad"]
+
+
+@given(st.integers(0, 4095), st.sampled_from([1, 2]), st.binary(max_size=300))
+def test_output_in_two_parts_is_an_out(vnn: int, fd: int, data: bytes) -> None:
+    body = stream.out_head(vnn, fd, len(data)) + data
+    assert stream.node_to_home.decode(body) == stream.Out(vnn, fd, data)
+
+
+@given(st.binary(max_size=70_000))
+def test_input_without_copying(data: bytes) -> None:
+    for body in (encode(stream.In(data)), wire.data_head(1, "in", len(data))[11:] + data):
+        assert stream.in_data(memoryview(body)) == stream.in_data(body) == data
+
+
+@given(st.binary(max_size=20), st.binary(max_size=40), st.integers(-3, 3))
+def test_input_that_is_none_is_left_to_the_decoder(head: bytes, data: bytes, more: int) -> None:
+    right = encode(stream.In(data))
+    wrong = right + bytes(more) if more >= 0 else right[:more]
+    for body in (head, head + right, wrong, right[:4] + head):
+        found = stream.in_data(body)
+        if found is not None:
+            assert stream.home_to_node.decode(body) == stream.In(found)
