@@ -22,6 +22,10 @@ SO_PEERGROUPS = 59
 _SUN_PATH_MAX = 107
 FIRST_BYTES = 256 * 1024
 DIAL_TIMEOUT = 5.0
+ACCEPT_PAUSE = 0.2
+"""Seconds until the next try when there was no descriptor left for a connection."""
+
+_SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 @contextlib.contextmanager
@@ -95,13 +99,23 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._waiting: set[socket.socket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loop.add_reader(sock.fileno(), self._accept)
+        self._again: asyncio.TimerHandle | None = None
+        self._listen()
+
+    def _listen(self) -> None:
+        self._loop.add_reader(self._sock.fileno(), self._accept)
 
     def _accept(self) -> None:
         for _ in range(64):
             try:
                 sock, _ = self._sock.accept()
             except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _SHORT_OF:
+                    raise
+                self._loop.remove_reader(self._sock.fileno())
+                self._again = self._loop.call_later(ACCEPT_PAUSE, self._listen)
                 return
             sock.setblocking(False)
             if not self._first(sock):
@@ -140,6 +154,8 @@ class Listener:
 
     def close(self) -> None:
         """Stop accepting; connections that said nothing yet are closed."""
+        if self._again is not None:
+            self._again.cancel()
         self._loop.remove_reader(self._sock.fileno())
         self._sock.close()
         for sock in self._waiting:

@@ -16,12 +16,15 @@ from glunix.comm.link import Link
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.daemon.peers import PeerLink
-from glunix.ids import CONTROL, StreamId
+from glunix.ids import CONTROL, StreamId, Why
 from glunix.msg import client
 from glunix.msg.base import Body, Message
 from glunix.msg.frame import BODY_MAX
 from glunix.msg.job import Owner
 from glunix.msg.stream import INPUT_WINDOW, Start
+
+SUBMIT_MAX = BODY_MAX - 2**20
+"""Bytes of a Submit: as a Start, with the owner's groups, it must still fit a frame."""
 
 
 class Join:
@@ -81,6 +84,7 @@ class _Client:
         self.pid = pid
         self.tty_fd = -1
         self.termios = b""
+        self.transparent = False
         self.joins: dict[StreamId, Join] = {}
 
 
@@ -134,8 +138,14 @@ class Clients:
                 join.from_client(body)
             return
         message = client.client_to_daemon.decode(body)
-        if isinstance(message, client.Submit) and message.spec.tty is not None:
-            who.termios = message.spec.tty.termios
+        if isinstance(message, client.Submit):
+            if len(body) > SUBMIT_MAX:
+                text = f"command line and environment are over {SUBMIT_MAX // 2**20} MiB"
+                link.send(CONTROL, client.Refused(message.request, Why.BAD_REQUEST, text))
+                return
+            if message.spec.tty is not None:
+                who.termios = message.spec.tty.termios
+                who.transparent = message.spec.transparent
         self._message(who.number, message)
 
     def _closed(self, link: Link, reason: str) -> None:
@@ -177,7 +187,10 @@ class Clients:
         if who is None or who.tty_fd < 0 or not who.termios:
             return
         try:
+            modes = termios.tcgetattr(who.tty_fd)[3]
+            if not who.transparent and modes & (termios.ISIG | termios.ICANON | termios.ECHO):
+                return  # raw no more: the user's shell was faster, and these modes are its own
             # Not our controlling terminal, so the kernel does not ask who is in the foreground.
             fcntl.ioctl(who.tty_fd, termios.TCSETS, who.termios)
-        except OSError as error:
+        except (OSError, termios.error) as error:
             self._log(f"cannot restore the terminal of {who.link.name}: {error}")

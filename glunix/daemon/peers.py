@@ -124,6 +124,8 @@ class Peers:
         mate.node = node
 
         def dialled(reason: str) -> None:
+            if not reason and not mate.link.is_open:
+                reason = "it closed the link at once"
             if not reason:
                 mate.link.send(CONTROL, self._hello)
                 self._dialled[node] = mate

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from glunix.msg.job import JobSpec, Owner
+from slic.kernel.prctl import set_parent_death_signal
 
 STEPS = ("session", "tty", "limits", "engine", "user", "cwd", "exec")
 
@@ -84,6 +85,7 @@ def _become_user(owner: Owner) -> None:
     os.setgroups(owner.groups)
     os.setresgid(owner.gid, owner.gid, owner.gid)
     os.setresuid(owner.uid, owner.uid, owner.uid)
+    set_parent_death_signal(signal.SIGKILL)  # the kernel forgot it with the old user (prctl(2))
 
 
 def _default_signals(ignored: list[int]) -> None:

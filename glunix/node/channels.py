@@ -33,7 +33,7 @@ class Output:
     ) -> None:
         self._reactor = reactor
         self._fd = fd
-        self._credit = window
+        self._credit = self._window = window
         self._send = send
         self._reading = False
         self._finishing = False
@@ -48,7 +48,7 @@ class Output:
 
     def credit(self, count: int) -> None:
         """Home can take `count` bytes more."""
-        self._credit += count
+        self._credit = min(self._credit + count, self._window)  # never more than was agreed
         self._update()
         if self._finishing and not self._closed:
             self._readable()

@@ -144,7 +144,7 @@ class Keeper:
             os.killpg(self._main, number)
             if number == signal.SIGKILL:  # a group of one's own making (setpgid) must not escape
                 os.kill(self._main, signal.SIGKILL)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):  # a setuid program: not ours to signal
             pass
 
     def _collect(self) -> bool:

@@ -180,11 +180,13 @@ class Process:
 
     def credit(self, fd: int, count: int) -> None:
         """Home can take more of this channel."""
-        self._outputs[fd].credit(count)
+        if fd in self._outputs:  # none if it could not be started
+            self._outputs[fd].credit(count)
 
     def refuse(self, fd: int) -> None:
         """Home's reader is gone: so is ours."""
-        self._outputs[fd].close()
+        if fd in self._outputs:
+            self._outputs[fd].close()
 
     def resize(self, size: WinSize) -> None:
         """The home terminal changed its size."""
@@ -202,7 +204,8 @@ class Process:
         elif self._status is not None and number != signal.SIGKILL:
             self._pending.append(number)  # before exec a signal would meet Python's handlers
         else:
-            with contextlib.suppress(ProcessLookupError):
+            # PermissionError: a setuid program that a daemon without root cannot signal.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._child, number)
 
     # -- what the child says -----------------------------------------------------------------
@@ -268,6 +271,12 @@ class Process:
             self._reactor.remove_reader(self._status.fileno())
             self._status.close()
             self._status = None
+
+    def not_started(self, error: OSError) -> None:
+        """This node has no descriptors or processes left."""
+        self.close_outputs()
+        text = f"cannot start a process: {error.strerror}"
+        self._end(stream.Failed(self.vnn, "session", error.errno or 0, text))
 
     def close_outputs(self) -> None:
         """Nobody at home takes output any more."""

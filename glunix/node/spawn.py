@@ -8,11 +8,13 @@ parent is its keeper (glunix.node.keeper).
 Reports come as packets on `status`: see `Report`.
 """
 
+import contextlib
 import dataclasses
 import os
 import signal
 import socket
 import struct
+import traceback
 from collections.abc import Callable
 
 from glunix.msg.job import JobSpec, Owner
@@ -73,6 +75,8 @@ def fork_child(body: Callable[[], object]) -> int:
                 signal.set_wakeup_fd(-1)
                 body()
                 status = 0
+            except BaseException:  # the child's own frame: nobody above it would print this
+                traceback.print_exc()
             finally:
                 os._exit(status)
         return pid
@@ -117,6 +121,9 @@ def spawn_direct(around: Surroundings) -> tuple[int, socket.socket]:
             os._exit(127)
 
     try:
-        return fork_child(body), ours
+        pid = fork_child(body)
     finally:
         theirs.close()
+    with contextlib.suppress(OSError):  # done by the child too: who comes first does not matter,
+        os.setpgid(pid, pid)  # but a signal to the group that comes before both would be lost
+    return pid, ours

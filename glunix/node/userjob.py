@@ -50,6 +50,7 @@ class UserJob:
         self._received = 0
         self._given = 0
         """Bytes of input that came, and that home has got credit for on top of INPUT_WINDOW."""
+        self._launched = False
         self._input_closed_told = False
 
     @property
@@ -76,11 +77,9 @@ class UserJob:
             try:
                 self._by_pid[process.launch()] = process
             except OSError as error:
-                number = error.errno or 0
-                text = f"cannot start a process: {os.strerror(number)}"
-                self._tell(stream.Failed(process.vnn, "session", number, text))
-                process.ended = True
-                self._process_over(process)
+                process.not_started(error)
+        self._launched = True
+        self._input_moved()
 
     # -- from home ---------------------------------------------------------------------------
 
@@ -114,7 +113,7 @@ class UserJob:
     def _input(self, data: Body) -> None:
         self._received += len(data)
         if self._received - self._given > stream.INPUT_WINDOW:
-            raise FrameError("input beyond its credit")
+            raise FrameError("input without credit")
         for process in self._processes.values():
             if process.input is not None:
                 process.input.write(data)
@@ -129,7 +128,7 @@ class UserJob:
             if p.input is not None and p.input.is_open
         ]
         if not totals:
-            if not self._input_closed_told and len(self._by_pid) == len(self._processes):
+            if not self._input_closed_told and self._launched:
                 self._input_closed_told = True
                 self._tell(stream.InClosed())
             return
@@ -158,6 +157,8 @@ class UserJob:
         process = self._by_pid.get(pid)
         if process is None:
             return False
+        if not os.WIFSTOPPED(status) and not os.WIFCONTINUED(status):
+            del self._by_pid[pid]  # reaped: the number may soon be another job's
         if process.is_kept:
             return True  # the keeper itself: its socket tells the story
         process.wait_status(status)

@@ -12,14 +12,15 @@ from .cluster import Cluster, alive, ended, finish, guests_of, read_line, stop_s
 
 CATCHER = r"""
 import os, signal
-caught = []
+read_end, write_end = os.pipe2(os.O_NONBLOCK)
+os.set_blocking(read_end, True)
+signal.set_wakeup_fd(write_end)
 for number in signal.valid_signals() - {9, 19, 17, 32, 33}:
-    signal.signal(number, lambda n, f: caught.append(n))
+    signal.signal(number, lambda n, f: None)
 os.write(1, b"ready\n")
 while True:
-    signal.pause()
-    while caught:
-        os.write(1, b"%d\n" % caught.pop(0))
+    for number in os.read(read_end, 100):
+        os.write(1, b"%d\n" % number)
 """
 
 UNCATCHABLE = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ}
