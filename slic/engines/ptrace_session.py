@@ -22,6 +22,7 @@ from slic.engines.tracee import TaskTracee
 from slic.interposer import Call, Event, ProcessEvent
 from slic.kernel import ptrace as pt
 from slic.kernel.seccomp import AUDIT_ARCH_X86_64
+from slic.kernel.sigchld import ChildSignal
 from slic.policy import Decision, Policy
 from slic.syscalls import BY_NAME, BY_NUMBER, X32_BIT, by_number
 from slic.tracee import CallGone
@@ -107,8 +108,7 @@ class PtraceSession:
         self._parks = parks
         self._next_id = 1
         self._pending = PendingCalls(host, self._carry, self._inject)
-        self._masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        self._sigchld = pt.signalfd(signal.SIGCHLD)
+        self._sigchld = ChildSignal()
         self._epoll = select.epoll()
         self._epoll.register(self._sigchld, select.EPOLLIN)
         self._epoll.register(self._pending.wake, select.EPOLLIN)
@@ -128,10 +128,7 @@ class PtraceSession:
         if self._wait(os.WNOHANG):
             return True
         # Only now take the signal: what ends after this look raises it again.
-        try:
-            os.read(self._sigchld, 128)
-        except BlockingIOError:
-            pass
+        self._sigchld.drain()
         return self._wait(os.WNOHANG)
 
     def serve(self) -> None:
@@ -164,8 +161,7 @@ class PtraceSession:
         self._let_go()
         self._pending.close()
         self._epoll.close()
-        os.close(self._sigchld)
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._masked)
+        self._sigchld.close()
 
     def __enter__(self) -> Self:
         return self
