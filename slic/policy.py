@@ -16,7 +16,7 @@ from msgspec import Struct
 from slic.interposer import Bits, Call, Event, Handler, Interposer, Kind, ProcessEvent
 from slic.syscalls import BY_NAME, IO_URING_CAN, Syscall
 from slic.tracee import BadAddress, Tracee
-from slic.verdict import NEEDS, PASS, Asking, Capability, Continue, Fail, Question, Verdict
+from slic.verdict import NEEDS, PASS, Asking, Below, Capability, Continue, Fail, Question, Verdict
 
 
 class UndeclaredVerdict(TypeError):
@@ -139,13 +139,12 @@ class Policy:
         answer (no RETURN) then leaves the call to the kernel. CallGone passes through.
         """
         steps = self._steps.get(call.syscall.number, ())
-        for step in steps:
+        for position, step in enumerate(steps):
             verdict = self._ask(step, call, tracee)
             if type(verdict) is Continue:
                 continue
             if type(verdict) is GeneratorType:
-                rest = steps[steps.index(step) + 1 :]
-                return self._deciding(verdict, step, rest, call, tracee)
+                return self._deciding(verdict, step, steps[position + 1 :], call, tracee)
             return Decision(_covered(verdict, step), step.depth)
         return self._kernel
 
@@ -186,15 +185,39 @@ class Policy:
     def _deciding(
         self, asking: Any, step: _Step, rest: Sequence[_Step], call: Call, tracee: Tracee
     ) -> Deciding:
-        verdict = yield from _guarded(asking, step)
-        if not isinstance(verdict, Continue):
-            return Decision(_covered(verdict, step), step.depth)
-        for below in rest:
-            verdict = self._ask(below, call, tracee)
+        below: Decision | None = None  # what the layers below said, once they were asked
+        guarded = _guarded(asking, step)
+        try:
+            question = next(guarded)
+            while True:
+                if type(question) is Below:
+                    seen = tracee if question.tracee is None else question.tracee
+                    below = yield from self._descend(rest, call, seen)
+                    question = guarded.send(below.verdict)
+                    continue
+                try:
+                    value = yield question
+                except BaseException as thrown:  # handed on, as `yield from` would
+                    question = guarded.throw(thrown)
+                else:
+                    question = guarded.send(value)
+        except StopIteration as stop:
+            verdict: Verdict = stop.value
+        if isinstance(verdict, Continue):
+            return below or (yield from self._descend(rest, call, tracee))
+        if below is not None and verdict is below.verdict:
+            return below
+        return Decision(_covered(verdict, step), step.depth)
+
+    def _descend(self, steps: Sequence[_Step], call: Call, tracee: Tracee) -> Deciding:
+        """Ask the given steps in order; the kernel's decision if all continue."""
+        for position, step in enumerate(steps):
+            verdict = self._ask(step, call, tracee)
             if type(verdict) is GeneratorType:
-                verdict = yield from _guarded(verdict, below)
-            if not isinstance(verdict, Continue):
-                return Decision(_covered(verdict, below), below.depth)
+                rest = steps[position + 1 :]
+                return (yield from self._deciding(verdict, step, rest, call, tracee))
+            if type(verdict) is not Continue:
+                return Decision(_covered(verdict, step), step.depth)
         return self._kernel
 
     def _add(self, depth: int, interposer: Interposer, handler: Handler) -> None:

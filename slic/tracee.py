@@ -8,6 +8,7 @@ it fly, the engine drops the call) or OSError with the errno the call itself wou
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import NewType, Protocol
 
 Address = NewType("Address", int)
@@ -33,6 +34,10 @@ class Tracee(Protocol):
     @property
     def tid(self) -> int:
         """Thread id, in the supervisor's PID namespace."""
+
+    @property
+    def uid(self) -> int:
+        """The caller's effective user id."""
 
     def still_valid(self) -> bool:
         """Is the call still waiting for an answer?"""
@@ -83,6 +88,14 @@ class Tracee(Protocol):
 
     def connect(self, sockfd: int, address: bytes) -> None:
         """connect(2) on the caller's socket with a raw sockaddr. May block: see `Blocking`."""
+
+    def acting(self, creating: bool = False) -> AbstractContextManager[None]:
+        """Within the block this thread's file calls have the caller's fsuid, fsgid and groups.
+
+        With `creating` also its umask, which stops every other thread that wants one: not around
+        a call that may block. Names still mean what they mean to the supervisor: use `open` to
+        get at a place, then act in it.
+        """
 
     # -- the rest of the machine -------------------------------------------------------------
     def native_uname(self) -> os.uname_result:

@@ -97,5 +97,16 @@ class Inject(Struct, frozen=True):
     args: tuple[int, ...] = ()
 
 
+class Below(Struct, frozen=True):
+    """A question the policy itself answers: what do the interposers below say to this call?
+
+    The generator receives their verdict; Continue if they leave the call to the kernel. With
+    `tracee` (a Tracee) they see the caller through it, so that what they do on its behalf can be
+    confined. Without this a layer that answers a call hides it from the layers below.
+    """
+
+    tracee: Any = None
+
+
 Question = object
 Asking = Generator[Question, Any, Verdict]

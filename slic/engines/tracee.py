@@ -9,12 +9,13 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from slic.kernel import libc, memory, pidfd
-from slic.kernel.asuser import open_as, uname_of
+from slic.kernel.asuser import acting_as, open_as, uname_of
 from slic.tracee import AT_FDCWD, BadAddress, CallGone
 
 IOV_MAX = 1024
@@ -46,6 +47,18 @@ class TaskTracee:
     def _check(self) -> None:
         if not self.still_valid():
             raise CallGone
+
+    @property
+    def uid(self) -> int:
+        return int(self._status()["Uid"].split()[1])
+
+    def _status(self) -> dict[str, str]:
+        try:
+            status = pidfd.status_fields(self.tid)
+        except ProcessLookupError:
+            raise CallGone from None
+        self._check()
+        return status
 
     # -- memory ------------------------------------------------------------------------------
     def read_some(self, address: int, size: int) -> bytes:
@@ -162,6 +175,11 @@ class TaskTracee:
             libc.connect(own, address)
         finally:
             os.close(own)
+
+    @contextmanager
+    def acting(self, creating: bool = False) -> Iterator[None]:
+        with acting_as(self._status(), creating):
+            yield
 
     # -- the rest of the machine -------------------------------------------------------------
     def native_uname(self) -> os.uname_result:

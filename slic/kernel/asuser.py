@@ -51,13 +51,22 @@ def open_as(tid: int, dirfd: int, name: bytes, flags: int, mode: int, resolve: i
         base = os.open(f"/proc/{tid}/root", os.O_PATH)
         resolve |= RESOLVE_IN_ROOT
     how = struct.pack("=QQQ", flags, how_mode, resolve)
-    umask = int(status["Umask"], 8) if creating else -1
     try:
-        with _umask(umask), _credentials(status):
+        with acting_as(status, bool(creating)):
             return syscall(SYS_OPENAT2, base, name, how, len(how))
     finally:
         if base != AT_FDCWD:
             os.close(base)
+
+
+@contextmanager
+def acting_as(status: dict[str, str], creating: bool) -> Iterator[None]:
+    """A block in which this thread has a task's fsuid, fsgid and groups; its umask if asked.
+
+    `status` is the task's (`status_fields`).
+    """
+    with _umask(int(status["Umask"], 8) if creating else -1), _credentials(status):
+        yield
 
 
 def _open_base(path: str, dirfd: int) -> int:
