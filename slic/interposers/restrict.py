@@ -1,0 +1,311 @@
+"""`restrict`: what a program may open, execute and connect to. `restrict:POLICY.toml`:
+
+    [files]
+    read = ["/usr", "/etc/ld.so.cache"]   # a directory means all in it; real paths count
+    write = ["/tmp/work"]                 # make, change, remove; includes read
+    execute = ["/usr/bin"]
+    [network]
+    connect = ["127.0.0.1:80", "10.0.0.0/8:*", "[::1]:443", "unix:/run/db", "unix:@name"]
+    udp = false                           # datagrams, to anywhere
+    listen = false                        # bind and listen, on anything
+
+What is not named is refused (EACCES). Every call that takes a path is listed with its fate in
+`pathcalls`. Files are opened, made, renamed and removed by the supervisor, in places it holds
+(`confined`), and handed in: nothing is checked and then continued, with one exception, exec.
+
+Guaranteed against a hostile program, its threads, its links and its memory, while the supervisor
+and its policy are not the program's to change: it opens for reading and writing, makes, changes
+and removes only what is allowed, and connects only where it is allowed. Calls that change what
+paths mean or reach into other processes are refused (namespaces, mounts, chroot, ptrace,
+process_vm_*, pidfd_getfd, file handles); clone3 fails with ENOSYS (libc then uses clone).
+
+Limits.
+- exec cannot be handed in. It is checked on the object and continued: another thread, or a
+  process sharing the memory or a directory on the path, can exchange it in between. So the image
+  is checked again: with ptrace engines at exec, before its first instruction; with the others at
+  its next open, connect or change of a name, where the process is killed. In between it can use
+  the descriptors it inherits, nothing else. Libraries and scripts need `read`, a script's
+  interpreter `execute`. Code a program writes into its own memory is not looked at.
+- What is open at the start, or comes in over a socket, stays usable, datagram sockets too.
+- Names, sizes and attributes of every file can be told (stat, access, readlink, inotify).
+- What `read` or `write` names under /proc reaches other processes: name no more than /proc/self.
+- `bind` with listen = true can make a socket's name in any directory the user may write.
+- connect over a Unix socket is refused when the caller is not the supervisor's user: the peer
+  would take it for the supervisor. Its peer sees the supervisor's pid.
+- renameat2 with flags fails with EINVAL (mv then does without), device nodes with EPERM.
+- A session leader gets no controlling terminal by opening one (TIOCSCTTY works).
+- The program must share the supervisor's mounts and root. Calls newer than `slic.syscalls` pass:
+  setxattrat, removexattrat, file_setattr (Linux 6.13 and later).
+"""
+
+import errno
+import os
+import signal
+import stat
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from slic.interposer import Call, Event, Interposer, ProcessEvent, any_of, on, on_event
+from slic.interposers.changes import CHANGES, planned
+from slic.interposers.confined import AT_EMPTY_PATH, Confined, Pin, Refused, Use, is_fifo
+from slic.interposers.opens import OPENS, opening
+from slic.interposers.pathcalls import Fate, calls_with
+from slic.interposers.targets import NETLINK, UNIX, Target, family_of, target, unix_name
+from slic.tracee import AT_FDCWD, Tracee
+from slic.verdict import PASS, Asking, Below, Blocking, Capability, Continue, Fail, Return, ReturnFd
+from slic.verdict import Verdict as Answer
+
+AT_SYMLINK_NOFOLLOW = 0x100
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_UNTRACED = 0x20000, 0x10000000, 0x800000
+MSG_FASTOPEN = 0x20000000
+SECCOMP_FILTER, SECCOMP_NEW_LISTENER = 1, 8
+STREAM, DATAGRAM, SEQUENCED = 1, 2, 5
+INET, INET6 = 2, 10
+TCP, UDP = 6, 17
+INTERPRETERS = 4  # a script's interpreter may be a script, so often (execve(2))
+# Refused besides what pathcalls lists: ways around a path, or into another process.
+AROUND = (
+    "bpf",
+    "delete_module",
+    "fanotify_init",
+    "finit_module",
+    "fsmount",
+    "fsopen",
+    "init_module",
+    "kexec_file_load",
+    "kexec_load",
+    "open_by_handle_at",
+    "perf_event_open",
+    "pidfd_getfd",
+    "process_vm_readv",
+    "process_vm_writev",
+    "ptrace",
+    "quotactl_fd",
+    "setns",
+)
+
+
+class Rules(NamedTuple):
+    """A policy as written: real, absolute paths by use; targets; two permissions."""
+
+    paths: dict[Use, tuple[str, ...]]
+    targets: tuple[Target, ...] = ()
+    udp: bool = False
+    listen: bool = False
+
+    @classmethod
+    def load(cls, text: str) -> Self:
+        """From TOML. ValueError names what is wrong; a key nobody knows is an error."""
+        given = tomllib.loads(text)
+        files, network = given.pop("files", {}), given.pop("network", {})
+        paths = {use: _paths(files.pop(use.value, [])) for use in Use}
+        paths[Use.READ] += paths[Use.WRITE]
+        made = cls(
+            paths,
+            tuple(target(word) for word in network.pop("connect", [])),
+            bool(network.pop("udp", False)),
+            bool(network.pop("listen", False)),
+        )
+        if unknown := [*given, *files, *network]:
+            raise ValueError(f"the policy says {', '.join(unknown)}, which is unknown")
+        return made
+
+    def may(self, path: str, use: Use) -> bool:
+        return any(path == own or path.startswith(own + "/") for own in self.paths[use])
+
+
+def _paths(given: list[str]) -> tuple[str, ...]:
+    for path in given:
+        if not path.startswith("/"):
+            raise ValueError(f"paths of a policy are absolute, not {path!r}")
+    return tuple(os.path.realpath(path).rstrip("/") for path in given)
+
+
+class Image(NamedTuple):
+    """The program a process runs: its file and where that is."""
+
+    key: tuple[int, int]
+    path: str
+
+
+def image_of(pid: int) -> Image:
+    """OSError if the process is gone."""
+    link = f"/proc/{pid}/exe"
+    status = os.stat(link)
+    return Image((status.st_dev, status.st_ino), os.readlink(link))
+
+
+class Restrict(Interposer):
+    """See the module."""
+
+    def __init__(self, rules: Rules, image: Callable[[int], Image] = image_of) -> None:
+        self.rules = rules
+        self._image = image
+        self._vouched: set[tuple[int, int]] = set()  # images that may be executed
+        self._supervisor = image_of(os.getpid()).key
+        self._first = 0  # the process that is still the supervisor's fork until it executes
+
+    @classmethod
+    def from_argument(cls, text: str) -> Self:
+        if not text:
+            raise ValueError("restrict wants the path of a policy: restrict:POLICY.toml")
+        return cls(Rules.load(Path(text).read_text()))
+
+    # -- files -------------------------------------------------------------------------------
+    @on(*OPENS, needs=Capability.RETURN | Capability.ADD_FD)
+    def opened(self, tracee: Tracee, call: Call) -> Asking:
+        self._check_image(tracee)
+        asked = opening(tracee, call)
+        with Confined(tracee, self.rules.may) as confined:
+            found = confined.found(asked)
+            below: Answer = yield Below(confined)
+            if not isinstance(below, Continue):
+                return below
+            if is_fifo(found) and not asked.flags & os.O_PATH:
+                handover, work = confined.opening_thread(asked, found)
+                try:
+                    yield Blocking(work)
+                except GeneratorExit:
+                    handover.abandon()
+                    raise
+                fd = handover.take()
+            else:
+                fd = confined.opened(asked, found)
+        return ReturnFd(fd, cloexec=asked.cloexec)
+
+    @on(*CHANGES)
+    def changed(self, tracee: Tracee, call: Call) -> Asking:
+        self._check_image(tracee)
+        with Confined(tracee, self.rules.may) as confined:
+            perform = planned(confined, call)
+            if perform is None:
+                return PASS
+            below: Answer = yield Below(confined)
+            if not isinstance(below, Continue):
+                return below
+            with tracee.acting(creating=True):
+                perform()
+        return Return(0)
+
+    @on(*calls_with(Fate.REFUSED), *AROUND)
+    def refused(self, tracee: Tracee) -> Answer:
+        return Fail(errno.EPERM)
+
+    # -- programs ----------------------------------------------------------------------------
+    @on("execve", "execveat")
+    def executed(
+        self, tracee: Tracee, filename: int, dfd: int = AT_FDCWD, flags: int = 0
+    ) -> Answer:
+        self._check_image(tracee)
+        name = tracee.cstring(filename)
+        with Confined(tracee, self.rules.may) as confined:
+            follow = not flags & AT_SYMLINK_NOFOLLOW
+            pin = confined.object(dfd, name, follow, bool(flags & AT_EMPTY_PATH))
+            for _ in range(INTERPRETERS):
+                confined.require(pin.path, Use.EXECUTE)
+                if (interpreter := _interpreter(pin)) is None:
+                    break
+                confined.require(pin.path, Use.READ)
+                pin = confined.object(AT_FDCWD, interpreter)
+        if tracee.pid == self._first:
+            self._first = -1
+        return Continue("the image is checked again")
+
+    @on("clone", where={"flags": any_of(CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED)})
+    @on("unshare", where={"unshare_flags": any_of(CLONE_NEWNS | CLONE_NEWUSER)})
+    def separated(self, tracee: Tracee) -> Answer:
+        return Fail(errno.EPERM)
+
+    @on("clone3")
+    def cloned(self, tracee: Tracee) -> Answer:
+        return Fail(errno.ENOSYS)  # its flags are in memory
+
+    @on("seccomp", where={"op": {SECCOMP_FILTER}, "flags": any_of(SECCOMP_NEW_LISTENER)})
+    def listener(self, tracee: Tracee) -> Answer:
+        return Fail(errno.EBUSY)  # a listener of its own could let its children's calls pass
+
+    @on_event(ProcessEvent.EXEC, optional=True)
+    def replaced(self, event: Event) -> None:
+        if not self._image_allowed(event.tid):
+            os.kill(event.tid, signal.SIGKILL)
+
+    def _check_image(self, tracee: Tracee) -> None:
+        if not self._first:
+            self._first = tracee.pid
+        if not self._image_allowed(tracee.pid) and tracee.still_valid():
+            os.kill(tracee.pid, signal.SIGKILL)
+            raise Refused("a program that was exchanged while it was executed")
+
+    def _image_allowed(self, pid: int) -> bool:
+        try:
+            image = self._image(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            return True  # it is dead
+        if image.key in self._vouched:
+            return True
+        if pid == self._first and image.key == self._supervisor:
+            return True
+        if not self.rules.may(image.path, Use.EXECUTE):
+            return False
+        self._vouched.add(image.key)
+        return True
+
+    # -- network -----------------------------------------------------------------------------
+    @on("connect")
+    def connected(self, tracee: Tracee, sockfd: int, addr: int, addrlen: int) -> Asking:
+        self._check_image(tracee)
+        if not 2 <= addrlen <= 128:
+            return Fail(errno.EINVAL)
+        address = tracee.read(addr, addrlen)
+        with Confined(tracee, self.rules.may) as confined:
+            name = unix_name(address)
+            if name is not None and tracee.uid != os.geteuid():
+                raise Refused("a Unix socket, by another user")
+            if name and not name.startswith(b"\0"):
+                pin = confined.pin(AT_FDCWD, name)
+                allowed = any(t.covers_path(pin.path) for t in self.rules.targets)
+                address = UNIX.to_bytes(2, "little") + os.fsencode(pin.link) + b"\0"
+            else:
+                allowed = any(t.covers(address) for t in self.rules.targets)
+            if not allowed and family_of(address) not in (0, NETLINK):
+                raise Refused("not a target of the policy")
+            yield Blocking(lambda: tracee.connect(sockfd, address))
+        return Return(0)
+
+    @on("socket", "socketpair")
+    def created(self, tracee: Tracee, domain: int, type: int, protocol: int) -> Answer:
+        kind = type & 0xF
+        if domain == UNIX:  # a Unix datagram names its target in memory, at every sendmsg
+            allowed = kind in (STREAM, SEQUENCED)
+        elif domain in (INET, INET6):
+            tcp = kind == STREAM and protocol in (0, TCP)
+            allowed = tcp or (self.rules.udp and kind == DATAGRAM and protocol in (0, UDP))
+        else:
+            allowed = domain == NETLINK and protocol == 0  # routes: how libc lists addresses
+        return PASS if allowed else Fail(errno.EACCES)
+
+    @on("sendto", "sendmsg", "sendmmsg", where={"flags": any_of(MSG_FASTOPEN)})
+    def connected_by_sending(self, tracee: Tracee) -> Answer:
+        return Fail(errno.EOPNOTSUPP)
+
+    @on("bind", "listen")
+    def bound(self, tracee: Tracee) -> Answer:
+        return PASS if self.rules.listen else Fail(errno.EACCES)
+
+
+def _interpreter(pin: Pin) -> bytes | None:
+    """The interpreter a script names; None if it is no script, or one nobody may read."""
+    if not stat.S_ISREG(os.fstat(pin.fd).st_mode):
+        return None
+    try:
+        fd = os.open(pin.link, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        return None
+    try:
+        head: Any = os.read(fd, 256)
+    finally:
+        os.close(fd)
+    words = head[2:].split(b"\n")[0].split() if head.startswith(b"#!") else []
+    return words[0] if words else None
