@@ -28,11 +28,10 @@ XATTR_SIZE_MAX = 65536
 XATTR_NAME_MAX = 255
 
 
-def planned(confined: Confined, call: Call) -> Perform | None:
+def planned(confined: Confined, call: Call) -> Perform:
     """What performs the call (run it with the caller's credentials), all checks done.
 
-    None if the call is about a plain descriptor in a way that needs no look. OSError as the
-    kernel would answer, or Refused.
+    OSError as the kernel would answer, or Refused.
     """
     given = call.named()
     return CHANGES[call.name](confined, call, given)

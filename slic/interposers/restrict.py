@@ -41,21 +41,31 @@ Limits.
 import errno
 import os
 import signal
-import stat
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from slic.interposer import Call, Event, Interposer, ProcessEvent, any_of, on, on_event
 from slic.interposers.changes import CHANGES, planned
-from slic.interposers.confined import AT_EMPTY_PATH, Confined, Pin, Refused, Use, is_fifo
+from slic.interposers.confined import AT_EMPTY_PATH, Confined, Refused, Use, is_fifo
+from slic.interposers.images import Image, image_of, interpreter_of
 from slic.interposers.opens import OPENS, opening
 from slic.interposers.pathcalls import Fate, calls_with
 from slic.interposers.targets import NETLINK, UNIX, Target, family_of, target, unix_name
 from slic.tracee import AT_FDCWD, Tracee
-from slic.verdict import PASS, Asking, Below, Blocking, Capability, Continue, Fail, Return, ReturnFd
-from slic.verdict import Verdict as Answer
+from slic.verdict import (
+    PASS,
+    Asking,
+    Below,
+    Blocking,
+    Capability,
+    Continue,
+    Fail,
+    Return,
+    ReturnFd,
+    Verdict,
+)
 
 AT_SYMLINK_NOFOLLOW = 0x100
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_UNTRACED = 0x20000, 0x10000000, 0x800000
@@ -123,20 +133,6 @@ def _paths(given: list[str]) -> tuple[str, ...]:
     return tuple(os.path.realpath(path).rstrip("/") for path in given)
 
 
-class Image(NamedTuple):
-    """The program a process runs: its file and where that is."""
-
-    key: tuple[int, int]
-    path: str
-
-
-def image_of(pid: int) -> Image:
-    """OSError if the process is gone."""
-    link = f"/proc/{pid}/exe"
-    status = os.stat(link)
-    return Image((status.st_dev, status.st_ino), os.readlink(link))
-
-
 class Restrict(Interposer):
     """See the module."""
 
@@ -160,7 +156,7 @@ class Restrict(Interposer):
         asked = opening(tracee, call)
         with Confined(tracee, self.rules.may) as confined:
             found = confined.found(asked)
-            below: Answer = yield Below(confined)
+            below: Verdict = yield Below(confined)
             if not isinstance(below, Continue):
                 return below
             if is_fifo(found) and not asked.flags & os.O_PATH:
@@ -180,9 +176,7 @@ class Restrict(Interposer):
         self._check_image(tracee)
         with Confined(tracee, self.rules.may) as confined:
             perform = planned(confined, call)
-            if perform is None:
-                return PASS
-            below: Answer = yield Below(confined)
+            below: Verdict = yield Below(confined)
             if not isinstance(below, Continue):
                 return below
             with tracee.acting(creating=True):
@@ -190,14 +184,14 @@ class Restrict(Interposer):
         return Return(0)
 
     @on(*calls_with(Fate.REFUSED), *AROUND)
-    def refused(self, tracee: Tracee) -> Answer:
+    def refused(self, tracee: Tracee) -> Verdict:
         return Fail(errno.EPERM)
 
     # -- programs ----------------------------------------------------------------------------
     @on("execve", "execveat")
     def executed(
         self, tracee: Tracee, filename: int, dfd: int = AT_FDCWD, flags: int = 0
-    ) -> Answer:
+    ) -> Verdict:
         self._check_image(tracee)
         name = tracee.cstring(filename)
         with Confined(tracee, self.rules.may) as confined:
@@ -205,7 +199,7 @@ class Restrict(Interposer):
             pin = confined.object(dfd, name, follow, bool(flags & AT_EMPTY_PATH))
             for _ in range(INTERPRETERS):
                 confined.require(pin.path, Use.EXECUTE)
-                if (interpreter := _interpreter(pin)) is None:
+                if (interpreter := interpreter_of(pin)) is None:
                     break
                 confined.require(pin.path, Use.READ)
                 pin = confined.object(AT_FDCWD, interpreter)
@@ -215,15 +209,15 @@ class Restrict(Interposer):
 
     @on("clone", where={"flags": any_of(CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED)})
     @on("unshare", where={"unshare_flags": any_of(CLONE_NEWNS | CLONE_NEWUSER)})
-    def separated(self, tracee: Tracee) -> Answer:
+    def separated(self, tracee: Tracee) -> Verdict:
         return Fail(errno.EPERM)
 
     @on("clone3")
-    def cloned(self, tracee: Tracee) -> Answer:
+    def cloned(self, tracee: Tracee) -> Verdict:
         return Fail(errno.ENOSYS)  # its flags are in memory
 
     @on("seccomp", where={"op": {SECCOMP_FILTER}, "flags": any_of(SECCOMP_NEW_LISTENER)})
-    def listener(self, tracee: Tracee) -> Answer:
+    def listener(self, tracee: Tracee) -> Verdict:
         return Fail(errno.EBUSY)  # a listener of its own could let its children's calls pass
 
     @on_event(ProcessEvent.EXEC, optional=True)
@@ -275,7 +269,7 @@ class Restrict(Interposer):
         return Return(0)
 
     @on("socket", "socketpair")
-    def created(self, tracee: Tracee, domain: int, type: int, protocol: int) -> Answer:
+    def created(self, tracee: Tracee, domain: int, type: int, protocol: int) -> Verdict:
         kind = type & 0xF
         if domain == UNIX:  # a Unix datagram names its target in memory, at every sendmsg
             allowed = kind in (STREAM, SEQUENCED)
@@ -287,25 +281,9 @@ class Restrict(Interposer):
         return PASS if allowed else Fail(errno.EACCES)
 
     @on("sendto", "sendmsg", "sendmmsg", where={"flags": any_of(MSG_FASTOPEN)})
-    def connected_by_sending(self, tracee: Tracee) -> Answer:
+    def connected_by_sending(self, tracee: Tracee) -> Verdict:
         return Fail(errno.EOPNOTSUPP)
 
     @on("bind", "listen")
-    def bound(self, tracee: Tracee) -> Answer:
+    def bound(self, tracee: Tracee) -> Verdict:
         return PASS if self.rules.listen else Fail(errno.EACCES)
-
-
-def _interpreter(pin: Pin) -> bytes | None:
-    """The interpreter a script names; None if it is no script, or one nobody may read."""
-    if not stat.S_ISREG(os.fstat(pin.fd).st_mode):
-        return None
-    try:
-        fd = os.open(pin.link, os.O_RDONLY | os.O_CLOEXEC)
-    except PermissionError:
-        return None
-    try:
-        head: Any = os.read(fd, 256)
-    finally:
-        os.close(fd)
-    words = head[2:].split(b"\n")[0].split() if head.startswith(b"#!") else []
-    return words[0] if words else None

@@ -3,6 +3,7 @@
 For tests of interposers that open and change files: no engine, no second process.
 """
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,9 @@ class OwnTracee(FakeTracee):
 
     def fd_stat(self, fd: int) -> os.stat_result:
         return os.fstat(fd)
+
+    def fd_flags(self, fd: int) -> int:
+        return fcntl.fcntl(fd, fcntl.F_GETFL)
 
     def fd_dup(self, fd: int) -> int:
         return os.dup(fd)

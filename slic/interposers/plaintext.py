@@ -1,0 +1,170 @@
+"""The memory files of `crypt`: the plain text of every encrypted file that is open.
+
+One memory file (memfd_create(2)) for each real file, shared by all who have it open, so that they
+see each other's writes and locks. A change is written encrypted first, then here. The kernel
+tells when nobody has one any more (a write lease can be had, fcntl(2)): then it can go.
+"""
+
+import fcntl
+import os
+from typing import NamedTuple
+
+from slic.interposers.cipherfile import CipherFile, plain_size
+
+CHUNK = 1 << 20
+KEPT = 16  # memory files that stay although nobody has them open, for the next open
+
+
+class FileId(NamedTuple):
+    """What tells one file from all others: device and inode."""
+
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "FileId":
+        return cls(status.st_dev, status.st_ino)
+
+
+class Plain:
+    """One file: `real` is the encrypted file, `memory` its text. Owns both descriptors."""
+
+    def __init__(self, real: int, master: bytes) -> None:
+        """Reads the file `real` leads to (which stays the caller's). OSError EIO, EACCES."""
+        self.real = _reopened(real)
+        self._file = CipherFile(self.real, master)
+        self.memory = os.memfd_create("slic-crypt", os.MFD_CLOEXEC)
+        self._reader = os.open(f"/proc/self/fd/{self.memory}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._load()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        for fd in (self.real, self.memory, self._reader):
+            os.close(fd)
+
+    def size(self) -> int:
+        return os.fstat(self.memory).st_size
+
+    def descriptor(self, flags: int) -> int:
+        """A new descriptor of the text, with these access and status flags."""
+        return os.open(f"/proc/self/fd/{self.memory}", flags | os.O_CLOEXEC)
+
+    def unused(self) -> bool:
+        """Does nobody else have the memory file open or mapped?"""
+        try:
+            fcntl.fcntl(self._reader, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        except BlockingIOError:
+            return False
+        fcntl.fcntl(self._reader, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return True
+
+    def refresh(self, real: int) -> None:
+        """Take in what others did to the file; `real` may bring the right to write it."""
+        if fcntl.fcntl(self.real, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            os.close(self.real)
+            self.real = self._file.fd = _reopened(real)
+        if self._stamp != _stamp(self.real):
+            self._load()
+
+    def write(self, at: int, data: bytes) -> None:
+        try:
+            self._file.write(at, data)
+        except OSError:
+            self._load()  # what the file now holds, a part of it perhaps
+            raise
+        _write_all(self.memory, data, at)
+        self._stamp = _stamp(self.real)
+
+    def truncate(self, size: int) -> None:
+        try:
+            self._file.truncate(size)
+        except OSError:
+            self._load()
+            raise
+        os.ftruncate(self.memory, size)
+        self._stamp = _stamp(self.real)
+
+    def _load(self) -> None:
+        self._file.check()
+        size = self._file.size()
+        os.ftruncate(self.memory, 0)
+        os.ftruncate(self.memory, size)
+        for at in range(0, size, CHUNK):
+            chunk = self._file.read(at, CHUNK)
+            if any(chunk):  # a hole stays one
+                _write_all(self.memory, chunk, at)
+        self._stamp = _stamp(self.real)
+
+
+class Plains:
+    """All of them, by the real file and by the memory file."""
+
+    def __init__(self, master: bytes) -> None:
+        self._master = master
+        self._by_real: dict[FileId, Plain] = {}
+        self._by_memory: dict[FileId, Plain] = {}
+
+    def of(self, status: os.stat_result) -> Plain | None:
+        """The one whose memory file this is the status of."""
+        return self._by_memory.get(FileId.of(status))
+
+    def open(self, real: int) -> Plain:
+        """The one of an encrypted file; read now if nobody has it open."""
+        key = FileId.of(os.fstat(real))
+        if (known := self._by_real.get(key)) is not None:
+            known.refresh(real)
+            self._by_real[key] = self._by_real.pop(key)  # the last opened goes last
+            return known
+        self._tidy()
+        made = self._by_real[key] = Plain(real, self._master)
+        self._by_memory[FileId.of(os.fstat(made.memory))] = made
+        return made
+
+    def size_of(self, path: str, status: os.stat_result) -> int:
+        """The length of the text of a file that nobody may have open."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return plain_size(status.st_size)
+        try:
+            return CipherFile(fd, self._master).size()
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        for plain in self._by_real.values():
+            plain.close()
+        self._by_real.clear()
+        self._by_memory.clear()
+
+    def _tidy(self) -> None:
+        surplus = len(self._by_real) - KEPT
+        for key, plain in list(self._by_real.items()) if surplus > 0 else ():
+            if surplus and plain.unused():
+                del self._by_memory[FileId.of(os.fstat(plain.memory))]
+                del self._by_real[key]
+                plain.close()
+                surplus -= 1
+
+
+def _reopened(real: int) -> int:
+    """A descriptor of our own for reading, and for writing where we may."""
+    try:
+        return os.open(f"/proc/self/fd/{real}", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return os.open(f"/proc/self/fd/{real}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _stamp(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_mtime_ns, status.st_size
+
+
+def _write_all(fd: int, data: bytes, at: int) -> None:
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(fd, view, at)
+        view, at = view[done:], at + done
