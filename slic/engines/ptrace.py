@@ -9,6 +9,8 @@ signals, stops and death end it at once, as events: `cancelled` is never late, a
 decides about restarting. In an attached program a waiting call is instead held stopped, where only
 death interrupts it.
 
+Embedding. Stops are told by SIGCHLD (`slic.kernel.sigchld`): make the session in the main thread.
+
 Limits. A program can let a child escape `ptrace` by clone with CLONE_UNTRACED (under
 `ptrace-seccomp` that child's subscribed calls fail with ENOSYS). Handing in a descriptor makes the
 caller use two more descriptors for a moment. The kernel queues even a signal that a traced program

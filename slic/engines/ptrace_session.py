@@ -22,6 +22,7 @@ from slic.engines.tracee import TaskTracee
 from slic.interposer import Call, Event, ProcessEvent
 from slic.kernel import ptrace as pt
 from slic.kernel.seccomp import AUDIT_ARCH_X86_64
+from slic.kernel.sigchld import ChildSignal
 from slic.policy import Decision, Policy
 from slic.syscalls import BY_NAME, BY_NUMBER, X32_BIT, by_number
 from slic.tracee import CallGone
@@ -87,10 +88,6 @@ class PtraceTracee(TaskTracee):
         return call is not None and call.id == self._call_id
 
 
-LOOK_SECONDS = 0.002
-"""How often a session looks for stops when another thread of its process takes SIGCHLD."""
-
-
 class PtraceSession:
     """See the module. Serve it from the thread that made it: the kernel knows tracers by thread.
 
@@ -111,16 +108,10 @@ class PtraceSession:
         self._parks = parks
         self._next_id = 1
         self._pending = PendingCalls(host, self._carry, self._inject)
-        self._masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        self._sigchld = pt.signalfd(signal.SIGCHLD)
+        self._sigchld = ChildSignal()
         self._epoll = select.epoll()
-        self._epoll.register(self._sigchld, select.EPOLLIN)
-        self._epoll.register(self._pending.wake, select.EPOLLIN)
-        # Another thread that does not block SIGCHLD swallows it: then only looking helps.
-        self._clock = -1
-        if pt.other_threads_take(signal.SIGCHLD):
-            self._clock = pt.timerfd(LOOK_SECONDS)
-            self._epoll.register(self._clock, select.EPOLLIN)
+        for fd in (*self._sigchld.descriptors, self._pending.wake):
+            self._epoll.register(fd, select.EPOLLIN)
         self._closed = False
         self._early: set[int] = set()  # tasks seen before their parent's fork event
 
@@ -137,12 +128,7 @@ class PtraceSession:
         if self._wait(os.WNOHANG):
             return True
         # Only now take the signal: what ends after this look raises it again.
-        for fd in (self._sigchld, self._clock):
-            try:
-                if fd >= 0:
-                    os.read(fd, 128)
-            except BlockingIOError:
-                pass
+        self._sigchld.drain()
         return self._wait(os.WNOHANG)
 
     def serve(self) -> None:
@@ -175,10 +161,7 @@ class PtraceSession:
         self._let_go()
         self._pending.close()
         self._epoll.close()
-        os.close(self._sigchld)
-        if self._clock >= 0:
-            os.close(self._clock)
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._masked)
+        self._sigchld.close()
 
     def __enter__(self) -> Self:
         return self
