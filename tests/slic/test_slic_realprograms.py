@@ -40,9 +40,10 @@ trap 'echo term' TERM; trap 'echo exit' EXIT; trap 'echo usr1' USR1
 kill -USR1 $$; (trap - EXIT; kill -TERM $$; exit 3); echo "sub $?"
 f() { local IFS=:; set -- $1; echo "$#"; }; f a:b:c
 cat <(echo one) <(echo two) | while read -r x; do echo "got $x"; done
-coproc { while read -r l; do echo "co $l"; done; }; echo hi >&"${COPROC[1]}"; read -r r <&"${COPROC[0]}"
+coproc { while read -r l; do echo "co $l"; done; }
+echo hi >&"${COPROC[1]}"; read -r r <&"${COPROC[0]}"
 echo "$r"; eval "exec ${COPROC[1]}>&-"; wait; set -o pipefail; false | true; echo "pf $?"
-for i in 1 2 3 4 5; do sleep 0.0$i & done; wait; jobs; echo done
+for i in 1 2 3 4 5; do sleep 0.0$i & done; wait; echo done
 (sleep 60 & p=$!; kill -KILL $p; wait $p 2>/dev/null; echo "killed $?")
 timeout 0.1 sleep 9; echo "timeout $?"; read -t 0.05 x </dev/zero; echo "read $?"
 for n in $(seq 200); do : $((s += n)); done; echo $s; exec 3<>pipe; echo through >&3; head -1 <&3
