@@ -98,6 +98,9 @@ def run(
         _abandon(child, host, waiter)
         raise
     finally:
+        # What came for a program that has ended meanwhile must not end us in its stead.
+        while signal.sigtimedwait(taken, 0) is not None:
+            pass
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     assert host.status is not None
     return host.status

@@ -110,8 +110,8 @@ class PtraceSession:
         self._pending = PendingCalls(host, self._carry, self._inject)
         self._sigchld = ChildSignal()
         self._epoll = select.epoll()
-        self._epoll.register(self._sigchld, select.EPOLLIN)
-        self._epoll.register(self._pending.wake, select.EPOLLIN)
+        for fd in (*self._sigchld.descriptors, self._pending.wake):
+            self._epoll.register(fd, select.EPOLLIN)
         self._closed = False
         self._early: set[int] = set()  # tasks seen before their parent's fork event
 
