@@ -8,6 +8,7 @@ parent is its keeper (glunix.node.keeper).
 Reports come as packets on `status`: see `Report`.
 """
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -117,6 +118,10 @@ def spawn_direct(around: Surroundings) -> tuple[int, socket.socket]:
             os._exit(127)
 
     try:
-        return fork_child(body), ours
+        pid = fork_child(body)
     finally:
         theirs.close()
+    # Here too, because whoever is first must do it: a kill may come before the child's turn.
+    with contextlib.suppress(PermissionError, ProcessLookupError):  # it has executed, or is gone
+        os.setpgid(pid, pid)
+    return pid, ours
