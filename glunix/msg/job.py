@@ -14,14 +14,15 @@ DegreeField = Annotated[int, Meta(ge=1, le=DEGREE_MAX)]
 SignalField = Annotated[int, Meta(ge=0, le=64)]
 NameField = Annotated[str, Meta(min_length=1, max_length=64)]
 TextField = Annotated[str, Meta(max_length=4096)]
+LimitField = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
 
 
 class Rlimit(Record, frozen=True):
     """One resource limit: setrlimit(2)'s resource number, soft, hard; -1 is RLIM_INFINITY."""
 
     resource: Annotated[int, Meta(ge=0, le=31)]
-    soft: int
-    hard: int
+    soft: LimitField
+    hard: LimitField
 
 
 class WinSize(Record, frozen=True):

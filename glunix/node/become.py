@@ -3,6 +3,9 @@
 Owns: session, terminal, limits, user, working directory, signals, environment, exec. Each failure
 is reported as (step, errno, line for the user); nothing is skipped silently, except a limit that
 this node's own hard limit does not allow: it is clipped, as a login there would be.
+
+Limits and priority are what a client says of itself, so they are set after the process became the
+user: the kernel then refuses what that user could not give himself.
 """
 
 import errno
@@ -17,7 +20,7 @@ from typing import NoReturn
 from glunix.msg.job import JobSpec, Owner
 from slic.kernel.prctl import set_parent_death_signal
 
-STEPS = ("session", "tty", "limits", "engine", "user", "cwd", "exec")
+STEPS = ("session", "tty", "engine", "user", "limits", "cwd", "exec")
 
 NAME_SHOWN = 256
 """Characters of a user's name for something that an error line repeats: it must fit a message."""
@@ -64,11 +67,14 @@ def _set_limits(spec: JobSpec) -> None:
         except (ValueError, OSError):
             hard = _least(limit.hard, now_hard)
             resource.setrlimit(limit.resource, (_least(limit.soft, hard), hard))
+
+
+def _set_nice(spec: JobSpec) -> None:
     if spec.nice != os.getpriority(os.PRIO_PROCESS, 0):
         try:
             os.setpriority(os.PRIO_PROCESS, 0, spec.nice)
         except PermissionError:
-            pass  # a daemon without root cannot raise priority; a login could not either
+            pass  # without root nobody raises priority (setpriority(2)); a login could not either
 
 
 def _least(a: int, b: int) -> int:
@@ -108,6 +114,8 @@ def _shown(name: bytes) -> str:
 
 def _execute(argv: list[bytes], env: dict[bytes, bytes]) -> NoReturn:
     name = argv[0]
+    if not name:  # execvp(3) says ENOENT; Python takes no empty argv[0]
+        raise StepFailed("exec", errno.ENOENT, "'': command not found")
     paths = [b""] if b"/" in name else env.get(b"PATH", b"/usr/bin:/bin").split(b":")
     worst = errno.ENOENT
     for folder in paths:
@@ -135,14 +143,15 @@ def become(
 
     `before_user` is called while the process still has the daemon's privileges.
     """
-    step = "limits"
+    step = "engine"
     try:
-        _set_limits(spec)
-        step = "engine"
         if before_user is not None:
             before_user()
         step = "user"
         _become_user(owner)
+        step = "limits"
+        _set_limits(spec)
+        _set_nice(spec)
         step = "cwd"
         os.umask(spec.umask)
         os.chdir(spec.cwd)

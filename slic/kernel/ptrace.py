@@ -8,6 +8,8 @@ import ctypes
 import errno
 import os
 import struct
+import threading
+from pathlib import Path
 from typing import NamedTuple
 
 from ptrace.binding.func import ptrace_registers_t
@@ -145,6 +147,33 @@ def set_signal_mask(tid: int, mask: int) -> None:
 def tgkill(pid: int, tid: int, signal: int) -> None:
     """Send a signal to one thread."""
     syscall(SYS_TGKILL, pid, tid, signal)
+
+
+def other_threads_take(signal: int) -> bool:
+    """Does another thread of this process leave `signal` unblocked, so that it may get it?"""
+    own = threading.get_native_id()
+    for name in os.listdir("/proc/self/task"):
+        if int(name) == own:
+            continue
+        try:
+            status = Path(f"/proc/self/task/{name}/status").read_text()
+        except OSError:
+            continue  # it has just ended
+        blocked = next(line for line in status.splitlines() if line.startswith("SigBlk:"))
+        if not int(blocked.split()[1], 16) >> (signal - 1) & 1:
+            return True
+    return False
+
+
+def timerfd(interval: float) -> int:
+    """A non-blocking descriptor that becomes readable every `interval` seconds (timerfd(2))."""
+    fd: int = LIBC.timerfd_create(1, os.O_NONBLOCK | os.O_CLOEXEC)  # CLOCK_MONOTONIC
+    nanoseconds = int(interval * 1e9)
+    setting = struct.pack("=4q", 0, nanoseconds, 0, nanoseconds)
+    if fd < 0 or LIBC.timerfd_settime(fd, 0, setting, None) < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return fd
 
 
 def signalfd(signal: int) -> int:
