@@ -24,6 +24,8 @@ from glunix.errors import GlunixError
 from slic.kernel import prctl
 
 READY_TIMEOUT = 30.0
+ISOLATED = ("uts", "pid", "mount")
+"""What an isolated node does not share with the machine."""
 STOP_TIMEOUT = 8.0
 
 
@@ -99,33 +101,51 @@ def _locked(folder: Path) -> Iterator[None]:
 # -- namespaces ------------------------------------------------------------------------------
 
 
-def _leave_shared(name: str) -> list[str]:
-    """Unshare what can be had; returns what is now the node's own. Runs in the forked child."""
+def _leave_shared(name: str) -> None:
+    """Get a UTS, PID and mount namespace of our own; OSError where that cannot be had."""
     uid, gid = os.geteuid(), os.getegid()
     flags = prctl.CLONE_NEWUTS | prctl.CLONE_NEWPID | prctl.CLONE_NEWNS
-    try:
-        if uid == 0:
-            prctl.unshare(flags)
-        else:
-            prctl.unshare(flags | prctl.CLONE_NEWUSER)
-            Path("/proc/self/setgroups").write_text("deny")
-            Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-            Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
-        prctl.mount("none", "/", "", prctl.MS_REC | prctl.MS_PRIVATE)
-        socket.sethostname(name)
-    except OSError as error:
-        print(f"{name} shares the machine's namespaces: {error}", flush=True)
-        return []
-    return ["uts", "pid", "mount"]
+    if uid == 0:
+        prctl.unshare(flags)
+    else:
+        prctl.unshare(flags | prctl.CLONE_NEWUSER)
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    prctl.mount("none", "/", "", prctl.MS_REC | prctl.MS_PRIVATE)
+    socket.sethostname(name)
 
 
 def _own_proc() -> None:
-    """A /proc of our PID namespace; without it the node sees the machine's processes."""
+    """A /proc of our PID namespace: with another one's, pids would mean other processes."""
     flags = prctl.MS_NOSUID | prctl.MS_NODEV | prctl.MS_NOEXEC
-    try:
-        prctl.mount("proc", "/proc", "proc", flags)
-    except OSError as error:
-        print(f"no /proc of its own: {error}", flush=True)
+    prctl.mount("proc", "/proc", "proc", flags)
+
+
+def cannot_isolate() -> str:
+    """Why nodes cannot have namespaces of their own here; empty when they can. Really tries.
+
+    All or nothing: a PID namespace cannot be left again when its /proc turns out not to be had.
+    """
+    said_r, said_w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _leave_shared("probe")
+            inner = os.fork()
+            if inner:
+                os.waitpid(inner, 0)
+                os._exit(0)
+            _own_proc()
+        except OSError as error:
+            os.write(said_w, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(said_w)
+    os.waitpid(pid, 0)
+    why = os.read(said_r, 4096).decode()
+    os.close(said_r)
+    return why
 
 
 # -- starting --------------------------------------------------------------------------------
@@ -147,12 +167,18 @@ def _fork_member(folder: Path, name: str, isolate: bool) -> tuple[int, int]:
         os.setsid()
         _own_signals()
         _redirect(config.private(folder) / f"{name}.log")
-        isolated = _leave_shared(name) if isolate else []
+        isolated = ISOLATED if isolate else ()
+        if isolate:
+            _leave_shared(name)
+        told_r, told_w = os.pipe()
         inner = os.fork()  # into the new PID namespace, and away from our parent
         if inner:
             os.write(ready_w, f"pid {inner} {','.join(isolated)}\n".encode())
             os._exit(0)
-        status = _serve(folder, name, tuple(isolated), ready_w)
+        os.close(told_w)
+        os.read(told_r, 1)  # until the outer process has ended: its pid line comes before "ready"
+        os.close(told_r)
+        status = _serve(folder, name, isolated, ready_w)
     except GlunixError as error:
         print(f"error: {error}", flush=True)
     except BaseException:  # the one place where a bug of a daemon becomes its log's last words
@@ -260,13 +286,14 @@ def start_cluster(folder: Path, nodes: int) -> tuple[list[Member], list[Member]]
             _save(folder, alive + started)
 
         pipes: list[int] = []
+        why_shared = cannot_isolate()
         try:
             for batch in (["master"], wanted[1:]):
                 waiting: dict[int, str] = {}
                 for name in batch:
                     if name in have:
                         continue
-                    isolate = name.startswith("node")
+                    isolate = name.startswith("node") and not why_shared
                     fd, child = _fork_member(folder, name, isolate)
                     pipes.append(fd)
                     waiting[fd] = name
@@ -345,6 +372,11 @@ def run_up(args: argparse.Namespace) -> int:
     folder = config.state_dir().absolute()  # daemons work in /
     everybody, started = start_cluster(folder, args.nodes)
     nodes = [m for m in everybody if m.name.startswith("node")]
+    if args.json:
+        rows = [{"name": m.name, "pid": m.pid, "isolated": m.isolated} for m in everybody]
+        names = [m.name for m in started]
+        print(json.dumps({"folder": str(folder), "members": rows, "started": names}))
+        return 0
     if not started:
         print(f"cluster is already up: {len(nodes)} nodes ({folder})")
         return 0
@@ -354,7 +386,8 @@ def run_up(args: argparse.Namespace) -> int:
     if shared:
         print(
             f"note: {len(shared)} nodes share host name, pids and mounts with this machine "
-            "(no root, no user namespaces): programs run, but `remote` cannot be told from home"
+            f"({cannot_isolate() or 'when they started'}): programs run, but `remote` cannot be "
+            "told from home"
         )
     return 0
 
@@ -363,6 +396,9 @@ def run_down(args: argparse.Namespace) -> int:
     """`glunix down`: stop everything that `up` started."""
     folder = config.state_dir().absolute()  # daemons work in /
     count, killed = stop_cluster(folder)
+    if args.json:
+        print(json.dumps({"folder": str(folder), "ended": count, "killed": killed}))
+        return 0
     print("no cluster is up" if count == 0 else f"cluster is down ({count} processes ended)")
     if killed:
         print(f"had to be killed: {', '.join(killed)}", file=sys.stderr)

@@ -134,7 +134,9 @@ class HomeFds(Interposer):
     def _find(self, tracee: Tracee, fd: int) -> StandIn | None:
         try:
             seen = tracee.fd_stat(fd)
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise  # unknown is not "another file": the call fails, it is never let through
             return None  # the kernel will say EBADF
         found = self._others.get((seen.st_dev, seen.st_ino))
         if found is not None or not self._terminals:
