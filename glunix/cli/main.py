@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     shell = subs.add_parser("shell", help="a shell with a cluster that lives as long as it")
     shell.add_argument("-n", "--nodes", type=_node_count, default=NODES, metavar="N")
     version = subs.add_parser("version", help="print the version")
-    for sub in (status, doctor, version):
+    for sub in (up, down, status, doctor, version):
         sub.add_argument("--json", action="store_true", help="print the answer as JSON")
     return found
 

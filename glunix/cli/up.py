@@ -374,8 +374,8 @@ def run_up(args: argparse.Namespace) -> int:
     nodes = [m for m in everybody if m.name.startswith("node")]
     if args.json:
         rows = [{"name": m.name, "pid": m.pid, "isolated": m.isolated} for m in everybody]
-        names = [m.name for m in started]
-        print(json.dumps({"folder": str(folder), "members": rows, "started": names}))
+        new = [m.name for m in started]
+        print(json.dumps({"folder": str(folder), "members": rows, "started": new}))
         return 0
     if not started:
         print(f"cluster is already up: {len(nodes)} nodes ({folder})")
