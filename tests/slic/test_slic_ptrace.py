@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,18 @@ def test_signals_are_seen_replaced_and_dropped(engine: Engine, guest: Guest) -> 
           return 0; }""",
     )
     assert result_of(engine, [Signals()], [program]) == (0, "12\n")
+
+
+def test_a_session_of_another_thread(engine: Engine, guest: Guest) -> None:
+    """The main thread may take the SIGCHLD that tells of a stop: the session must not miss it."""
+    done: list[Any] = []
+    program = guest("ppid", PPID)
+    thread = threading.Thread(
+        target=lambda: done.append(result_of(engine, [Answer(Return(3))], [program]))
+    )
+    thread.start()
+    thread.join()
+    assert done == [(0, "3 0\n")]
 
 
 def test_unotify_refuses_what_only_ptrace_can(guest: Guest) -> None:
