@@ -4,11 +4,14 @@ Owns the bytes between the stream and the descriptor. Credit is returned as byte
 written, so that a stopped reader stops the writer on the node.
 """
 
+import _signal
 import _socket
 import errno
 import os
 import posix
 import stat
+
+from glunix.home.signals import BeingStopped, as_background
 
 _PIPE_BUF = 4096
 _LINE_MAX = 64 * 1024
@@ -26,6 +29,14 @@ def reopened(fd: int, flags: int) -> int:
         return -1
 
 
+def in_foreground(tty_fd: int) -> bool:
+    """Whether we may use this terminal as we like (tty_ioctl(4))."""
+    try:
+        return posix.tcgetpgrp(tty_fd) == posix.getpgrp()
+    except OSError:
+        return True  # not our controlling terminal: nobody stops us
+
+
 class Sink:
     """One output descriptor. Items are (bytes, tag, credit); a written item's credit is due."""
 
@@ -33,7 +44,10 @@ class Sink:
         self._fd = fd
         self._queue: list[tuple[memoryview, object, int]] = []
         self._kind = "direct"
+        self._is_tty = False
         self.is_open = True
+        self.held = False
+        """The terminal does not take our output: we are in the background (stty tostop)."""
         try:
             mode = posix.fstat(fd).st_mode
         except OSError:
@@ -43,6 +57,7 @@ class Sink:
             self._kind = "socket"
             self._sock = _socket.socket(fileno=posix.dup(fd))
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            self._is_tty = posix.isatty(fd)
             mine = reopened(fd, os.O_WRONLY)
             self._kind = "poll" if mine < 0 else "nonblock"
             self._fd = fd if mine < 0 else mine
@@ -78,6 +93,9 @@ class Sink:
                 count = self._write_some(data, ready)
             except BlockingIOError:
                 break
+            except BeingStopped:
+                self.held = True
+                break
             except OSError:
                 self.is_open = False
                 self._queue.clear()
@@ -98,6 +116,9 @@ class Sink:
     def _write_some(self, data: memoryview, ready: bool) -> int:
         if self._kind == "socket":
             return self._sock.send(data, _socket.MSG_DONTWAIT)
+        if self._is_tty and not in_foreground(self._fd):
+            piece = data[:_PIPE_BUF]
+            return as_background(_signal.SIGTTOU, lambda: posix.write(self._fd, piece))
         if self._kind == "poll":  # poll promises room for PIPE_BUF bytes, not more (pipe(7))
             return posix.write(self._fd, data[:_PIPE_BUF]) if ready else -1
         return posix.write(self._fd, data)
