@@ -1,9 +1,9 @@
 """Home's half of interposed calls: reads, seeks and ioctls that a transparent job asks for.
 
-Owns home's standard input for such a job. Nothing is read that was not asked for: each `want` is
-one read(2) of exactly that count, without blocking; when there is nothing the node is told by
-`ready` once there is. Performed by the startup itself, in the user's session, so that the home
-kernel applies its own rules (SIGTTIN, SIGTTOU, file offsets).
+Owns which home descriptors are read and what the node was told of their readiness. Each `want` is
+one read(2) of at most that count, without waiting; when there is nothing, the node is told by
+`ready` once there is. What the node believes is corrected before an answer that might have changed
+it, so that its poll never promises what a read will not find.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import termios
 from fcntl import ioctl
 
 from glunix.home.jobview import JobView
-from glunix.home.sinks import reopened
+from glunix.home.signals import STOPPED, BeingStopped, as_background
+from glunix.home.sources import Source
 from glunix.home.surroundings import is_open
 from glunix.home.terminal import HomeTerminal
 
@@ -28,10 +29,19 @@ if TYPE_CHECKING:
 
     Send = Callable[[int, list[object]], None]
 
-_MODE_CHANGES = (0x5402, 0x5403, 0x5404, 0x5406, 0x5407, 0x5408, 0x402C542B, 0x402C542C, 0x402C542D)
-"""TCSETS and its relatives: a background process that tries is stopped (termios(3), SIGTTOU)."""
+TERMINAL_FD = 3
+"""The number by which the node asks for the controlling terminal when none of fds 0-2 is it."""
 
-_EOF = b""
+MODE_CHANGES = frozenset(
+    (0x5402, 0x5403, 0x5404, 0x5406, 0x5407, 0x5408, 0x402C542B, 0x402C542C, 0x402C542D)
+)
+"""TCSETS and its relatives."""
+
+_STOPPING = MODE_CHANGES | {0x5409, 0x540A, 0x540B, 0x5412, 0x5425}
+"""A background process that tries is stopped (SIGTTOU): also TCSBRK, TCXONC, TCFLSH, TIOCSTI."""
+
+_DEVICES = {3: "null", 5: "zero", 7: "full", 8: "random", 9: "urandom"}
+"""Memory devices (minor numbers of major 1, null(4), random(4)): the node has the same."""
 
 
 def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
@@ -45,8 +55,8 @@ def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
         return "file", found.st_size
     if stat.S_ISSOCK(found.st_mode):
         return "socket", 0
-    if stat.S_ISCHR(found.st_mode) and found.st_rdev == os.makedev(1, 3):
-        return "null", 0
+    if stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == 1:
+        return _DEVICES.get(os.minor(found.st_rdev), "pipe"), 0
     return "pipe", 0
 
 
@@ -60,41 +70,55 @@ def same_output() -> bool:
 
 
 class HomeCalls:
-    """Answers the one node stream of a transparent job."""
+    """Answers the one node stream of a transparent job. Has the shape of glunix.home.inputs.Input:
+    `wants`, `fileno` and `read` are for the startup's poll loop."""
 
-    def __init__(self, fd: int, terminal: HomeTerminal | None, stream: int, send: Send) -> None:
+    def __init__(self, terminal: HomeTerminal | None, stream: int, send: Send) -> None:
         self._terminal = terminal
         self._stream = stream
         self._send_on = send
-        self._fd = fd
-        self._own = fd
-        self._told_ready = False
-        self._watching = True
         self._over = False
+        self._sources: dict[int, Source] = {}
+        self._by_own: dict[int, Source] = {}
+        self._epoll = select.epoll()
+        if terminal is not None:
+            self._add(min(terminal.fds, default=TERMINAL_FD), Source(terminal.fd, terminal))
+        if is_open(0) and 0 not in self._sources:
+            self._add(0, Source(0, None))
+
+    def _add(self, fd: int, source: Source) -> None:
+        self._sources[fd] = source
+        self._by_own[source.fileno()] = source
         try:
-            mode = posix.fstat(fd).st_mode
-        except OSError:
-            self._over = True
-            return
-        self._is_socket = stat.S_ISSOCK(mode)
-        self._is_tty = terminal is not None and fd in terminal.fds
-        if stat.S_ISFIFO(mode) or self._is_tty:
-            mine = reopened(fd, os.O_RDONLY)
-            self._own = fd if mine < 0 else mine
+            self._epoll.register(source, select.EPOLLIN | select.EPOLLET)
+        except PermissionError:
+            pass  # a file: always ready (epoll_ctl(2))
+
+    def begin(self) -> None:
+        """The job was placed: say what is ready already."""
+        for fd, source in self._sources.items():
+            self._refresh(fd, source)
 
     def _send(self, message: list[object]) -> None:
         self._send_on(self._stream, message)
 
-    # -- the shape of glunix.home.inputs.Input ------------------------------------------------
+    # -- the startup's poll loop ---------------------------------------------------------------
 
     def wants(self, unsent: int) -> bool:
-        """Whether the node waits to hear that there is something to read."""
-        return self._watching and not self._over
+        """Whether news of input is of interest."""
+        return not self._over
+
+    def fileno(self) -> int:
+        """For poll: readable when input came on any source."""
+        return self._epoll.fileno()
 
     def read(self) -> None:
-        """Poll says that a read would find something."""
-        self._watching = False
-        self._tell(True)
+        """Input came: tell the node. Nothing is read."""
+        for own, _ in self._epoll.poll(0):
+            source = self._by_own[own]
+            fd = next(fd for fd, other in self._sources.items() if other is source)
+            if source.wants_edge or not source.told:
+                self._tell(fd, source, True)
 
     def in_background(self) -> bool:
         """A transparent job needs no look-out: its reads are made when it makes them."""
@@ -107,61 +131,35 @@ class HomeCalls:
 
     # -- readiness ---------------------------------------------------------------------------
 
-    def fileno(self) -> int:
-        """For poll, while `watching`."""
-        return self._own
+    def _tell(self, fd: int, source: Source, ready: bool) -> None:
+        source.told = ready
+        self._send(["ready", fd, ready])
 
-    def _tell(self, ready: bool) -> None:
-        self._told_ready = ready
-        self._send(["ready", self._fd, ready])
-
-    def _is_ready(self) -> bool:
-        poll = select.poll()
-        poll.register(self._own, select.POLLIN)
-        return bool(poll.poll(0))
+    def _refresh(self, fd: int, source: Source) -> None:
+        ready = source.is_ready()
+        if ready != source.told:
+            self._tell(fd, source, ready)
 
     def look_again(self) -> None:
-        """We went on after a stop: let the node ask again."""
-        self._watching = True
-        if not self._over:
-            self._tell(self._is_ready())
+        """We went on after a stop: the modes and the input may be others."""
+        for fd, source in self._sources.items():
+            self._tell(fd, source, source.is_ready())
 
     # -- calls -------------------------------------------------------------------------------
 
-    def want(self, ask: int, fd: int, count: int, offset: int) -> None:
+    def want(self, ask: int, fd: int, count: int, nonblock: bool, offset: int) -> None:
         """One read of home's `fd`. EAGAIN tells the node to wait for `ready`."""
-        error, data = self._read(fd, count, offset)
-        self._send(["got", ask, error, data])
-        if offset >= 0:
+        source = self._sources.get(fd)
+        if source is None:
+            self._send(["got", ask, errno.EBADF, b"", 0])
             return
-        if error == errno.EAGAIN or not self._is_ready():
-            if self._told_ready:
-                self._tell(False)
-            self._watching = True
-
-    def _read(self, fd: int, count: int, offset: int) -> tuple[int, bytes]:
-        if self._is_tty and self._in_background(_signal.SIGTTIN):
-            return errno.EAGAIN, b""
-        if offset < 0 and not self._is_ready():
-            return errno.EAGAIN, b""
-        try:
-            if offset >= 0:
-                return 0, posix.pread(fd, count, offset)
-            return 0, posix.read(self._own, count)
-        except BlockingIOError:
-            return errno.EAGAIN, b""
-        except OSError as error:
-            return error.errno or errno.EIO, b""
-
-    def _in_background(self, number: int) -> bool:
-        """Do as the kernel does to a background process; True when it would stop us."""
-        terminal = self._terminal
-        if terminal is None or terminal.in_foreground():
-            return False
-        if _signal.getsignal(number) == _signal.SIG_IGN:
-            return False
-        posix.killpg(posix.getpgrp(), number)
-        return True
+        error, data, tenths = source.read(count, nonblock, offset)
+        waits = error == errno.EAGAIN and not nonblock
+        if not waits:  # a node that is to wait must hear so before it hears that it need not
+            self._refresh(fd, source)
+        self._send(["got", ask, error, data, tenths])
+        if waits:
+            self._refresh(fd, source)
 
     def seek(self, ask: int, fd: int, offset: int, whence: int) -> None:
         """lseek(2) on the user's own open file: its offset is shared with the user's shell."""
@@ -170,32 +168,57 @@ class HomeCalls:
         except OSError as error:
             self._send(["ioctled", ask, 0, error.errno or errno.EIO, b""])
 
-    def ioctl(self, ask: int, fd: int, command: int, argument: int, data: bytes) -> None:
-        """A terminal ioctl, as if the program made it here."""
-        if command in _MODE_CHANGES and self._in_background(_signal.SIGTTOU):
-            # The node's program is being stopped with us; the restarted call asks anew.
-            self._send(["ioctled", ask, 0, errno.EINTR, b""])
-            return
-        try:
+    def ioctl(
+        self, ask: int, fd: int, command: int, argument: int, data: bytes, may_write: bool
+    ) -> None:
+        """A terminal ioctl, as if the program made it here.
+
+        `may_write`: the program blocks or ignores SIGTTOU, so it may from the background, too.
+        """
+        source = self._sources.get(fd)
+        home_fd = source.fd if source is not None else fd
+        buffer = bytearray(data)
+
+        def call() -> int:
             if data:
-                buffer = bytearray(data)
-                value = ioctl(fd, command, buffer, True)
-                self._send(["ioctled", ask, value, 0, bytes(buffer)])
-            else:
-                self._send(["ioctled", ask, ioctl(fd, command, argument), 0, b""])
-        except OSError as error:
-            self._send(["ioctled", ask, 0, error.errno or errno.EIO, b""])
-        if command in _MODE_CHANGES:
+                return int(ioctl(home_fd, command, buffer, True))
+            return ioctl(home_fd, command, argument)
+
+        value = error = 0
+        try:
+            value = self._make(call, command, may_write)
+        except (BeingStopped, InterruptedError):
+            error = STOPPED
+        except OSError as failed:
+            error = failed.errno or errno.EIO
+        if command in MODE_CHANGES and self._terminal is not None:
+            self._terminal.changed = True
             self._send_on(0, ["tty", True])
-            self._watching = True  # other modes make other input readable
+        if source is not None:
+            self._refresh(fd, source)  # other modes make other input readable
+        self._send(["ioctled", ask, value, error, b"" if error else bytes(buffer)])
+
+    def _make(self, call: Callable[[], int], command: int, may_write: bool) -> int:
+        if command not in _STOPPING or self._terminal is None or self._terminal.in_foreground():
+            return call()
+        if not may_write:
+            return as_background(_signal.SIGTTOU, call)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTTOU])
+        try:
+            return call()
+        finally:
+            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGTTOU])
 
     def give_back(self, fd: int, data: bytes) -> None:
         """Bytes the job fetched and never took: to the terminal's input, or a file's offset."""
+        source = self._sources.get(fd)
         try:
-            if self._is_tty:
+            if source is None:
+                return
+            if source.terminal is not None:
                 for byte in data:
-                    ioctl(fd, termios.TIOCSTI, bytes((byte,)))
+                    ioctl(source.fd, termios.TIOCSTI, bytes((byte,)))
             else:
-                posix.lseek(fd, -len(data), os.SEEK_CUR)
+                posix.lseek(source.fd, -len(data), os.SEEK_CUR)
         except OSError:
             pass  # a pipe takes nothing back; the kernel may refuse TIOCSTI

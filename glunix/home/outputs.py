@@ -16,6 +16,8 @@ TYPE_CHECKING = False  # importing typing or collections.abc costs 2 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from glunix.home.terminal import HomeTerminal
+
     Send = Callable[[int, list[object]], None]
 
 
@@ -34,11 +36,17 @@ class Outputs:
         self._labels: dict[Channel, Labeller] = {}
         self._owed: dict[Channel, int] = {}
 
-    def open(self, job: JobView) -> None:
-        """Make the sinks; a descriptor the user closed refuses its channels at once."""
+    def open(self, job: JobView, terminal: HomeTerminal | None) -> None:
+        """Make the sinks; a descriptor the user closed refuses its channels at once.
+
+        `terminal` is a transparent job's, which may be neither fd 1 nor 2: that is channel 0.
+        """
         fds = self._options.fds
         for fd in (1, 2):
             self._sinks[fd] = Sink(fds[fd])
+        if terminal is not None and not {1, 2} & set(terminal.fds):
+            self._sinks[0] = Sink(terminal.fd)
+        self._terminal = terminal
         self._job = job
 
     @property
@@ -56,7 +64,21 @@ class Outputs:
 
     def waiting_sinks(self) -> list[Sink]:
         """The sinks to poll for room."""
-        return [sink for sink in self._sinks.values() if sink.waiting]
+        return [sink for sink in self._sinks.values() if sink.waiting and not sink.held]
+
+    @property
+    def terminal_waits(self) -> bool:
+        """Whether the terminal has not shown yet what was written before."""
+        if self._terminal is None:
+            return False
+        return any(
+            sink.waiting for fd, sink in self._sinks.items() if fd in self._terminal.fds or fd == 0
+        )
+
+    def release(self) -> None:
+        """We went on after a stop: try again what the terminal did not take."""
+        for sink in self._sinks.values():
+            sink.held = False
 
     def take(self, process: ProcessView, fd: int, data: memoryview) -> None:
         """Output of one process on fd 1 or 2; empty is the end of that channel."""

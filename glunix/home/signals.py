@@ -4,9 +4,18 @@ Owns the dispositions. Python's C handler writes the number of every caught sign
 (signal.set_wakeup_fd), so none is lost and nothing runs asynchronously.
 """
 
+from __future__ import annotations
+
 import _signal
 import posix
 import resource
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 STOPPING = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)
 
@@ -49,6 +58,34 @@ class Signals:
 
 def _nothing(number: int, frame: object) -> None:
     """Python wants a handler before it writes to the wake-up pipe."""
+
+
+STOPPED = 85
+"""ERESTART: the kernel is stopping us for this call; it is made again when the job goes on."""
+
+
+class BeingStopped(Exception):
+    """A call from the background made the kernel send our group SIGTTIN or SIGTTOU."""
+
+
+def _raise(number: int, frame: object) -> None:
+    raise BeingStopped
+
+
+def as_background(number: int, call: Callable[[], T]) -> T:
+    """Make a call that may stop a background process; BeingStopped instead of its restart.
+
+    The startup catches the signal, so the kernel interrupts the call before it did anything, and
+    Python would repeat it for ever. The signal is in the wake-up pipe: the job gets it, too.
+    """
+    before = _signal.getsignal(number)
+    if before in (_signal.SIG_IGN, None):
+        return call()  # the kernel says EIO, or lets it pass
+    _signal.signal(number, _raise)
+    try:
+        return call()
+    finally:
+        _signal.signal(number, before)
 
 
 def stop_self(number: int) -> None:

@@ -4,15 +4,20 @@ Owns the bytes between the stream and the descriptor. Credit is returned as byte
 written, so that a stopped reader stops the writer on the node.
 """
 
+import _signal
 import _socket
 import errno
 import os
 import posix
 import stat
 
+<<<<<<< HEAD
 PIPE_SIZE = 256 * 1024
 PIPE_USUAL = 64 * 1024
 """Bytes that a pipe holds if nobody changed it (pipe(7))."""
+=======
+from glunix.home.signals import BeingStopped, as_background
+>>>>>>> tee
 
 _PIPE_BUF = 4096
 _LINE_MAX = 64 * 1024
@@ -30,6 +35,7 @@ def reopened(fd: int, flags: int) -> int:
         return -1
 
 
+<<<<<<< HEAD
 def widen(fd: int) -> None:
     """Make a pipe that proved to be busy hold more: a quarter of the wake-ups of 64 KiB."""
     import fcntl  # only busy pipes pay for it
@@ -38,6 +44,14 @@ def widen(fd: int) -> None:
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
     except OSError:
         pass  # no pipe, or over the user's limit (pipe(7)): only slower
+=======
+def in_foreground(tty_fd: int) -> bool:
+    """Whether we may use this terminal as we like (tty_ioctl(4))."""
+    try:
+        return posix.tcgetpgrp(tty_fd) == posix.getpgrp()
+    except OSError:
+        return True  # not our controlling terminal: nobody stops us
+>>>>>>> tee
 
 
 class Sink:
@@ -47,8 +61,14 @@ class Sink:
         self._fd = fd
         self._queue: list[tuple[memoryview, object, int]] = []
         self._kind = "direct"
+<<<<<<< HEAD
         self._is_wide = False
+=======
+        self._is_tty = False
+>>>>>>> tee
         self.is_open = True
+        self.held = False
+        """The terminal does not take our output: we are in the background (stty tostop)."""
         try:
             mode = posix.fstat(fd).st_mode
         except OSError:
@@ -58,6 +78,7 @@ class Sink:
             self._kind = "socket"
             self._sock = _socket.socket(fileno=posix.dup(fd))
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            self._is_tty = posix.isatty(fd)
             mine = reopened(fd, os.O_WRONLY)
             self._kind = "poll" if mine < 0 else "nonblock"
             self._fd = fd if mine < 0 else mine
@@ -96,6 +117,9 @@ class Sink:
                     self._is_wide = True
                     widen(self._fd)
                 break
+            except BeingStopped:
+                self.held = True
+                break
             except OSError:
                 self.is_open = False
                 self._queue.clear()
@@ -116,6 +140,9 @@ class Sink:
     def _write_some(self, data: memoryview, ready: bool) -> int:
         if self._kind == "socket":
             return self._sock.send(data, _socket.MSG_DONTWAIT)
+        if self._is_tty and not in_foreground(self._fd):
+            piece = data[:_PIPE_BUF]
+            return as_background(_signal.SIGTTOU, lambda: posix.write(self._fd, piece))
         if self._kind == "poll":  # poll promises room for PIPE_BUF bytes, not more (pipe(7))
             return posix.write(self._fd, data[:_PIPE_BUF]) if ready else -1
         return posix.write(self._fd, data)

@@ -48,10 +48,15 @@ class Startup:
         self._options = options
         self._environ = environ
         self._terminal = find_terminal(options.fds)
+        if self._terminal is None and options.transparent:
+            from glunix.home.terminal import controlling_terminal
+
+            self._terminal = controlling_terminal()
         self._signals = Signals()
         self._outputs = Outputs(options, self._send)
         self._times: list[tuple[str, float]] = [("imports", time.perf_counter())]
         self._stop_signal = 0
+        self._held: list[list[Value]] = []
         self._deadline: float | None = None
         self._timed_out = False
 
@@ -119,7 +124,7 @@ class Startup:
             streams.append((integer(row[0]), text(row[1]), [integer(v) for v in row[2]]))
         self._job = JobView(integer(message[2]), streams)
         self._input = self._make_input([stream for stream, _, _ in streams])
-        self._outputs.open(self._job)
+        self._outputs.open(self._job, self._tty if self._options.transparent else None)
         self._signals.catch()
         self._enter_terminal()
         if self._options.time_limit is not None:
@@ -130,7 +135,9 @@ class Startup:
             return Input(self._options, self._terminal, streams, self._send_data)
         from glunix.home.homecalls import HomeCalls
 
-        return HomeCalls(self._options.fds[0], self._terminal, streams[0], self._send)
+        calls = HomeCalls(self._tty, streams[0], self._send)
+        calls.begin()
+        return calls
 
     def _serve(self) -> None:
         for stream, message in self._early:
@@ -163,6 +170,9 @@ class Startup:
             self._link.flush()
             for stream, message in self._link.receive():
                 self._take(stream, message)
+        while self._held and not self._outputs.terminal_waits:
+            held = self._held.pop(0)
+            self._home_call(held[0], held)
         self._maybe_stop()
 
     def _patience(self) -> float | None:
@@ -194,6 +204,8 @@ class Startup:
     def _take_control(self, message: list[Value]) -> None:
         if message[0] == "lost":
             complain(text(message[3]), self._terminal)
+            if self._tty is not None and self._options.transparent:
+                self._tty.undo()
             self._job.lost(config.exit_error())
         elif message[0] == "refused":
             raise Refused(text(message[2]), text(message[3]))
@@ -224,6 +236,12 @@ class Startup:
         """An interposed call asks home; False when it is another message."""
         calls = self._input
         assert not isinstance(calls, Input)
+        if self._outputs.terminal_waits and tag in ("want", "ioctl"):
+            # What was written before is on the screen before this acts.
+            self._held.append(
+                [value if not isinstance(value, memoryview) else bytes(value) for value in message]
+            )
+            return True
         if tag == "back":
             calls.give_back(integer(message[1]), blob(message[2]))
             return True
@@ -231,11 +249,12 @@ class Startup:
             return False
         ask, fd, third = (integer(value) for value in message[1:4])
         if tag == "want":
-            calls.want(ask, fd, third, integer(message[5]))
+            calls.want(ask, fd, third, message[4] is True, integer(message[5]))
         elif tag == "seek":
             calls.seek(ask, fd, third, integer(message[4]))
         else:
-            calls.ioctl(ask, fd, third, integer(message[4]), blob(message[5]))
+            may_write = message[6] is True
+            calls.ioctl(ask, fd, third, integer(message[4]), blob(message[5]), may_write)
         return True
 
     def _process_event(self, process: ProcessView, tag: Value, message: list[Value]) -> None:
@@ -260,6 +279,10 @@ class Startup:
     # -- signals, stops, time ----------------------------------------------------------------
 
     def _signal(self, number: int) -> None:
+        if number in STOPPING and not self._job.live():
+            stop_self(number)  # it has ended, but the terminal does not take its output yet
+            self._outputs.release()
+            return
         if not self._job.live() and number not in HARMLESS:
             self._leave_terminal()  # only output that nobody takes is left: nothing to forward to
             die_of(number)
@@ -284,7 +307,8 @@ class Startup:
         by = self._job.stopped_by()
         if not by or self._link.pending or self._outputs.writable:
             return  # a blocked reader may be stopped too: it must not keep us from stopping
-        self._leave_terminal()
+        if not self._options.transparent:
+            self._leave_terminal()
         stop_self(self._stop_signal or (by if by in STOPPING else _signal.SIGSTOP))
         self._stop_signal = 0
         for process in self._job.live():
@@ -292,6 +316,7 @@ class Startup:
         if not self._options.transparent or _signal.getsignal(_signal.SIGCONT) == _signal.SIG_IGN:
             self._signal_job(_signal.SIGCONT)  # else we caught it and pass it on, once
         self._enter_terminal()
+        self._outputs.release()
         if not isinstance(self._input, Input):
             self._input.look_again()
 
@@ -319,7 +344,9 @@ class Startup:
 
     def _leave_terminal(self) -> None:
         tty = self._tty if hasattr(self, "_tty") else None
-        if tty is not None and self._options.transparent and self._job_is_over():
+        if tty is not None and self._options.transparent:
+            if not self._job_is_over():
+                tty.undo()
             self._send(0, ["tty", False])  # the modes it leaves are its own, as at home
         if tty is not None and tty.is_raw:
             tty.restore()

@@ -7,6 +7,8 @@ import posix
 import termios
 from fcntl import ioctl
 
+from glunix.home.sinks import in_foreground
+
 _TERMIOS_SIZE = 36
 """Bytes of the kernel's struct termios (asm-generic, x86-64)."""
 
@@ -19,6 +21,8 @@ class HomeTerminal:
         self.fds = fds
         self.saved = ioctl(fd, termios.TCGETS, bytes(_TERMIOS_SIZE))
         self.is_raw = False
+        self.changed = False
+        """A transparent job changed its modes."""
 
     def size(self) -> list[int]:
         """[rows, columns, x pixels, y pixels] (ioctl_tty(2), TIOCGWINSZ)."""
@@ -31,10 +35,7 @@ class HomeTerminal:
 
     def in_foreground(self) -> bool:
         """Whether we may read it and change its modes without being stopped."""
-        try:
-            return posix.tcgetpgrp(self.fd) == posix.getpgrp()
-        except OSError:
-            return True  # not our controlling terminal: nobody stops us
+        return in_foreground(self.fd)
 
     def make_raw(self) -> bool:
         """Hand every keystroke on as it is (cfmakeraw(3)); False in the background."""
@@ -64,3 +65,17 @@ class HomeTerminal:
             except OSError:
                 pass  # it was hung up: nobody misses its modes
         self.is_raw = False
+
+    def undo(self) -> None:
+        """Give back the modes from before a transparent job that could not end by itself."""
+        self.is_raw = self.changed
+        self.restore()
+
+
+def controlling_terminal() -> HomeTerminal | None:
+    """What /dev/tty leads to, for a job that has it nowhere else (tty(4))."""
+    try:
+        fd = posix.open("/dev/tty", posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC)
+    except OSError:
+        return None
+    return HomeTerminal(fd, [])

@@ -32,7 +32,8 @@ from glunix.msg.job import (
 
 INPUT_WINDOW = 1024 * 1024
 Data = Annotated[bytes, Meta(max_length=CHUNK)]
-OutFd = Annotated[int, Meta(ge=1, le=2)]
+OutFd = Annotated[int, Meta(ge=0, le=2)]
+"""0: the terminal of a transparent job whose fds 1 and 2 are both elsewhere."""
 HomeFd = Annotated[int, Meta(ge=0, le=1023)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
@@ -91,6 +92,8 @@ class Got(Message, frozen=True, tag="got"):
     ask: U32
     error: Annotated[int, Meta(ge=0, le=4095)]
     data: Data
+    wait: Annotated[int, Meta(ge=0, le=255)] = 0
+    """With EAGAIN: tenths of a second after which the read takes what is there (VTIME)."""
 
 
 class IoctlDone(Message, frozen=True, tag="ioctled"):
@@ -193,6 +196,8 @@ class Ioctl(Message, frozen=True, tag="ioctl"):
     command: U32
     argument: Annotated[int, Meta(ge=0)]
     data: Data
+    may_write: bool = False
+    """The caller blocks or ignores SIGTTOU: it may do this from the background, too."""
 
 
 class Seek(Message, frozen=True, tag="seek"):

@@ -10,137 +10,226 @@ import errno
 import os
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from glunix.msg import stream
 from glunix.msg.base import Message
+from glunix.node.reactor import Reactor, Timer
 from slic.interposers.homefds import IoctlHome, ReadHome, SeekHome, TakeBack
 
-Answer = Callable[[int, Any], bool]
+STOPPED = 85
+"""ERESTART from home: it is being stopped for this call (SIGTTIN, SIGTTOU), and we will be."""
+
+_FIONREAD = 0x541B
+_TCFLSH = 0x540B
+
+
+class Calls(Protocol):
+    """The engine session, and what the supervisor knows of a caller."""
+
+    def answer(self, call_id: int, value: Any) -> bool:
+        """Resume the handler of a call; False when the call is gone."""
+
+    def still_valid(self, call_id: int) -> bool:
+        """Whether the call still waits."""
+
+    def immune(self, tid: int, number: int) -> bool:
+        """Whether the thread blocks or ignores this signal."""
+
+    def unread(self, fd: int, some: bool) -> None:
+        """Bytes of this home descriptor are (not) kept here: poll shall find them."""
+
+    def changed(self, question: IoctlHome) -> None:
+        """Home has made this ioctl."""
+
+
+class _Read(NamedTuple):
+    call: int
+    question: ReadHome
+    tid: int
+    last: bool = False
+    """Its time is over (VTIME): what is there now is its answer, if only nothing."""
 
 
 class Asks:
-    """`send` sends home; `answer(call, value)` and `valid(call)` are the engine session's."""
+    """`send` sends home."""
 
-    def __init__(
-        self, send: Callable[[Message], None], answer: Answer, valid: Callable[[int], bool]
-    ) -> None:
+    def __init__(self, send: Callable[[Message], None], calls: Calls, reactor: Reactor) -> None:
         self._send = send
-        self._answer = answer
-        self._valid = valid
+        self._calls = calls
+        self._reactor = reactor
         self._next = 1
-        self._flying: dict[int, tuple[int, object]] = {}
-        """ask -> (call, question) sent home and not answered."""
-        self._waiting: deque[tuple[int, ReadHome]] = deque()
+        self._reads: dict[int, _Read] = {}
+        """ask -> a read sent home and not answered."""
+        self._others: dict[int, tuple[int, SeekHome | IoctlHome, int]] = {}
+        self._waiting: deque[_Read] = deque()
         """Reads that home had nothing for, in order."""
+        self._timers: dict[int, Timer] = {}
+        """call -> when its read gives up."""
         self._kept: dict[int, bytes] = {}
         """Bytes of each home descriptor that a dead call left over."""
         self.forwarded = 0
 
-    def ask(self, call: int, question: object) -> None:
-        """An interposer asks."""
+    def ask(self, call: int, question: object, tid: int, may_write: bool = False) -> None:
+        """An interposer asks. `may_write`: see msg.stream.Ioctl."""
         if isinstance(question, ReadHome):
-            self._read(call, question)
+            self._read(_Read(call, question, tid))
         elif isinstance(question, SeekHome):
-            self._fly(
-                call,
-                question,
-                lambda a: stream.Seek(a, question.fd, question.offset, question.whence),
-            )
+            ask = self._number()
+            self._others[ask] = (call, question, tid)
+            self._send(stream.Seek(ask, question.fd, question.offset, question.whence))
         elif isinstance(question, IoctlHome):
-            self._fly(
-                call,
-                question,
-                lambda a: stream.Ioctl(
-                    a, question.fd, question.command, question.argument, question.data
-                ),
+            ask = self._number()
+            self._others[ask] = (call, question, tid)
+            self._send(
+                stream.Ioctl(
+                    ask,
+                    question.fd,
+                    question.command,
+                    question.argument,
+                    question.data,
+                    may_write,
+                )
             )
         elif isinstance(question, TakeBack):
             self._keep(question.fd, question.data, first=True)
-            self._answer(call, None)
+            self._calls.answer(call, None)
         else:
             raise TypeError(f"nobody answers {question!r}")
 
-    def _fly(self, call: int, question: object, message: Callable[[int], Message]) -> None:
+    def _number(self) -> int:
         ask = self._next
         self._next = ask % 0xFFFFFFFF + 1
-        self._flying[ask] = (call, question)
         self.forwarded += 1
-        self._send(message(ask))
+        return ask
 
-    def _read(self, call: int, question: ReadHome) -> None:
-        kept = self._kept.get(question.fd, b"") if question.offset < 0 else b""
-        if kept:
-            if self._answer(call, kept[: question.count]):
-                self._kept[question.fd] = kept[question.count :]
-            return
-        if question.offset < 0 and self._busy(question.fd):
-            # An earlier read of this descriptor is at home: this one must not overtake it.
-            self._waiting.append((call, question))
-            return
-        self._fly(
-            call,
-            question,
-            lambda a: stream.Want(
-                a, question.fd, question.count, question.nonblock, question.offset
-            ),
+    # -- reads -------------------------------------------------------------------------------
+
+    def _read(self, read: _Read) -> None:
+        question = read.question
+        if question.offset < 0:
+            if self._kept.get(question.fd):
+                self._serve_kept(read)
+                return
+            if any(r.question.fd == question.fd for r in self._reads.values()):
+                # An earlier read of this descriptor is at home: this one must not overtake it.
+                self._waiting.append(read)
+                return
+        ask = self._number()
+        self._reads[ask] = read
+        self._send(
+            stream.Want(
+                ask,
+                question.fd,
+                question.count,
+                question.nonblock or read.last,
+                question.offset,
+            )
         )
 
-    def _busy(self, fd: int) -> bool:
-        return any(
-            isinstance(q, ReadHome) and q.fd == fd and q.offset < 0
-            for _, q in self._flying.values()
-        )
+    def _serve_kept(self, read: _Read) -> None:
+        fd, count = read.question.fd, read.question.count
+        kept = self._kept[fd]
+        if self._answer(read, kept[:count]):
+            self._kept[fd] = kept[count:]
+            self._calls.unread(fd, bool(kept[count:]))
 
-    def cancelled(self, call: int) -> None:
-        """The engine says that a call is gone. What is at home for it comes back and is kept."""
-        self._waiting = deque(entry for entry in self._waiting if entry[0] != call)
+    def _answer(self, read: _Read, value: object) -> bool:
+        self._forget_timer(read.call)
+        return self._calls.answer(read.call, value)
 
     def got(self, message: stream.Got) -> None:
         """Home answered a read."""
-        entry = self._flying.pop(message.ask, None)
-        if entry is None:
+        read = self._reads.pop(message.ask, None)
+        if read is None:
             return
-        call, question = entry
-        assert isinstance(question, ReadHome)
-        if message.error == errno.EAGAIN and not question.nonblock:
-            if self._valid(call):
-                self._waiting.appendleft((call, question))
+        fd, error = read.question.fd, message.error
+        if error == errno.EAGAIN and not read.question.nonblock and not read.last:
+            self._waiting.appendleft(read)
+            if message.wait:
+                self._give_up_after(read, message.wait / 10)
+            return
+        if error == STOPPED:
+            if self._calls.immune(read.tid, 21):  # SIGTTIN: nothing stops this caller
+                self._answer(read, OSError(errno.EIO, os.strerror(errno.EIO)))
+            else:
+                self._waiting.appendleft(read)
             return
         value: object = message.data
-        if message.error:
-            value = OSError(message.error, os.strerror(message.error))
-        if not self._answer(call, value) and message.data and question.offset < 0:
-            self._keep(question.fd, message.data, first=False)
-        self.retry(question.fd)
+        if error and not (error == errno.EAGAIN and read.last):
+            value = OSError(error, os.strerror(error))
+        if not self._answer(read, value) and message.data and read.question.offset < 0:
+            self._keep(fd, message.data, first=False)
+        self.retry(fd)
 
-    def done(self, message: stream.IoctlDone) -> None:
-        """Home answered an ioctl or a seek."""
-        entry = self._flying.pop(message.ask, None)
-        if entry is None:
-            return
-        call, question = entry
-        if message.error:
-            self._answer(call, OSError(message.error, os.strerror(message.error)))
-        elif isinstance(question, SeekHome):
-            self._answer(call, message.value)
-        else:
-            self._answer(call, (message.value, message.data))
+    def _give_up_after(self, read: _Read, seconds: float) -> None:
+        self._forget_timer(read.call)
+        self._timers[read.call] = self._reactor.call_later(seconds, self._give_up, read.call)
+
+    def _give_up(self, call: int) -> None:
+        del self._timers[call]
+        for read in self._waiting:
+            if read.call == call:
+                self._waiting.remove(read)
+                if self._calls.still_valid(call):
+                    self._read(read._replace(last=True))
+                return
+
+    def _forget_timer(self, call: int) -> None:
+        timer = self._timers.pop(call, None)
+        if timer is not None:
+            timer.cancel()
+
+    def cancelled(self, call: int) -> None:
+        """The engine says that a call is gone. What is at home for it comes back and is kept."""
+        self._forget_timer(call)
+        self._waiting = deque(read for read in self._waiting if read.call != call)
 
     def retry(self, fd: int) -> None:
         """Home may have something now: ask again for the first read that still waits."""
-        for _ in range(len(self._waiting)):
-            call, question = self._waiting.popleft()
-            if question.fd != fd or self._busy(fd):
-                self._waiting.append((call, question))
-            elif self._valid(call):
-                self._read(call, question)
+        for read in list(self._waiting):
+            if read.question.fd == fd and read in self._waiting:
+                self._waiting.remove(read)
+                if self._calls.still_valid(read.call):
+                    self._read(read)
+                    return
 
     def _keep(self, fd: int, data: bytes, first: bool) -> None:
         kept = self._kept.get(fd, b"")
         self._kept[fd] = data + kept if first else kept + data
+        self._calls.unread(fd, True)
         self.retry(fd)
 
     def left_over(self) -> list[tuple[int, bytes]]:
         """Bytes that nobody asked for again, by home descriptor; for `Back`."""
         return [(fd, data) for fd, data in self._kept.items() if data]
+
+    # -- seeks and ioctls --------------------------------------------------------------------
+
+    def done(self, message: stream.IoctlDone) -> None:
+        """Home answered an ioctl or a seek."""
+        entry = self._others.pop(message.ask, None)
+        if entry is None:
+            return
+        call, question, tid = entry
+        if message.error == STOPPED and isinstance(question, IoctlHome):
+            # The stop that is coming interrupts the call, and it is made again after it.
+            if self._calls.immune(tid, 22) and self._calls.still_valid(call):  # SIGTTOU
+                self.ask(call, question, tid, may_write=True)
+        elif message.error:
+            self._calls.answer(call, OSError(message.error, os.strerror(message.error)))
+        elif isinstance(question, SeekHome):
+            self._calls.answer(call, message.value)
+        else:
+            self._calls.changed(question)
+            self._calls.answer(call, (message.value, self._with_kept(question, message.data)))
+
+    def _with_kept(self, question: IoctlHome, data: bytes) -> bytes:
+        """Kept bytes are input, too."""
+        kept = self._kept.get(question.fd)
+        if kept and question.command == _FIONREAD:
+            return (int.from_bytes(data, "little") + len(kept)).to_bytes(4, "little")
+        if kept and question.command == _TCFLSH and question.argument in (0, 2):
+            self._kept[question.fd] = b""
+            self._calls.unread(question.fd, False)
+        return data

@@ -53,13 +53,14 @@ class Output:
         if self._finishing and not self._closed:
             self._readable()
 
-    def drain(self) -> None:
-        """Send what has been written so far, as far as credit allows."""
+    def drain(self) -> bool:
+        """Send what has been written so far; False when credit may have ended before it did."""
         while self._credit > 0 and not self._closed:
             before = self._credit
             self._readable()
             if self._credit == before:
-                return
+                return True
+        return self._closed
 
     def finish(self) -> None:
         """End the channel once it is empty, even though somebody still holds the other end."""

@@ -2,13 +2,15 @@
 
 Owns their making and their readiness. Home's terminal becomes a pseudo-terminal that passes bytes
 raw (home's own line discipline does the work, once), so isatty, ttyname, /dev/tty and job control
-are native. A home pipe becomes a pipe, a file an empty file of the same size, /dev/null itself.
-Readiness is mirrored with a token byte in the stand-in, so that poll, select and epoll stay native;
-the token is never read by the program, because its reads are answered from home.
+are native. A home pipe becomes a pipe, a socket a socket, a file an empty file of the same size,
+/dev/null and its kin themselves. Readiness is mirrored with a token byte in the stand-in, so that
+poll, select and epoll stay native; the token is never read by the program, because its reads are
+answered from home.
 """
 
 import contextlib
 import os
+import socket
 import termios
 
 from glunix.msg.job import JobSpec
@@ -18,6 +20,84 @@ from slic.interposers.homefds import StandIn
 
 TOKEN = b"\0"
 
+TERMINAL_FD = 3
+"""The number under which home knows the terminal when none of fds 0-2 is it."""
+
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+
+
+class _Token:
+    """The byte that makes poll say "readable", in one stand-in."""
+
+    def __init__(self) -> None:
+        self._home = False
+        self._kept = False
+        self._is_set = False
+
+    def home(self, readable: bool) -> None:
+        """Poll at home says so."""
+        self._home = readable
+        self._update()
+
+    def kept(self, some: bool) -> None:
+        """There are bytes on the node that left home already."""
+        self._kept = some
+        self._update()
+
+    def _update(self) -> None:
+        wanted = self._home or self._kept
+        if wanted != self._is_set:
+            self._is_set = wanted
+            (self._put if wanted else self._take)()
+
+    def _put(self) -> None:
+        raise NotImplementedError
+
+    def _take(self) -> None:
+        raise NotImplementedError
+
+
+class _TerminalToken(_Token):
+    def __init__(self, master: int, slave: int) -> None:
+        super().__init__()
+        self._master, self._slave = master, slave
+
+    def _put(self) -> None:
+        os.write(self._master, TOKEN)
+
+    def _take(self) -> None:
+        termios.tcflush(self._slave, termios.TCIFLUSH)
+
+
+class _PipeToken(_Token):
+    def __init__(self, ours: int, theirs: int) -> None:
+        super().__init__()
+        self._ours = ours
+        # An open file of our own: O_NONBLOCK on theirs would be the program's, too.
+        self._reader = os.open(
+            f"/proc/self/fd/{theirs}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        )
+
+    def _put(self) -> None:
+        os.write(self._ours, TOKEN)
+
+    def _take(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._reader, 1)
+
+
+class _SocketToken(_Token):
+    def __init__(self, ours: socket.socket, theirs: socket.socket) -> None:
+        super().__init__()
+        self._ours, self._theirs = ours, theirs
+
+    def _put(self) -> None:
+        self._ours.send(TOKEN)
+
+    def _take(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._theirs.recv(1, socket.MSG_DONTWAIT)
+
 
 class StandIns:
     """The descriptors of one transparent job. `theirs` are the child's 0, 1, 2."""
@@ -25,12 +105,14 @@ class StandIns:
     def __init__(self, spec: JobSpec, uid: int) -> None:
         self.theirs: dict[int, int] = {}
         self.outputs: list[tuple[int, int]] = []
-        """(home's descriptor, our end) of each output channel."""
+        """(channel, our end) of each output; channel 0 is a terminal that is neither 1 nor 2."""
         self.interposed: list[StandIn] = []
         self.slave = -1
-        self._token_in = -1
-        self._token_set = False
-        self._is_tty_input = False
+        self.terminal_fd = -1
+        """Home's number of the terminal."""
+        self.terminal_channel = -1
+        self._tokens: dict[int, _Token] = {}
+        self._kept: list[socket.socket] = []
         if spec.tty is not None:
             self._make_terminal(spec, uid)
         if 0 not in self.theirs:
@@ -39,22 +121,22 @@ class StandIns:
 
     def _make_terminal(self, spec: JobSpec, uid: int) -> None:
         assert spec.tty is not None
+        fds = spec.tty.fds
         master, self.slave = open_terminal(spec.tty, uid)
         _make_transparent(self.slave)
-        for fd in spec.tty.fds:
+        for fd in fds:
             self.theirs[fd] = self.slave
+        self.terminal_fd = min(fds, default=TERMINAL_FD)
+        self.terminal_channel = min((fd for fd in fds if fd in (1, 2)), default=0)
         device = os.fstat(self.slave).st_rdev
-        self.interposed.append(StandIn(spec.tty.fds[0], "tty", device, 0))
-        shown = min((fd for fd in spec.tty.fds if fd in (1, 2)), default=0)
-        if shown:
-            self.outputs.append((shown, master))
-        self.master = master
-        self._token_in = os.dup(master)
-        self._is_tty_input = True
+        self.interposed.append(StandIn(self.terminal_fd, "tty", device, 0))
+        self._tokens[self.terminal_fd] = _TerminalToken(os.dup(master), self.slave)
+        self.outputs.append((self.terminal_channel, master))
 
     def _make_input(self, spec: JobSpec) -> None:
-        if spec.stdin in ("null", "closed"):
-            self.theirs[0] = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        if spec.stdin in _DEVICES or spec.stdin == "closed":
+            name = spec.stdin if spec.stdin in _DEVICES else "null"
+            self.theirs[0] = os.open(f"/dev/{name}", os.O_RDONLY | os.O_CLOEXEC)
             return
         if spec.stdin == "file":
             fd = os.memfd_create("stdin", os.MFD_CLOEXEC)
@@ -62,10 +144,14 @@ class StandIns:
                 os.ftruncate(fd, spec.stdin_size)
             self.theirs[0] = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
             os.close(fd)
+        elif spec.stdin == "socket":
+            ours, theirs = socket.socketpair()
+            self._kept += [ours, theirs]
+            self.theirs[0] = theirs.fileno()
+            self._tokens[0] = _SocketToken(ours, theirs)
         else:
-            self.theirs[0], ours = pipe()
-            if self._token_in < 0:
-                self._token_in = ours
+            self.theirs[0], pipe_end = pipe()
+            self._tokens[0] = _PipeToken(pipe_end, self.theirs[0])
         seen = os.fstat(self.theirs[0])
         self.interposed.append(StandIn(0, spec.stdin, seen.st_dev, seen.st_ino))
 
@@ -81,23 +167,46 @@ class StandIns:
 
     def close_theirs(self) -> None:
         """After the fork: only the job holds its ends, and we the slave, to take tokens back."""
-        keep = {self.slave}
-        if not self._is_tty_input and 0 in self.theirs and self._token_in >= 0:
-            keep.add(self.theirs[0])
+        keep = {self.slave, *(sock.fileno() for sock in self._kept)}
         for fd in set(self.theirs.values()) - keep:
             os.close(fd)
 
-    def set_readable(self, readable: bool) -> None:
-        """Make poll on the stand-in say what poll at home says."""
-        if readable == self._token_set or self._token_in < 0:
-            return
-        self._token_set = readable
-        if readable:
-            os.write(self._token_in, TOKEN)
-        elif self._is_tty_input:
-            termios.tcflush(self.slave, termios.TCIFLUSH)
-        else:
-            os.read(self.theirs[0], 1)
+    def set_readable(self, fd: int, readable: bool) -> None:
+        """Make poll on the stand-in of home's `fd` say what poll at home says."""
+        if fd in self._tokens:
+            self._tokens[fd].home(readable)
+
+    def unread(self, fd: int, some: bool) -> None:
+        """Bytes of home's `fd` that left home are (not) kept on the node."""
+        if fd in self._tokens:
+            self._tokens[fd].kept(some)
+
+    # -- job control on the node -------------------------------------------------------------
+
+    def foreground(self) -> int:
+        """The stand-in terminal's foreground group; 0 when there is none."""
+        if self.slave < 0:
+            return 0
+        try:
+            return os.tcgetpgrp(self.slave)
+        except OSError:
+            return 0
+
+    def in_background(self, tid: int) -> bool:
+        """Whether the kernel would stop this thread for a read (tty_ioctl(4), job control)."""
+        if self.slave < 0:
+            return False
+        try:
+            return os.getsid(tid) == os.getsid(0) and os.getpgid(tid) != self.foreground()
+        except ProcessLookupError:
+            return False
+
+    def set_tostop(self, wanted: bool) -> None:
+        """As home's terminal has it, so that background writers are stopped by this kernel."""
+        mode = termios.tcgetattr(self.slave)
+        if bool(mode[3] & termios.TOSTOP) != wanted:
+            mode[3] ^= termios.TOSTOP
+            termios.tcsetattr(self.slave, termios.TCSANOW, mode)
 
 
 def _make_transparent(slave: int) -> None:
@@ -107,6 +216,6 @@ def _make_transparent(slave: int) -> None:
     except termios.error as error:
         raise StepFailed("tty", error.args[0], f"no stand-in terminal: {error.args[1]}") from None
     mode[0] = mode[1] = 0
-    mode[3] = 0
+    mode[3] &= termios.TOSTOP
     mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
     termios.tcsetattr(slave, termios.TCSANOW, mode)

@@ -9,6 +9,9 @@ import errno
 import os
 import signal
 import socket
+import termios
+from pathlib import Path
+from signal import SIGTTOU
 from typing import Any
 
 from glunix.ids import StreamId
@@ -30,7 +33,7 @@ from glunix.node.spawn import (
 from glunix.node.standins import StandIns
 from slic.engine import EngineUnavailable, Launch, MissingCapability, Session, select
 from slic.interposer import Interposer
-from slic.interposers.homefds import HomeFds
+from slic.interposers.homefds import STOPPING_IOCTLS, HomeFds, IoctlHome, Native, ReadHome
 from slic.interposers.identity import Identity
 from slic.kernel.prctl import (
     CLONE_NEWUTS,
@@ -43,6 +46,12 @@ from slic.tracee import Tracee
 
 DEFAULT_ENGINE = "unotify"
 STEPS_PER_TURN = 64
+
+_KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+_EVERYBODY = (signal.SIGHUP, signal.SIGCONT)
+_IMMUNE = ("SigBlk:", "SigIgn:")
+_TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
+"""TCSETS and TCSETS2 with their waiting and flushing forms; all begin with four words of flags."""
 
 
 def spawn_supervisor(start: stream.Start, env: dict[bytes, bytes]) -> tuple[int, socket.socket]:
@@ -71,7 +80,8 @@ class Supervisor:
         self._env = env
         self._reactor = PollReactor()
         self._bridge = Bridge(self._reactor, sock, self._frame, self._abandoned)
-        self._asks = Asks(self._to_home, self._answer, self._valid)
+        self._asks = Asks(self._to_home, self, self._reactor)
+        self._held: list[tuple[int, object, int, bool]] = []
         self._outputs: dict[int, Output] = {}
         self._session: Session | None = None
         self._engine_reaps = False
@@ -227,9 +237,27 @@ class Supervisor:
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """A handler asks home. What the program wrote before is sent first (DESIGN 5)."""
-        for output in self._outputs.values():
-            output.drain()
-        self._asks.ask(call_id, question)
+        around = self._stand_ins
+        tid, may_write = tracee.tid, False
+        if isinstance(question, ReadHome | IoctlHome) and question.fd == around.terminal_fd:
+            if isinstance(question, IoctlHome):
+                may_write = question.command in STOPPING_IOCTLS and self.immune(tid, SIGTTOU)
+            if not may_write and self._is_natives(question) and around.in_background(tid):
+                self.answer(call_id, Native())
+                return
+            if not self._outputs[around.terminal_channel].drain():
+                self._held.append((call_id, question, tid, may_write))
+                return
+        self._asks.ask(call_id, question, tid, may_write)
+
+    @staticmethod
+    def _is_natives(question: ReadHome | IoctlHome) -> bool:
+        return isinstance(question, ReadHome) or question.command in STOPPING_IOCTLS
+
+    def _ask_held(self) -> None:
+        """The terminal took more output: questions that were made after it can go."""
+        while self._held and self._outputs[self._stand_ins.terminal_channel].drain():
+            self._asks.ask(*self._held.pop(0))
 
     def cancelled(self, call_id: int) -> None:
         """A call that asked is gone."""
@@ -244,11 +272,32 @@ class Supervisor:
         if pid == self._main and not self._ended:
             self._report(stream.Stopped(self._vnn, signal_number))
 
-    def _answer(self, call_id: int, value: Any) -> bool:
+    def answer(self, call_id: int, value: Any) -> bool:
+        """See asks.Calls."""
         return self._session is not None and self._session.answer(call_id, value)
 
-    def _valid(self, call_id: int) -> bool:
+    def still_valid(self, call_id: int) -> bool:
+        """See asks.Calls."""
         return self._session is not None and self._session.still_valid(call_id)
+
+    def immune(self, tid: int, number: int) -> bool:
+        """See asks.Calls."""
+        try:
+            status = Path(f"/proc/{tid}/status").read_text()
+        except OSError:
+            return False
+        masks = [line.split()[1] for line in status.split("\n") if line[:7] in _IMMUNE]
+        return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
+
+    def unread(self, fd: int, some: bool) -> None:
+        """See asks.Calls."""
+        self._stand_ins.unread(fd, some)
+
+    def changed(self, question: IoctlHome) -> None:
+        """See asks.Calls."""
+        if question.command in _TCSETS:
+            local_modes = int.from_bytes(question.data[12:16], "little")
+            self._stand_ins.set_tostop(bool(local_modes & termios.TOSTOP))
 
     # -- home --------------------------------------------------------------------------------
 
@@ -265,13 +314,15 @@ class Supervisor:
         elif isinstance(message, stream.IoctlDone):
             self._asks.done(message)
         elif isinstance(message, stream.Ready):
-            self._stand_ins.set_readable(message.readable)
+            self._stand_ins.set_readable(message.fd, message.readable)
             if message.readable:
                 self._asks.retry(message.fd)
         elif isinstance(message, stream.Credit):
             self._outputs[message.fd].credit(message.count)
+            self._ask_held()
         elif isinstance(message, stream.Refuse):
             self._outputs[message.fd].close()
+            self._ask_held()
         elif isinstance(message, stream.Signal):
             self._kill(message.signal)
         elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
@@ -281,14 +332,27 @@ class Supervisor:
     def _kill(self, number: int) -> None:
         if self._ended or not number:
             return
-        try:
-            os.killpg(self._main, number)
-            if number == signal.SIGKILL:
+        for group in self._groups(number):
+            try:
+                os.killpg(group, number)
+            except (ProcessLookupError, PermissionError):
+                pass
+        if number == signal.SIGKILL:  # a group of one's own making (setpgid) must not escape
+            try:
                 os.kill(self._main, number)
-        except ProcessLookupError:
-            pass
+            except ProcessLookupError:
+                pass
         if self._session is not None:
             self._session.sweep()
+
+    def _groups(self, number: int) -> set[int]:
+        """Who gets a signal of the startup: what the keyboard sends is the foreground's."""
+        foreground = self._stand_ins.foreground()
+        if foreground <= 1:
+            return {self._main}
+        if number in _KEYBOARD:
+            return {foreground}
+        return {self._main, foreground} if number in _EVERYBODY else {self._main}
 
     def _abandoned(self) -> None:
         """The daemon closed the bridge: the job is over, whatever it does."""

@@ -67,6 +67,10 @@ class TakeBack(Struct, frozen=True):
     data: bytes
 
 
+class Native(Struct, frozen=True):
+    """An answer to any question: let this node's kernel decide the call (job control)."""
+
+
 class StandIn(NamedTuple):
     """One stand-in: home's descriptor, and what identifies the object on the node.
 
@@ -100,6 +104,7 @@ TERMINAL_IOCTLS: dict[int, _Ioctl] = {
     0x540A: _Ioctl("TCXONC", 0, 0),
     0x540B: _Ioctl("TCFLSH", 0, 0),
     0x5411: _Ioctl("TIOCOUTQ", 0, 4),
+    0x5412: _Ioctl("TIOCSTI", 1, 0),
     0x5413: _Ioctl("TIOCGWINSZ", 0, 8),
     0x5414: _Ioctl("TIOCSWINSZ", 8, 0),
     0x541B: _Ioctl("FIONREAD", 0, 4),
@@ -111,6 +116,13 @@ TERMINAL_IOCTLS: dict[int, _Ioctl] = {
 }
 """ioctl_tty(2), x86-64 numbers. Job-control commands (TIOCSPGRP, TIOCSCTTY, ...) are not here:
 the stand-in's own kernel answers those for the session on the node."""
+
+STOPPING_IOCTLS = frozenset(
+    number
+    for number, how in TERMINAL_IOCTLS.items()
+    if how.name.startswith(("TCSET", "TCSB", "TCX", "TCF", "TIOCSTI"))
+)
+"""Those for which a background process is stopped (SIGTTOU; termios(3), tty_check_change)."""
 
 _FIONREAD = 0x541B
 
@@ -191,8 +203,12 @@ class HomeFds(Interposer):
         if flags & os.O_ACCMODE == os.O_WRONLY:
             return PASS
         wanted = min(sum(size for _, size in vector), READ_MAX)
+        if not wanted:
+            return PASS
         nonblock = bool(flags & os.O_NONBLOCK)
         data = yield ReadHome(stand_in.fd, wanted, nonblock, offset)
+        if type(data) is Native:
+            return PASS
         try:
             return Return(tracee.scatter(vector, data))
         except BadAddress:
@@ -244,7 +260,10 @@ class HomeFds(Interposer):
         how = TERMINAL_IOCTLS[cmd]
         room = max(how.reads, how.writes)
         data = tracee.read(arg, how.reads) if how.reads else bytes(room)
-        value, memory = yield IoctlHome(stand_in.fd, cmd, 0 if room else arg, data)
+        answer = yield IoctlHome(stand_in.fd, cmd, 0 if room else arg, data)
+        if type(answer) is Native:
+            return PASS
+        value, memory = answer
         if how.writes:
             tracee.write(arg, memory[: how.writes])
         return Return(value)
