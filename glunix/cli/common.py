@@ -4,6 +4,8 @@ Never imports rich unless a table goes to a terminal: a script that calls glups 
 """
 
 import argparse
+import atexit
+import errno
 import os
 import signal
 import sys
@@ -41,10 +43,49 @@ class Parser(argparse.ArgumentParser):
 def run(tool: str, work: Callable[[], int], failure: int = 1) -> int:
     """Do a tool's work; an error that a user may see becomes one line and status `failure`."""
     try:
-        return work()
+        status = work()
+        sys.stdout.flush()
+        return status
     except GlunixError as error:
         print(f"{tool}: {one_line(str(error))}", file=sys.stderr)
         return failure
+    except OSError as error:
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        print(f"{tool}: cannot write output: {error.strerror}", file=sys.stderr)
+        _discard_output()
+        return failure
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
+
+def _discard_output() -> None:
+    """What Python still holds for stdout goes nowhere, or it would fail again at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def _flush_at_exit() -> None:
+    """For what argparse prints, and what is printed outside of `run`."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        tool = os.path.basename(sys.argv[0])
+        print(f"{tool}: cannot write output: {error.strerror}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+
+def _open_closed() -> None:
+    """What the user closed of fds 0-2 becomes /dev/null: Python has None for them otherwise."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, so this one
+    sys.stdout = sys.stdout or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")
 
 
 def as_script(argv: Sequence[str] | None) -> list[str]:
@@ -54,6 +95,8 @@ def as_script(argv: Sequence[str] | None) -> list[str]:
     """
     if argv is not None:
         return list(argv)
+    _open_closed()
+    atexit.register(_flush_at_exit)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     return sys.argv[1:]

@@ -105,7 +105,7 @@ def _seconds(text: str) -> float:
         numbers = [float(p) for p in parts]
     except ValueError:
         numbers = []
-    if not 1 <= len(numbers) <= 3 or any(n < 0 or n != n for n in numbers) or sum(numbers) <= 0:
+    if not 1 <= len(numbers) <= 3 or min(numbers) < 0 or not 0 < sum(numbers) < float("inf"):
         raise UsageError(f"not a time: {text}")
     total = 0.0
     for number in numbers:
@@ -177,21 +177,35 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
 
 def _fail(line: str) -> int:
     from glunix import config
+    from glunix.home.startup import complain
 
-    sys.stderr.write(f"glurun: {line}\n")
+    complain(line, None)
     return config.exit_error()
 
 
-def _hold_closed() -> None:
-    """What the user closed of 0-2 must not become a descriptor of ours: the job would get it.
+def _tell(text: str) -> int:
+    """Print `text`, or without one the version."""
+    from glunix import __version__
 
-    An O_PATH descriptor can be neither read nor written (EBADF, open(2)), as a closed one.
+    try:
+        if sys.stdout is not None:
+            sys.stdout.write(text or f"glurun (GLUnix) {__version__}\n")
+            sys.stdout.flush()
+    except OSError as error:
+        os._exit(_fail(f"cannot write output: {error.strerror}"))  # Python would try again
+    return 0
+
+
+def _hold_closed() -> None:
+    """Keep what the user closed of fds 0-2 closed, or our own socket would become one of them.
+
+    A descriptor opened with O_PATH takes the number; read(2) and write(2) on it fail with EBADF.
     """
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)
         except OSError:
-            os.open("/", os.O_PATH | os.O_CLOEXEC)  # the lowest free number: fd
+            os.open("/", os.O_PATH | os.O_CLOEXEC)  # the lowest free number, so this one
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -200,14 +214,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         found, command = split_words(sys.argv[1:] if argv is None else argv)
         names = {name for name, _ in found}
-        if "help" in names:
-            sys.stdout.write(USAGE)
-            return 0
-        if "version" in names:
-            from glunix import __version__
-
-            sys.stdout.write(f"glurun (GLUnix) {__version__}\n")
-            return 0
+        if "help" in names or "version" in names:
+            return _tell(USAGE if "help" in names else "")
         if not command:
             raise UsageError("no command given (see glurun --help)")
         options = options_of(found, command)
@@ -219,7 +227,7 @@ def main(argv: list[str] | None = None) -> int:
     if argv is None:
         # The process ends with its job: taking the interpreter apart costs 3 ms and frees nothing
         # that the kernel does not. Nothing is left in sys.stdout, which only --help uses.
-        if sys.stderr is not None:  # None when the user closed it
+        if sys.stderr is not None:  # the user may have closed it
             sys.stderr.flush()
         os._exit(status)
     return status

@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"how many nodes ({NODES})",
     )
-    subs.add_parser("down", help="stop the cluster and all its jobs")
+    down = subs.add_parser("down", help="stop the cluster and all its jobs")
     status = subs.add_parser("status", help="is the cluster up? 0 yes, 1 partly, 3 no")
     _add_logs(subs)
     doctor = subs.add_parser("doctor", help="what this machine's kernel lets GLUnix do")

@@ -35,6 +35,8 @@ class Outputs:
         self._sinks: dict[int, Sink] = {}
         self._labels: dict[Channel, Labeller] = {}
         self._owed: dict[Channel, int] = {}
+        self.failed = False
+        """Whether output was lost because a file could not take it (a full disk)."""
 
     def open(self, job: JobView, terminal: HomeTerminal | None) -> None:
         """Make the sinks; a descriptor the user closed refuses its channels at once.
@@ -124,6 +126,7 @@ class Outputs:
             from glunix.home.startup import complain
 
             complain(f"cannot write output: {error.strerror}", None)
+            self.failed = True
         fd = next(n for n, s in self._sinks.items() if s is sink)
         for process in self._job.processes.values():
             if fd in process.channels:

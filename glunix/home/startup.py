@@ -37,6 +37,9 @@ TIMED_OUT = 124
 KILL_AFTER = 5.0
 """Seconds between SIGTERM and SIGKILL when the time limit is over."""
 
+PATIENCE_MAX = 86400.0
+"""Seconds of one poll(2) at most: it takes an int of milliseconds."""
+
 BACKGROUND_LOOK = 0.25
 """Seconds between looks whether we have come to the foreground: the kernel tells nobody."""
 
@@ -65,7 +68,7 @@ class Startup:
     def run(self) -> int:
         """Submit, then serve until the job is over."""
         folder = config.state_folder()
-        node = os.fsdecode(posix.environ.get(b"GLUNIX_NODE", config.HOME_NODE))
+        node = os.fsdecode(posix.environ.get(b"GLUNIX_NODE") or config.HOME_NODE.encode())
         self._link = HomeLink(folder, f"{node}.sock")
         self._time("connect")
         try:
@@ -81,7 +84,7 @@ class Startup:
             return TIMED_OUT
         if self._options.transparent and self._job.killed_by:
             die_of(self._job.killed_by)  # as the program did, so that the shell says so
-        return self._job.status()
+        return self._job.status() or (config.exit_error() if self._outputs.failed else 0)
 
     def _submit(self) -> None:
         options = self._options
@@ -182,7 +185,7 @@ class Startup:
             waits.append(max(0.0, self._deadline - time.monotonic()))
         if self._input.in_background():
             waits.append(BACKGROUND_LOOK)
-        return min(waits) * 1000 if waits else None
+        return min(*waits, PATIENCE_MAX) * 1000 if waits else None
 
     # -- messages ----------------------------------------------------------------------------
 
@@ -388,7 +391,7 @@ def complain(line: str, terminal: HomeTerminal | None) -> None:
     """One line on stderr; in raw mode it needs its own carriage return."""
     end = "\r\n" if terminal is not None and terminal.is_raw else "\n"
     try:
-        posix.write(2, f"glurun: {line}{end}".encode())
+        posix.write(2, f"glurun: {line}{end}".encode("utf-8", "surrogateescape"))
     except OSError:
         pass  # nobody can be told
 

@@ -65,6 +65,7 @@ def call(env: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]"
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="surrogateescape",
         check=False,
         timeout=DEADLINE,
     )
@@ -208,3 +209,54 @@ def test_a_killed_shell_leaves_no_cluster(tools: Path, tmp_path: Path, number: i
         wait_until(lambda: not list(tmp_path.glob("glunix-*")))
     assert not [row for row in members if runs(row["pid"])]
     assert not list(tmp_path.glob("glunix-*"))
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "out", "err"),
+    [
+        ("glurun sh -c 'echo o; echo e >&2; exit 5' <&-", 5, "o\n", "e\n"),
+        ("glurun sh -c 'echo o; echo e >&2; exit 5' >&-", 5, "", "e\n"),
+        ("glurun sh -c 'echo o; echo e >&2; exit 5' 2>&-", 5, "o\n", ""),
+        ("glurun sh -c 'exit 5' <&- >&- 2>&-", 5, "", ""),
+        ("glurun no-such-program 2>&-", 127, "", ""),
+        ("glurun -n 2 sh -c 'cat; exit 5' <&- >&-", 5, "", ""),
+        ("glurun -T sh -c 'cat; exit 5' <&- 2>&-", 5, "", ""),
+    ],
+)
+def test_what_the_user_closed_stays_closed(
+    cluster: dict[str, str], command: str, status: int, out: str, err: str
+) -> None:
+    told = call(cluster, "sh", "-c", command)
+    assert (told.returncode, told.stdout, told.stderr) == (status, out, err)
+    log = Path(cluster["GLUNIX_DIR"], "private", "home.log").read_text()
+    assert "not a frame" not in log  # the job's output once went into the startup's own socket
+
+
+def test_a_file_that_takes_a_closed_number_is_nothing_else(
+    cluster: dict[str, str], tmp_path: Path
+) -> None:
+    told = call(cluster, "sh", "-c", f"glurun -o {tmp_path}/out sh -c 'cat; echo $?' <&-")
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+    assert (tmp_path / "out").read_text() == "0\n"
+
+
+@pytest.mark.parametrize("level", ["", "-T "])
+def test_output_that_a_full_disk_lost_is_a_failure(cluster: dict[str, str], level: str) -> None:
+    told = call(cluster, "sh", "-c", f"glurun {level}echo x >/dev/full")
+    assert told.returncode == 125
+    assert told.stderr == "glurun: cannot write output: No space left on device\n"
+
+
+def test_odd_environments_are_one_line(cluster: dict[str, str], tmp_path: Path) -> None:
+    for name, value in (("GLUNIX_NODE", "\udcff"), ("GLUNIX_DIR", f"{tmp_path}/\udcff")):
+        told = call(cluster, "env", f"{name}={value}", "glurun", "true")
+        assert told.returncode == 125
+        assert told.stderr.startswith("glurun: no daemon is running") and told.stderr[-1] == "\n"
+    assert call(cluster, "env", "GLUNIX_NODE=", "glurun", "true").returncode == 0
+
+
+def test_long_times(cluster: dict[str, str]) -> None:
+    """More milliseconds than poll(2) takes."""
+    assert call(cluster, "glurun", "-t", "9999999999", "true").returncode == 0
+    told = call(cluster, "glurun", "-t", "inf", "true")
+    assert (told.returncode, told.stderr) == (125, "glurun: not a time: inf\n")
