@@ -230,6 +230,7 @@ def _wait_ready(
     """Read each ready pipe until it says ready; GlunixError names who did not, and its log."""
     poll = select.poll()
     heard: dict[int, bytes] = {}
+    known: set[int] = set()
     for fd in waiting:
         poll.register(fd, select.POLLIN)
         heard[fd] = b""
@@ -241,20 +242,24 @@ def _wait_ready(
             raise GlunixError(f"not ready after {READY_TIMEOUT:.0f} s: {names}; see `glunix logs`")
         for fd, _ in events:
             data = os.read(fd, 4096)
-            had_pid = b"\n" in heard[fd]
             heard[fd] += data
-            if not had_pid and b"\n" in heard[fd]:
-                word, pid, isolated = heard[fd].split(b"\n")[0].decode().split(" ")
-                assert word == "pid"
-                own = [x for x in isolated.split(",") if x]
-                started(Member(waiting[fd], int(pid), birth(int(pid)), own))
-            if heard[fd].endswith(b"ready\n"):
+            # Two processes write here, the node and the parent that tells its pid: in any order.
+            said = {line.split(b" ")[0]: line for line in heard[fd].split(b"\n")[:-1]}
+            if b"pid" in said and fd not in known:
+                known.add(fd)
+                started(_member(waiting[fd], said[b"pid"]))
+            if len(said) == 2:
                 poll.unregister(fd)
                 del waiting[fd]
             elif not data:
                 name = waiting[fd]
                 last = _last_line(config.private(folder) / f"{name}.log")
                 raise GlunixError(f"{name} did not start: {last}")
+
+
+def _member(name: str, line: bytes) -> Member:
+    _, pid, isolated = line.decode().split(" ")
+    return Member(name, int(pid), birth(int(pid)), [x for x in isolated.split(",") if x])
 
 
 def _last_line(log: Path) -> str:
