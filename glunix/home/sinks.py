@@ -11,13 +11,11 @@ import os
 import posix
 import stat
 
-<<<<<<< HEAD
+from glunix.home.signals import BeingStopped, as_background
+
 PIPE_SIZE = 256 * 1024
 PIPE_USUAL = 64 * 1024
 """Bytes that a pipe holds if nobody changed it (pipe(7))."""
-=======
-from glunix.home.signals import BeingStopped, as_background
->>>>>>> tee
 
 _PIPE_BUF = 4096
 _LINE_MAX = 64 * 1024
@@ -35,7 +33,6 @@ def reopened(fd: int, flags: int) -> int:
         return -1
 
 
-<<<<<<< HEAD
 def widen(fd: int) -> None:
     """Make a pipe that proved to be busy hold more: a quarter of the wake-ups of 64 KiB."""
     import fcntl  # only busy pipes pay for it
@@ -44,14 +41,14 @@ def widen(fd: int) -> None:
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
     except OSError:
         pass  # no pipe, or over the user's limit (pipe(7)): only slower
-=======
+
+
 def in_foreground(tty_fd: int) -> bool:
     """Whether we may use this terminal as we like (tty_ioctl(4))."""
     try:
         return posix.tcgetpgrp(tty_fd) == posix.getpgrp()
     except OSError:
         return True  # not our controlling terminal: nobody stops us
->>>>>>> tee
 
 
 class Sink:
@@ -61,11 +58,8 @@ class Sink:
         self._fd = fd
         self._queue: list[tuple[memoryview, object, int]] = []
         self._kind = "direct"
-<<<<<<< HEAD
         self._is_wide = False
-=======
         self._is_tty = False
->>>>>>> tee
         self.is_open = True
         self.held = False
         """The terminal does not take our output: we are in the background (stty tostop)."""
