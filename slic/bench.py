@@ -1,13 +1,15 @@
 """`slic bench`: what interposition costs here, as ratios to native, all in one run.
 
-Every figure is the best of several runs of a small C loop, because other load only ever adds.
-strace is measured beside the engines where it is installed.
+Every figure is the best of several runs, because other load only ever adds: of a small C loop for
+single calls, of a `make -j2` of small C files (policy: uname and connect) for a whole job. strace
+is measured beside the engines where it is installed.
 """
 
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +47,23 @@ int main(int argc, char **argv) {
 """
 
 
+FILES = 16
+SOURCE = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+int f%d(int x) { char b[100]; snprintf(b, sizeof b, "%%d", x); return strlen(b); }
+"""
+MAKEFILE = """
+all: $(patsubst %.c,%.o,$(wildcard f*.c))
+%.o: %.c
+\tcc -O2 -c $<
+"""
+NARROW = ("uname", "connect")
+Start = Callable[[list[str]], object]
+
+
 class Answers(Interposer):
     """Answers the benchmark's call with a constant."""
 
@@ -67,11 +86,42 @@ def report(calls: int) -> int:
         source.write_text(LOOP)
         subprocess.run([compiler, "-O2", "-o", str(program), str(source)], check=True)
         _measure(str(program), str(Path(folder, "figures")), calls)
+        if shutil.which("make"):
+            _builds(Path(folder))
+        else:
+            print("the build needs make")
     return 0
 
 
+def _builds(folder: Path) -> None:
+    """Whole builds, the ways in turn so that other load falls on all of them."""
+    for number in range(FILES):
+        Path(folder, f"f{number}.c").write_text(SOURCE % number)
+    Path(folder, "Makefile").write_text(MAKEFILE)
+    argv = ["make", "-s", "-j2", "-C", str(folder)]
+    ways: dict[str, Start] = {"native": lambda argv: subprocess.run(argv, check=True)}
+    for engine in engines().values():
+        if engine.unavailable() is None:
+            ways[engine.name] = _under(engine, PassThrough(NARROW))
+    if strace := shutil.which("strace"):
+        options = ["-f", "-o", os.devnull, "-e", f"trace={','.join(NARROW)}"]
+        ways["strace -f"] = _strace([strace, *options])
+        ways["strace -f --seccomp-bpf"] = _strace([strace, *options, "--seccomp-bpf"])
+    best: dict[str, float] = {}
+    for _ in range(3):
+        for name, start in ways.items():
+            for made in folder.glob("f*.o"):
+                made.unlink()
+            began = time.perf_counter()
+            start(argv)
+            best[name] = min(best.get(name, 1e9), time.perf_counter() - began)
+    print(f"\n{'':28} {'make -j2':>20}")
+    for name, seconds in best.items():
+        print(f"{name:28} {seconds:10.2f} s {seconds / best['native']:7.2f}x")
+
+
 def _measure(program: str, figures: str, calls: int) -> None:
-    def figure(start: Callable[[list[str]], object], n: int) -> tuple[float, float]:
+    def figure(start: Start, n: int) -> tuple[float, float]:
         start([program, str(n), figures])
         caught, other = Path(figures).read_text().split()
         return float(caught), float(other)
@@ -97,9 +147,9 @@ def _measure(program: str, figures: str, calls: int) -> None:
         line(" ".join(["strace -f", *options]), *figure(_strace(command), calls))
 
 
-def _strace(command: list[str]) -> Callable[[list[str]], object]:
+def _strace(command: list[str]) -> Start:
     return lambda argv: subprocess.run([*command, *argv], check=True)
 
 
-def _under(engine: Engine, interposer: Interposer) -> Callable[[list[str]], object]:
+def _under(engine: Engine, interposer: Interposer) -> Start:
     return lambda argv: run(Policy([interposer]), argv, engine=engine)

@@ -22,9 +22,9 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 SLIC = [sys.executable, "-m", "slic.cli"]
 
 
-def slic(*arguments: str) -> subprocess.CompletedProcess[str]:
+def slic(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*SLIC, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+        [*SLIC, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout
     )
 
 
@@ -194,6 +194,19 @@ def test_engines_and_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert ["trace", "openat", "after", "returned", "partly", "yes", "yes"] in rows
     assert main(["list", "--markdown"]) == 0
     assert "| passthrough | every call | on passed | yes | yes | yes |" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_bench_measures_every_engine() -> None:
+    if not os.environ.get("GLUNIX_LONG"):
+        pytest.skip("builds a small project many times: GLUNIX_LONG=1")
+    done = slic("bench", "--calls", "50", timeout=600)
+    assert done.returncode == 0
+    for engine in ENGINES:
+        rows = re.findall(
+            rf"^{engine}(?:, \w+(?: on)?)? +[\d.]+ (?:ns|s) +[\d.]+x", done.stdout, re.M
+        )
+        assert len(rows) == 3, done.stdout  # answered, passed on, build
 
 
 def test_loading(tmp_path: Path) -> None:

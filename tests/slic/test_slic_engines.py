@@ -343,3 +343,32 @@ def test_blocking_work_runs_beside(engine: Engine, guest: Guest) -> None:
     finally:
         os.close(fed.pipe[0])
         os.close(fed.pipe[1])
+
+
+def test_no_answer_is_lost_or_doubled_under_a_storm_of_signals(
+    engine: Engine, guest: Guest
+) -> None:
+    """What `answer` says is what the program got: every byte once and in order."""
+    program = guest(
+        "sequence",
+        r"""#include <sys/time.h>
+        static void tick(int s) { (void)s; }
+        int main(int c, char **v) { struct sigaction a = {.sa_handler = tick};
+          a.sa_flags = atoi(v[1]) ? SA_RESTART : 0; sigaction(SIGALRM, &a, 0);
+          struct itimerval t = {{0, 500}, {0, 500}}; setitimer(ITIMER_REAL, &t, 0);
+          unsigned char b; for (int i = 0; i < 300; i++) { int n;
+            while ((n = read(0, &b, 1)) < 0 && errno == EINTR) ;
+            if (n != 1 || b != i % 251) { printf("%d: %d %d\n", i, n, b); return 1; } }
+          puts("all"); return 0; }""",
+    )
+    for restart in "01":
+        with Running(engine, [Reads()], [program, restart]) as running:
+            host, done, given = running.host, 0, 0
+            while done < 300:
+                running.asks(given + 1)
+                call_id, _ = host.asked[given]
+                given += 1
+                if call_id not in host.gone:
+                    done += running.session.answer(call_id, bytes([done % 251]))
+            assert running.finish() == (0, "all\n")
+            assert len(host.asked) == 300 + len(host.gone)

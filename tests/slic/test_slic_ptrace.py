@@ -252,6 +252,33 @@ def test_attach_and_detach_a_running_tree(guest: Guest) -> None:
         tree.end()
 
 
+def test_an_attached_program_may_be_asked_about(guest: Guest) -> None:
+    engine = engines()["ptrace"]
+    assert isinstance(engine, PtraceEngine)
+    program = guest(
+        "asked",
+        r"""int main(void) { while (syscall(SYS_getppid) != 6) usleep(1000); write(1, "6", 1);
+          pause(); }""",
+    )
+
+    class Asks(Interposer):
+        @on("getppid")
+        def getppid(self, tracee: Tracee) -> Asking:
+            return Return((yield "what"))
+
+    tree = _Attached(program)
+    try:
+        host = Recorder()
+        with engine.attach(Policy([Asks()]), tree.process.pid, host) as session:
+            _until(lambda: host.asked, session.step)
+            assert session.answer(host.asked[0][0], 5)
+            _until(lambda: len(host.asked) == 2, session.step)
+            assert session.answer(host.asked[1][0], 6)
+            _until(lambda: tree.read() and tree.seen == b"6", session.step)
+    finally:
+        tree.end()
+
+
 def test_attaching_to_nobody_is_an_error() -> None:
     engine = engines()["ptrace"]
     assert isinstance(engine, PtraceEngine)
