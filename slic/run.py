@@ -3,9 +3,9 @@
 Owns the supervisor's own signals and the exit status. The program is the supervisor's child and
 stays in its process group, so ^C and ^Z reach it from the terminal natively:
 
-- A signal of the terminal (sent by the kernel) is the program's business; the supervisor ignores
-  it. A signal another process sends to the supervisor alone (kill PID) is passed to the program;
-  one sent to the whole group therefore reaches it twice.
+- A signal of the terminal, or one sent to the whole group, has reached the program already; the
+  supervisor ignores it. One that is sent to the supervisor alone (kill PID) is passed on to the
+  program (`slic.witness` tells them apart).
 - When the program is stopped by job control (^Z) the supervisor stops too, so that the shell gets
   its prompt, and both go on with `fg`.
 - If the supervisor dies the program is killed (PR_SET_PDEATHSIG, cleared by the kernel when a
@@ -26,6 +26,7 @@ from slic.kernel.libc import PR_SET_PDEATHSIG, prctl
 from slic.policy import Policy
 from slic.tracee import Tracee
 from slic.verdict import Question
+from slic.witness import Witness
 
 TERMINAL_STOPS = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 PASSED_ON = {signal.SIGALRM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM} | {
@@ -83,12 +84,13 @@ def run(
     before = signal.pthread_sigmask(signal.SIG_BLOCK, taken)
     sys.stdout.flush()
     sys.stderr.flush()
+    witness = Witness(PASSED_ON)
     child = host.child = os.fork()
     if child == 0:
         _become(launch, argv, os.environ if env is None else env, before)
     waiter: _Waiter | None = None
     try:
-        with _session(launch, host, child) as session, _Signals(taken, child):
+        with _session(launch, host, child) as session, _Signals(taken, child, witness):
             waiter = None if chosen.reaps else _Waiter(host, child)
             session.serve()
             if waiter is not None:
@@ -98,6 +100,7 @@ def run(
         _abandon(child, host, waiter)
         raise
     finally:
+        witness.close()
         # What came for a program that has ended meanwhile must not end us in its stead.
         while signal.sigtimedwait(taken, 0) is not None:
             pass
@@ -170,12 +173,11 @@ class _Waiter:
 class _Signals:
     """A thread that takes the supervisor's (blocked) signals and passes on what is not shared."""
 
-    def __init__(self, taken: set[signal.Signals], child: int) -> None:
+    def __init__(self, taken: set[signal.Signals], child: int, witness: Witness) -> None:
         self._taken = taken | {WAKE}
-        self._child = child
+        self._witness = witness
         self._pidfd = os.pidfd_open(child)
         self._over = False
-        self._terminal = _has_terminal()
         self._thread = threading.Thread(target=self._take, name="slic-signals", daemon=True)
 
     def __enter__(self) -> None:
@@ -194,21 +196,12 @@ class _Signals:
         while not self._over:
             info = signal.sigwaitinfo(self._taken)
             if info.si_signo in PASSED_ON and info.si_code == SI_USER:
-                if info.si_signo == signal.SIGHUP and self._terminal and not _has_terminal():
-                    continue  # a hangup looks like kill, and went to the whole group
+                if self._witness.saw(info.si_signo):
+                    continue
                 try:
                     signal.pidfd_send_signal(self._pidfd, info.si_signo)
                 except ProcessLookupError:
                     continue
-
-
-def _has_terminal() -> bool:
-    """Has this process a controlling terminal that has not hung up?"""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True
 
 
 def _stop_with(number: int) -> None:

@@ -108,6 +108,34 @@ def test_sigterm_for_the_supervisor_ends_the_program(guest: Guest) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_a_signal_to_the_group_comes_once(engine: str, guest: Guest) -> None:
+    program = guest(
+        "counts",
+        r"""static void got(int s) { write(1, s == SIGUSR1 ? "1\n" : "2\n", 2); }
+        int main(void) { struct sigaction a = {.sa_handler = got, .sa_flags = SA_RESTART}; char b;
+          sigaction(SIGUSR1, &a, 0); sigaction(SIGUSR2, &a, 0); write(1, "on\n", 3);
+          return read(0, &b, 1); }""",
+    )
+    with subprocess.Popen(
+        [*SLIC, "run", "-e", engine, "-i", "passthrough:getppid", "--", program],
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as running:
+        assert running.stdin is not None and running.stdout is not None
+        assert running.stdout.readline() == b"on\n"
+        for _ in range(10):
+            os.killpg(running.pid, signal.SIGUSR1)
+            assert running.stdout.readline() == b"1\n"
+            running.send_signal(signal.SIGUSR2)
+            assert running.stdout.readline() == b"2\n"
+        running.stdin.close()
+        assert running.stdout.read() == b""
+        assert running.wait(30) == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_job_control_in_a_shell(engine: str) -> None:
     """^Z gives the shell its prompt, fg goes on, ^C ends: as without slic."""
     shell = pexpect.spawn(
