@@ -121,9 +121,7 @@ def id_valid(listener: int, cookie: int) -> bool:
 
 def add_fd(listener: int, cookie: int, flags: int, fd: int, at: int, cloexec: bool) -> int:
     """Install a copy of `fd` in the caller; its number there. ENOENT if the call is gone."""
-    number: int = fcntl.ioctl(
-        listener,
-        IOCTL_ADDFD,
-        ADDFD.pack(cookie, flags, fd, at, os.O_CLOEXEC if cloexec else 0),
-    )  # type: ignore[assignment]
+    request = ADDFD.pack(cookie, flags, fd, at, os.O_CLOEXEC if cloexec else 0)
+    # With plain bytes Python answers the buffer, and the number would be lost.
+    number: int = fcntl.ioctl(listener, IOCTL_ADDFD, bytearray(request), True)
     return number
