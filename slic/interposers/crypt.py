@@ -43,7 +43,7 @@ from slic.interposers.cipherfile import KEY, read_key
 from slic.interposers.confined import Confined
 from slic.interposers.opens import OPENS, Opening, opening
 from slic.interposers.pathcalls import spoken
-from slic.interposers.plaintext import Plain, Plains
+from slic.interposers.plaintext import Plain, Plains, both_ways
 from slic.interposers.stats import pack_stat, pack_statx
 from slic.tracee import AT_FDCWD, Tracee
 from slic.verdict import PASS, Capability, Continue, Fail, Return, ReturnFd, Verdict
@@ -85,7 +85,10 @@ class Crypt(Interposer):
         try:
             status, path = seen(tracee, asked.dirfd, asked.name, bool(asked.flags & os.O_NOFOLLOW))
         except FileNotFoundError:
-            return self._created(tracee, asked) if asked.flags & os.O_CREAT else OUTSIDE
+            if not asked.flags & os.O_CREAT:
+                return OUTSIDE
+            above = self._folder_inside(tracee, asked.dirfd, asked.name)
+            return self._created(tracee, asked, above)
         except OSError:
             return OUTSIDE
         if (plain := self._plains.of(status)) is not None:  # /dev/fd/N, of one that is handed in
@@ -96,12 +99,12 @@ class Crypt(Interposer):
             return Fail(errno.EOPNOTSUPP)
         if not self._inside(path) or asked.flags & os.O_PATH:
             return OUTSIDE
-        return self._created(tracee, asked) if stat.S_ISREG(status.st_mode) else OUTSIDE
+        return self._created(tracee, asked, True) if stat.S_ISREG(status.st_mode) else OUTSIDE
 
-    def _created(self, tracee: Tracee, asked: Opening) -> Verdict:
-        """Open the real file as the caller, then hand in its text if it is in the directory."""
-        flags = (asked.flags & ~os.O_DIRECT) | os.O_NONBLOCK
-        real = tracee.open(asked.dirfd, asked.name, flags, asked.mode, asked.resolve)
+    def _created(self, tracee: Tracee, asked: Opening, inside: bool) -> Verdict:
+        """Open the real file as the caller; hand in its text if it is inside (by a link too)."""
+        ours = asked._replace(flags=(asked.flags & ~os.O_DIRECT) | os.O_NONBLOCK)
+        real = both_ways(tracee, ours) if inside else tracee.open(*ours)
         if self._inside_file(real):
             try:
                 fd = self._plains.open(real).descriptor(asked.flags & HANDED_IN)
@@ -176,7 +179,7 @@ class Crypt(Interposer):
             return OUTSIDE
         if length < 0:
             return Fail(errno.EINVAL)
-        real = tracee.open(AT_FDCWD, name, os.O_WRONLY | os.O_NONBLOCK)
+        real = both_ways(tracee, Opening(AT_FDCWD, name, os.O_WRONLY | os.O_NONBLOCK, 0, 0))
         try:
             self._plains.open(real).truncate(length)
         finally:
@@ -199,6 +202,11 @@ class Crypt(Interposer):
             return OUTSIDE
         return Fail(errno.EXDEV if call.name == "copy_file_range" else errno.EINVAL)
 
+    @on("execve", "execveat", needs=Capability.INSPECT)
+    def executed(self, tracee: Tracee) -> Verdict:
+        self._plains.release()
+        return PASS
+
     @on("io_setup")
     def unseen(self, tracee: Tracee) -> Verdict:
         return Fail(errno.ENOSYS)
@@ -207,9 +215,7 @@ class Crypt(Interposer):
     def moved(self, tracee: Tracee, call: Call) -> Verdict:
         inside = set()
         for dirfd, name in spoken(tracee, call):
-            above = (name or b"").rstrip(b"/").rpartition(b"/")
-            folder = above[0] or above[1] or b"."
-            inside.add(self._inside(seen(tracee, dirfd, folder)[1] + "/"))
+            inside.add(self._folder_inside(tracee, dirfd, name or b""))
         return Fail(errno.EXDEV) if len(inside) == 2 else PASS
 
     # -- telling -----------------------------------------------------------------------------
@@ -285,6 +291,10 @@ class Crypt(Interposer):
 
     def _inside(self, path: str) -> bool:
         return path.startswith(self.directory + "/")
+
+    def _folder_inside(self, tracee: Tracee, dirfd: int, name: bytes) -> bool:
+        above, slash, _ = name.rstrip(b"/").rpartition(b"/")
+        return self._inside(seen(tracee, dirfd, above or slash or b".")[1] + "/")
 
     def _inside_file(self, fd: int) -> bool:
         regular = stat.S_ISREG(os.fstat(fd).st_mode)
