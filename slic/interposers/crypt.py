@@ -24,7 +24,6 @@ Limits.
 - Programs in DIR cannot be executed (scripts can, by shells that read them); DIR must stay where
   it is. /proc/self/fd shows a memory file. RLIMIT_FSIZE is not looked at. A mapping made for
   reading and changed by mprotect to writing changes memory only.
-- Threads that exchange descriptors while another thread writes through them hurt only themselves.
 - Under `restrict` (which stands above) opens and renames are confined. Attributes of a file opened
   for reading can be changed by its owner all the same.
 """
