@@ -9,20 +9,21 @@ done twice by the supervisor: first encrypted in the real file, then in the memo
 returns, the encrypted file is as far as a plain one would be (`cipherfile`: format, what it
 protects). Sizes and attributes told are those of the real file, with the length of the text.
 
-Catches: opens; write, pwrite64, writev, pwritev, pwritev2; ftruncate, truncate, fallocate; the
-stat family; fsync, fchmod, fchown, futimens, f*xattr; renames and links across DIR's border
-(EXDEV, mv and cp then copy). sendfile and splice into such a file fail with EINVAL,
-copy_file_range with EXDEV: programs fall back to write. mmap: served for reading and MAP_PRIVATE;
-MAP_SHARED for writing fails with ENODEV (stores could not be seen). io_setup fails with ENOSYS.
+Catches: opens; the write family; ftruncate, truncate, fallocate; the stat family; fsync, fchmod,
+fchown, futimens, f*xattr; renames and links across DIR's border (EXDEV, mv and cp then copy).
+sendfile and splice into such a file fail with EINVAL, copy_file_range with EXDEV: programs fall
+back to write. mmap: served for reading and MAP_PRIVATE; MAP_SHARED for writing fails with ENODEV
+(stores could not be seen). io_setup fails with ENOSYS.
 
 Limits.
 - An open takes time and memory of the size of the file; both are the supervisor's. The text is
   in memory (and swap) while a program has the file open, and of a few files afterwards.
 - One supervisor at a time writes a file; changes by others are seen at the next open.
-- A file in DIR that is not encrypted (or damaged) fails with EIO, one of another key with EACCES.
+- A file in DIR that is plain (or damaged) fails with EIO, one of another key with EACCES.
 - Names, lengths and times are not hidden. O_TMPFILE and O_DIRECT are refused and ignored in DIR.
 - Programs in DIR cannot be executed (scripts can, by shells that read them); DIR must stay where
-  it is. /proc/self/fd shows a memory file. RLIMIT_FSIZE is not looked at. A mapping made for
+  it is. /proc/self/fd shows a memory file, inotify misses
+  closings. RLIMIT_FSIZE is not looked at. A mapping made for
   reading and changed by mprotect to writing changes memory only.
 - Under `restrict` (which stands above) opens and renames are confined. Attributes of a file opened
   for reading can be changed by its owner all the same.
@@ -47,21 +48,20 @@ from slic.interposers.stats import pack_stat, pack_statx
 from slic.tracee import AT_FDCWD, Tracee
 from slic.verdict import PASS, Capability, Continue, Fail, Return, ReturnFd, Verdict
 
-AT_SYMLINK_NOFOLLOW = 0x100
 MAP_SHARED, MAP_ANONYMOUS, PROT_WRITE = 1, 0x20, 2
 RWF_APPEND, RWF_HARMLESS = 0x10, 0x1 | 0x2 | 0x4  # high priority, data sync, sync
-FALLOC_KEEP_SIZE = 1
+AT_SYMLINK_NOFOLLOW, FALLOC_KEEP_SIZE = 0x100, 1
 HANDED_IN = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DSYNC
 OUTSIDE = Continue("not in the encrypted directory")
 
 
 class Crypt(Interposer):
-    """See the module. A context manager, or `finished` at the end: memory files are closed."""
+    """See the module. `finished` closes the memory files."""
 
     def __init__(self, directory: str, master: bytes) -> None:
         """`directory` is an existing path, `master` the 32 bytes of the key."""
-        if len(master) != KEY:
-            raise ValueError(f"a key has {KEY} bytes, this one {len(master)}")
+        if len(master) != KEY or not Path(directory).is_dir():
+            raise ValueError(f"{directory} is no directory, or the key has not {KEY} bytes")
         self.directory = os.path.realpath(directory)
         self._plains = Plains(master)
 
@@ -70,8 +70,6 @@ class Crypt(Interposer):
         given = dict(part.partition("=")[::2] for part in text.split(",") if part)
         if set(given) != {"dir", "key"}:
             raise ValueError(f"crypt wants dir=DIR,key=FILE, got {text!r}")
-        if not Path(given["dir"]).is_dir():
-            raise ValueError(f"{given['dir']} is no directory")
         return cls(given["dir"], read_key(given["key"]))
 
     def finished(self) -> None:
@@ -193,7 +191,9 @@ class Crypt(Interposer):
         },
     )
     def mapped(self, tracee: Tracee, fd: int) -> Verdict:
-        return OUTSIDE if self._plain(tracee, fd) is None else Fail(errno.ENODEV)
+        if self._plain(tracee, fd) is None or not tracee.fd_flags(fd) & os.O_RDWR:
+            return OUTSIDE  # what is not open for writing the kernel itself refuses to map so
+        return Fail(errno.ENODEV)
 
     @on("sendfile", "splice", "copy_file_range")
     def copied(self, tracee: Tracee, call: Call, out_fd: int = -1, fd_out: int = -1) -> Verdict:
@@ -236,7 +236,7 @@ class Crypt(Interposer):
         if (plain := self._plains.of(status)) is not None:
             status, size = os.fstat(plain.real), plain.size()
         elif stat.S_ISREG(status.st_mode) and self._inside(path):
-            size = self._plains.size_of(path, status)
+            size = self._plains.size_of(path if name else f"/proc/{tracee.tid}/fd/{base}", status)
         else:
             return OUTSIDE
         if call.name == "statx":

@@ -151,7 +151,7 @@ class Restrict(Interposer):
     @classmethod
     def from_argument(cls, text: str) -> Self:
         if not text:
-            raise ValueError("restrict wants the path of a policy: restrict:POLICY.toml")
+            raise ValueError("restrict wants a policy: restrict:POLICY.toml")
         return cls(Rules.load(Path(text).read_text()))
 
     # -- files -------------------------------------------------------------------------------
@@ -216,16 +216,13 @@ class Restrict(Interposer):
 
     @on("clone", where={"flags": any_of(CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED)})
     @on("unshare", where={"unshare_flags": any_of(CLONE_NEWNS | CLONE_NEWUSER)})
-    def separated(self, tracee: Tracee) -> Verdict:
+    @on("ioctl", where={"cmd": {TIOCSTI, TIOCLINUX}})  # the user's shell would execute it
+    def escaping(self, tracee: Tracee) -> Verdict:
         return Fail(errno.EPERM)
 
     @on("clone3")
     def cloned(self, tracee: Tracee) -> Verdict:
         return Fail(errno.ENOSYS)  # its flags are in memory
-
-    @on("ioctl", where={"cmd": {TIOCSTI, TIOCLINUX}})
-    def typed(self, tracee: Tracee) -> Verdict:
-        return Fail(errno.EPERM)  # what it types, the user's shell would execute
 
     @on("seccomp", where={"op": {SECCOMP_FILTER}, "flags": any_of(SECCOMP_NEW_LISTENER)})
     def listener(self, tracee: Tracee) -> Verdict:
@@ -287,8 +284,10 @@ class Restrict(Interposer):
         elif domain in (INET, INET6):
             tcp = kind == STREAM and protocol in (0, TCP)
             allowed = tcp or (self.rules.udp and kind == DATAGRAM and protocol in (0, UDP))
+        elif domain == NETLINK:
+            allowed = protocol == 0  # routes: how libc lists addresses
         else:
-            allowed = domain == NETLINK and protocol == 0  # routes: how libc lists addresses
+            return Fail(errno.EAFNOSUPPORT)
         return PASS if allowed else Fail(errno.EACCES)
 
     @on("sendto", "sendmsg", "sendmmsg", where={"flags": any_of(MSG_FASTOPEN)})
