@@ -31,6 +31,7 @@ import fcntl
 import os
 import select
 import socket
+import stat
 import struct
 from dataclasses import replace
 from types import TracebackType
@@ -250,6 +251,10 @@ class NotifySession:
         self, call: Call, tracee: TaskTracee, decision: Decision, verdict: ReturnFd
     ) -> bool:
         wants = self._policy.wants_result(call.syscall.number)
+        # A pipe's end that we still hold is no end of file for its reader, so our copy must be
+        # closed before the program goes on: install, close, then answer (a signal in between
+        # leaves the program a descriptor it does not know of). All else in one step.
+        wants |= verdict.close and stat.S_ISFIFO(os.fstat(verdict.fd).st_mode)
         flags = 0 if wants else seccomp.ADDFD_SEND
         flags |= 0 if verdict.at is None else seccomp.ADDFD_SETFD
         try:

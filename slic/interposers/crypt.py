@@ -9,22 +9,22 @@ done twice by the supervisor: first encrypted in the real file, then in the memo
 returns, the encrypted file is as far as a plain one would be (`cipherfile`: format, what it
 protects). Sizes and attributes told are those of the real file, with the length of the text.
 
-Catches: opens; write, pwrite64, writev, pwritev, pwritev2; ftruncate, truncate, fallocate; the
-stat family; fsync, fchmod, fchown, futimens, f*xattr; renames and links across DIR's border
-(EXDEV, mv and cp then copy). sendfile and splice into such a file fail with EINVAL,
-copy_file_range with EXDEV: programs fall back to write. mmap: served for reading and MAP_PRIVATE;
-MAP_SHARED for writing fails with ENODEV (stores could not be seen). io_setup fails with ENOSYS.
+Catches: opens; the write family; ftruncate, truncate, fallocate; the stat family; fsync, fchmod,
+fchown, futimens, f*xattr; renames and links across DIR's border (EXDEV, mv and cp then copy).
+sendfile and splice into such a file fail with EINVAL, copy_file_range with EXDEV: programs fall
+back to write. mmap: served for reading and MAP_PRIVATE; MAP_SHARED for writing fails with ENODEV
+(stores could not be seen). io_setup fails with ENOSYS.
 
 Limits.
 - An open takes time and memory of the size of the file; both are the supervisor's. The text is
   in memory (and swap) while a program has the file open, and of a few files afterwards.
 - One supervisor at a time writes a file; changes by others are seen at the next open.
-- A file in DIR that is not encrypted (or damaged) fails with EIO, one of another key with EACCES.
+- A file in DIR that is plain (or damaged) fails with EIO, one of another key with EACCES.
 - Names, lengths and times are not hidden. O_TMPFILE and O_DIRECT are refused and ignored in DIR.
 - Programs in DIR cannot be executed (scripts can, by shells that read them); DIR must stay where
-  it is. /proc/self/fd shows a memory file. RLIMIT_FSIZE is not looked at. A mapping made for
+  it is. /proc/self/fd shows a memory file, inotify misses
+  closings. RLIMIT_FSIZE is not looked at. A mapping made for
   reading and changed by mprotect to writing changes memory only.
-- Threads that exchange descriptors while another thread writes through them hurt only themselves.
 - Under `restrict` (which stands above) opens and renames are confined. Attributes of a file opened
   for reading can be changed by its owner all the same.
 """
@@ -43,26 +43,25 @@ from slic.interposers.cipherfile import KEY, read_key
 from slic.interposers.confined import Confined
 from slic.interposers.opens import OPENS, Opening, opening
 from slic.interposers.pathcalls import spoken
-from slic.interposers.plaintext import Plain, Plains
+from slic.interposers.plaintext import Plain, Plains, both_ways
 from slic.interposers.stats import pack_stat, pack_statx
 from slic.tracee import AT_FDCWD, Tracee
 from slic.verdict import PASS, Capability, Continue, Fail, Return, ReturnFd, Verdict
 
-AT_SYMLINK_NOFOLLOW = 0x100
 MAP_SHARED, MAP_ANONYMOUS, PROT_WRITE = 1, 0x20, 2
 RWF_APPEND, RWF_HARMLESS = 0x10, 0x1 | 0x2 | 0x4  # high priority, data sync, sync
-FALLOC_KEEP_SIZE = 1
+AT_SYMLINK_NOFOLLOW, FALLOC_KEEP_SIZE = 0x100, 1
 HANDED_IN = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DSYNC
 OUTSIDE = Continue("not in the encrypted directory")
 
 
 class Crypt(Interposer):
-    """See the module. A context manager, or `finished` at the end: memory files are closed."""
+    """See the module. `finished` closes the memory files."""
 
     def __init__(self, directory: str, master: bytes) -> None:
         """`directory` is an existing path, `master` the 32 bytes of the key."""
-        if len(master) != KEY:
-            raise ValueError(f"a key has {KEY} bytes, this one {len(master)}")
+        if len(master) != KEY or not Path(directory).is_dir():
+            raise ValueError(f"{directory} is no directory, or the key has not {KEY} bytes")
         self.directory = os.path.realpath(directory)
         self._plains = Plains(master)
 
@@ -71,8 +70,6 @@ class Crypt(Interposer):
         given = dict(part.partition("=")[::2] for part in text.split(",") if part)
         if set(given) != {"dir", "key"}:
             raise ValueError(f"crypt wants dir=DIR,key=FILE, got {text!r}")
-        if not Path(given["dir"]).is_dir():
-            raise ValueError(f"{given['dir']} is no directory")
         return cls(given["dir"], read_key(given["key"]))
 
     def finished(self) -> None:
@@ -85,7 +82,10 @@ class Crypt(Interposer):
         try:
             status, path = seen(tracee, asked.dirfd, asked.name, bool(asked.flags & os.O_NOFOLLOW))
         except FileNotFoundError:
-            return self._created(tracee, asked) if asked.flags & os.O_CREAT else OUTSIDE
+            if not asked.flags & os.O_CREAT:
+                return OUTSIDE
+            above = self._folder_inside(tracee, asked.dirfd, asked.name)
+            return self._created(tracee, asked, above)
         except OSError:
             return OUTSIDE
         if (plain := self._plains.of(status)) is not None:  # /dev/fd/N, of one that is handed in
@@ -96,12 +96,12 @@ class Crypt(Interposer):
             return Fail(errno.EOPNOTSUPP)
         if not self._inside(path) or asked.flags & os.O_PATH:
             return OUTSIDE
-        return self._created(tracee, asked) if stat.S_ISREG(status.st_mode) else OUTSIDE
+        return self._created(tracee, asked, True) if stat.S_ISREG(status.st_mode) else OUTSIDE
 
-    def _created(self, tracee: Tracee, asked: Opening) -> Verdict:
-        """Open the real file as the caller, then hand in its text if it is in the directory."""
-        flags = (asked.flags & ~os.O_DIRECT) | os.O_NONBLOCK
-        real = tracee.open(asked.dirfd, asked.name, flags, asked.mode, asked.resolve)
+    def _created(self, tracee: Tracee, asked: Opening, inside: bool) -> Verdict:
+        """Open the real file as the caller; hand in its text if it is inside (by a link too)."""
+        ours = asked._replace(flags=(asked.flags & ~os.O_DIRECT) | os.O_NONBLOCK)
+        real = both_ways(tracee, ours) if inside else tracee.open(*ours)
         if self._inside_file(real):
             try:
                 fd = self._plains.open(real).descriptor(asked.flags & HANDED_IN)
@@ -176,7 +176,7 @@ class Crypt(Interposer):
             return OUTSIDE
         if length < 0:
             return Fail(errno.EINVAL)
-        real = tracee.open(AT_FDCWD, name, os.O_WRONLY | os.O_NONBLOCK)
+        real = both_ways(tracee, Opening(AT_FDCWD, name, os.O_WRONLY | os.O_NONBLOCK, 0, 0))
         try:
             self._plains.open(real).truncate(length)
         finally:
@@ -191,13 +191,20 @@ class Crypt(Interposer):
         },
     )
     def mapped(self, tracee: Tracee, fd: int) -> Verdict:
-        return OUTSIDE if self._plain(tracee, fd) is None else Fail(errno.ENODEV)
+        if self._plain(tracee, fd) is None or not tracee.fd_flags(fd) & os.O_RDWR:
+            return OUTSIDE  # what is not open for writing the kernel itself refuses to map so
+        return Fail(errno.ENODEV)
 
     @on("sendfile", "splice", "copy_file_range")
     def copied(self, tracee: Tracee, call: Call, out_fd: int = -1, fd_out: int = -1) -> Verdict:
         if self._plain(tracee, out_fd if call.name == "sendfile" else fd_out) is None:
             return OUTSIDE
         return Fail(errno.EXDEV if call.name == "copy_file_range" else errno.EINVAL)
+
+    @on("execve", "execveat", needs=Capability.INSPECT)
+    def executed(self, tracee: Tracee) -> Verdict:
+        self._plains.release()
+        return PASS
 
     @on("io_setup")
     def unseen(self, tracee: Tracee) -> Verdict:
@@ -207,9 +214,7 @@ class Crypt(Interposer):
     def moved(self, tracee: Tracee, call: Call) -> Verdict:
         inside = set()
         for dirfd, name in spoken(tracee, call):
-            above = (name or b"").rstrip(b"/").rpartition(b"/")
-            folder = above[0] or above[1] or b"."
-            inside.add(self._inside(seen(tracee, dirfd, folder)[1] + "/"))
+            inside.add(self._folder_inside(tracee, dirfd, name or b""))
         return Fail(errno.EXDEV) if len(inside) == 2 else PASS
 
     # -- telling -----------------------------------------------------------------------------
@@ -231,7 +236,7 @@ class Crypt(Interposer):
         if (plain := self._plains.of(status)) is not None:
             status, size = os.fstat(plain.real), plain.size()
         elif stat.S_ISREG(status.st_mode) and self._inside(path):
-            size = self._plains.size_of(path, status)
+            size = self._plains.size_of(path if name else f"/proc/{tracee.tid}/fd/{base}", status)
         else:
             return OUTSIDE
         if call.name == "statx":
@@ -285,6 +290,10 @@ class Crypt(Interposer):
 
     def _inside(self, path: str) -> bool:
         return path.startswith(self.directory + "/")
+
+    def _folder_inside(self, tracee: Tracee, dirfd: int, name: bytes) -> bool:
+        above, slash, _ = name.rstrip(b"/").rpartition(b"/")
+        return self._inside(seen(tracee, dirfd, above or slash or b".")[1] + "/")
 
     def _inside_file(self, fd: int) -> bool:
         regular = stat.S_ISREG(os.fstat(fd).st_mode)

@@ -140,3 +140,11 @@ def spoken(tracee: Tracee, call: Call) -> list[tuple[int, bytes | None]]:
         )
         for base, name in PATH_CALLS[call.name][1]
     ]
+
+
+def table() -> str:
+    """The fate of every call with a path, as the table of docs/interposers.md."""
+    rows = ["| fate under `restrict` | calls |", "|---|---|"]
+    for fate in Fate:
+        rows.append(f"| {fate.name.lower()}: {fate.value} | {', '.join(calls_with(fate))} |")
+    return "\n".join(rows) + "\n"

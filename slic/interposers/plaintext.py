@@ -7,9 +7,12 @@ tells when nobody has one any more (a write lease can be had, fcntl(2)): then it
 
 import fcntl
 import os
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from slic.interposers.cipherfile import CipherFile, plain_size
+from slic.interposers.opens import Opening
+from slic.tracee import Tracee
 
 CHUNK = 1 << 20
 KEPT = 16  # memory files that stay although nobody has them open, for the next open
@@ -27,23 +30,33 @@ class FileId(NamedTuple):
 
 
 class Plain:
-    """One file: `real` is the encrypted file, `memory` its text. Owns both descriptors."""
+    """One file: `real` is the encrypted file, `memory` its text. Owns its descriptors.
+
+    The encrypted file is held for writing only while a program holds the text for writing: an
+    executable file that somebody holds for writing cannot be executed (ETXTBSY).
+    """
 
     def __init__(self, real: int, master: bytes) -> None:
         """Reads the file `real` leads to (which stays the caller's). OSError EIO, EACCES."""
-        self.real = _reopened(real)
-        self._file = CipherFile(self.real, master)
-        self.memory = os.memfd_create("slic-crypt", os.MFD_CLOEXEC)
-        self._reader = os.open(f"/proc/self/fd/{self.memory}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
+        self._descriptors = ExitStack()
+        with ExitStack() as undo:
+            undo.callback(self._descriptors.close)
+            self.real = self._keep(_readable(real))
+            self._writer = -1
+            self._file = CipherFile(self.real, master)
+            self.memory = self._keep(os.memfd_create("slic-crypt", os.MFD_CLOEXEC))
+            self._reader = self._keep(self.descriptor(os.O_RDONLY))
             self._load()
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
+
+    def _keep(self, fd: int) -> int:
+        self._descriptors.callback(os.close, fd)
+        return fd
 
     def close(self) -> None:
-        for fd in (self.real, self.memory, self._reader):
-            os.close(fd)
+        self._descriptors.close()
+        if self._writer >= 0:
+            os.close(self._writer)
 
     def size(self) -> int:
         return os.fstat(self.memory).st_size
@@ -52,10 +65,11 @@ class Plain:
         """A new descriptor of the text, with these access and status flags."""
         return os.open(f"/proc/self/fd/{self.memory}", flags | os.O_CLOEXEC)
 
-    def unused(self) -> bool:
-        """Does nobody else have the memory file open or mapped?"""
+    def unused(self, by_writers: bool = False) -> bool:
+        """Does nobody else have the memory file open or mapped (`by_writers`: for writing)?"""
         try:
-            fcntl.fcntl(self._reader, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            kind = fcntl.F_RDLCK if by_writers else fcntl.F_WRLCK
+            fcntl.fcntl(self._reader, fcntl.F_SETLEASE, kind)
         except BlockingIOError:
             return False
         fcntl.fcntl(self._reader, fcntl.F_SETLEASE, fcntl.F_UNLCK)
@@ -63,11 +77,17 @@ class Plain:
 
     def refresh(self, real: int) -> None:
         """Take in what others did to the file; `real` may bring the right to write it."""
-        if fcntl.fcntl(self.real, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
-            os.close(self.real)
-            self.real = self._file.fd = _reopened(real)
+        if self._writer < 0 and fcntl.fcntl(real, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
+            self._writer = self._file.fd = _writable(real)
         if self._stamp != _stamp(self.real):
             self._load()
+
+    def release(self) -> None:
+        """Let go of the right to write if no program can use it."""
+        if self._writer >= 0 and self.unused(by_writers=True):
+            os.close(self._writer)
+            self._writer = -1
+            self._file.fd = self.real
 
     def write(self, at: int, data: bytes) -> None:
         try:
@@ -114,14 +134,18 @@ class Plains:
     def open(self, real: int) -> Plain:
         """The one of an encrypted file; read now if nobody has it open."""
         key = FileId.of(os.fstat(real))
-        if (known := self._by_real.get(key)) is not None:
-            known.refresh(real)
-            self._by_real[key] = self._by_real.pop(key)  # the last opened goes last
-            return known
-        self._tidy()
-        made = self._by_real[key] = Plain(real, self._master)
-        self._by_memory[FileId.of(os.fstat(made.memory))] = made
-        return made
+        if (known := self._by_real.pop(key, None)) is None:
+            self._tidy()
+            known = Plain(real, self._master)
+            self._by_memory[FileId.of(os.fstat(known.memory))] = known
+        self._by_real[key] = known  # the last opened goes last
+        known.refresh(real)
+        return known
+
+    def release(self) -> None:
+        """See `Plain.release`."""
+        for plain in self._by_real.values():
+            plain.release()
 
     def size_of(self, path: str, status: os.stat_result) -> int:
         """The length of the text of a file that nobody may have open."""
@@ -150,12 +174,36 @@ class Plains:
                 surplus -= 1
 
 
-def _reopened(real: int) -> int:
-    """A descriptor of our own for reading, and for writing where we may."""
+def both_ways(tracee: Tracee, asked: Opening) -> int:
+    """Open as the caller; for reading too where it may, because blocks are changed, not bytes."""
+    if asked.flags & os.O_ACCMODE == os.O_WRONLY:
+        try:
+            return tracee.open(*asked._replace(flags=asked.flags ^ os.O_WRONLY ^ os.O_RDWR))
+        except PermissionError:
+            pass
+    return tracee.open(*asked)
+
+
+def _readable(real: int) -> int:
+    """A descriptor of our own for reading; where the file's mode forbids that, the same one."""
     try:
-        return os.open(f"/proc/self/fd/{real}", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
         return os.open(f"/proc/self/fd/{real}", os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        return fcntl.fcntl(real, fcntl.F_DUPFD_CLOEXEC, 0)
+
+
+def _writable(real: int) -> int:
+    """A descriptor of our own for writing, and for reading where that may be."""
+    own = fcntl.fcntl(real, fcntl.F_DUPFD_CLOEXEC, 0)
+    fcntl.fcntl(own, fcntl.F_SETFL, 0)  # pwrite would append under O_APPEND
+    if fcntl.fcntl(own, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR:
+        return own
+    try:  # created through a link that dangled, or `both_ways` was refused
+        both = os.open(f"/proc/self/fd/{own}", os.O_RDWR | os.O_CLOEXEC)
+    except PermissionError:
+        return own
+    os.close(own)
+    return both
 
 
 def _stamp(fd: int) -> tuple[int, int]:

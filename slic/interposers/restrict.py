@@ -17,7 +17,7 @@ Guaranteed against a hostile program, its threads, its links and its memory, whi
 and its policy are not the program's to change: it opens for reading and writing, makes, changes
 and removes only what is allowed, and connects only where it is allowed. Calls that change what
 paths mean or reach into other processes are refused (namespaces, mounts, chroot, ptrace,
-process_vm_*, pidfd_getfd, file handles); clone3 fails with ENOSYS (libc then uses clone).
+process_vm_*, pidfd_getfd, file handles, TIOCSTI); clone3 fails with ENOSYS (libc then uses clone).
 
 Limits.
 - exec cannot be handed in. It is checked on the object and continued: another thread, or a
@@ -26,6 +26,8 @@ Limits.
   its next open, connect or change of a name, where the process is killed. In between it can use
   the descriptors it inherits, nothing else. Libraries and scripts need `read`, a script's
   interpreter `execute`. Code a program writes into its own memory is not looked at.
+- O_PATH opens are checked and continued: what such a descriptor leads to can be exchanged. It
+  reads and changes nothing, and what is opened or executed through it is judged again.
 - What is open at the start, or comes in over a socket, stays usable, datagram sockets too.
 - Names, sizes and attributes of every file can be told (stat, access, readlink, inotify).
 - What `read` or `write` names under /proc reaches other processes: name no more than /proc/self.
@@ -34,8 +36,10 @@ Limits.
   would take it for the supervisor. Its peer sees the supervisor's pid.
 - renameat2 with flags fails with EINVAL (mv then does without), device nodes with EPERM.
 - A session leader gets no controlling terminal by opening one (TIOCSCTTY works).
-- The program must share the supervisor's mounts and root. Calls newer than `slic.syscalls` pass:
-  setxattrat, removexattrat, file_setattr (Linux 6.13 and later).
+- Not looked at: signals to the user's other processes, System V and POSIX queues and memory.
+- The program must share the supervisor's mounts and root; one that is attached to must run an
+  image that `execute` names. Calls newer than `slic.syscalls` pass (setxattrat, removexattrat,
+  file_setattr, open_tree_attr: Linux 6.13 and later).
 """
 
 import errno
@@ -71,6 +75,7 @@ AT_SYMLINK_NOFOLLOW = 0x100
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_UNTRACED = 0x20000, 0x10000000, 0x800000
 MSG_FASTOPEN = 0x20000000
 SECCOMP_FILTER, SECCOMP_NEW_LISTENER = 1, 8
+TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 STREAM, DATAGRAM, SEQUENCED = 1, 2, 5
 INET, INET6 = 2, 10
 TCP, UDP = 6, 17
@@ -146,7 +151,7 @@ class Restrict(Interposer):
     @classmethod
     def from_argument(cls, text: str) -> Self:
         if not text:
-            raise ValueError("restrict wants the path of a policy: restrict:POLICY.toml")
+            raise ValueError("restrict wants a policy: restrict:POLICY.toml")
         return cls(Rules.load(Path(text).read_text()))
 
     # -- files -------------------------------------------------------------------------------
@@ -159,7 +164,9 @@ class Restrict(Interposer):
             below: Verdict = yield Below(confined)
             if not isinstance(below, Continue):
                 return below
-            if is_fifo(found) and not asked.flags & os.O_PATH:
+            if asked.flags & os.O_PATH:
+                return Continue("it reads nothing, and no engine can hand such a one in")
+            if is_fifo(found):
                 handover, work = confined.opening_thread(asked, found)
                 try:
                     yield Blocking(work)
@@ -209,7 +216,8 @@ class Restrict(Interposer):
 
     @on("clone", where={"flags": any_of(CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED)})
     @on("unshare", where={"unshare_flags": any_of(CLONE_NEWNS | CLONE_NEWUSER)})
-    def separated(self, tracee: Tracee) -> Verdict:
+    @on("ioctl", where={"cmd": {TIOCSTI, TIOCLINUX}})  # the user's shell would execute it
+    def escaping(self, tracee: Tracee) -> Verdict:
         return Fail(errno.EPERM)
 
     @on("clone3")
@@ -276,8 +284,10 @@ class Restrict(Interposer):
         elif domain in (INET, INET6):
             tcp = kind == STREAM and protocol in (0, TCP)
             allowed = tcp or (self.rules.udp and kind == DATAGRAM and protocol in (0, UDP))
+        elif domain == NETLINK:
+            allowed = protocol == 0  # routes: how libc lists addresses
         else:
-            allowed = domain == NETLINK and protocol == 0  # routes: how libc lists addresses
+            return Fail(errno.EAFNOSUPPORT)
         return PASS if allowed else Fail(errno.EACCES)
 
     @on("sendto", "sendmsg", "sendmmsg", where={"flags": any_of(MSG_FASTOPEN)})

@@ -3,6 +3,7 @@
 Pure. Socket addresses as in ip(7), ipv6(7) and unix(7), bytes as the program gave them.
 """
 
+import fnmatch
 import ipaddress
 import os
 import struct
@@ -17,13 +18,13 @@ class Target(NamedTuple):
 
     network: Network | None = None
     ports: range = range(0)
-    path: str = ""
-    abstract: bytes = b""
+    path: str | None = None  # "" is the root: every path
+    abstract: str = ""
 
     def covers(self, address: bytes) -> bool:
         """Is this raw sockaddr (AF_INET, AF_INET6 or an abstract AF_UNIX name) allowed?"""
         if self.abstract:
-            return unix_name(address) == b"\0" + self.abstract
+            return fnmatch.fnmatchcase(_text(unix_name(address) or b""), "\0" + self.abstract)
         found = _internet(address)
         if self.network is None or found is None:
             return False
@@ -31,16 +32,16 @@ class Target(NamedTuple):
         return port in self.ports and host.version == self.network.version and host in self.network
 
     def covers_path(self, path: str) -> bool:
-        return bool(self.path) and (path == self.path or path.startswith(self.path + "/"))
+        return self.path is not None and (path + "/").startswith(self.path + "/")
 
 
 def target(text: str) -> Target:
     """`ADDRESS[/BITS]:PORT`, `[IPV6]:PORT`, `unix:/path`, `unix:@name`; PORT is N, N-M or *.
 
-    ValueError tells what is wrong.
+    An abstract name may be a shell pattern. ValueError tells what is wrong.
     """
     if text.startswith("unix:@"):
-        return Target(abstract=os.fsencode(text.removeprefix("unix:@")))
+        return Target(abstract=text.removeprefix("unix:@"))
     if text.startswith("unix:/"):
         return Target(path=os.path.realpath(text.removeprefix("unix:")).rstrip("/"))
     host, colon, port = text.rpartition(":")
@@ -62,6 +63,10 @@ def unix_name(address: bytes) -> bytes | None:
         return None
     name = address[2:]
     return name if name.startswith(b"\0") else name.split(b"\0")[0]
+
+
+def _text(name: bytes) -> str:
+    return name.decode("latin-1")
 
 
 def _internet(

@@ -4,7 +4,6 @@ import errno
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -173,7 +172,7 @@ def exchanging(link: Path, targets: list[Path]) -> "subprocess.Popen[bytes]":
         "    os.symlink(targets[n % 2], link + '.new')\n"
         "    os.rename(link + '.new', link)\n"
     )
-    return subprocess.Popen([sys.executable, "-ISc", program, link, *targets])
+    return subprocess.Popen(["/usr/bin/python3", "-ISc", program, link, *targets])
 
 
 @pytest.mark.parametrize("held", [True, False], ids=["restrict", "checked-then-continued"])
