@@ -89,7 +89,7 @@ class Startup:
     def _submit(self) -> None:
         options = self._options
         tty = self._terminal if options.degree == 1 else None
-        spec = tty.spec() if tty is not None else None
+        spec = tty.spec(options.transparent) if tty is not None else None
         fd = tty.fd if tty is not None else -1
         self._tty = tty
         self._link.send_first(submit_message(options, spec, self._environ), fd)
@@ -339,7 +339,7 @@ class Startup:
 
     def _enter_terminal(self) -> None:
         tty = self._tty
-        if tty is None or tty.is_raw or not {0, 1} <= set(tty.fds) or self._options.transparent:
+        if tty is None or tty.is_raw or not tty.can_be_raw or self._options.transparent:
             return
         self._send(0, ["tty", True])
         if not tty.make_raw():

@@ -12,6 +12,9 @@ from glunix.home.sinks import in_foreground
 _TERMIOS_SIZE = 36
 """Bytes of the kernel's struct termios (asm-generic, x86-64)."""
 
+_OFLAG = 4
+"""Where its c_oflag begins, least significant byte first."""
+
 
 class HomeTerminal:
     """The home terminal: `fd` is home's descriptor of it, `fds` those of 0-2 that the job has."""
@@ -29,9 +32,18 @@ class HomeTerminal:
         packed = ioctl(self.fd, termios.TIOCGWINSZ, bytes(8))
         return [int.from_bytes(packed[i : i + 2], "little") for i in (0, 2, 4, 6)]
 
-    def spec(self) -> list[object]:
+    @property
+    def can_be_raw(self) -> bool:
+        """Whether the job has it for both input and output: else it stays as the user has it."""
+        return {0, 1} <= set(self.fds)
+
+    def spec(self, transparent: bool) -> list[object]:
         """As glunix.msg.job.TtySpec."""
-        return [self.fds, self.saved, self.size()]
+        modes = bytearray(self.saved)
+        if not transparent and not self.can_be_raw:
+            # Line ends are made once: here, where the terminal is not raw.
+            modes[_OFLAG] &= ~termios.OPOST
+        return [self.fds, bytes(modes), self.size()]
 
     def in_foreground(self) -> bool:
         """Whether we may read it and change its modes without being stopped."""
