@@ -12,8 +12,15 @@ from glunix.home.sinks import in_foreground
 _TERMIOS_SIZE = 36
 """Bytes of the kernel's struct termios (asm-generic, x86-64)."""
 
-_OFLAG = 4
-"""Where its c_oflag begins, least significant byte first."""
+_IFLAG, _OFLAG, _LFLAG = 0, 4, 12
+"""Where three of its flag words begin, least significant byte first."""
+
+_SANE = {
+    _IFLAG: termios.ICRNL | termios.IXON,
+    _OFLAG: termios.OPOST | termios.ONLCR,
+    _LFLAG: termios.ISIG | termios.ICANON | termios.IEXTEN | termios.ECHO | termios.ECHOE
+    | termios.ECHOK | termios.ECHOCTL | termios.ECHOKE,
+}  # fmt: skip
 
 
 class HomeTerminal:
@@ -23,6 +30,8 @@ class HomeTerminal:
         self.fd = fd
         self.fds = fds
         self.saved = ioctl(fd, termios.TCGETS, bytes(_TERMIOS_SIZE))
+        if not self.in_foreground():
+            self.saved = sane(self.saved)  # the shell's, which is just editing a line
         self.is_raw = False
         self.changed = False
         """A transparent job changed its modes."""
@@ -54,8 +63,9 @@ class HomeTerminal:
         if not self.in_foreground():
             return False
         try:
+            self.saved = ioctl(self.fd, termios.TCGETS, bytes(_TERMIOS_SIZE))
             mode = termios.tcgetattr(self.fd)
-        except termios.error:
+        except (OSError, termios.error):
             return False  # it was hung up
         mode[0] &= ~(
             termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP
@@ -82,6 +92,15 @@ class HomeTerminal:
         """Give back the modes from before a transparent job that could not end by itself."""
         self.is_raw = self.changed
         self.restore()
+
+
+def sane(modes: bytes) -> bytes:
+    """The modes with those that a program expects to find set, as stty(1) `sane` does."""
+    found = bytearray(modes)
+    for at, flags in _SANE.items():
+        now = int.from_bytes(found[at : at + 4], "little")
+        found[at : at + 4] = (now | flags).to_bytes(4, "little")
+    return bytes(found)
 
 
 def controlling_terminal() -> HomeTerminal | None:

@@ -56,6 +56,10 @@ class Terminal:
         """All of the terminal's modes (tcgetattr(3))."""
         return termios.tcgetattr(self.child.child_fd)
 
+    def local_flags(self) -> int:
+        """c_lflag of the modes."""
+        return int(termios.tcgetattr(self.child.child_fd)[3])
+
     def resize(self, rows: int, columns: int) -> None:
         """Give the terminal another size."""
         self.child.setwinsize(rows, columns)
