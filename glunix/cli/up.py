@@ -9,6 +9,7 @@ import argparse
 import fcntl
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -26,6 +27,7 @@ from slic.kernel import prctl
 READY_TIMEOUT = 30.0
 ISOLATED = ("uts", "pid", "mount")
 """What an isolated node does not share with the machine."""
+DESCRIPTORS = 1 << 18
 STOP_TIMEOUT = 8.0
 
 
@@ -199,6 +201,13 @@ def _own_signals() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
+def _many_descriptors() -> None:
+    """A daemon has some for every process of every job; jobs have the limits of their home."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
 def _redirect(log: Path) -> None:
     null = os.open("/dev/null", os.O_RDONLY)
     out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -216,6 +225,7 @@ def _serve(folder: Path, name: str, isolated: tuple[str, ...], ready_fd: int) ->
     if "pid" in isolated:
         _own_proc()
     os.umask(0o022)
+    _many_descriptors()
     with suppress(OSError):
         Path("/proc/self/comm").write_text(f"glunix:{name}"[:15])
     if name == "master":
@@ -262,6 +272,20 @@ def _member(name: str, line: bytes) -> Member:
     return Member(name, int(pid), birth(int(pid)), [x for x in isolated.split(",") if x])
 
 
+def _wait_back(folder: Path, names: set[str], deadline: float) -> None:
+    """A master came to daemons that were there before: wait until they have found it."""
+    from glunix import api
+
+    missing = names
+    while missing:
+        if time.monotonic() > deadline:
+            raise GlunixError(f"not back after {READY_TIMEOUT:.0f} s: {', '.join(sorted(missing))}")
+        with suppress(GlunixError):  # home itself may be one that is not back yet
+            missing = names - {row.name for row in api.nodes(folder) if row.state == "up"}
+        if missing:
+            select.select([], [], [], 0.02)
+
+
 def _last_line(log: Path) -> str:
     try:
         lines = log.read_text(errors="replace").strip().splitlines()
@@ -304,6 +328,8 @@ def start_cluster(folder: Path, nodes: int) -> tuple[list[Member], list[Member]]
                     waiting[fd] = name
                     os.waitpid(child, 0)
                 _wait_ready(folder, waiting, deadline, note)
+            if alive and any(m.name == "master" for m in started):
+                _wait_back(folder, {m.name for m in alive}, deadline)
         except BaseException:
             _stop(started)
             raise

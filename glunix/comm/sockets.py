@@ -6,6 +6,7 @@ Paths longer than sun_path (107 bytes, unix(7)) are reached through /proc/self/f
 import array
 import asyncio
 import contextlib
+import ctypes
 import errno
 import os
 import socket
@@ -19,6 +20,10 @@ from glunix.errors import NotRunning
 from glunix.msg.job import Owner
 
 SO_PEERGROUPS = 59
+_GETSOCKOPT_MAX = 1024
+_GROUPS_MAX = 65536
+"""NGROUPS_MAX (credentials(7))."""
+
 _SUN_PATH_MAX = 107
 FIRST_BYTES = 256 * 1024
 DIAL_TIMEOUT = 5.0
@@ -75,13 +80,26 @@ def _remove_stale(path: Path, name: str) -> None:
 def peer_owner(sock: socket.socket) -> tuple[int, Owner]:
     """Return (pid, Owner) of the process at the other end, as the kernel knows it."""
     pid, uid, gid = struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    try:
-        raw = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 65536)
-    except OSError:  # kernels before 4.13
-        raw = b""
     groups = array.array("I")
-    groups.frombytes(raw[: len(raw) - len(raw) % 4])
+    groups.frombytes(_peer_groups(sock))
     return pid, Owner(uid=uid, gid=gid, groups=list(groups))
+
+
+def _peer_groups(sock: socket.socket) -> bytes:
+    """SO_PEERGROUPS (unix(7)): an array of gid_t. Whoever has no groups must not be given any."""
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, _GETSOCKOPT_MAX)
+    except OSError as error:
+        if error.errno != errno.ERANGE:
+            raise
+    # More groups than Python's own getsockopt has room for.
+    room = ctypes.create_string_buffer(_GROUPS_MAX * 4)
+    size = ctypes.c_uint32(len(room))
+    call = ctypes.CDLL(None, use_errno=True).getsockopt
+    if call(sock.fileno(), socket.SOL_SOCKET, SO_PEERGROUPS, room, ctypes.byref(size)):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return room.raw[: size.value]
 
 
 class Listener:

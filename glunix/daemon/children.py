@@ -2,13 +2,15 @@
 
 The daemon is pid 1 of its node or a child subreaper, so whatever a job abandons becomes its child
 (prctl(2)). An adopted process belongs to the job that its environment names; once that job is over
-it gets SIGHUP, then SIGKILL (paper 4.2.3).
+it gets SIGHUP, then SIGKILL (paper 4.2.3). A stray names no job (env -i; a daemon that wrote its
+title over its environment): it goes with its user's last job here, unless he ever said --keep.
 """
 
 import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from glunix.daemon.supervised import SupervisedJob
 from glunix.node.keeper import GIVE_UP, GRACE, children_of_self
@@ -24,7 +26,10 @@ class Children:
     def __init__(self, reactor: Reactor, jobs: Callable[[], Sequence[Job]]) -> None:
         self._reactor = reactor
         self._jobs = jobs
-        self._sweeping: dict[int, float] = {}
+        self._helpers: set[int] = set()
+        """Keepers and supervisors that still clean up after a job that is over."""
+        self._keeping: set[int] = set()
+        """Users who left processes here on purpose."""
 
     def collect(self) -> None:
         """Reap all that changed; hand each state to its job."""
@@ -36,13 +41,18 @@ class Children:
                 return
             if pid == 0:
                 return
+            if os.WIFEXITED(status) or os.WIFSIGNALED(status):
+                self._helpers.discard(pid)
             for job in jobs:
                 if job.wait_status(pid, status):
                     break
 
     def sweep(self, job: Job) -> None:
         """This job is over: end what it left to us."""
-        if not job.start.spec.keep:
+        self._helpers.update(job.roots())
+        if job.start.spec.keep:
+            self._keeping.add(job.start.owner.uid)
+        else:
             self._sweep(job, time.monotonic(), first=True)
 
     def _sweep(self, job: Job, since: float, first: bool) -> None:
@@ -50,7 +60,9 @@ class Children:
         left = [
             pid
             for pid in children_of_self()
-            if not any(other.is_root(pid) for other in jobs) and job.owns(pid)
+            if pid not in self._helpers
+            and not any(other.is_root(pid) for other in jobs)
+            and (job.owns(pid) or self._is_stray(pid, job, jobs))
         ]
         elapsed = time.monotonic() - since
         if not left or elapsed > GIVE_UP:
@@ -62,3 +74,14 @@ class Children:
                 except (ProcessLookupError, PermissionError):
                     pass
         self._reactor.call_later(GRACE if first else 0.1, self._sweep, job, since, False)
+
+    def _is_stray(self, pid: int, job: Job, jobs: Sequence[Job]) -> bool:
+        try:
+            uid = os.stat(f"/proc/{pid}").st_uid
+            environ = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return False
+        if b"GLUNIX_NPID=" in environ or job.start.owner.uid not in (uid, 0):
+            return False
+        others = {other.start.owner.uid for other in jobs if other is not job}
+        return not (others | self._keeping) & {uid, 0}

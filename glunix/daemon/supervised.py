@@ -38,6 +38,7 @@ class SupervisedJob:
         self._relay = relay
         self._ended = ended
         self._pid = 0
+        self._reaped = False
         self._told_end = False
         self._abandoned = False
         self._link = Link(self._frame, self._closed, f"supervisor of job {start.npid}")
@@ -71,7 +72,14 @@ class SupervisedJob:
 
     def wait_status(self, pid: int, status: int) -> bool:
         """A child of the daemon changed state: is it our supervisor?"""
-        return pid == self._pid
+        if pid != self._pid:
+            return False
+        self._reaped = not os.WIFSTOPPED(status) and not os.WIFCONTINUED(status)
+        return True
+
+    def roots(self) -> list[int]:
+        """Our child, if it was not reaped yet."""
+        return [] if self._reaped else [self._pid]
 
     def is_root(self, pid: int) -> bool:
         """Whether `pid` is the supervisor."""

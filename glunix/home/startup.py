@@ -59,6 +59,8 @@ class Startup:
         self._outputs = Outputs(options, self._send)
         self._times: list[tuple[str, float]] = [("imports", time.perf_counter())]
         self._stop_signal = 0
+        self._in_back = False
+        """Whether the terminal is to become raw once we are in the foreground."""
         self._held: list[list[Value]] = []
         self._deadline: float | None = None
         self._timed_out = False
@@ -89,7 +91,7 @@ class Startup:
     def _submit(self) -> None:
         options = self._options
         tty = self._terminal if options.degree == 1 else None
-        spec = tty.spec() if tty is not None else None
+        spec = tty.spec(options.transparent) if tty is not None else None
         fd = tty.fd if tty is not None else -1
         self._tty = tty
         self._link.send_first(submit_message(options, spec, self._environ), fd)
@@ -161,6 +163,8 @@ class Startup:
             poll.register(sink, select.POLLOUT)
         ready = {fd for fd, _ in poll.poll(self._patience())}
         self._check_deadline()
+        if self._in_back and self._tty is not None and self._tty.in_foreground():
+            self._enter_terminal()  # a shell's `fg` sends SIGCONT only to what was stopped
         if self._signals.fileno() in ready:
             for number in self._signals.read():
                 self._signal(number)
@@ -183,7 +187,7 @@ class Startup:
         waits = []
         if self._deadline is not None:
             waits.append(max(0.0, self._deadline - time.monotonic()))
-        if self._input.in_background():
+        if self._in_back or self._input.in_background():
             waits.append(BACKGROUND_LOOK)
         return min(*waits, PATIENCE_MAX) * 1000 if waits else None
 
@@ -339,10 +343,11 @@ class Startup:
 
     def _enter_terminal(self) -> None:
         tty = self._tty
-        if tty is None or tty.is_raw or not {0, 1} <= set(tty.fds) or self._options.transparent:
+        if tty is None or tty.is_raw or not tty.can_be_raw or self._options.transparent:
             return
         self._send(0, ["tty", True])
-        if not tty.make_raw():
+        self._in_back = not tty.make_raw()
+        if self._in_back:
             self._send(0, ["tty", False])
 
     def _leave_terminal(self) -> None:

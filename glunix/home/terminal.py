@@ -12,6 +12,16 @@ from glunix.home.sinks import in_foreground
 _TERMIOS_SIZE = 36
 """Bytes of the kernel's struct termios (asm-generic, x86-64)."""
 
+_IFLAG, _OFLAG, _LFLAG = 0, 4, 12
+"""Where three of its flag words begin, least significant byte first."""
+
+_SANE = {
+    _IFLAG: termios.ICRNL | termios.IXON,
+    _OFLAG: termios.OPOST | termios.ONLCR,
+    _LFLAG: termios.ISIG | termios.ICANON | termios.IEXTEN | termios.ECHO | termios.ECHOE
+    | termios.ECHOK | termios.ECHOCTL | termios.ECHOKE,
+}  # fmt: skip
+
 
 class HomeTerminal:
     """The home terminal: `fd` is home's descriptor of it, `fds` those of 0-2 that the job has."""
@@ -20,6 +30,8 @@ class HomeTerminal:
         self.fd = fd
         self.fds = fds
         self.saved = ioctl(fd, termios.TCGETS, bytes(_TERMIOS_SIZE))
+        if not self.in_foreground():
+            self.saved = sane(self.saved)  # the shell's, which is just editing a line
         self.is_raw = False
         self.changed = False
         """A transparent job changed its modes."""
@@ -29,9 +41,18 @@ class HomeTerminal:
         packed = ioctl(self.fd, termios.TIOCGWINSZ, bytes(8))
         return [int.from_bytes(packed[i : i + 2], "little") for i in (0, 2, 4, 6)]
 
-    def spec(self) -> list[object]:
+    @property
+    def can_be_raw(self) -> bool:
+        """Whether the job has it for both input and output: else it stays as the user has it."""
+        return {0, 1} <= set(self.fds)
+
+    def spec(self, transparent: bool) -> list[object]:
         """As glunix.msg.job.TtySpec."""
-        return [self.fds, self.saved, self.size()]
+        modes = bytearray(self.saved)
+        if not transparent and not self.can_be_raw:
+            # Line ends are made once: here, where the terminal is not raw.
+            modes[_OFLAG] &= ~termios.OPOST
+        return [self.fds, bytes(modes), self.size()]
 
     def in_foreground(self) -> bool:
         """Whether we may read it and change its modes without being stopped."""
@@ -42,8 +63,9 @@ class HomeTerminal:
         if not self.in_foreground():
             return False
         try:
+            self.saved = ioctl(self.fd, termios.TCGETS, bytes(_TERMIOS_SIZE))
             mode = termios.tcgetattr(self.fd)
-        except termios.error:
+        except (OSError, termios.error):
             return False  # it was hung up
         mode[0] &= ~(
             termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP
@@ -70,6 +92,15 @@ class HomeTerminal:
         """Give back the modes from before a transparent job that could not end by itself."""
         self.is_raw = self.changed
         self.restore()
+
+
+def sane(modes: bytes) -> bytes:
+    """The modes with those that a program expects to find set, as stty(1) `sane` does."""
+    found = bytearray(modes)
+    for at, flags in _SANE.items():
+        now = int.from_bytes(found[at : at + 4], "little")
+        found[at : at + 4] = (now | flags).to_bytes(4, "little")
+    return bytes(found)
 
 
 def controlling_terminal() -> HomeTerminal | None:

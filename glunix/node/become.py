@@ -125,6 +125,8 @@ def _execute(argv: list[bytes], env: dict[bytes, bytes]) -> NoReturn:
         except OSError as error:
             if error.errno == errno.ENOEXEC:  # as execvp(3): a script without #!
                 os.execve("/bin/sh", [b"sh", path, *argv[1:]], env)
+            if error.errno == errno.EACCES and not os.path.lexists(path) and folder:
+                continue  # a folder of PATH that this user may not enter, as shells see it
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 worst = error.errno or errno.EIO
                 if worst != errno.EACCES:

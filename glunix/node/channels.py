@@ -21,6 +21,10 @@ _READ = bulk_buffer(CHUNK)
 costs a page fault every 4 KiB."""
 
 
+FINISH_MOST = 1024 * 1024
+"""Bytes taken at the end of a channel that somebody still holds: as much as its pipe can hold."""
+
+
 class Output:
     """One output channel: what is written on `fd` goes to `send`, as far as credit allows.
 
@@ -37,6 +41,7 @@ class Output:
         self._send = send
         self._reading = False
         self._finishing = False
+        self._last = FINISH_MOST
         self._closed = False
         os.set_blocking(fd, False)
         self._update()
@@ -77,24 +82,31 @@ class Output:
         self._reading = want
 
     def _readable(self) -> None:
+        while self._read_once() and self._finishing and self._credit > 0 and not self._closed:
+            pass
+
+    def _read_once(self) -> bool:
+        """One read; False when there was nothing."""
         try:
             count = os.readv(self._fd, (_READ[: min(CHUNK, self._credit)],))
         except BlockingIOError:
             if self._finishing:
                 self.close()
-            return
+            return False
         except OSError as error:
             if error.errno != errno.EIO:  # EIO: the last slave of a pty was closed, its end of file
                 raise
             count = 0
         if not count:
             self.close()
-            return
+            return False
         self._credit -= count
         self._send(_READ[:count])
         self._update()
-        if self._finishing and self._credit > 0 and not self._closed:
-            self._readable()
+        self._last -= count if self._finishing else 0
+        if self._last <= 0:
+            self.close()
+        return True
 
     def close(self) -> None:
         """End the channel now; a writer gets EPIPE (or a hang-up) from here on."""

@@ -8,13 +8,15 @@ Everything else, and every failure, is for glunix.node.spawn, which explains it 
 The daemon waits for the exec meanwhile. That is why other users' files are not touched here.
 """
 
+import contextlib
 import functools
 import os
 import resource
 import signal
 import stat
+from collections.abc import Iterator
 
-from glunix.msg.job import JobSpec, Owner
+from glunix.msg.job import JobSpec, Owner, Rlimit
 from glunix.node.spawn import Surroundings
 
 _LIMITS = 16
@@ -46,8 +48,31 @@ def is_plain(spec: JobSpec, owner: Owner) -> bool:
         and sorted(owner.groups) == own.groups
         and spec.nice == _own_nice()
         and not any(spec.ignored)
-        and all(limits.get(r.resource) == (r.soft, r.hard) for r in spec.rlimits)
+        and all(limits.get(r.resource) == (r.soft, r.hard) for r in spec.rlimits if _inherited(r))
     )
+
+
+def _inherited(limit: Rlimit) -> bool:
+    """All limits but one: the daemon may have more descriptors, `_descriptors` sees to it."""
+    own_soft, own_hard = _own_limits()[resource.RLIMIT_NOFILE]
+    is_less = limit.hard == own_hard and 0 <= limit.soft <= own_soft
+    return not (limit.resource == resource.RLIMIT_NOFILE and is_less)
+
+
+@contextlib.contextmanager
+def _descriptors(spec: JobSpec) -> Iterator[None]:
+    """The daemon has the job's soft limit of descriptors for a moment; it opens none meanwhile."""
+    number = resource.RLIMIT_NOFILE
+    own = _own_limits()[number]
+    asked = next(((r.soft, r.hard) for r in spec.rlimits if r.resource == number), own)
+    if asked == own:
+        yield
+        return
+    resource.setrlimit(number, asked)
+    try:
+        yield
+    finally:
+        resource.setrlimit(number, own)
 
 
 def _program(name: bytes, env: dict[bytes, bytes]) -> bytes | None:
@@ -79,19 +104,20 @@ def spawn_quickly(around: Surroundings) -> int | None:
         path = _program(spec.argv[0], env)
         if path is None:
             return None
-        return os.posix_spawn(
-            path,
-            spec.argv,
-            env,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, around.stdin, 0),
-                (os.POSIX_SPAWN_DUP2, around.stdout, 1),
-                (os.POSIX_SPAWN_DUP2, around.stderr, 2),
-            ],
-            setpgroup=0,
-            setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
-        )
+        with _descriptors(spec):
+            return os.posix_spawn(
+                path,
+                spec.argv,
+                env,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, around.stdin, 0),
+                    (os.POSIX_SPAWN_DUP2, around.stdout, 1),
+                    (os.POSIX_SPAWN_DUP2, around.stderr, 2),
+                ],
+                setpgroup=0,
+                setsigmask=(),
+                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+            )
     except (OSError, ValueError):
         return None
     finally:

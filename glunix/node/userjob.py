@@ -166,6 +166,10 @@ class UserJob:
             _signal_group(pid, signal.SIGHUP)
         return True
 
+    def roots(self) -> list[int]:
+        """Our children that were not reaped yet."""
+        return list(self._by_pid)
+
     def is_root(self, pid: int) -> bool:
         """Whether `pid` is the program (or keeper) of a process of this job."""
         return pid in self._by_pid
