@@ -7,6 +7,7 @@ need no `--`.
 
 import os
 import sys
+import time
 
 from glunix.errors import GlunixError
 from glunix.home.options import Options
@@ -171,7 +172,8 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
             setattr(options, name, True)
     if options.transparent and options.degree != 1:
         raise UsageError("-T runs one process: leave out -n")
-    options.times = "GLUNIX_TIMES" in os.environ
+    if "GLUNIX_TIMES" in os.environ:
+        options.times = time.perf_counter()
     return options
 
 

@@ -364,7 +364,7 @@ class Startup:
         self._times.append((name, time.perf_counter()))
 
     def _print_times(self) -> None:
-        before = START
+        before = self._options.times
         for name, at in self._times:
             sys.stderr.write(f"{name} {at - before:.6f}\n")
             before = at
@@ -373,8 +373,6 @@ class Startup:
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from glunix.home.homecalls import HomeCalls
-
-START = time.perf_counter()
 
 
 def find_terminal(fds: dict[int, int]) -> HomeTerminal | None:
