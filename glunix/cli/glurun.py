@@ -179,7 +179,7 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
 
 def _fail(line: str) -> int:
     from glunix import config
-    from glunix.home.startup import complain
+    from glunix.home.opening import complain
 
     complain(line, None)
     return config.exit_error()
@@ -223,7 +223,7 @@ def main(argv: list[str] | None = None) -> int:
         options = options_of(found, command)
     except GlunixError as error:
         return _fail(str(error))
-    from glunix.home.startup import run
+    from glunix.home.opening import run
 
     status = run(options)
     if argv is None:
