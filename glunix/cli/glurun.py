@@ -7,6 +7,7 @@ need no `--`.
 
 import os
 import sys
+import time
 
 from glunix.errors import GlunixError
 from glunix.home.options import Options
@@ -171,13 +172,14 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
             setattr(options, name, True)
     if options.transparent and options.degree != 1:
         raise UsageError("-T runs one process: leave out -n")
-    options.times = "GLUNIX_TIMES" in os.environ
+    if "GLUNIX_TIMES" in os.environ:
+        options.times = time.perf_counter()
     return options
 
 
 def _fail(line: str) -> int:
     from glunix import config
-    from glunix.home.startup import complain
+    from glunix.home.opening import complain
 
     complain(line, None)
     return config.exit_error()
@@ -221,7 +223,7 @@ def main(argv: list[str] | None = None) -> int:
         options = options_of(found, command)
     except GlunixError as error:
         return _fail(str(error))
-    from glunix.home.startup import run
+    from glunix.home.opening import run
 
     status = run(options)
     if argv is None:

@@ -6,6 +6,7 @@ a daemon that lost an event can no longer say what runs.
 """
 
 import asyncio
+import gc
 import socket
 import traceback
 from collections.abc import Callable, Coroutine
@@ -30,6 +31,7 @@ class Loop:
     def run(self, start: Callable[[], None]) -> int:
         """Call `start` inside the loop, then serve until `stop`. Returns the exit status."""
         self._loop.call_soon(start)
+        gc.freeze()  # what was imported stays: no collection need look at it again
         try:
             self._loop.run_forever()
         finally:

@@ -34,6 +34,8 @@ class Options:
         self.nodes: list[str] = []
         self.time_limit: float | None = None
         """Seconds after which the job gets SIGTERM, then SIGKILL."""
-        self.times = False
+        self.times = 0.0
+        """time.perf_counter() before the startup was imported, to tell where the time goes; 0: do
+        not tell."""
         self.transparent = False
         self.uid: int | None = None

@@ -123,7 +123,7 @@ class Outputs:
 
     def _refuse(self, sink: Sink, error: OSError) -> None:
         if not gone(error):
-            from glunix.home.startup import complain
+            from glunix.home.opening import complain
 
             complain(f"cannot write output: {error.strerror}", None)
             self.failed = True

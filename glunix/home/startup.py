@@ -10,8 +10,6 @@ What it must never do: import much. `tests/unit/test_startup_imports.py` counts.
 from __future__ import annotations
 
 import _signal
-import os
-import posix
 import select
 import sys
 import time
@@ -20,16 +18,17 @@ from glunix import config
 from glunix.errors import FrameError, GlunixError, Refused
 from glunix.home.inputs import Input
 from glunix.home.jobview import JobView, ProcessView
-from glunix.home.link import HomeLink, blob, integer, text, view
+from glunix.home.link import blob, integer, text, view
+from glunix.home.opening import complain
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
 from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of, stop_self
-from glunix.home.surroundings import settle_fds, submit_message
 from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from glunix.home.terminal import HomeTerminal
+    from glunix.home.homecalls import HomeCalls
+    from glunix.home.opening import Opening
 
 TIMED_OUT = 124
 """Exit status when the time limit ended the job, as timeout(1)."""
@@ -45,19 +44,20 @@ BACKGROUND_LOOK = 0.25
 
 
 class Startup:
-    """One `glurun`. `run` returns the exit status; errors are GlunixError with one line."""
+    """One `glurun` whose job is submitted (glunix.home.opening).
 
-    def __init__(self, options: Options, environ: dict[bytes, bytes]) -> None:
+    `run` returns the exit status; errors are GlunixError with one line.
+    """
+
+    def __init__(self, options: Options, opening: Opening) -> None:
         self._options = options
-        self._environ = environ
-        self._terminal = find_terminal(options.fds)
-        if self._terminal is None and options.transparent:
-            from glunix.home.terminal import controlling_terminal
-
-            self._terminal = controlling_terminal()
+        self._link = opening.link
+        self._terminal = opening.terminal
+        self._tty = opening.tty
+        self._times = opening.times
+        self._time("more imports")
         self._signals = Signals()
         self._outputs = Outputs(options, self._send)
-        self._times: list[tuple[str, float]] = [("imports", time.perf_counter())]
         self._stop_signal = 0
         self._in_back = False
         """Whether the terminal is to become raw once we are in the foreground."""
@@ -68,13 +68,8 @@ class Startup:
     # -- the life of the job -----------------------------------------------------------------
 
     def run(self) -> int:
-        """Submit, then serve until the job is over."""
-        folder = config.state_folder()
-        node = os.fsdecode(posix.environ.get(b"GLUNIX_NODE") or config.HOME_NODE.encode())
-        self._link = HomeLink(folder, f"{node}.sock")
-        self._time("connect")
+        """Serve the submitted job until it is over."""
         try:
-            self._submit()
             self._place()
             self._serve()
         finally:
@@ -87,14 +82,6 @@ class Startup:
         if self._options.transparent and self._job.killed_by:
             die_of(self._job.killed_by)  # as the program did, so that the shell says so
         return self._job.status() or (config.exit_error() if self._outputs.failed else 0)
-
-    def _submit(self) -> None:
-        options = self._options
-        tty = self._terminal if options.degree == 1 else None
-        spec = tty.spec(options.transparent) if tty is not None else None
-        fd = tty.fd if tty is not None else -1
-        self._tty = tty
-        self._link.send_first(submit_message(options, spec, self._environ), fd)
 
     def _place(self) -> None:
         """Wait for Placed; the deadline covers a daemon or master that does not answer."""
@@ -351,7 +338,7 @@ class Startup:
             self._send(0, ["tty", False])
 
     def _leave_terminal(self) -> None:
-        tty = self._tty if hasattr(self, "_tty") else None
+        tty = self._tty
         if tty is not None and self._options.transparent:
             if not self._job_is_over():
                 tty.undo()
@@ -369,45 +356,7 @@ class Startup:
         self._times.append((name, time.perf_counter()))
 
     def _print_times(self) -> None:
-        before = START
+        before = self._options.times
         for name, at in self._times:
             sys.stderr.write(f"{name} {at - before:.6f}\n")
             before = at
-
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from glunix.home.homecalls import HomeCalls
-
-START = time.perf_counter()
-
-
-def find_terminal(fds: dict[int, int]) -> HomeTerminal | None:
-    """The terminal of the job's fds 0-2 (each with home's descriptor for it), if one has it."""
-    found = [number for number, home_fd in fds.items() if posix.isatty(home_fd)]
-    if not found:
-        return None
-    from glunix.home.terminal import HomeTerminal
-
-    return HomeTerminal(fds[found[0]], found)
-
-
-def complain(line: str, terminal: HomeTerminal | None) -> None:
-    """One line on stderr; in raw mode it needs its own carriage return."""
-    end = "\r\n" if terminal is not None and terminal.is_raw else "\n"
-    try:
-        posix.write(2, f"glurun: {line}{end}".encode("utf-8", "surrogateescape"))
-    except OSError:
-        pass  # nobody can be told
-
-
-def run(options: Options) -> int:
-    """Run a job for the user; returns the exit status. Prints GLUnix's own failures."""
-    if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:  # as a shell's `cmd &` has it
-        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    try:
-        settle_fds(options)
-        return Startup(options, posix.environ).run()
-    except GlunixError as error:
-        complain(str(error), None)
-        return config.exit_error()

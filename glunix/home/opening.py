@@ -1,0 +1,77 @@
+"""The first words of a startup: connect to this node's daemon and submit the job (paper 4.2.1).
+
+Owns everything up to the Submit and as few imports as that takes; the rest of the startup is
+imported while the cluster places and starts the job, so that this time costs the user nothing.
+"""
+
+from __future__ import annotations
+
+import _signal
+import os
+import posix
+import time
+
+from glunix import config
+from glunix.errors import GlunixError
+from glunix.home.link import HomeLink
+from glunix.home.surroundings import settle_fds, submit_message
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from glunix.home.options import Options
+    from glunix.home.terminal import HomeTerminal
+
+
+class Opening:
+    """A submitted job. NotRunning (one line) when no daemon answers."""
+
+    def __init__(self, options: Options, environ: dict[bytes, bytes]) -> None:
+        self.times = [("imports", time.perf_counter())]
+        """What was done, and when: the paper's Figure 6."""
+        self.terminal = _find_terminal(options)
+        """The home terminal, if the job has anything to do with it."""
+        self.tty = self.terminal if options.degree == 1 else None
+        """The terminal that the job gets one of its own for."""
+        node = os.fsdecode(posix.environ.get(b"GLUNIX_NODE") or config.HOME_NODE.encode())
+        self.link = HomeLink(config.state_folder(), f"{node}.sock")
+        self.times.append(("connect", time.perf_counter()))
+        spec = self.tty.spec(options.transparent) if self.tty is not None else None
+        fd = self.tty.fd if self.tty is not None else -1
+        self.link.send_first(submit_message(options, spec, environ), fd)
+        self.times.append(("submit", time.perf_counter()))
+
+
+def _find_terminal(options: Options) -> HomeTerminal | None:
+    """The terminal of the job's fds 0-2, if one is; a transparent job's is also the session's."""
+    found = [number for number, home_fd in options.fds.items() if posix.isatty(home_fd)]
+    if not found and not options.transparent:
+        return None  # a pipeline pays for no terminal code
+    from glunix.home.terminal import HomeTerminal, controlling_terminal
+
+    if not found:
+        return controlling_terminal()
+    return HomeTerminal(options.fds[found[0]], found)
+
+
+def complain(line: str, terminal: HomeTerminal | None) -> None:
+    """One line on stderr; in raw mode it needs its own carriage return."""
+    end = "\r\n" if terminal is not None and terminal.is_raw else "\n"
+    try:
+        posix.write(2, f"glurun: {line}{end}".encode("utf-8", "surrogateescape"))
+    except OSError:
+        pass  # nobody can be told
+
+
+def run(options: Options) -> int:
+    """Run a job for the user; returns the exit status. Prints GLUnix's own failures."""
+    if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:  # as a shell's `cmd &` has it
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    try:
+        settle_fds(options)
+        opening = Opening(options, posix.environ)
+        from glunix.home.startup import Startup
+
+        return Startup(options, opening).run()
+    except GlunixError as error:
+        complain(str(error), None)
+        return config.exit_error()
