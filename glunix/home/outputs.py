@@ -77,6 +77,11 @@ class Outputs:
             sink.waiting for fd, sink in self._sinks.items() if fd in self._terminal.fds or fd == 0
         )
 
+    @property
+    def held(self) -> bool:
+        """Whether the terminal does not take our output: we are in the background (tostop)."""
+        return any(sink.held for sink in self._sinks.values())
+
     def release(self) -> None:
         """We went on after a stop: try again what the terminal did not take."""
         for sink in self._sinks.values():

@@ -274,9 +274,7 @@ class Startup:
 
     def _signal(self, number: int) -> None:
         if number in STOPPING and not self._job.live():
-            stop_self(number)  # it has ended, but the terminal does not take its output yet
-            self._outputs.release()
-            return
+            return  # see _maybe_stop
         if not self._job.live() and number not in HARMLESS:
             self._leave_terminal()  # only output that nobody takes is left: nothing to forward to
             die_of(number)
@@ -298,6 +296,9 @@ class Startup:
 
     def _maybe_stop(self) -> None:
         """When the job is stopped, so is its startup: the user's shell must see it (paper 4.3)."""
+        if self._outputs.held and not self._job.live():
+            stop_self(_signal.SIGTTOU)  # it has ended, but the terminal takes no output yet
+            self._outputs.release()
         by = self._job.stopped_by()
         if not by or self._link.pending or self._outputs.writable:
             return  # a blocked reader may be stopped too: it must not keep us from stopping

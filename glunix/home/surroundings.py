@@ -4,7 +4,6 @@ import _signal
 import os
 import posix
 import resource
-from fcntl import F_GETFL, fcntl
 
 from glunix.errors import GlunixError
 from glunix.home.options import Options
@@ -26,6 +25,8 @@ def settle_fds(options: Options) -> None:
 
 def is_open(fd: int) -> bool:
     """Whether the user gave us this descriptor (one closed is held by O_PATH, see cli.glurun)."""
+    from fcntl import F_GETFL, fcntl  # only transparent jobs ask
+
     try:
         return not fcntl(fd, F_GETFL) & os.O_PATH
     except OSError:
@@ -95,6 +96,6 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         *stdin,
         one_output,
         output_window(options.degree),
-        [fd for fd in (0, 1, 2) if not is_open(fd)],
+        [fd for fd in (0, 1, 2) if options.transparent and not is_open(fd)],
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pexpect
 import pyte
-from e2e.cluster import Cluster
+from e2e.cluster import Cluster, until
 
 from .compare import PYTHON
 
@@ -140,6 +140,10 @@ class Terminal:
     def becomes(self, oracle: Cells, what: str) -> None:
         """Wait for the screen to be this one."""
         self.until(lambda: self.cells() == oracle, what)
+
+    def until_gone(self, words: str) -> None:
+        """Wait until no process has these last words; the terminal may be closed."""
+        until(lambda: not states_of(words), f"the end of {words!r}")
 
     def settle(self) -> Cells:
         """The screen once nothing comes any more."""
