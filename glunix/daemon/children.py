@@ -5,6 +5,7 @@ The daemon is pid 1 of its node or a child subreaper, so whatever a job abandons
 it gets SIGHUP, then SIGKILL (paper 4.2.3).
 """
 
+import errno
 import os
 import signal
 import time
@@ -47,9 +48,16 @@ class Children:
 
     def _sweep(self, job: Job, since: float, first: bool) -> None:
         jobs = self._jobs()
+        try:
+            children = children_of_self()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._reactor.call_later(0.1, self._sweep, job, since, first)
+            return
         left = [
             pid
-            for pid in children_of_self()
+            for pid in children
             if not any(other.is_root(pid) for other in jobs) and job.owns(pid)
         ]
         elapsed = time.monotonic() - since
