@@ -127,7 +127,7 @@ class Clients:
             with contextlib.suppress(OSError):
                 connection.send(encode_frame(CONTROL, encode(refusal)))
             return None
-        link = Link(self._frame, self._closed, f"pid {pid} of uid {owner.uid}")
+        link = Link(self._frame, self._closed, f"pid {pid} of uid {owner.uid}", answers=True)
         who = _Client(self._next, link, owner, pid)
         self._next += 1
         if fds:
