@@ -228,10 +228,18 @@ def _serve(folder: Path, name: str, isolated: tuple[str, ...], ready_fd: int) ->
     _many_descriptors()
     with suppress(OSError):
         Path("/proc/self/comm").write_text(f"glunix:{name}"[:15])
+    if name in ("master", config.HOME_NODE):
+        _many_connections()  # not where jobs run: they would start with another limit than theirs
     if name == "master":
         return run_master(folder, "embedded", Ready(ready_fd))
     accepts = name != config.HOME_NODE
     return run_daemon(DaemonConfig(folder, name, accepts, isolated), ready_fd)
+
+
+def _many_connections() -> None:
+    """As many descriptors as may be had: each client and each daemon takes one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _wait_ready(

@@ -23,6 +23,9 @@ SEND_MAX = 256 * 1024 * 1024
 """Unsent bytes after which a link is given up. Credit keeps streams far below; a peer that reads
 nothing at all while we answer its requests is what this bounds."""
 
+UNREAD_MAX = 8 * 1024 * 1024
+"""Unsent bytes after which a client that asks (see `Link`) is not listened to."""
+
 SMALL = 4096
 """Bodies below this many bytes wait for the end of the turn and go out in one write."""
 
@@ -33,8 +36,12 @@ SOCKET_BUFFER = 4 * CHUNK
 class Link(asyncio.BufferedProtocol):
     """A framed connection. `frame` is called for every frame, `closed` once at the end."""
 
-    def __init__(self, frame: OnFrame, closed: OnClosed, name: str = "") -> None:
+    def __init__(
+        self, frame: OnFrame, closed: OnClosed, name: str = "", answers: bool = False
+    ) -> None:
         self.name = name
+        self._answers = answers
+        """The other side asks: who does not read our answers is not heard until it does."""
         self.reason = ""
         self._early: list[tuple[StreamId, bytes]] = []
         """What was sent before the transport was made."""
@@ -55,7 +62,7 @@ class Link(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         # Never pause our own frames: credit bounds streams, SEND_MAX bounds the rest.
-        transport.set_write_buffer_limits(high=SEND_MAX)
+        transport.set_write_buffer_limits(high=UNREAD_MAX if self._answers else SEND_MAX)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family == socket.AF_UNIX:
             self._fd = sock.fileno()
@@ -87,6 +94,14 @@ class Link(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         return False
+
+    def pause_writing(self) -> None:
+        if self._answers and self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._answers and self._transport is not None:
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

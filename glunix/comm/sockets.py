@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import resource
 import socket
 import stat
 import struct
@@ -31,6 +32,12 @@ ACCEPT_PAUSE = 0.2
 """Seconds until the next try when there was no descriptor left for a connection."""
 
 _SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+SILENT_MAX = 256
+"""Connections that may have said nothing yet; one more closes the oldest of them."""
+
+RESERVE = 8
+"""One in so many descriptors is kept for what is not a connection: jobs, /proc, the journal."""
 
 
 @contextlib.contextmanager
@@ -102,6 +109,13 @@ def _peer_groups(sock: socket.socket) -> bytes:
     return room.raw[: size.value]
 
 
+def connections_max() -> int:
+    """Descriptors that this process gives to connections: all but the reserve."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 1 << 20 if soft == resource.RLIM_INFINITY else soft
+    return most - most // RESERVE
+
+
 class Listener:
     """Accepts on a Unix socket. For each: `accepted(sock, first bytes, passed descriptors)`.
 
@@ -115,7 +129,8 @@ class Listener:
         self._sock = sock
         self._accepted = accepted
         self._loop = asyncio.get_running_loop()
-        self._waiting: set[socket.socket] = set()
+        self._waiting: dict[socket.socket, None] = {}
+        """Connections that have said nothing yet, the oldest first."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._again: asyncio.TimerHandle | None = None
         self._listen()
@@ -132,19 +147,38 @@ class Listener:
             except OSError as error:
                 if error.errno not in _SHORT_OF:
                     raise
-                self._loop.remove_reader(self._sock.fileno())
-                self._again = self._loop.call_later(ACCEPT_PAUSE, self._listen)
+                self._pause()
                 return
             sock.setblocking(False)
+            # The kernel gives the lowest free number, so a high one means that few are left.
+            if sock.fileno() >= connections_max():
+                sock.close()
+                self._pause()
+                return
             if not self._first(sock):
-                self._waiting.add(sock)
+                self._waiting[sock] = None
                 self._loop.add_reader(sock.fileno(), self._readable, sock)
+                if len(self._waiting) > SILENT_MAX:
+                    self._drop_oldest()
+
+    def _pause(self) -> None:
+        """No descriptor for one more: those that said nothing go, the others wait in the queue."""
+        while self._waiting:
+            self._drop_oldest()
+        self._loop.remove_reader(self._sock.fileno())
+        self._again = self._loop.call_later(ACCEPT_PAUSE, self._listen)
+
+    def _drop_oldest(self) -> None:
+        sock = next(iter(self._waiting))
+        del self._waiting[sock]
+        self._loop.remove_reader(sock.fileno())
+        sock.close()
 
     def _readable(self, sock: socket.socket) -> None:
         fd = sock.fileno()
         if self._first(sock):
             self._loop.remove_reader(fd)
-            self._waiting.discard(sock)
+            del self._waiting[sock]
 
     def _first(self, sock: socket.socket) -> bool:
         """Take the first bytes; False when none have come yet."""
@@ -176,10 +210,8 @@ class Listener:
             self._again.cancel()
         self._loop.remove_reader(self._sock.fileno())
         self._sock.close()
-        for sock in self._waiting:
-            self._loop.remove_reader(sock.fileno())
-            sock.close()
-        self._waiting.clear()
+        while self._waiting:
+            self._drop_oldest()
 
 
 async def dial_unix(path: Path, link: Link) -> None:

@@ -6,6 +6,7 @@ it gets SIGHUP, then SIGKILL (paper 4.2.3). A stray names no job (env -i; a daem
 title over its environment): it goes with its user's last job here, unless he ever said --keep.
 """
 
+import errno
 import os
 import signal
 import time
@@ -57,9 +58,16 @@ class Children:
 
     def _sweep(self, job: Job, since: float, first: bool) -> None:
         jobs = self._jobs()
+        try:
+            children = children_of_self()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._reactor.call_later(0.1, self._sweep, job, since, first)
+            return
         left = [
             pid
-            for pid in children_of_self()
+            for pid in children
             if pid not in self._helpers
             and not any(other.is_root(pid) for other in jobs)
             and (job.owns(pid) or self._is_stray(pid, job, jobs))

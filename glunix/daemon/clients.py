@@ -4,6 +4,7 @@ Owns the Unix socket, the terminal descriptor a startup sent along (to restore i
 dies raw), and the pairing of client streams with peer streams. Job data is relayed undecoded.
 """
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -14,17 +15,20 @@ from pathlib import Path
 from glunix import config
 from glunix.comm.link import Link
 from glunix.comm.loop import Loop
-from glunix.comm.sockets import listening_socket, peer_owner
+from glunix.comm.sockets import connections_max, listening_socket, peer_owner
 from glunix.daemon.peers import PeerLink
 from glunix.ids import CONTROL, StreamId, Why
 from glunix.msg import client
-from glunix.msg.base import Body, Message
-from glunix.msg.frame import BODY_MAX
+from glunix.msg.base import Body, Message, encode
+from glunix.msg.frame import BODY_MAX, encode_frame
 from glunix.msg.job import Owner
 from glunix.msg.stream import INPUT_WINDOW, Start
 
 SUBMIT_MAX = BODY_MAX - 2**20
 """Bytes of a Submit: as a Start, with the owner's groups, it must still fit a frame."""
+
+SHARE = 4
+"""One user's clients may take one in so many of the daemon's connections."""
 
 
 class Join:
@@ -117,7 +121,13 @@ class Clients:
 
     def _accepted(self, connection: socket.socket, fds: list[int]) -> Link | None:
         pid, owner = peer_owner(connection)
-        link = Link(self._frame, self._closed, f"pid {pid} of uid {owner.uid}")
+        if self._has_enough(owner.uid):
+            text = f"uid {owner.uid} has too many connections to this daemon"
+            refusal = client.Refused(1, Why.BAD_REQUEST, text)
+            with contextlib.suppress(OSError):
+                connection.send(encode_frame(CONTROL, encode(refusal)))
+            return None
+        link = Link(self._frame, self._closed, f"pid {pid} of uid {owner.uid}", answers=True)
         who = _Client(self._next, link, owner, pid)
         self._next += 1
         if fds:
@@ -129,6 +139,13 @@ class Clients:
         self._by_link[link] = who
         self._up(who.number, owner)
         return link
+
+    def _has_enough(self, uid: int) -> bool:
+        """Whether one user, who is not the cluster's own, would keep the others out."""
+        if uid in (0, os.geteuid()):
+            return False
+        theirs = sum(who.owner.uid == uid for who in self._by_number.values())
+        return theirs >= connections_max() // SHARE
 
     def _frame(self, link: Link, stream: StreamId, body: Body) -> None:
         who = self._by_link[link]

@@ -4,6 +4,7 @@ Owns the reconnecting and the heartbeat. Jobs run on without a master; what was 
 is told again by the next hello (paper 4.2.3).
 """
 
+import errno
 import os
 from collections import deque
 from collections.abc import Callable
@@ -137,12 +138,18 @@ class Uplink:
     def _report_load(self, beat: int, quiet: float = 0.0) -> None:
         if beat != self._beat:
             return
-        load = measure_load(self._own_pids)
+        try:
+            load = measure_load(self._own_pids)
+            free = psutil.virtual_memory().available
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            load, free = self._last_load, 0  # no descriptor left: jobs have taken them all
         step = config.HEARTBEAT / 4
         if abs(load - self._last_load) >= LOAD_STEP or quiet + step >= config.HEARTBEAT:
             self._last_load = load
             quiet = 0.0
-            self.send(master.LoadReport(load, psutil.virtual_memory().available))
+            self.send(master.LoadReport(max(load, 0.0), free))
         else:
             quiet += step
         self._loop.call_later(step, self._report_load, beat, quiet)

@@ -6,6 +6,7 @@ Paper 4.2: the startup asks the master for nodes through its daemon, then speaks
 """
 
 import dataclasses
+from collections import Counter
 
 import msgspec
 
@@ -25,6 +26,10 @@ from glunix.state.daemonevents import (
     ToMaster,
 )
 
+UNDER_WAY_MAX = 4096
+"""Jobs and unanswered requests that one user may have at one home: more would keep the others
+from the master, whose queue is everybody's."""
+
 
 @dataclasses.dataclass
 class _Client:
@@ -37,6 +42,7 @@ class _Client:
 @dataclasses.dataclass(frozen=True)
 class _Request:
     link: int
+    uid: int
     request: int
     submit: client.Submit | None
 
@@ -73,6 +79,8 @@ class HomeJobs:
         self._requests: dict[int, _Request] = {}
         self._jobs: dict[int, _HomeJob] = {}
         self._next_request = 1
+        self._under_way: dict[int, int] = {}
+        """uid -> its jobs and unanswered requests; only those that are not zero."""
 
     # -- clients -----------------------------------------------------------------------------
 
@@ -110,7 +118,19 @@ class HomeJobs:
             return None
         if not self.master_up:
             return Why.NO_MASTER, "the daemon has no master: is the cluster up?"
+        # Whoever has started that many jobs can still look at them and end them.
+        most = UNDER_WAY_MAX if isinstance(message, client.Submit) else 2 * UNDER_WAY_MAX
+        if self._under_way.get(uid, 0) >= most:
+            text = f"uid {uid} has {most} jobs and requests under way here"
+            return Why.BAD_REQUEST, text
         return None
+
+    def _more(self, uid: int, change: int) -> None:
+        count = self._under_way.get(uid, 0) + change
+        if count:
+            self._under_way[uid] = count
+        else:
+            del self._under_way[uid]
 
     def _ask_master(
         self,
@@ -121,7 +141,8 @@ class HomeJobs:
         number = self._next_request
         self._next_request = number % 0xFFFFFFFF + 1
         submit = message if isinstance(message, client.Submit) else None
-        self._requests[number] = _Request(link, message.request, submit)
+        self._requests[number] = _Request(link, who.owner.uid, message.request, submit)
+        self._more(who.owner.uid, 1)
         question: Message
         if isinstance(message, client.Submit):
             question = master.Place(
@@ -163,6 +184,7 @@ class HomeJobs:
             if request.link in self._clients:
                 answer = client.Refused(request.request, Why.NO_MASTER, "lost the master")
                 effects.append(ToClient(request.link, answer))
+            self._more(request.uid, -1)
         self._requests.clear()
         return effects
 
@@ -172,6 +194,7 @@ class HomeJobs:
         request = self._requests.pop(number, None)
         if request is None:
             return []
+        self._more(request.uid, -1)
         if request.link not in self._clients:
             if isinstance(message, master.PlacedJob):
                 return [ToMaster(master.JobOver(message.npid, "startup is gone"))]
@@ -207,6 +230,7 @@ class HomeJobs:
             placed.npid, request.link, who.owner, spec, submit.degree, streams, set(streams)
         )
         self._jobs[placed.npid] = job
+        self._more(who.owner.uid, 1)
         who.jobs.add(placed.npid)
         answer = client.Placed(request.request, placed.npid, list(streams.values()))
         effects: list[DaemonEffect] = [ToClient(request.link, answer)]
@@ -254,13 +278,17 @@ class HomeJobs:
 
     def _over(self, job: _HomeJob, reason: str) -> list[DaemonEffect]:
         del self._jobs[job.npid]
+        self._more(job.owner.uid, -1)
         who = self._clients.get(job.link)
         if who is not None:
             who.jobs.discard(job.npid)
         return [ToMaster(master.JobOver(job.npid, reason))]
 
     def check(self) -> None:
-        """Every job has a live client that lists it; AssertionError otherwise."""
+        """Every job has a live client that lists it and is counted; AssertionError otherwise."""
+        uids = [job.owner.uid for job in self._jobs.values()]
+        uids += [request.uid for request in self._requests.values()]
+        assert self._under_way == Counter(uids)
         for npid, job in self._jobs.items():
             assert npid == job.npid
             assert npid in self._clients[job.link].jobs, f"job {npid} has no client"
