@@ -50,7 +50,7 @@ class PendingCalls:
         self._forgotten = forgotten
         self.calls: dict[int, Pending] = {}
         self._by_tid: dict[int, int] = {}
-        self._finished: deque[tuple[int, Any]] = deque()
+        self._finished: deque[tuple[int, Any, Blocking]] = deque()
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def of_task(self, tid: int) -> int | None:
@@ -82,19 +82,22 @@ class PendingCalls:
         """Take what helper threads finished."""
         os.eventfd_read(self.wake)
         while self._finished:
-            call_id, value = self._finished.popleft()
-            if (pending := self.calls.get(call_id)) is None:
-                continue
-            if pending.tracee.still_valid():
+            call_id, value, question = self._finished.popleft()
+            pending = self.calls.get(call_id)
+            if pending is not None and pending.tracee.still_valid():
                 self._drive(pending, value)
-            else:
-                self.cancel(call_id)
+                continue
+            self.cancel(call_id)
+            _undo(value, question)
 
     def close(self) -> None:
         for call_id in list(self.calls):
             self.cancel(call_id)
-        os.close(self.wake)
-        self.wake = -1
+        wake, self.wake = self.wake, -1
+        os.close(wake)
+        while self._finished:
+            _, result, question = self._finished.popleft()
+            _undo(result, question)
 
     def _forget(self, call_id: int) -> Pending | None:
         pending = self.calls.pop(call_id, None)
@@ -132,14 +135,22 @@ class PendingCalls:
     def _put(self, pending: Pending, question: object) -> None:
         call_id = pending.call.id
         if isinstance(question, Blocking):
-            in_thread(question.work, lambda result: self._done(call_id, result))
+            in_thread(question.work, lambda result: self._done(call_id, result, question))
         elif isinstance(question, Inject) and self._inject is not None:
             self._inject(pending, question)
         else:
             pending.told = True
             self._host.ask(call_id, question, pending.tracee)
 
-    def _done(self, call_id: int, result: Any) -> None:
-        self._finished.append((call_id, result))
-        if self.wake >= 0:
-            os.eventfd_write(self.wake, 1)
+    def _done(self, call_id: int, result: Any, question: Blocking) -> None:
+        """In the helper thread: hand the result over, unless the session has been closed."""
+        if self.wake < 0:
+            _undo(result, question)
+            return
+        self._finished.append((call_id, result, question))
+        os.eventfd_write(self.wake, 1)
+
+
+def _undo(result: Any, question: Blocking) -> None:
+    if question.undo is not None and not isinstance(result, BaseException):
+        question.undo(result)

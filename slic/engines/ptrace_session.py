@@ -3,24 +3,27 @@
 Owns the tasks' states. A task is RUNNING, at the ENTRY stop of a call that is being decided, or
 PARKED: a call whose handler has asked runs `pause` in its stead, so that signals, stops and death
 interrupt it exactly as they would the real call, and the kernel's own restart logic decides
-between EINTR and a restart (ERESTARTSYS is put where the kernel looks for it).
+between EINTR and a restart (ERESTARTSYS is put where the kernel looks for it). What interrupts is
+known only afterwards, so the call is then SUSPENDED: if it was a signal that the program ignores
+(the kernel queues those for a tracer) the same call comes again and waits on as if nothing had
+been; otherwise it is cancelled.
 """
 
 import errno
 import os
 import select
 import signal
-from dataclasses import dataclass
-from enum import Enum, auto
 from types import TracebackType
 from typing import Any, Self
 
 from slic.engine import Host
 from slic.engines.pending import Pending, PendingCalls
 from slic.engines.ptrace_inject import SYSCALL_TRAP, Injection
+from slic.engines.ptrace_task import PtraceTracee, State, Task, drop, ignores, leader_has_ended
 from slic.engines.tracee import TaskTracee
 from slic.interposer import Call, Event, ProcessEvent
 from slic.kernel import ptrace as pt
+from slic.kernel.pidfd import process_of
 from slic.kernel.seccomp import AUDIT_ARCH_X86_64
 from slic.kernel.sigchld import ChildSignal
 from slic.policy import Decision, Policy
@@ -36,56 +39,6 @@ OPTIONS = (
 ERESTARTSYS = 512
 PAUSE = BY_NAME["pause"].number
 IO_URING_SETUP = BY_NAME["io_uring_setup"].number
-
-
-def _leader_has_ended(tid: int) -> bool:
-    """Has this first thread exited while others live on? Its status comes only after theirs."""
-    try:
-        with open(f"/proc/{tid}/stat", errors="surrogateescape") as file:
-            state = file.read().rpartition(")")[2].split()[0]
-        return state == "Z" and len(os.listdir(f"/proc/{tid}/task")) > 1
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-class State(Enum):
-    """Where a task is, as far as this session has seen."""
-
-    RUNNING = auto()
-    ENTRY = auto()
-    PARKED = auto()
-
-
-@dataclass(slots=True)
-class Task:
-    """One traced thread."""
-
-    tid: int
-    state: State = State.RUNNING
-    call: Call | None = None  # the call being decided, or whose result is awaited
-    depth: int = 0  # who decided it
-    decision: Decision | None = None  # an answer for a parked call
-    restore: tuple[tuple[int, int], ...] = ()  # registers to put back at the exit (Rewrite)
-    inject: Inject | None = None  # a question for a parked call
-    token: int = 0  # of its registers as `pt.skip` may know them
-    exit_wanted: bool = False
-    reentered: bool = False  # at an entry stop whose SECCOMP stop is still to come
-    passing: bool = False  # the next SECCOMP stop is of a call already decided
-
-
-class PtraceTracee(TaskTracee):
-    """A task whose call this session holds."""
-
-    __slots__ = ("_call_id", "_task")
-
-    def __init__(self, task: Task, call_id: int) -> None:
-        super().__init__(task.tid)
-        self._task = task
-        self._call_id = call_id
-
-    def still_valid(self) -> bool:
-        call = self._task.call
-        return call is not None and call.id == self._call_id
 
 
 class PtraceSession:
@@ -189,7 +142,7 @@ class PtraceSession:
         """Stop every task wherever it is and detach, so that it goes on by itself."""
         for task in list(self.tasks.values()):
             self._detach_or_interrupt(task)
-        while any(not _leader_has_ended(tid) for tid in self.tasks):
+        while any(not leader_has_ended(tid) for tid in self.tasks):
             tid, status = os.waitpid(-1, pt.WALL)
             if not os.WIFSTOPPED(status):
                 self._ended(tid, status)
@@ -243,6 +196,7 @@ class PtraceSession:
             elif number == SYSCALL_TRAP:
                 self._syscall_stop(task)
             elif event == pt.EVENT_STOP and number in GROUP_STOPS:
+                self._interrupted(task, number)
                 pt.request(pt.LISTEN, tid)
                 self._policy.event(Event(ProcessEvent.STOP, tid, value=number))
                 if tid == self._child:
@@ -250,9 +204,20 @@ class PtraceSession:
             elif event:
                 self._resume(self._process_event(task, event))
             else:
-                self._resume(task, self._policy.signal(tid, number))
+                self._resume(task, self._interrupted(task, self._policy.signal(tid, number)))
         except (ProcessLookupError, CallGone):
             pass  # killed while stopped: its end comes as the next status
+
+    def _interrupted(self, task: Task, number: int) -> int:
+        """A signal or stop for a task: what that means for a suspended call; what to deliver."""
+        if task.state is not State.SUSPENDED or not number or ignores(task.tid, number):
+            return number
+        if task.decision is not None or task.inject is not None:
+            task.held += (number,)  # the answer has been accepted: first it, then the signal
+            return 0
+        task.state = State.RUNNING
+        self._cancel_call_of(task)
+        return number
 
     def _process_event(self, task: Task, event: int) -> Task:
         """Note a fork or exec; the task to resume (exec changes which one that is)."""
@@ -290,6 +255,9 @@ class PtraceSession:
         if task.call is not None and task.call.id in self._pending.calls:
             self._pending.cancel(task.call.id)
         task.call = None
+        if task.decision is not None:
+            drop(task.decision)
+            task.decision = None
 
     def _resume(self, task: Task, deliver: int = 0) -> None:
         request = pt.SYSCALL if self._every or task.exit_wanted else pt.CONT
@@ -320,6 +288,11 @@ class PtraceSession:
             self._resume(task)
 
     def _caught(self, task: Task, number: int, args: tuple[int, ...]) -> None:
+        if task.state is State.SUSPENDED and task.call is not None:
+            if (task.call.syscall.number, task.call.args) == (number, args):
+                self._go_on(task, task.call)
+                return
+            self._cancel_call_of(task)
         call = Call(BY_NUMBER.get(number) or by_number(number), args, self._next_id)
         self._next_id += 1
         task.call, task.state = call, State.ENTRY
@@ -338,6 +311,21 @@ class PtraceSession:
             task.reentered = False
             pt.poke(task.tid, pt.ORIG_RAX, PAUSE)
             pt.request(pt.SYSCALL, task.tid)
+
+    def _go_on(self, task: Task, call: Call) -> None:
+        """A suspended call has come again: it is the same one, with what came for it meanwhile."""
+        task.state = State.ENTRY
+        if task.decision is not None:
+            decision, task.decision = task.decision, None
+            held, task.held = task.held, ()
+            self._at_entry(task, call, PtraceTracee(task, call.id), decision)
+            for number in held:
+                pt.tgkill(process_of(task.tid), task.tid, number)
+            return
+        if task.inject is not None and (pending := self._pending.calls.get(call.id)):
+            question, task.inject = task.inject, None
+            self._inject(pending, question)
+        self._park(task, call)
 
     def _foreign(self, task: Task, arch: int, number: int) -> bool:
         """Another ABI, or io_uring: passed or refused (contract paragraph 8); True if settled."""
@@ -375,9 +363,12 @@ class PtraceSession:
         """Carry out a decision now, or as soon as the parked task has come out of `pause`."""
         task = self.tasks.get(tracee.tid)
         if task is None or task.call is None or task.call.id != call.id:
+            drop(decision)
             return False
         try:
-            if task.state is State.PARKED:
+            if task.state is State.SUSPENDED:
+                task.decision = decision
+            elif task.state is State.PARKED:
                 task.decision = decision
                 pt.request(pt.INTERRUPT, task.tid)
             else:
@@ -438,7 +429,7 @@ class PtraceSession:
         tracee = PtraceTracee(task, call.id)
         if decision is None and task.inject is None:
             self._restart(task)
-            self._cancel_call_of(task)
+            task.state = State.SUSPENDED
             self._resume(task)
         elif decision is None or isinstance(decision.verdict, Continue | Rewrite):
             self._enter_again(task, call, decision, tracee)
@@ -481,9 +472,10 @@ class PtraceSession:
     def _inject(self, pending: Pending, question: Inject) -> None:
         """Perform the question's call in the task, come back to the entry, resume the handler."""
         task = self.tasks[pending.tracee.tid]
-        if task.state is State.PARKED:
+        if task.state in (State.PARKED, State.SUSPENDED):
             task.inject = question
-            pt.request(pt.INTERRUPT, task.tid)
+            if task.state is State.PARKED:
+                pt.request(pt.INTERRUPT, task.tid)
             return
         with self._injection(task, at_entry=True) as injection:
             result = injection.call(question.name, *question.args)

@@ -288,6 +288,35 @@ def stopped(pid: int) -> bool:
     return text.rpartition(")")[2].split()[0] == "T"
 
 
+def test_an_ignored_signal_does_not_interrupt(engine: Engine, guest: Guest) -> None:
+    """Not even a traced program, for which the kernel queues it: nobody hears of it."""
+    program = guest(
+        "ignores",
+        r"""int main(void) { char b[9]; signal(SIGUSR2, SIG_IGN); if (!fork()) { usleep(1000);
+            kill(getppid(), SIGUSR2); _exit(0); } /* and a SIGCHLD */
+          int n = read(0, b, 9); printf("%d\n", n); fflush(stdout); read(0, b, 9);
+          return 0; }""",
+    )
+    with Running(engine, [Reads()], [program]) as running:
+        running.asks(1)
+        pid = running.pid
+        for number in (signal.SIGURG, signal.SIGWINCH, signal.SIGUSR2, signal.SIGCONT):
+            os.kill(pid, number)
+        running.until(lambda: _zombies_of(pid), "the child's end")
+        running.session.sweep()
+        assert running.session.answer(running.host.asked[0][0], b"four")
+        running.prints("4\n")
+        running.asks(2)
+        assert running.host.gone == []
+        assert running.session.answer(running.host.asked[1][0], b"")
+        assert running.finish() == (0, "4\n")
+
+
+def _zombies_of(pid: int) -> bool:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return any(") Z " in Path(f"/proc/{child}/stat").read_text() for child in children)
+
+
 def test_death_is_heard_at_once(engine: Engine, guest: Guest) -> None:
     with Running(engine, [Reads()], [guest("read", READ)]) as running:
         running.asks(1)

@@ -41,7 +41,7 @@ class Opens(Interposer):
     @on("openat", needs=Capability.ADD_FD | Capability.RETURN)
     def openat(self, tracee: Tracee, dirfd: int, filename: int, flags: int, mode: int) -> Asking:
         name = tracee.cstring(filename)
-        fd = yield Blocking(lambda: tracee.open(dirfd, name, flags, mode))
+        fd = yield Blocking(lambda: tracee.open(dirfd, name, flags, mode), undo=os.close)
         return ReturnFd(fd, cloexec=bool(flags & os.O_CLOEXEC))
 
 
