@@ -144,7 +144,7 @@ class Confined:
     def pin(self, dirfd: int, name: bytes, flags: int = 0, resolve: int = 0) -> Pin:
         """The object a name leads to, unchecked. Of `flags` only O_DIRECTORY and O_NOFOLLOW."""
         own = self._own_descriptor(dirfd, name)
-        if own is not None and not flags & os.O_NOFOLLOW:
+        if own is not None and not flags & os.O_NOFOLLOW and not resolve:
             fd = self.keep(self._tracee.fd_dup(own))
             granted = fcntl.fcntl(fd, fcntl.F_GETFL) & (os.O_ACCMODE | os.O_PATH)
             return Pin(fd, os.readlink(f"/proc/self/fd/{fd}"), granted)

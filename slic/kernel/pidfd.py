@@ -2,7 +2,7 @@
 
 import errno
 import os
-from pathlib import Path
+import re
 
 from slic.kernel.libc import SYS_PIDFD_GETFD, syscall
 
@@ -24,13 +24,25 @@ def open_task(tid: int) -> int:
     return os.pidfd_open(process_of(tid))
 
 
+_WANTED = re.compile(r"^(Gid|Groups|Tgid|Uid|Umask):\t(.*)$", re.MULTILINE)
+
+
 def status_fields(tid: int) -> dict[str, str]:
-    """/proc/TID/status as a mapping; OSError ESRCH if the task is gone."""
+    """Gid, Groups, Tgid, Uid and Umask of /proc/TID/status; OSError ESRCH if the task is gone.
+
+    Every open for a caller comes here, so it is read and taken apart by hand.
+    """
     try:
-        text = Path(f"/proc/{tid}/status").read_text(errors="surrogateescape")
+        fd = os.open(f"/proc/{tid}/status", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise ProcessLookupError(errno.ESRCH, f"no task {tid}") from None
-    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    try:
+        text = os.read(fd, 8192)
+        while more := os.read(fd, 8192):  # a task can be in thousands of groups
+            text += more
+    finally:
+        os.close(fd)
+    return dict(_WANTED.findall(text.decode(errors="surrogateescape")))
 
 
 def process_of(tid: int) -> int:

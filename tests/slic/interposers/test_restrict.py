@@ -250,6 +250,9 @@ def test_magic_links_count_where_they_lead(room: Room) -> None:
         assert content(room.open(f"/proc/self/fd/{secret}")) == b"other"
         assert room.open(f"/proc/self/fd/{secret}", os.O_RDWR) == REFUSED
         assert room.open(f"/dev/fd/{secret}", os.O_RDONLY | os.O_TRUNC) == REFUSED
+        how = struct.pack("=QQQ", os.O_RDONLY, 0, 0x02)  # RESOLVE_NO_MAGICLINKS
+        magic = room.ask("openat2", CWD, f"/proc/self/fd/{secret}", how, 24)
+        assert magic == Fail(errno.ELOOP)
     finally:
         os.close(secret)
         os.close(folder)
