@@ -197,9 +197,9 @@ class Startup:
 
     def _take_control(self, message: list[Value]) -> None:
         if message[0] == "lost":
-            complain(text(message[3]), self._terminal)
             if self._tty is not None and self._options.transparent:
                 self._tty.undo()
+            complain(text(message[3]), self._terminal)
             self._job.lost(config.exit_error())
         elif message[0] == "refused":
             raise Refused(text(message[2]), text(message[3]))

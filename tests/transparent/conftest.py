@@ -12,7 +12,7 @@ import pytest
 from e2e.cluster import Cluster
 from e2e.conftest import no_leaks, own, shared, tools
 
-from .compare import Both
+from .compare import TRANSPARENT, Both
 from .terminal import Terminal
 
 __all__ = ["no_leaks", "own", "shared", "tools"]
@@ -31,6 +31,20 @@ def place() -> Iterator[Path]:
 def both(shared: Cluster, place: Path) -> Both:
     """Runs a shell line natively and under -T."""
     return Both(shared, place)
+
+
+@pytest.fixture
+def terminal_on(place: Path) -> Iterator[Callable[[Cluster], Terminal]]:
+    """Makes a terminal for -T on a cluster of the test's own."""
+    made: list[Terminal] = []
+
+    def make(cluster: Cluster) -> Terminal:
+        made.append(Terminal(cluster, TRANSPARENT, place))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

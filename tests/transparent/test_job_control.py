@@ -124,6 +124,10 @@ def test_keyboard_reaches_the_foreground_group_only(terminal: MakeTerminal, leve
     tty.type("\x03")
     tty.until(lambda: tty.lines()[-1] == ">", "the inner prompt")
     tty.until_gone("sleep 77.7")
+    tty.line("cat & wait %1; echo =$?")
+    tty.shows("=149")  # Stopped (tty input): job control is this node's kernel's
+    tty.line("kill -9 %1; sleep 0.1")
+    tty.matches("Killed +cat")
     tty.line("exit 5")
     tty.prompt()
     assert tty.run("echo $?") == ["5"]
