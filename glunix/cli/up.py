@@ -6,7 +6,6 @@ is said. Everything is forked from one process, so the imports are paid once.
 """
 
 import argparse
-import fcntl
 import json
 import os
 import resource
@@ -16,11 +15,12 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from glunix import config
+from glunix.cli.folder import locked
 from glunix.errors import GlunixError
 from slic.kernel import prctl
 
@@ -73,31 +73,6 @@ def _save(folder: Path, all_members: list[Member]) -> None:
     ]
     draft.write_text(json.dumps(rows))
     draft.replace(path)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One `up` or `down` at a time per state folder."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-        config.private(folder).mkdir(exist_ok=True, mode=0o700)
-        path = config.private(folder) / "lock"
-        lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise GlunixError(f"cannot use the state folder {folder}: {error.strerror}") from None
-    deadline = time.monotonic() + READY_TIMEOUT
-    try:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise GlunixError("another `glunix up` or `down` holds the lock") from None
-                select.select([], [], [], 0.05)
-        yield
-    finally:
-        os.close(lock)
 
 
 # -- namespaces ------------------------------------------------------------------------------
@@ -312,7 +287,7 @@ def start_cluster(folder: Path, nodes: int) -> tuple[list[Member], list[Member]]
     import glunix.master.server  # noqa: F401  (imported before forking, so paid once)
 
     deadline = time.monotonic() + READY_TIMEOUT
-    with _locked(folder):
+    with locked(folder, READY_TIMEOUT):
         alive = [m for m in members(folder) if m.alive]
         have = {m.name for m in alive}
         wanted = ["master", config.HOME_NODE, *(f"node{i}" for i in range(1, nodes + 1))]
@@ -390,14 +365,17 @@ def _await_exit(fds: dict[int, Member], deadline: float) -> None:
 
 def stop_cluster(folder: Path) -> tuple[int, list[str]]:
     """Stop all members; returns (how many were running, names that had to be killed)."""
-    if not folder.is_dir():
+    if not config.private(folder).is_dir():
         return 0, []
-    with _locked(folder):
-        alive = [m for m in members(folder) if m.alive]
+    with locked(folder, READY_TIMEOUT):
+        known = members(folder)
+        alive = [m for m in known if m.alive]
         # Homes and nodes first: they end their jobs and tell the master.
         killed = _stop([m for m in alive if m.name != "master"])
         killed += _stop([m for m in alive if m.name == "master"])
-        for path in [*folder.glob("*.sock"), *config.private(folder).glob("*.sock")]:
+        # By name: the folder may be one that others keep their sockets in, as /run.
+        sockets = [config.client_socket(folder, m.name) for m in known if m.name != "master"]
+        for path in [*sockets, *config.private(folder).glob("*.sock")]:
             path.unlink(missing_ok=True)
         (config.private(folder) / "cluster.json").unlink(missing_ok=True)
         return len(alive), [m.name for m in killed]
@@ -411,6 +389,7 @@ def run_up(args: argparse.Namespace) -> int:
     folder = config.state_dir().absolute()  # daemons work in /
     everybody, started = start_cluster(folder, args.nodes)
     nodes = [m for m in everybody if m.name.startswith("node")]
+    nodes.sort(key=lambda m: (len(m.name), m.name))  # one that was started again comes last
     if args.json:
         rows = [{"name": m.name, "pid": m.pid, "isolated": m.isolated} for m in everybody]
         new = [m.name for m in started]

@@ -18,6 +18,7 @@ import psutil
 from glunix.comm.loop import Loop
 from glunix.daemon.children import Children
 from glunix.daemon.clients import Clients
+from glunix.daemon.pace import Pace
 from glunix.daemon.peers import PeerLink, Peers
 from glunix.daemon.supervised import SupervisedJob
 from glunix.daemon.uplink import Ending, Uplink
@@ -64,16 +65,26 @@ class NodeStream:
             )
 
     def opened(self) -> None:
-        """Start the processes."""
-        self.job.launch()
+        """Start the processes, at the pace of all starts here."""
+        self._daemon.pace.add(self._launch_some)
+
+    def _launch_some(self) -> bool:
+        try:
+            return self.job.launch_some()
+        except FrameError as error:  # in what came before all had started
+            self._bad_frame(error)
+            return False
 
     def frame(self, body: Body) -> None:
         """From home; a bad frame ends this job, not the link that other jobs share."""
         try:
             self.job.frame(body)
         except FrameError as error:
-            self._daemon.log(f"job {self.start.npid}: {error}")
-            self.job.kill(signal.SIGKILL, None)
+            self._bad_frame(error)
+
+    def _bad_frame(self, error: FrameError) -> None:
+        self._daemon.log(f"job {self.start.npid}: {error}")
+        self.job.kill(signal.SIGKILL, None)
 
     def closed(self, text: str, lost: bool) -> None:
         """Home gave up this stream: kill what still runs (paper 4.2.3)."""
@@ -136,6 +147,7 @@ class Daemon:
 
     def __init__(self, loop: Loop, conf: DaemonConfig, ready: "Ready") -> None:
         self.loop = loop
+        self.pace = Pace(loop)
         self.config = conf
         self._ready = ready
         self._boot = secrets.token_hex(8)

@@ -43,16 +43,27 @@ class SupervisedJob:
         self._abandoned = False
         self._link = Link(self._frame, self._closed, f"supervisor of job {start.npid}")
 
-    def launch(self) -> None:
-        """Fork the supervisor."""
+    def launch_some(self) -> bool:
+        """Fork the supervisor; there is never more to start."""
+        if self._abandoned:
+            self._loop.call_soon(self._ended)
+            return False
         if len(self.start.vnns) != 1 or self.start.degree != 1:
             text = "a transparent job is one process (leave out -n)"
             self._tell(stream.Failed(self.start.vnns[0], "engine", 22, text))
             self._loop.call_soon(self._ended)
-            return
+            return False
         env = job_environment(self.start, self._node, self.start.vnns[0])
-        self._pid, sock = spawn_supervisor(self.start, env)
+        try:
+            self._pid, sock = spawn_supervisor(self.start, env)
+        except OSError as error:  # no descriptors or processes left
+            text = f"cannot start a process: {error.strerror}"
+            self._tell(stream.Failed(self.start.vnns[0], "session", error.errno or 0, text))
+            self._told_end = True
+            self._loop.call_soon(self._ended)
+            return False
         self._loop.adopt(sock, self._link)
+        return False
 
     def frame(self, body: Body) -> None:
         """From home."""

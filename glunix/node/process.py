@@ -195,7 +195,7 @@ class Process:
 
     def kill(self, number: int) -> None:
         """Signal the process's group; remembered until the program runs."""
-        if self.ended or number == 0:
+        if self.ended or number == 0 or not self._child:
             return
         if self._kept:
             assert self._status is not None
@@ -271,6 +271,10 @@ class Process:
             self._reactor.remove_reader(self._status.fileno())
             self._status.close()
             self._status = None
+
+    def never_started(self) -> None:
+        """It was killed before its turn to start came."""
+        self._end(stream.Exited(self.vnn, 0, signal.SIGKILL))
 
     def not_started(self, error: OSError) -> None:
         """This node has no descriptors or processes left."""

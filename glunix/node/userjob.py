@@ -6,12 +6,14 @@ signals and credit by VNN, and the end of what they left behind. Knows no socket
 
 import os
 import signal
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from glunix.errors import FrameError
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
+from glunix.msg.frame import BODY_MAX
 from glunix.node.process import Process
 from glunix.node.reactor import Reactor
 
@@ -44,13 +46,19 @@ class UserJob:
         self._tell = tell
         self._output = output
         self._ended = ended
-        self._processes: dict[int, Process] = {}
+        self._processes = {vnn: self._process_of(vnn) for vnn in start.vnns}
         self._by_pid: dict[int, Process] = {}
-        self._live: set[int] = set()
+        self._live = set(start.vnns)
+        self._to_launch = deque(start.vnns)
+        self._launched = False
+        self._given_up = False
+        self._early: list[bytes] = []
+        self._early_size = 0
+        self._early_kills: list[tuple[int, list[int] | None]] = []
+        """What came before all were launched, and waits for it."""
         self._received = 0
         self._given = 0
         """Bytes of input that came, and that home has got credit for on top of INPUT_WINDOW."""
-        self._launched = False
         self._input_closed_told = False
 
     @property
@@ -58,33 +66,57 @@ class UserJob:
         """The job's network process id."""
         return self.start.npid
 
+    def _process_of(self, vnn: int) -> Process:
+        return Process(
+            vnn,
+            self.start,
+            job_environment(self.start, self.node, vnn),
+            self._reactor,
+            self._tell,
+            self._output,
+            self._input_moved,
+            self._process_over,
+        )
+
     def launch(self) -> None:
         """Start every process; what fails is told home one by one."""
-        for vnn in self.start.vnns:
-            process = Process(
-                vnn,
-                self.start,
-                job_environment(self.start, self.node, vnn),
-                self._reactor,
-                self._tell,
-                self._output,
-                self._input_moved,
-                self._process_over,
-            )
-            self._processes[vnn] = process
-            self._live.add(vnn)
-        for process in list(self._processes.values()):
+        while self.launch_some():
+            pass
+
+    def launch_some(self) -> bool:
+        """Start the next process; whether there are more. After the last, do what came meanwhile.
+
+        FrameError as `frame`.
+        """
+        process = self._processes[self._to_launch.popleft()]
+        if self._given_up:
+            process.never_started()
+        else:
             try:
                 self._by_pid[process.launch()] = process
             except OSError as error:
                 process.not_started(error)
+        if self._to_launch:
+            return True
         self._launched = True
         self._input_moved()
+        early, self._early = self._early, []
+        for body in early:
+            self.frame(body)
+        for number, vnns in self._early_kills:
+            self.kill(number, vnns)
+        return False
 
     # -- from home ---------------------------------------------------------------------------
 
     def frame(self, body: Body) -> None:
         """A frame of the stream arrived; FrameError when it is not of the union."""
+        if not self._launched:
+            self._early.append(bytes(body))
+            self._early_size += len(body)
+            if self._early_size > stream.INPUT_WINDOW + BODY_MAX:
+                raise FrameError("input without credit")
+            return
         data = stream.in_data(body)
         if data is not None:
             self._input(data)
@@ -139,6 +171,12 @@ class UserJob:
 
     def kill(self, number: int, vnns: list[int] | None) -> int:
         """Signal some or all processes that still run. Returns how many that were."""
+        if not self._launched:
+            if number == signal.SIGKILL and vnns is None:
+                self._given_up = True
+            else:
+                self._early_kills.append((number, vnns))
+                return len(self._live)
         chosen = [p for v, p in self._processes.items() if vnns is None or v in vnns]
         running = [p for p in chosen if not p.ended]
         for process in running:
@@ -147,6 +185,7 @@ class UserJob:
 
     def abandon(self) -> None:
         """Home hears nothing any more: do not wait for credit to empty the outputs."""
+        self._given_up = True
         for process in self._processes.values():
             process.close_outputs()
 
