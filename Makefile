@@ -66,7 +66,9 @@ test: .venv/.stamp-test
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -n $(JOBS) tests
+	@$(BIN)/python -m pytest -n $(JOBS) tests || { \
+	  echo "what failed beside others is tried once more, alone; what fails again has failed"; \
+	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none tests; }
 
 # The `slow` tests take their long form.
 test-long: .venv/.stamp-test
