@@ -175,7 +175,7 @@ class Peers:
         mate = self._by_link.pop(link)
         if self._dialled.get(mate.node) is mate:
             del self._dialled[mate.node]
-        if mate.routes:
+        if mate.routes or link.reason:  # a reason of its own: we closed it
             self._log(f"lost the link to {mate.node or 'a peer'}: {reason}")
         routes, mate.routes = mate.routes, {}
         for route in routes.values():

@@ -85,14 +85,16 @@ class _Watch:
         self.cluster = cluster
         self.members = cluster.members()
         self.fds = {name: member.fds() for name, member in self.members.items()}
-        self.ptys, self.mounts, self.children = _ptys(), len(_mounts()), _children(processes())
+        everything = processes()
+        self.guests = {n: set(guests_of(m, everything)) for n, m in self.members.items()}
+        self.ptys, self.mounts, self.children = _ptys(), len(_mounts()), _children(everything)
 
     def too_much(self) -> list[str]:
         """Leaks in words; empty when all is as before."""
         found = []
         everything = processes()
         for name, member in self.members.items():
-            for pid in guests_of(member, everything):
+            for pid in set(guests_of(member, everything)) - self.guests[name]:
                 found.append(f"process on {name}: {describe(pid)}")
             now, before = member.fds(), self.fds[name]
             if not now:
