@@ -34,8 +34,9 @@ Limits.
 - `bind` with listen = true can make a socket's name in any directory the user may write.
 - connect over a Unix socket is refused when the caller is not the supervisor's user: the peer
   would take it for the supervisor. Its peer sees the supervisor's pid.
-- renameat2 with flags fails with EINVAL (mv then does without), device nodes with EPERM.
-- A session leader gets no controlling terminal by opening one (TIOCSCTTY works).
+- renameat2 with flags fails with EINVAL (mv does without), device nodes with EPERM.
+- A session leader gets no controlling terminal by opening one (TIOCSCTTY works). An open of a
+  FIFO that is interrupted leaves the supervisor at it, where it can meet the next opener.
 - Not looked at: signals to the user's other processes, System V and POSIX queues and memory.
 - The program must share the supervisor's mounts and root; one that is attached to must run an
   image that `execute` names. Calls newer than `slic.syscalls` pass (setxattrat, removexattrat,
