@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from glunix import config
 from glunix.api.ask import ANSWER, connect, refusal
 from glunix.api.job import Job, OutputHandler, Proc
@@ -22,7 +24,7 @@ from glunix.msg import client as wire
 from glunix.msg import stream as flow
 from glunix.msg.base import Message, encode
 from glunix.msg.frame import CHUNK, Deframer, encode_frame
-from glunix.msg.job import JobSpec
+from glunix.msg.job import JobSpec, fair_window
 
 _READ = 256 * 1024
 _FLUSH_AT = 64 * 1024
@@ -103,6 +105,9 @@ class Client:
         if self._gone is not None:
             raise self._gone
         self._request += 1
+        window = fair_window(degree, spec.window)
+        if window != spec.window:
+            spec = msgspec.structs.replace(spec, window=window)
         message = wire.Submit(self._request, spec, degree, list(nodes), list(exclude))
         try:
             self._send(CONTROL, message)

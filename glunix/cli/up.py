@@ -43,7 +43,7 @@ class Member:
     @property
     def alive(self) -> bool:
         """Whether this very process still runs."""
-        return birth(self.pid) == self.born
+        return self.born != 0 and birth(self.pid) == self.born
 
 
 def birth(pid: int) -> int:
@@ -247,7 +247,21 @@ def _wait_ready(
             elif not data:
                 name = waiting[fd]
                 last = _last_line(config.private(folder) / f"{name}.log")
+                _note_rest({k: v for k, v in waiting.items() if k not in known}, started)
                 raise GlunixError(f"{name} did not start: {last}")
+
+
+def _note_rest(waiting: dict[int, str], started: Callable[[Member], None]) -> None:
+    """One did not start: the others are to be stopped, also those whose pid was not read yet.
+
+    It is there to read: who wrote it has ended and was waited for.
+    """
+    for fd, name in waiting.items():
+        os.set_blocking(fd, False)
+        with suppress(BlockingIOError):
+            for line in os.read(fd, 4096).splitlines():
+                if line.startswith(b"pid "):
+                    started(_member(name, line))
 
 
 def _member(name: str, line: bytes) -> Member:
@@ -267,6 +281,19 @@ def _wait_back(folder: Path, names: set[str], deadline: float) -> None:
             missing = names - {row.name for row in api.nodes(folder) if row.state == "up"}
         if missing:
             select.select([], [], [], 0.02)
+
+
+def _check_sockets(folder: Path, alive: list[Member]) -> None:
+    """Who cannot be reached any more does not come back by waiting."""
+    for member in alive:
+        if member.name == "master":
+            path = config.master_socket(folder)
+        else:
+            path = config.client_socket(folder, member.name)
+        if not path.is_socket():
+            raise GlunixError(
+                f"{member.name} runs but {path} is gone: `glunix down` (its jobs end), then `up`"
+            )
 
 
 def _last_line(log: Path) -> str:
@@ -289,6 +316,7 @@ def start_cluster(folder: Path, nodes: int) -> tuple[list[Member], list[Member]]
     deadline = time.monotonic() + READY_TIMEOUT
     with locked(folder, READY_TIMEOUT):
         alive = [m for m in members(folder) if m.alive]
+        _check_sockets(folder, alive)
         have = {m.name for m in alive}
         wanted = ["master", config.HOME_NODE, *(f"node{i}" for i in range(1, nodes + 1))]
         started: list[Member] = []

@@ -71,6 +71,18 @@ class JobSpec(Record, frozen=True):
     """Transparent: which of fds 0-2 are closed at home."""
 
 
+WINDOW_MIN = 64 * 1024
+WINDOWS_MAX = 64 * 1024 * 1024
+
+
+def fair_window(degree: int, wanted: int) -> int:
+    """Bytes of `wanted` that each output channel of a `degree`-way job may have under way.
+
+    All channels together are what the daemons hold for a reader who has stopped.
+    """
+    return min(wanted, max(WINDOW_MIN, WINDOWS_MAX // degree))
+
+
 class Owner(Record, frozen=True):
     """Who runs a job: from SO_PEERCRED and SO_PEERGROUPS (unix(7)), never from a client's words."""
 

@@ -13,7 +13,7 @@ import msgspec
 from glunix.ids import StreamId, Why
 from glunix.msg import client, master
 from glunix.msg.base import Message
-from glunix.msg.job import JobSpec, Owner
+from glunix.msg.job import JobSpec, Owner, fair_window
 from glunix.msg.stream import Start
 from glunix.state.daemonevents import (
     CloseJoin,
@@ -112,6 +112,12 @@ class HomeJobs:
             return Why.NOT_YOURS, f"this daemon runs without root and serves uid {self.uid} only"
         if isinstance(message, client.Submit) and message.uid not in (None, uid):
             return Why.NOT_YOURS, f"you are uid {uid}: you may not run a job as uid {message.uid}"
+        if isinstance(message, client.Submit):
+            window = message.spec.window
+            most = fair_window(message.degree, window)
+            if window > most:
+                text = f"a window of {window} bytes is over {most}, which {message.degree} may have"
+                return Why.BAD_REQUEST, text
         if isinstance(message, client.Shutdown):
             if uid not in (0, self.uid):
                 return Why.NOT_YOURS, "only the cluster's own user may stop a daemon"
@@ -267,7 +273,8 @@ class HomeJobs:
         of = job.streams.pop(stream)
         effects: list[DaemonEffect] = []
         if lost:
-            text = f"node {of.node} is lost: {lost}"
+            why = lost.removeprefix(f"node {of.node} lost: ")  # the master's own words
+            text = f"node {of.node} is lost: {why}"
             effects.append(ToClient(link, client.StreamLost(stream, of.node, text)))
             for other in sorted(job.streams):
                 effects.append(CloseJoin(link, other, text))

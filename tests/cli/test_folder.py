@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from glunix.cli import up
+from glunix.cli import main, up
 from glunix.cli.folder import locked, made_safe
 from glunix.errors import GlunixError
 
@@ -57,3 +57,34 @@ def test_down_touches_nothing_that_is_not_the_clusters(tmp_path: Path) -> None:
     made_safe(tmp_path)
     assert up.stop_cluster(tmp_path) == (0, [])
     assert other.exists()
+
+
+def members_of(folder: Path) -> set[int]:
+    """Processes that work for this folder: their log is open in them."""
+    found = set()
+    for proc in Path("/proc").iterdir():
+        try:
+            if proc.name.isdecimal() and str((proc / "fd/1").readlink()).startswith(f"{folder}/"):
+                found.add(int(proc.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_who_cannot_start_leaves_nobody_and_is_forgotten(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocked = folder / "home.sock"
+    blocked.touch()
+    assert main.main(["up", "-n", "2"]) == 1
+    assert "home did not start" in capsys.readouterr().err
+    assert not members_of(folder)
+    blocked.unlink()
+    try:
+        assert main.main(["up", "-n", "2"]) == 0
+        blocked.unlink()
+        assert main.main(["up", "-n", "2"]) == 1
+        assert f"home runs but {blocked} is gone" in capsys.readouterr().err
+    finally:
+        assert main.main(["down"]) == 0
+    assert not members_of(folder)

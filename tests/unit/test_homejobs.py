@@ -1,7 +1,9 @@
 """A home's clients: one user cannot fill the queue that leads to the master."""
 
+import msgspec
 import pytest
 
+from glunix.home.surroundings import output_window
 from glunix.ids import NodeName, Why
 from glunix.msg import client, master
 from glunix.msg.job import JobSpec, Owner, PlacedProc
@@ -67,3 +69,22 @@ def test_what_is_over_counts_no_more(home: HomeJobs) -> None:
     home.check()
     home.master_up = True
     assert not refused(home.client_message(HOG, client.Submit(9, SPEC)))
+
+
+def test_windows_of_wide_jobs_are_bounded(home: HomeJobs) -> None:
+    wide = msgspec.structs.replace(SPEC, window=16 * 2**20)
+    assert not refused(home.client_message(HOG, client.Submit(1, wide, 4)))
+    assert refused(home.client_message(HOG, client.Submit(2, wide, 5)))
+    narrow = msgspec.structs.replace(SPEC, window=output_window(4096))
+    assert not refused(home.client_message(HOG, client.Submit(3, narrow, 4096)))
+
+
+def test_a_lost_node_is_named_once(home: HomeJobs) -> None:
+    for npid, why, left in (
+        (1, "link closed", "link closed"),
+        (2, "node node1 lost: silent for 6 s", "silent for 6 s"),
+    ):
+        placed(home, asked(home.client_message(HOG, client.Submit(npid, SPEC))), npid)
+        told = home.stream_ended(HOG, next(iter(home._jobs[npid].streams)), why)
+        (lost,) = [e.message for e in told if isinstance(e, ToClient)]
+        assert isinstance(lost, client.StreamLost) and lost.text == f"node node1 is lost: {left}"
