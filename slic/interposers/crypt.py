@@ -48,9 +48,8 @@ from slic.interposers.stats import pack_stat, pack_statx
 from slic.tracee import AT_FDCWD, Tracee
 from slic.verdict import PASS, Capability, Continue, Fail, Return, ReturnFd, Verdict
 
-MAP_SHARED, MAP_ANONYMOUS, PROT_WRITE = 1, 0x20, 2
+MAP_SHARED, MAP_ANONYMOUS, PROT_WRITE, AT_SYMLINK_NOFOLLOW, FALLOC_KEEP_SIZE = 1, 0x20, 2, 0x100, 1
 RWF_APPEND, RWF_HARMLESS = 0x10, 0x1 | 0x2 | 0x4  # high priority, data sync, sync
-AT_SYMLINK_NOFOLLOW, FALLOC_KEEP_SIZE = 0x100, 1
 HANDED_IN = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DSYNC
 OUTSIDE = Continue("not in the encrypted directory")
 

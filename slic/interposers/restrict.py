@@ -77,8 +77,7 @@ CLONE_NEWNS, CLONE_NEWUSER, CLONE_UNTRACED = 0x20000, 0x10000000, 0x800000
 MSG_FASTOPEN = 0x20000000
 SECCOMP_FILTER, SECCOMP_NEW_LISTENER = 1, 8
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
-STREAM, DATAGRAM, SEQUENCED = 1, 2, 5
-INET, INET6 = 2, 10
+STREAM, DATAGRAM, SEQUENCED, INET, INET6 = 1, 2, 5, 2, 10
 TCP, UDP = 6, 17
 INTERPRETERS = 4  # a script's interpreter may be a script, so often (execve(2))
 # Refused besides what pathcalls lists: ways around a path, or into another process.
