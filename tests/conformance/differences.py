@@ -64,15 +64,10 @@ _TRANSPARENT = {
     "stdin_poll": Known("stdin stays readable after all of it has been read", Kind.OPEN),
     "stdin_socket": Known("a socket as stdin is no socket on the node", Kind.OPEN),
     "stdin_splice": Known("tee and splice of stdin are not served", Kind.OPEN),
-    "tty_devtty": Known("with stdin elsewhere /dev/tty is at end of file", Kind.OPEN),
-    "tty_flush": Known("tcflush does not drop what is typed at home", Kind.OPEN),
     "tty_hangup": Known("no POLLHUP after the home terminal hangs up", Kind.OPEN),
     "tty_suspend": Known(
         "a second SIGCONT now and then, and no stop from a handler", Kind.OPEN, False
     ),
-    "tty_background_read": Known("no SIGTTIN in a background group", Kind.OPEN, hangs=True),
-    "tty_background_write": Known("no SIGTTOU in a background group", Kind.OPEN),
-    "tty_vmin_vtime": Known("a read with VMIN 0 waits", Kind.OPEN, hangs=True),
     "tty_readiness": Known("the terminal may stay readable when all is read", Kind.OPEN, False),
 }
 
