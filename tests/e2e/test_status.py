@@ -68,13 +68,13 @@ def test_own_failures_code(shared: Cluster) -> None:
 
 def test_long_bad_names_are_one_line(shared: Cluster) -> None:
     """What does not fit in a message field must not cost anybody his connection."""
-    before = shared.log("master").count("bad message")  # tests of bad messages write some
+    before = len(shared.log("master"))
     for words in (["x" * 10_000], ["-D", "/" + "y" * 10_000, "true"], ["-w", "z" * 100, "true"]):
         result = shared.glurun(*words)
         assert result.status in (125, 126, 127), result
         assert result.err.startswith(b"glurun: ") and result.err.count(b"\n") == 1, result
     assert set(shared.states().values()) == {"up"}
-    assert shared.log("master").count("bad message") == before
+    assert "bad message" not in shared.log("master")[before:]
 
 
 @pytest.mark.parametrize(
