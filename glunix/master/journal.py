@@ -148,4 +148,9 @@ class Journal:
         try:
             yield
         except sqlite3.Error as error:
-            raise JournalError(f"cannot {doing} the journal {self.path}: {error}") from None
+            text = f"cannot {doing} the journal {self.path}: {error}"
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(
+                error, sqlite3.OperationalError
+            ):
+                text += " (without it the master starts, and knows no earlier jobs)"
+            raise JournalError(text) from None

@@ -98,7 +98,7 @@ def test_not_a_database(path: Path, content: bytes, text: str) -> None:
     path.write_bytes(content)
     with pytest.raises(GlunixError, match=text) as caught:
         Journal(path)
-    assert str(path) in str(caught.value)
+    assert str(path) in str(caught.value) and "without it the master starts" in str(caught.value)
     assert path.read_bytes() == content
     assert str(path) not in open_files()
 
