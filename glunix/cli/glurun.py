@@ -172,6 +172,8 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
             setattr(options, name, True)
     if options.transparent and options.degree != 1:
         raise UsageError("-T runs one process: leave out -n")
+    if options.engine and not options.transparent:
+        raise UsageError("--engine is for -T: other jobs have no engine")
     if "GLUNIX_TIMES" in os.environ:
         options.times = time.perf_counter()
     return options

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from fakedaemon import FakeDaemon, FakeLink
 
-from glunix.cli import common, glukill, glups, glustat, main, signals
+from glunix.cli import common, glukill, glups, glurun, glustat, main, signals
+from glunix.errors import GlunixError
 from glunix.msg import client as wire
 from glunix.msg.job import JobRow, NodeRow, ProcRow
 
@@ -292,3 +293,10 @@ def test_tools_do_not_load_what_they_do_not_need(folder: Path) -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not heavy & set(told.stdout.split())
+
+
+def test_an_engine_that_would_not_be_used_is_refused() -> None:
+    with pytest.raises(GlunixError, match="--engine is for -T"):
+        glurun.options_of([("engine", "ptrace")], ["true"])
+    options = glurun.options_of([("engine", "ptrace"), ("transparent", "")], ["true"])
+    assert options.engine == "ptrace"
