@@ -73,7 +73,7 @@ test: .venv/.stamp-test
 # The `slow` tests take their long form.
 test-long: .venv/.stamp-test
 	@.ci/need -o $(TEST_NEEDS)
-	@GLUNIX_LONG=1 $(BIN)/python -m pytest -n $(JOBS) tests
+	@GLUNIX_LONG=1 $(BIN)/python -m pytest --timeout 5400 -n $(JOBS) tests
 
 bench: .venv/.stamp-test
 	@$(BIN)/python -m tests.bench

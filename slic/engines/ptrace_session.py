@@ -19,7 +19,8 @@ from typing import Any, Self
 from slic.engine import Host
 from slic.engines.pending import Pending, PendingCalls
 from slic.engines.ptrace_inject import SYSCALL_TRAP, Injection
-from slic.engines.ptrace_task import PtraceTracee, State, Task, drop, ignores, leader_has_ended
+from slic.engines.ptrace_letgo import FORK_EVENTS, LettingGo, restart
+from slic.engines.ptrace_task import PtraceTracee, State, Task, drop, ignores
 from slic.engines.tracee import TaskTracee
 from slic.interposer import Call, Event, ProcessEvent
 from slic.kernel import ptrace as pt
@@ -31,12 +32,10 @@ from slic.syscalls import BY_NAME, BY_NUMBER, X32_BIT, by_number
 from slic.tracee import CallGone
 from slic.verdict import Continue, Fail, Inject, Return, ReturnFd, Rewrite
 
-FORK_EVENTS = {pt.EVENT_FORK, pt.EVENT_VFORK, pt.EVENT_CLONE}
 GROUP_STOPS = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 OPTIONS = (
     pt.O_TRACESYSGOOD | pt.O_TRACEFORK | pt.O_TRACEVFORK | pt.O_TRACECLONE | pt.O_TRACEEXEC
 ) | pt.O_TRACESECCOMP
-ERESTARTSYS = 512
 PAUSE = BY_NAME["pause"].number
 IO_URING_SETUP = BY_NAME["io_uring_setup"].number
 
@@ -66,6 +65,7 @@ class PtraceSession:
         for fd in (*self._sigchld.descriptors, self._pending.wake):
             self._epoll.register(fd, select.EPOLLIN)
         self._closed = False
+        self._stop: tuple[int, int] | None = None  # the wait status being handled
         self._early: set[int] = set()  # tasks seen before their parent's fork event
 
     # -- the loop's side ---------------------------------------------------------------------
@@ -111,7 +111,7 @@ class PtraceSession:
         self.ended = True
         for call_id in list(self._pending.calls):
             self._pending.cancel(call_id)
-        self._let_go()
+        LettingGo(self.tasks, self._early, self._sigchld, self._ended).run(self._stop)
         self._pending.close()
         self._epoll.close()
         self._sigchld.close()
@@ -138,38 +138,6 @@ class PtraceSession:
         """Know a task that is traced already, through its parent's fork."""
         self.tasks.setdefault(tid, Task(tid))
 
-    def _let_go(self) -> None:
-        """Stop every task wherever it is and detach, so that it goes on by itself."""
-        for task in list(self.tasks.values()):
-            self._detach_or_interrupt(task)
-        while any(not leader_has_ended(tid) for tid in self.tasks):
-            tid, status = os.waitpid(-1, pt.WALL)
-            if not os.WIFSTOPPED(status):
-                self._ended(tid, status)
-                continue
-            task = self.tasks.setdefault(tid, Task(tid))
-            number, event = os.WSTOPSIG(status), status >> 16
-            try:
-                if event in FORK_EVENTS and (new := pt.event_message(tid)) not in self._early:
-                    self.tasks.setdefault(new, Task(new))
-                if task.state is State.PARKED and number == SYSCALL_TRAP:
-                    self._restart(task)
-                deliver = number if event == 0 and number != SYSCALL_TRAP else 0
-                pt.request(pt.DETACH, tid, 0, deliver)
-            except ProcessLookupError:
-                continue  # killed while stopped: its end comes as the next status
-            del self.tasks[tid]
-
-    def _detach_or_interrupt(self, task: Task) -> None:
-        try:
-            if task.state is State.ENTRY:
-                pt.request(pt.DETACH, task.tid)
-                del self.tasks[task.tid]
-            else:
-                pt.request(pt.INTERRUPT, task.tid)
-        except ProcessLookupError:
-            pass  # dead: its status says so
-
     # -- wait statuses -----------------------------------------------------------------------
     def _wait(self, flags: int) -> bool:
         try:
@@ -178,7 +146,9 @@ class PtraceSession:
             self.ended = True
             return False
         if tid:
+            self._stop = (tid, status)
             self._event(tid, status)
+            self._stop = None
         return tid != 0
 
     def _event(self, tid: int, status: int) -> None:
@@ -428,7 +398,7 @@ class PtraceSession:
         assert call is not None
         tracee = PtraceTracee(task, call.id)
         if decision is None and task.inject is None:
-            self._restart(task)
+            restart(task)
             task.state = State.SUSPENDED
             self._resume(task)
         elif decision is None or isinstance(decision.verdict, Continue | Rewrite):
@@ -459,12 +429,6 @@ class PtraceSession:
         else:
             self._pending.answer(call.id, result)
             self._park(task, call)
-
-    def _restart(self, task: Task) -> None:
-        """Leave it to the kernel: EINTR or once more, as the signal's handler says (signal(7))."""
-        assert task.call is not None
-        pt.poke(task.tid, pt.ORIG_RAX, task.call.syscall.number)
-        pt.poke(task.tid, pt.RAX, -ERESTARTSYS)
 
     def _injection(self, task: Task, at_entry: bool) -> Injection:
         return Injection(task.tid, at_entry, lambda status: self._ended(task.tid, status))

@@ -24,11 +24,11 @@ def open_task(tid: int) -> int:
     return os.pidfd_open(process_of(tid))
 
 
-_WANTED = re.compile(r"^(Gid|Groups|Tgid|Uid|Umask):\t(.*)$", re.MULTILINE)
+_WANTED = re.compile(r"^(Gid|Groups|SigCgt|SigIgn|Tgid|Uid|Umask):\t(.*)$", re.MULTILINE)
 
 
 def status_fields(tid: int) -> dict[str, str]:
-    """Gid, Groups, Tgid, Uid and Umask of /proc/TID/status; OSError ESRCH if the task is gone.
+    """The `_WANTED` lines of /proc/TID/status (proc_pid_status(5)); OSError ESRCH if it is gone.
 
     Every open for a caller comes here, so it is read and taken apart by hand.
     """

@@ -160,6 +160,21 @@ class Cluster:
         if uid >= 0 and uid != os.geteuid():
             os.chown(folder, uid, uid)
 
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[Cluster]:
+        """It is down and its folder gone afterwards, also when the tests are killed meanwhile."""
+        line = 'cat >/dev/null; glunix down >/dev/null 2>&1; rm -rf "$1"'
+        made = "" if self._made is None else str(self._made)
+        words = ["sh", "-c", line, "guardian", made]
+        with self.start(*words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as guardian:
+            assert guardian.stdin is not None and guardian.stderr is not None
+            try:
+                yield self
+                self.down()
+            finally:
+                guardian.stdin.close()
+                guardian.wait(40)
+
     # -- running commands --------------------------------------------------------------------
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:

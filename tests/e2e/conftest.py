@@ -12,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from .cluster import NOBODY, Cluster, as_user, describe, guests_of, make_launchers, processes
+from .cluster import (
+    NOBODY,
+    Cluster,
+    Member,
+    as_user,
+    describe,
+    guests_of,
+    make_launchers,
+    processes,
+)
 
 SETTLE = 12.0
 """Seconds in which everything of a test must be gone; over the grace times of leftovers."""
@@ -31,25 +40,19 @@ def tools() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def shared(tools: Path) -> Iterator[Cluster]:
     """A cluster of 4 nodes for all tests of this worker that leave it as it is."""
-    cluster = Cluster(tools)
-    try:
+    with Cluster(tools).guarded() as cluster:
         cluster.up(4)
         # Links between daemons are made on first use and kept: they are no leak.
         result = cluster.glurun("-n", "4", "glurun", "-n", "4", "true")
         assert result.status == 0, result
         yield cluster
-    finally:
-        cluster.remove()
 
 
 @pytest.fixture
 def own(tools: Path) -> Iterator[Cluster]:
     """A cluster that is not started yet, for tests that break it."""
-    cluster = Cluster(tools)
-    try:
+    with Cluster(tools).guarded() as cluster:
         yield cluster
-    finally:
-        cluster.remove()
 
 
 @pytest.fixture
@@ -65,8 +68,13 @@ def nobody(tools: Path) -> int:
     return NOBODY
 
 
-def _ptys() -> set[str]:
-    return {name for name in os.listdir("/dev/pts") if name.isdecimal()}
+def _ptys() -> int:
+    """Pseudo-terminals of the test itself; those of daemons are counted with their descriptors.
+
+    One exists as long as its master side is open; /dev/pts also shows what others on the machine
+    have.
+    """
+    return sum("ptmx" in what for what in Member("test", os.getpid(), ()).fds().values())
 
 
 def _mounts() -> list[str]:
@@ -105,6 +113,8 @@ class _Watch:
         mine = _children(everything) - self.children
         found += [f"child of the test: {describe(pid)}" for pid in mine]
         found += _mounts()[self.mounts :]
+        if _ptys() > self.ptys:
+            found.append(f"{_ptys() - self.ptys} pseudo-terminals of the test")
         return found
 
     def kill_leaks(self) -> None:
