@@ -164,6 +164,8 @@ class StandIns:
                 continue
             ours, self.theirs[fd] = pipe()
             self.outputs.append((fd, ours))
+            seen = os.fstat(ours)
+            self.interposed.append(StandIn(fd, "out", seen.st_dev, seen.st_ino))
 
     def close_theirs(self) -> None:
         """After the fork: only the job holds its ends, and we the slave, to take tokens back."""
