@@ -27,6 +27,7 @@ Run COMMAND on the least loaded node of the cluster, as if it ran here.
   -t, --time=TIME       end the job after TIME: seconds, or [[HH:]MM:]SS
   -T, --transparent     the interposed level: reads, terminal and host name are home's
       --engine=NAME     SLIC engine of a transparent job
+      --home=PATH       a transparent job finds PATH, and all below it, at home (repeatable)
       --keep            leave background processes running when COMMAND exits
       --uid=UID         run as this user (refused unless it is you)
   -h, --help            this text
@@ -42,7 +43,8 @@ _SHORT = {"n": "degree", "w": "nodes", "x": "exclude", "i": "input", "o": "outpu
           "D": "chdir", "t": "time", "l": "label", "T": "transparent", "h": "help"}  # fmt: skip
 _FLAGS = ("label", "transparent", "keep", "help", "version")
 _VALUED = (
-    "degree", "nodes", "exclude", "input", "output", "error", "chdir", "time", "engine", "uid",
+    "degree", "nodes", "exclude", "input", "output", "error", "chdir", "time", "engine", "home",
+    "uid",
 )  # fmt: skip
 _NAME_MAX = 64
 """Characters of a node's name (glunix.ids)."""
@@ -136,6 +138,13 @@ def _from_here(path: str) -> str:
         raise GlunixError(f"the current directory is gone: {error.strerror}") from None
 
 
+def _home_path(path: str) -> bytes:
+    found = os.path.normpath(_from_here(path)) if path else ""
+    if not found.strip("/"):
+        raise UsageError(f"--home wants a path below the root, not {path!r}")
+    return b"/" + os.fsencode(found.lstrip("/"))
+
+
 def _names(text: str) -> list[str]:
     names = [name for name in text.split(",") if name]
     if not names:
@@ -166,6 +175,8 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
             options.time_limit = _seconds(value)
         elif name == "engine":
             options.engine = value
+        elif name == "home":
+            options.home.append(_home_path(value))
         elif name == "uid":
             options.uid = _number(name, value, 0, 2**32 - 2)
         else:
@@ -174,6 +185,8 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
         raise UsageError("-T runs one process: leave out -n")
     if options.engine and not options.transparent:
         raise UsageError("--engine is for -T: other jobs have no engine")
+    if options.home and not options.transparent:
+        raise UsageError("--home is for -T: other jobs have no files of home")
     if "GLUNIX_TIMES" in os.environ:
         options.times = time.perf_counter()
     return options

@@ -127,7 +127,7 @@ class Startup:
             return Input(self._options, self._terminal, streams, self._send_data)
         from glunix.home.homecalls import HomeCalls
 
-        calls = HomeCalls(self._tty, streams[0], self._send)
+        calls = HomeCalls(self._tty, streams[0], self._send, self._options.home)
         calls.begin()
         return calls
 

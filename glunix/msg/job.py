@@ -74,6 +74,8 @@ class JobSpec(Record, frozen=True):
     """Bytes that may be under way per output channel before home gives credit."""
     closed: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)] = []
     """Transparent: which of fds 0-2 are closed at home."""
+    home_paths: Annotated[list[bytes], Meta(max_length=256)] = []
+    """Transparent: absolute paths that are opened at home, each with all below it."""
 
 
 WINDOW_MIN = 64 * 1024

@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from glunix.msg.base import Body, Decoder, Message, encode
 from glunix.msg.frame import CHUNK
-from glunix.msg.homecalls import HomeFd, IoctlPages, PagesDone
+from glunix.msg.homecalls import HomeCall, HomeClose, HomeDone, HomeFd, IoctlPages, PagesDone
 from glunix.msg.job import (
     U32,
     DegreeField,
@@ -112,7 +112,7 @@ class Ready(Message, frozen=True, tag="ready"):
     readable: bool
 
 
-HomeToNode = In | Credit | Refuse | Signal | Resize | Got | IoctlDone | PagesDone | Ready
+HomeToNode = In | Credit | Refuse | Signal | Resize | Got | IoctlDone | PagesDone | HomeDone | Ready
 
 
 class Started(Message, frozen=True, tag="started"):
@@ -230,6 +230,8 @@ NodeToHome = (
     | Unwant
     | Ioctl
     | IoctlPages
+    | HomeCall
+    | HomeClose
     | Seek
     | Back
 )

@@ -184,6 +184,12 @@ class StandIns:
         if fd in self._tokens:
             self._tokens[fd].kept(some)
 
+    def native_names(self) -> list[bytes]:
+        """Names of the stand-in terminal: opening them opens it."""
+        if self.slave < 0:
+            return [b"/dev/tty"]
+        return [b"/dev/tty", os.fsencode(os.ttyname(self.slave))]
+
     # -- job control on the node -------------------------------------------------------------
 
     def foreground(self) -> int:
