@@ -39,8 +39,9 @@ of processes, in one supervisor process. A *host* is whoever owns the supervisor
    session is a context manager.
 8. Other ABIs. Only the x86-64 table is ever read into names. A call through the 32-bit entry or
    with an x32 number is never misread: it fails with ENOSYS when the policy confines (any
-   interposer with `confines`), otherwise it passes untouched. io_uring_setup fails with ENOSYS
-   when the policy subscribes to a call that io_uring can make.
+   interposer with `confines`), otherwise it passes untouched; so does a number beyond the table
+   (a call of a newer kernel). io_uring_setup fails with ENOSYS when the policy subscribes to a
+   call that io_uring can make.
 9. Waiting. The child belongs to the host: engines with `reaps` set take wait statuses themselves
    (ptrace cannot do otherwise) and tell `host.exited(pid, wait_status)` and `host.stopped(pid,
    signal)` for the first child, and `exited` for any other child of the supervisor. With the rest

@@ -28,7 +28,7 @@ from slic.kernel.pidfd import process_of
 from slic.kernel.seccomp import AUDIT_ARCH_X86_64
 from slic.kernel.sigchld import ChildSignal
 from slic.policy import Decision, Policy
-from slic.syscalls import BY_NAME, BY_NUMBER, X32_BIT, by_number
+from slic.syscalls import BY_NAME, BY_NUMBER, FIRST_UNKNOWN, X32_BIT, by_number
 from slic.tracee import CallGone
 from slic.verdict import Continue, Fail, Inject, Return, ReturnFd, Rewrite
 
@@ -305,6 +305,8 @@ class PtraceSession:
             refused = self._wanted.io_uring_bypasses
         elif X32_BIT <= number < 2 * X32_BIT:
             refused = True
+        elif FIRST_UNKNOWN <= number < X32_BIT:
+            refused = self._wanted.confines
         else:
             return False
         if refused:
