@@ -28,9 +28,11 @@ of processes, in one supervisor process. A *host* is whoever owns the supervisor
    anew. How promptly the host hears it differs by engine and is told in the engine's docstring;
    `still_valid(id)` asks the kernel now, `sweep()` does so for every waiting call.
 5. Memory. A `Tracee` is checked to still be the caller before and after every access.
-   BadAddress becomes EFAULT, an OSError raised by a handler becomes its errno, CallGone drops the
-   call. Any other exception of a handler is a bug: it leaves `step()`, and closing the session
-   must then leave no program stopped.
+   BadAddress becomes EFAULT, an OSError raised by a handler becomes its errno (in an `after`
+   handler both leave the result as it is), CallGone drops the call. Any other exception of a
+   handler, an OSError where there is no call (events, signals) and whatever a host's method
+   raises is a bug: it leaves `step()` or `answer()`, and closing the session must then leave no
+   program stopped and no call waiting, even if handlers go on raising.
 6. Results. A verdict's result passes up through the `after` handlers above its interposer. The
    kernel's own result is shown only by engines with EXIT.
 7. Ending. `step()` returns False once `ended` is set: no process under the policy is left; the

@@ -34,6 +34,7 @@ import select
 import socket
 import stat
 import struct
+from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -135,12 +136,13 @@ class NotifySession:
         self.ended = True
         if self._listener < 0:
             return
-        self._pending.close()
-        self._epoll.close()
-        os.close(self._listener)
-        self._listener = -1
-        if self._kept is not None:
-            self._kept.close()
+        with ExitStack() as all_of_it:  # whatever handlers raise
+            all_of_it.callback(self._epoll.close)
+            listener, self._listener = self._listener, -1
+            all_of_it.callback(os.close, listener)
+            if self._kept is not None:
+                all_of_it.callback(self._kept.close)
+            self._pending.close()
 
     def __enter__(self) -> Self:
         return self
