@@ -12,10 +12,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pytest
-
 
 class Kind(enum.Enum):
+    """Whether a difference is to stay."""
+
     LIMIT = "documented, stays"
     OPEN = "to be mended"
 
@@ -91,14 +91,3 @@ DIFFERENCES: dict[str, Mapping[str, Known]] = {
 def known(way: str, subject: str) -> Known | None:
     """What is known of `subject` under `way`; None when it must be as native."""
     return DIFFERENCES.get(way, {}).get(subject)
-
-
-def judge(way: str, subject: str, differences: list[str]) -> None:
-    """Fails on an unknown difference and on a known one that is gone; OPEN ones are xfails."""
-    expected = known(way, subject)
-    if expected is None:
-        assert not differences, "\n".join(differences)
-    elif not differences:
-        assert not expected.always, f"no longer differs, take it off the list: {expected.why}"
-    elif expected.kind is Kind.OPEN:
-        pytest.xfail(f"{expected.why} ({differences[0][:200]})")
