@@ -52,8 +52,6 @@ class Link(asyncio.BufferedProtocol):
         self._fd = -1
         """The socket where plain writes to it are what the transport would do, else -1."""
         self._held: list[bytes] = []
-        self._unheard = False
-        """The other side has closed: nothing we send arrives, but there may be more to read."""
 
     @property
     def is_open(self) -> bool:
@@ -154,19 +152,14 @@ class Link(asyncio.BufferedProtocol):
     def _write(self, parts: Sequence[Body]) -> None:
         """Write to the socket itself while nothing waits in the transport: nothing is copied."""
         transport = self._transport
-        if transport is None or transport.is_closing() or self._unheard:
+        if transport is None or transport.is_closing():
             return
         sent = 0
         if self._fd >= 0 and transport.get_write_buffer_size() == 0:
             try:
                 sent = os.writev(self._fd, parts)
-            except (BrokenPipeError, ConnectionResetError):
-                # The transport would close at once, and what the other side said before it went
-                # (that a job has ended, say) would never be read. Reading finds the end after it.
-                self._unheard = True
-                return
             except OSError:
-                pass  # full, or broken otherwise: the transport waits, or finds out
+                pass  # full, or broken: the transport waits, or finds out
         for part in parts:
             if sent < len(part):
                 transport.write(bytes(memoryview(part)[sent:]))
