@@ -59,6 +59,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "slic",
     ),
     "glunix.api": ("glunix.comm", "glunix.msg", "glunix.ids", "glunix.errors", "glunix.config"),
+    "glunix.compare": ("glunix.errors", "slic"),
     "glunix.cli": ("glunix", "slic"),
 }
 

@@ -27,6 +27,7 @@ from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from glunix.home.bill import Stats
     from glunix.home.homecalls import HomeCalls
     from glunix.home.opening import Opening
 
@@ -64,6 +65,7 @@ class Startup:
         self._held: list[list[Value]] = []
         self._deadline: float | None = None
         self._timed_out = False
+        self._stats = self._make_stats()
 
     # -- the life of the job -----------------------------------------------------------------
 
@@ -75,6 +77,9 @@ class Startup:
         finally:
             self._leave_terminal()
         self._time("exited")
+        if self._stats is not None:
+            sys.stderr.write(self._stats.told(self._options.stats == "json"))
+            sys.stderr.flush()
         if self._options.times:
             self._print_times()
         if self._timed_out:
@@ -130,6 +135,13 @@ class Startup:
         calls = HomeCalls(self._tty, streams[0], self._send)
         calls.begin()
         return calls
+
+    def _make_stats(self) -> Stats | None:
+        if not self._options.stats:
+            return None
+        from glunix.home.bill import Stats
+
+        return Stats()
 
     def _serve(self) -> None:
         for stream, message in self._early:
@@ -208,6 +220,8 @@ class Startup:
 
     def _take_stream(self, stream: int, message: list[Value]) -> None:
         tag = message[0]
+        if self._stats is not None and self._stats.saw(message):
+            return
         if self._options.transparent:
             if self._home_call(tag, message):
                 return

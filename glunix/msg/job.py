@@ -69,6 +69,8 @@ class JobSpec(Record, frozen=True):
     """Bytes that may be under way per output channel before home gives credit."""
     closed: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)] = []
     """Transparent: which of fds 0-2 are closed at home."""
+    stats: bool = False
+    """Transparent: count what forwarded calls cost, and tell home at the end (stream.Bill)."""
 
 
 WINDOW_MIN = 64 * 1024

@@ -15,7 +15,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from glunix.msg.base import Body, Decoder, Message, encode
+from glunix.msg.base import Body, Decoder, Message, Record, encode
 from glunix.msg.frame import CHUNK
 from glunix.msg.job import (
     U32,
@@ -217,6 +217,24 @@ class Back(Message, frozen=True, tag="back"):
     data: Data
 
 
+BILL_LINES = 64
+
+
+class BillLine(Record, frozen=True):
+    """One kind of forwarded call: how often, microseconds until its answers, bytes they brought."""
+
+    name: NameField
+    count: Annotated[int, Meta(ge=0)]
+    micros: Annotated[int, Meta(ge=0)]
+    size: Annotated[int, Meta(ge=0)]
+
+
+class Bill(Message, frozen=True, tag="bill"):
+    """Transparent, with spec.stats, before Exited: what forwarded calls cost, the dearest first."""
+
+    lines: Annotated[list[BillLine], Meta(max_length=BILL_LINES)]
+
+
 NodeToHome = (
     Started
     | Failed
@@ -231,6 +249,7 @@ NodeToHome = (
     | Ioctl
     | Seek
     | Back
+    | Bill
 )
 
 home_to_node = Decoder(HomeToNode, "home to node")

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import termios
+import time
 from pathlib import Path
 from signal import SIGTTOU
 from typing import Any
@@ -19,6 +20,7 @@ from glunix.msg import stream
 from glunix.msg.base import Body, Message
 from glunix.node.asks import Asks
 from glunix.node.become import StepFailed, become, join_terminal, own_group, place_fds
+from glunix.node.bill import Bill
 from glunix.node.bridge import RELAY, REPORT, Bridge
 from glunix.node.channels import Output
 from glunix.node.keeper import GRACE, end_descendants
@@ -88,6 +90,7 @@ class Supervisor:
         self._exec_end: socket.socket | None = None
         self._main = 0
         self._ended = False
+        self._bill = Bill(time.monotonic) if start.spec.stats else None
 
     # -- life --------------------------------------------------------------------------------
 
@@ -237,6 +240,8 @@ class Supervisor:
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """A handler asks home. What the program wrote before is sent first (DESIGN 5)."""
+        if self._bill is not None:
+            self._bill.asked(call_id, question)
         around = self._stand_ins
         tid, may_write = tracee.tid, False
         if isinstance(question, ReadHome | IoctlHome) and question.fd == around.terminal_fd:
@@ -262,6 +267,8 @@ class Supervisor:
     def cancelled(self, call_id: int) -> None:
         """A call that asked is gone."""
         self._asks.cancelled(call_id)
+        if self._bill is not None:
+            self._bill.answered(call_id, None)
 
     def exited(self, pid: int, wait_status: int) -> None:
         """Engines that reap tell of our children here."""
@@ -274,7 +281,10 @@ class Supervisor:
 
     def answer(self, call_id: int, value: Any) -> bool:
         """See asks.Calls."""
-        return self._session is not None and self._session.answer(call_id, value)
+        given = self._session is not None and self._session.answer(call_id, value)
+        if self._bill is not None:
+            self._bill.answered(call_id, value if given else None)
+        return given
 
     def still_valid(self, call_id: int) -> bool:
         """See asks.Calls."""
@@ -305,6 +315,8 @@ class Supervisor:
         self._bridge.send(RELAY, message)
 
     def _report(self, message: Message) -> None:
+        if self._bill is not None and isinstance(message, stream.Exited):
+            self._to_home(self._bill.message())
         self._bridge.send(REPORT, message)
 
     def _frame(self, number: StreamId, body: bytes) -> None:
