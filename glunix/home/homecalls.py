@@ -27,6 +27,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from glunix.home.rarecalls import RareCalls
+    from glunix.home.wire import Value
+
     Send = Callable[[int, list[object]], None]
 
 TERMINAL_FD = 3
@@ -37,8 +40,9 @@ MODE_CHANGES = frozenset(
 )
 """TCSETS and its relatives."""
 
-_STOPPING = MODE_CHANGES | {0x5409, 0x540A, 0x540B, 0x5412, 0x5425}
-"""A background process that tries is stopped (SIGTTOU): also TCSBRK, TCXONC, TCFLSH, TIOCSTI."""
+_STOPPING = MODE_CHANGES | {0x5409, 0x540A, 0x540B, 0x5412, 0x5423, 0x5425, 0x5427, 0x5428}
+"""A background process that tries is stopped (SIGTTOU): also TCSBRK, TCXONC, TCFLSH, TIOCSTI,
+TIOCSETD, TIOCSBRK and TIOCCBRK."""
 
 _DEVICES = {3: "null", 5: "zero", 7: "full", 8: "random", 9: "urandom"}
 """Memory devices (minor numbers of major 1, null(4), random(4)): the node has the same."""
@@ -81,6 +85,7 @@ class HomeCalls:
         self._sources: dict[int, Source] = {}
         self._by_own: dict[int, Source] = {}
         self._epoll = select.epoll()
+        self._rare: RareCalls | None = None
         if terminal is not None:
             self._add(min(terminal.fds, default=TERMINAL_FD), Source(terminal.fd, terminal))
         if is_open(0) and 0 not in self._sources:
@@ -115,6 +120,8 @@ class HomeCalls:
     def read(self) -> None:
         """Input came: tell the node. Nothing is read."""
         for own, _ in self._epoll.poll(0):
+            if self._rare is not None and self._rare.ended(own):
+                continue
             source = self._by_own[own]
             fd = next(fd for fd, other in self._sources.items() if other is source)
             if source.wants_edge or not source.told:
@@ -128,6 +135,8 @@ class HomeCalls:
         """A process ended: with the last one nothing more is asked."""
         if not job.live():
             self._over = True
+            if self._rare is not None:
+                self._rare.end()
 
     # -- readiness ---------------------------------------------------------------------------
 
@@ -176,7 +185,7 @@ class HomeCalls:
         `may_write`: the program blocks or ignores SIGTTOU, so it may from the background, too.
         """
         source = self._sources.get(fd)
-        home_fd = source.fd if source is not None else fd
+        home_fd = self._home_fd(fd)
         buffer = bytearray(data)
 
         def call() -> int:
@@ -208,6 +217,20 @@ class HomeCalls:
             return call()
         finally:
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGTTOU])
+
+    def rare(self, tag: str, message: list[Value]) -> bool:
+        """A call that few programs make; False when it is another message."""
+        if self._rare is None:
+            if tag != "ioctlpages":
+                return False
+            from glunix.home.rarecalls import RareCalls
+
+            self._rare = RareCalls(self._send, self._epoll, self._home_fd)
+        return self._rare.take(tag, message)
+
+    def _home_fd(self, fd: int) -> int:
+        source = self._sources.get(fd)
+        return source.fd if source is not None else fd
 
     def give_back(self, fd: int, data: bytes) -> None:
         """Bytes the job fetched and never took: to the terminal's input, or a file's offset."""

@@ -18,7 +18,7 @@ from glunix import config
 from glunix.errors import FrameError, GlunixError, Refused
 from glunix.home.inputs import Input
 from glunix.home.jobview import JobView, ProcessView
-from glunix.home.link import blob, integer, text, view
+from glunix.home.link import blob, integer, kept, text, view
 from glunix.home.opening import complain
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
@@ -244,17 +244,15 @@ class Startup:
         """An interposed call asks home; False when it is another message."""
         calls = self._input
         assert not isinstance(calls, Input)
-        if self._outputs.terminal_waits and tag in ("want", "ioctl"):
+        if self._outputs.terminal_waits and tag in ("want", "ioctl", "ioctlpages"):
             # What was written before is on the screen before this acts.
-            self._held.append(
-                [value if not isinstance(value, memoryview) else bytes(value) for value in message]
-            )
+            self._held.append([kept(value) for value in message])
             return True
         if tag == "back":
             calls.give_back(integer(message[1]), blob(message[2]))
             return True
         if tag not in ("want", "seek", "ioctl"):
-            return False
+            return calls.rare(text(tag), message)
         ask, fd, third = (integer(value) for value in message[1:4])
         if tag == "want":
             calls.want(ask, fd, third, message[4] is True, integer(message[5]))

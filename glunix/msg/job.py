@@ -40,6 +40,11 @@ class TtySpec(Record, frozen=True):
     fds: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)]
     termios: Annotated[bytes, Meta(max_length=256)]
     size: WinSize
+    number: Annotated[int, Meta(ge=-1, le=2**20)] = -1
+    """Transparent: N of home's /dev/pts/N; -1 for another terminal."""
+    mode: Annotated[int, Meta(ge=0, le=0o777)] = 0o600
+    gid: Annotated[int, Meta(ge=-1, le=2**32 - 1)] = -1
+    """Transparent: who else may write to it (mesg(1))."""
 
 
 class JobSpec(Record, frozen=True):

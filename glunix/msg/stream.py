@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from glunix.msg.base import Body, Decoder, Message, Record, encode
 from glunix.msg.frame import CHUNK
+from glunix.msg.homecalls import HomeFd, IoctlPages, PagesDone
 from glunix.msg.job import (
     U32,
     DegreeField,
@@ -34,7 +35,6 @@ INPUT_WINDOW = 1024 * 1024
 Data = Annotated[bytes, Meta(max_length=CHUNK)]
 OutFd = Annotated[int, Meta(ge=0, le=2)]
 """0: the terminal of a transparent job whose fds 1 and 2 are both elsewhere."""
-HomeFd = Annotated[int, Meta(ge=0, le=1023)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
@@ -112,7 +112,7 @@ class Ready(Message, frozen=True, tag="ready"):
     readable: bool
 
 
-HomeToNode = In | Credit | Refuse | Signal | Resize | Got | IoctlDone | Ready
+HomeToNode = In | Credit | Refuse | Signal | Resize | Got | IoctlDone | PagesDone | Ready
 
 
 class Started(Message, frozen=True, tag="started"):
@@ -183,7 +183,7 @@ class Want(Message, frozen=True, tag="want"):
 
 
 class Unwant(Message, frozen=True, tag="unwant"):
-    """Transparent: the asking call was interrupted; answer with EINTR if nothing was read yet."""
+    """Transparent: the call that asked (IoctlPages) was interrupted: end it, no answer."""
 
     ask: U32
 
@@ -247,6 +247,7 @@ NodeToHome = (
     | Want
     | Unwant
     | Ioctl
+    | IoctlPages
     | Seek
     | Back
     | Bill

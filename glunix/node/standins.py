@@ -15,7 +15,8 @@ import termios
 
 from glunix.msg.job import JobSpec
 from glunix.node.become import StepFailed
-from glunix.node.process import open_terminal, pipe
+from glunix.node.homepts import stand_in_terminal
+from glunix.node.process import pipe
 from slic.interposers.homefds import StandIn
 
 TOKEN = b"\0"
@@ -122,7 +123,7 @@ class StandIns:
     def _make_terminal(self, spec: JobSpec, uid: int) -> None:
         assert spec.tty is not None
         fds = spec.tty.fds
-        master, self.slave = open_terminal(spec.tty, uid)
+        master, self.slave = stand_in_terminal(spec.tty, uid)
         _make_transparent(self.slave)
         for fd in fds:
             self.theirs[fd] = self.slave
@@ -164,6 +165,8 @@ class StandIns:
                 continue
             ours, self.theirs[fd] = pipe()
             self.outputs.append((fd, ours))
+            seen = os.fstat(ours)
+            self.interposed.append(StandIn(fd, "out", seen.st_dev, seen.st_ino))
 
     def close_theirs(self) -> None:
         """After the fork: only the job holds its ends, and we the slave, to take tokens back."""

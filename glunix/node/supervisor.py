@@ -18,6 +18,7 @@ from typing import Any
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
+from glunix.msg.homecalls import PagesDone
 from glunix.node.asks import Asks
 from glunix.node.become import StepFailed, become, join_terminal, own_group, place_fds
 from glunix.node.bill import Bill
@@ -35,7 +36,8 @@ from glunix.node.spawn import (
 from glunix.node.standins import StandIns
 from slic.engine import EngineUnavailable, Launch, MissingCapability, Session, select
 from slic.interposer import Interposer
-from slic.interposers.homefds import STOPPING_IOCTLS, HomeFds, IoctlHome, Native, ReadHome
+from slic.interposers.homefds import HomeFds, IoctlHome, Native, PagesHome, ReadHome
+from slic.interposers.homeioctls import STOPPING_IOCTLS
 from slic.interposers.identity import Identity
 from slic.kernel.prctl import (
     CLONE_NEWUTS,
@@ -52,6 +54,7 @@ STEPS_PER_TURN = 64
 _KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _EVERYBODY = (signal.SIGHUP, signal.SIGCONT)
 _IMMUNE = ("SigBlk:", "SigIgn:")
+_ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
 _TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
 """TCSETS and TCSETS2 with their waiting and flushing forms; all begin with four words of flags."""
 
@@ -244,7 +247,7 @@ class Supervisor:
             self._bill.asked(call_id, question)
         around = self._stand_ins
         tid, may_write = tracee.tid, False
-        if isinstance(question, ReadHome | IoctlHome) and question.fd == around.terminal_fd:
+        if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
             if isinstance(question, IoctlHome):
                 may_write = question.command in STOPPING_IOCTLS and self.immune(tid, SIGTTOU)
             if not may_write and self._is_natives(question) and around.in_background(tid):
@@ -256,8 +259,9 @@ class Supervisor:
         self._asks.ask(call_id, question, tid, may_write)
 
     @staticmethod
-    def _is_natives(question: ReadHome | IoctlHome) -> bool:
-        return isinstance(question, ReadHome) or question.command in STOPPING_IOCTLS
+    def _is_natives(question: object) -> bool:
+        stops = isinstance(question, IoctlHome) and question.command in STOPPING_IOCTLS
+        return stops or isinstance(question, ReadHome)
 
     def _ask_held(self) -> None:
         """The terminal took more output: questions that were made after it can go."""
@@ -325,6 +329,8 @@ class Supervisor:
             self._asks.got(message)
         elif isinstance(message, stream.IoctlDone):
             self._asks.done(message)
+        elif isinstance(message, PagesDone):
+            self._asks.pages_done(message)
         elif isinstance(message, stream.Ready):
             self._stand_ins.set_readable(message.fd, message.readable)
             if message.readable:
