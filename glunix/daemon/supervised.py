@@ -7,6 +7,7 @@ process's life on the report stream, and makes up its end if the supervisor dies
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 from glunix.comm.link import Link
 from glunix.comm.loop import Loop
@@ -97,11 +98,15 @@ class SupervisedJob:
         return pid == self._pid
 
     def owns(self, pid: int) -> bool:
-        """Orphans come to the daemon only when the supervisor died: its session tells."""
+        """Orphans come to the daemon only when the supervisor died: their session tells, or for
+        one that left it the environment."""
         try:
-            return os.getsid(pid) == self._pid
-        except ProcessLookupError:
+            if os.getsid(pid) == self._pid:
+                return True
+            environ = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
             return False
+        return b"GLUNIX_NPID=%d\0" % self.start.npid in environ
 
     def _frame(self, link: Link, number: StreamId, body: Body) -> None:
         if number == RELAY:

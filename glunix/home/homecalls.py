@@ -64,15 +64,6 @@ def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
     return "pipe", 0
 
 
-def same_output() -> bool:
-    """Whether fds 1 and 2 lead to the same place, so that their order is to be kept."""
-    try:
-        one, two = posix.fstat(1), posix.fstat(2)
-    except OSError:
-        return False
-    return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
-
-
 class HomeCalls:
     """Answers the one node stream of a transparent job. Has the shape of glunix.home.inputs.Input:
     `wants`, `fileno` and `read` are for the startup's poll loop."""

@@ -171,6 +171,16 @@ class Exited(Message, frozen=True, tag="exited"):
     core: bool = False
 
 
+class RootExited(Message, frozen=True, tag="rootexited"):
+    """Transparent: the program has ended so, and processes that it left behind live on. All that
+    was written until then was sent before this. `Exited` comes when the last of them is gone."""
+
+    vnn: VnnField
+    code: Annotated[int, Meta(ge=0, le=255)]
+    signal: SignalField
+    core: bool = False
+
+
 class Want(Message, frozen=True, tag="want"):
     """Transparent: a process asks for at most `count` bytes of this home descriptor, now."""
 
@@ -244,6 +254,7 @@ NodeToHome = (
     | Stopped
     | Continued
     | Exited
+    | RootExited
     | Want
     | Unwant
     | Ioctl
