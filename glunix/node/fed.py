@@ -27,6 +27,10 @@ LOOK_AT_LEAST = 1.0
 """Seconds between looks while the program has bytes that it has not read: the longer nothing
 moves, the more."""
 
+LOOK_BUSY = 0.001
+PLENTY = 64 * 1024
+"""A program that has so much to read is looked at by time: its every read is not worth a look."""
+
 SMALL = 4096
 """A reader of less between two looks is not followed step by step."""
 
@@ -179,9 +183,10 @@ class FedInput:
         self._is_open = True
         self._recalls = 0
         self._void = False
-        self._follow = True
         self._timer: Timer | None = None
-        self._pause = LOOK_AGAIN
+        self._pause = self._timed = LOOK_AGAIN
+        self._calm = False
+        """Looking by time alone is enough."""
         self._seen = 0
         self._end = make(self.look, self._close)
         self._end.watch(room=False, follow=True)
@@ -224,7 +229,7 @@ class FedInput:
             else:
                 self._queue.popleft()
         waits = bool(self._queue)
-        self._end.watch(room=waits, follow=self._follow and not waits)
+        self._end.watch(room=waits and not self._calm, follow=not waits and not self._calm)
         if self._ending and not waits and self._is_open:
             self._ending = False
             self._end.end()
@@ -245,10 +250,13 @@ class FedInput:
         gone = self._out - unread
         if gone >= BATCH or (gone and not unread):
             self._tell(gone)
-        elif 0 < gone < SMALL and not self._queue:
-            self._follow = False  # many small reads: looking at each would cost more than they do
-            self._pause = LOOK_AGAIN
+        small = 0 < gone < SMALL and not self._queue
+        self._go_on(small or unread > PLENTY, LOOK_BUSY if unread > PLENTY else LOOK_AGAIN)
+
+    def _go_on(self, calm: bool, pause: float) -> None:
+        self._calm, self._pause = calm, pause
         self._write()
+        self._seen = self._end.unread() + self._queued
         self._watch()
 
     def _tell(self, gone: int) -> None:
@@ -256,18 +264,22 @@ class FedInput:
         self._took(gone)
 
     def _watch(self) -> None:
+        if self._timer is not None and self._pause < self._timed:
+            self._timer.cancel()
+            self._timer = None
         if self._timer is None and self._out and self._is_open:
+            self._timed = self._pause
             self._timer = self._reactor.call_later(self._pause, self._due)
 
     def _due(self) -> None:
         self._timer = None
-        moved = self._end.unread() != self._seen
-        self._pause = LOOK_AGAIN if moved else min(self._pause * 2, LOOK_AT_LEAST)
-        self._follow = True
+        unread = self._end.unread() + self._queued
+        moved = unread != self._seen
+        if moved and unread > PLENTY:
+            self.look()
+            return
         self.settle()
-        self._write()
-        self._seen = self._end.unread()
-        self._watch()
+        self._go_on(False, LOOK_AGAIN if moved else min(self._pause * 2, LOOK_AT_LEAST))
 
     def settle(self) -> None:
         """Tell home exactly what was read until now."""
@@ -284,7 +296,7 @@ class FedInput:
             gone, self._out = self._out - left, 0
             self._queue.clear()
             self._queued, self._ending = 0, False
-            self._end.watch(room=False, follow=self._follow)
+            self._end.watch(room=False, follow=True)
             if gone:
                 self._took(gone)
         self._recalls += 1

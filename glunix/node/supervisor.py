@@ -229,7 +229,10 @@ class Supervisor:
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
-            self._to_home(stream.Out(self._vnn, fd, bytes(data)))
+            if data:
+                self._bridge.relay(RELAY, stream.out_head(self._vnn, fd, len(data)), data)
+            else:
+                self._to_home(stream.Out(self._vnn, fd, b""))
 
         return Output(self._reactor, ours, self._spec.window, send)
 
