@@ -27,6 +27,7 @@ from glunix.ids import StreamId
 from glunix.msg import master, stream
 from glunix.msg.base import Body, Message
 from glunix.msg.job import RunningProc
+from glunix.node.fed import MOVED
 from glunix.node.userjob import UserJob
 from glunix.state import daemonevents as effects
 from glunix.state.homejobs import HomeJobs, command_text
@@ -181,6 +182,7 @@ class Daemon:
         if os.getpid() != 1:
             set_child_subreaper(True)
         self.loop.on_signal(signal.SIGCHLD, self._children.collect)
+        self.loop.on_signal(MOVED, self._input_moved)
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.on_signal(number, self.stop)
         self._peers.listen(os.geteuid())
@@ -282,6 +284,11 @@ class Daemon:
         node_stream = NodeStream(self, mate, number, start)
         self._streams.append(node_stream)
         return node_stream
+
+    def _input_moved(self) -> None:
+        for node_stream in self._streams:
+            if isinstance(node_stream.job, SupervisedJob):
+                node_stream.job.input_moved()
 
     def job_ended(self, node_stream: NodeStream) -> None:
         """All of this stream was reported: forget it, end what it left behind."""

@@ -150,7 +150,10 @@ class Startup:
             return Input(self._options, self._terminal, streams, self._send_data)
         from glunix.home.homecalls import HomeCalls
 
-        calls = HomeCalls(self._tty, streams[0], self._send)
+        def tell(line: str) -> None:
+            complain(line, self._terminal)
+
+        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell)
         calls.begin()
         return calls
 
@@ -293,6 +296,15 @@ class Startup:
             # What was written before is on the screen before this acts.
             self._held.append([kept(value) for value in message])
             return True
+        if tag == "incredit":
+            calls.took(integer(message[1]))
+            return True
+        if tag == "inclosed":
+            calls.closed()
+            return True
+        if tag == "inback":
+            calls.back(integer(message[1]))
+            return True
         if tag == "back":
             calls.give_back(integer(message[1]), blob(message[2]))
             return True
@@ -317,6 +329,7 @@ class Startup:
             process.stopped = integer(message[2])
         elif tag == "continued":
             process.stopped = 0
+            self._look_again()
         elif tag == "exited":
             self._job.exited(process, integer(message[2]), integer(message[3]))
             self._input.maybe_over(self._job)
@@ -353,6 +366,8 @@ class Startup:
                 self._look_again()
 
     def _signal_job(self, number: int) -> None:
+        if not isinstance(self._input, Input):
+            self._input.look_ahead()
         for stream in {p.stream for p in self._job.live()}:
             self._send(stream, ["signal", number, None])
 
@@ -371,11 +386,11 @@ class Startup:
         self._stop_signal = 0
         for process in self._job.live():
             process.stopped = 0
+        self._look_again()
         if not self._options.transparent or _signal.getsignal(_signal.SIGCONT) == _signal.SIG_IGN:
             self._signal_job(_signal.SIGCONT)  # else we caught it and pass it on, once
         self._enter_terminal()
         self._outputs.release()
-        self._look_again()
 
     def _look_again(self) -> None:
         if not isinstance(self._input, Input):

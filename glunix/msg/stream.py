@@ -7,8 +7,11 @@ undecoded. Start is in a union of its own, so that a startup cannot forge one la
 Flow: `Out` and `In` carry at most CHUNK bytes and only within credit. Each output channel
 (vnn, fd) starts with `spec.window` bytes of credit; home gives more with `Credit` as its
 descriptor takes them. Input of user-level jobs starts with INPUT_WINDOW bytes per stream; the node
-gives more as *all* processes on it took them. Transparent jobs have no input window: home sends
-exactly what a `Want` asked for.
+gives more as *all* processes on it took them. Of a transparent job's terminal, file or socket home
+sends exactly what a `Want` asked for. A pipe's bytes go ahead in `In`, at most INPUT_WINDOW, and
+leave home's pipe as `InCredit` says that the program has read them; `InClosed`: nobody can. When
+the program stops or ends, or home asks (`InRecall`), `InBack` voids what was not read; the next
+`In` that counts comes after an `InAnew` with the same number.
 """
 
 from typing import Annotated
@@ -112,7 +115,19 @@ class Ready(Message, frozen=True, tag="ready"):
     readable: bool
 
 
-HomeToNode = In | Credit | Refuse | Signal | Resize | Got | IoctlDone | PagesDone | Ready
+class InRecall(Message, frozen=True, tag="inrecall"):
+    """Home to node: somebody else has read from what went ahead; answered by InBack."""
+
+
+class InAnew(Message, frozen=True, tag="inanew"):
+    """Home to node: InBack `number` was heard; what follows is at the head of the input now."""
+
+    number: U32
+
+
+HomeToNode = (
+    In | Credit | Refuse | Signal | Resize | Got | IoctlDone | PagesDone | Ready | InRecall | InAnew
+)
 
 
 class Started(Message, frozen=True, tag="started"):
@@ -147,6 +162,12 @@ class InCredit(Message, frozen=True, tag="incredit"):
 
 class InClosed(Message, frozen=True, tag="inclosed"):
     """Node to home: nobody on this stream reads standard input any more."""
+
+
+class InBack(Message, frozen=True, tag="inback"):
+    """Node to home: of what went ahead, all that InCredit did not tell of is void."""
+
+    number: U32
 
 
 class Stopped(Message, frozen=True, tag="stopped"):
@@ -251,6 +272,7 @@ NodeToHome = (
     | Out
     | InCredit
     | InClosed
+    | InBack
     | Stopped
     | Continued
     | Exited

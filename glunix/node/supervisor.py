@@ -60,15 +60,20 @@ _TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
 """TCSETS and TCSETS2 with their waiting and flushing forms; all begin with four words of flags."""
 
 
-def spawn_supervisor(start: stream.Start, env: dict[bytes, bytes]) -> tuple[int, socket.socket]:
-    """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end)."""
+def spawn_supervisor(
+    start: stream.Start, env: dict[bytes, bytes], fed: int = -1
+) -> tuple[int, socket.socket]:
+    """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end).
+
+    `fed` is the read end of the pipe that becomes standard input when that is a pipe at home.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def body() -> None:
         set_parent_death_signal(signal.SIGKILL)
-        close_others({theirs.fileno()})
+        close_others({theirs.fileno(), fed})
         ours.detach()
-        Supervisor(start, env, theirs).run()
+        Supervisor(start, env, theirs, fed).run()
 
     try:
         return fork_child(body), ours
@@ -79,11 +84,14 @@ def spawn_supervisor(start: stream.Start, env: dict[bytes, bytes]) -> tuple[int,
 class Supervisor:
     """Runs in its own process from fork to exit. Is the Host of its engine session."""
 
-    def __init__(self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket) -> None:
+    def __init__(
+        self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket, fed: int
+    ) -> None:
         self._start = start
         self._spec = start.spec
         self._vnn = start.vnns[0]
         self._env = env
+        self._fed = fed
         self._reactor = PollReactor()
         self._bridge = Bridge(self._reactor, sock, self._frame, self._abandoned)
         self._asks = Asks(self._to_home, self, self._reactor)
@@ -132,7 +140,7 @@ class Supervisor:
         end_descendants(GRACE)
 
     def _surround(self) -> StandIns:
-        stand_ins = StandIns(self._spec, self._start.owner.uid)
+        stand_ins = StandIns(self._spec, self._start.owner.uid, self._fed)
         if stand_ins.slave >= 0:
             join_terminal(stand_ins.slave)
         return stand_ins
@@ -233,7 +241,10 @@ class Supervisor:
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
-            self._to_home(stream.Out(self._vnn, fd, bytes(data)))
+            if data:
+                self._bridge.relay(RELAY, stream.out_head(self._vnn, fd, len(data)), data)
+            else:
+                self._to_home(stream.Out(self._vnn, fd, b""))
 
         return Output(self._reactor, ours, self._spec.window, send)
 
@@ -351,7 +362,8 @@ class Supervisor:
             self._kill(message.signal)
         elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
             set_size(self._stand_ins.slave, message.size)
-        # In never comes: a transparent job asks for what it reads.
+        elif isinstance(message, stream.In):
+            self._report(stream.InCredit(0))  # the end of a pipe that the daemon feeds: its turn
 
     def _kill(self, number: int) -> None:
         if self._ended or not number:
