@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,8 @@ from glunix.errors import GlunixError, Refused
 from glunix.ids import Why
 
 MASTER = "master"
+READY_FD = "GLUNIX_READY_FD"
+"""Environment: the descriptor on which a background service says to `up` that it is ready."""
 
 
 def state_of(folder: Path, conf: settings.Settings) -> Path:
@@ -82,7 +85,7 @@ def run_master(args: argparse.Namespace) -> int:
     conf = settings.read(folder)
     _prepare(folder, conf)
     up.own_signals()
-    return _serve_master(folder, conf, Notify("master"))
+    return _serve_master(folder, conf, _ready("master"))
 
 
 def run_daemon(args: argparse.Namespace) -> int:
@@ -91,10 +94,29 @@ def run_daemon(args: argparse.Namespace) -> int:
     conf = settings.read(folder)
     _prepare(folder, conf)
     up.own_signals()
-    return _serve_daemon(folder, conf, Notify(f"daemon {conf.daemon.node}"))
+    return _serve_daemon(folder, conf, _ready(f"daemon {conf.daemon.node}"))
+
+
+def _ready(what: str) -> Callable[[], None]:
+    fd = os.environ.pop(READY_FD, "")
+    if not fd.isdecimal():
+        return Notify(what)
+    from glunix.daemon.daemon import Ready
+
+    os.set_inheritable(int(fd), False)
+    return Ready(int(fd))
 
 
 # -- in the background -----------------------------------------------------------------------
+
+
+def _this_tool() -> list[str]:
+    """The words that started this tool, without its arguments; good from any directory."""
+    script = len(sys.orig_argv) - len(sys.argv)
+    words = [sys.executable, *sys.orig_argv[1 : script + 1]]
+    if Path(words[-1]).exists():
+        words[-1] = str(Path(words[-1]).absolute())
+    return words
 
 
 def start(folder: Path) -> tuple[list[up.Member], list[up.Member]]:
@@ -104,14 +126,14 @@ def start(folder: Path) -> tuple[list[up.Member], list[up.Member]]:
     """
     conf = settings.read(folder)
     state = state_of(folder, conf)
-    node = conf.daemon.node
+    node, tool = conf.daemon.node, _this_tool()
 
     def serve(_: Path, name: str, isolated: tuple[str, ...], ready_fd: int) -> int:
-        from glunix.daemon.daemon import Ready
-
-        os.umask(0o022)
-        work = _serve_master if name == MASTER else _serve_daemon
-        return work(folder, conf, Ready(ready_fd))
+        """Become `glunix daemon`: our own words may hold an invitation, which ps(1) would show."""
+        os.set_inheritable(ready_fd, True)
+        env = {**os.environ, READY_FD: str(ready_fd)}
+        work = MASTER if name == MASTER else "daemon"
+        os.execve(tool[0], [*tool, work, "--folder", str(folder)], env)
 
     with locked(state, up.READY_TIMEOUT):
         alive = [m for m in up.members(state) if m.alive]

@@ -140,8 +140,8 @@ class Server:
 
     def broadcast(self, message: Message) -> None:
         """To every node that is up."""
-        for link in self._links.values():
-            link.send(CONTROL, message)
+        for number in self._master.books.ndb.by_link:
+            self._links[number].send(CONTROL, message)
 
     def cut(self, node: str, reason: str, but: Link | None = None) -> None:
         """End all links of a node that is no member any more, but one that says goodbye."""
