@@ -1,7 +1,8 @@
 """What a test may ask of a lab: the contract that every kind of it keeps.
 
 A lab is a few machines called `home`, `node1`, `node2`, ... which see each other by those names,
-and nothing else. The kinds differ in what a machine is (the environment variable GLUNIX_LAB chooses):
+and nothing else. The kinds differ in what a machine is (the environment variable GLUNIX_LAB says
+which):
 
 - `netns`: a network namespace with a host name of its own; seconds, no kernel of its own.
 - `qemu`: a virtual machine under plain QEMU, from the image that `vagrant/` builds; about a minute.
