@@ -65,7 +65,8 @@ class JobSpec(Record, frozen=True):
     home_host: Annotated[str, Meta(max_length=64)] = ""
     """Host name of the home node; the daemon fills it in."""
     stdin: Annotated[str, Meta(max_length=16)] = "pipe"
-    """Transparent: what home's fd 0 is: tty, pipe, file, null, socket or closed."""
+    """Transparent: what home's fd 0 is: tty, pipe, file, socket, a memory device's name
+    (null, zero, ...), other or closed."""
     stdin_size: Annotated[int, Meta(ge=0)] = 0
     """Transparent: st_size of a file on fd 0."""
     one_output: bool = False
@@ -74,6 +75,8 @@ class JobSpec(Record, frozen=True):
     """Bytes that may be under way per output channel before home gives credit."""
     closed: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)] = []
     """Transparent: which of fds 0-2 are closed at home."""
+    stats: bool = False
+    """Transparent: count what forwarded calls cost, and tell home at the end (stream.Bill)."""
     home_paths: Annotated[list[bytes], Meta(max_length=256)] = []
     """Transparent: absolute paths that are opened at home, each with all below it."""
 

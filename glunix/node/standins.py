@@ -103,7 +103,7 @@ class _SocketToken(_Token):
 class StandIns:
     """The descriptors of one transparent job. `theirs` are the child's 0, 1, 2."""
 
-    def __init__(self, spec: JobSpec, uid: int) -> None:
+    def __init__(self, spec: JobSpec, uid: int, fed: int) -> None:
         self.theirs: dict[int, int] = {}
         self.outputs: list[tuple[int, int]] = []
         """(channel, our end) of each output; channel 0 is a terminal that is neither 1 nor 2."""
@@ -117,7 +117,7 @@ class StandIns:
         if spec.tty is not None:
             self._make_terminal(spec, uid)
         if 0 not in self.theirs:
-            self._make_input(spec)
+            self._make_input(spec, fed)
         self._make_outputs(spec)
 
     def _make_terminal(self, spec: JobSpec, uid: int) -> None:
@@ -134,7 +134,7 @@ class StandIns:
         self._tokens[self.terminal_fd] = _TerminalToken(os.dup(master), self.slave)
         self.outputs.append((self.terminal_channel, master))
 
-    def _make_input(self, spec: JobSpec) -> None:
+    def _make_input(self, spec: JobSpec, fed: int) -> None:
         if spec.stdin in _DEVICES or spec.stdin == "closed":
             name = spec.stdin if spec.stdin in _DEVICES else "null"
             self.theirs[0] = os.open(f"/dev/{name}", os.O_RDONLY | os.O_CLOEXEC)
@@ -150,6 +150,9 @@ class StandIns:
             self._kept += [ours, theirs]
             self.theirs[0] = theirs.fileno()
             self._tokens[0] = _SocketToken(ours, theirs)
+        elif spec.stdin == "pipe":
+            self.theirs[0] = fed  # read without our help (glunix.node.fed)
+            return
         else:
             self.theirs[0], pipe_end = pipe()
             self._tokens[0] = _PipeToken(pipe_end, self.theirs[0])
