@@ -249,6 +249,7 @@ class Supervisor:
                 output.finish()
         else:
             self._report(stream.Started(self._vnn, self._main))
+            self._stand_ins.started()
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:

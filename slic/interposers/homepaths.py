@@ -48,10 +48,8 @@ class HomePaths(Interposer):
         """Home's path of a name; None when it is this node's."""
         if not name:
             return None
-        if name.startswith(b"/"):
-            path = b"/" + os.path.normpath(name).lstrip(b"/")
-        else:
-            path = os.path.normpath(self._base(tracee, dirfd) + b"/" + name)
+        whole = name if name.startswith(b"/") else self._base(tracee, dirfd) + b"/" + name
+        path = b"/" + os.path.normpath(whole).lstrip(b"/")  # POSIX lets two slashes stand
         if path in self._native or not (path in self._paths or path.startswith(self._below)):
             return None
         return path + b"/" if name.endswith((b"/", b"/.")) and path not in self._paths else path
