@@ -162,9 +162,10 @@ def _unsupported(tracee: Tracee, given: Given, paths: Paths) -> Asking:
     return Fail(errno.EOPNOTSUPP)
 
 
-_XATTRS = (
-    "getxattr", "lgetxattr", "listxattr", "llistxattr", "setxattr", "lsetxattr", "removexattr",
-    "lremovexattr",
+_ATTRIBUTES = (
+    "file_getattr", "file_setattr", "getxattr", "getxattrat", "lgetxattr", "listxattr",
+    "listxattrat", "llistxattr", "lremovexattr", "lsetxattr", "removexattr", "removexattrat",
+    "setxattr", "setxattrat",
 )  # fmt: skip
 
 CALLS: dict[str, Ask] = {
@@ -203,5 +204,5 @@ CALLS: dict[str, Ask] = {
     "utime": _utimes(0, 16),
     "utimensat": _utimensat,
     "utimes": _utimes(1000, 32),
-    **dict.fromkeys(_XATTRS, _unsupported),
+    **dict.fromkeys(_ATTRIBUTES, _unsupported),
 }
