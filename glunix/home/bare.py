@@ -175,7 +175,10 @@ class BareIoctl:
         return value, changed
 
     def _reap(self) -> None:
-        posix.waitpid(self.pid, 0)
+        try:
+            posix.waitpid(self.pid, 0)
+        except ChildProcessError:
+            pass  # the startup's, and we are its child that goes on for it
 
     def kill(self) -> None:
         """The call is not wanted any more."""
