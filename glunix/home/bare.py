@@ -13,6 +13,7 @@ seven words each: a call's number and arguments. x86-64 only, as SLIC's tables a
 
 from __future__ import annotations
 
+import _signal
 import os
 import posix
 from fcntl import F_DUPFD_CLOEXEC, fcntl
@@ -182,7 +183,10 @@ class BareIoctl:
 
     def kill(self) -> None:
         """The call is not wanted any more."""
-        posix.kill(self.pid, _SIGKILL)
+        try:
+            _signal.pidfd_send_signal(self._pidfd, _SIGKILL)
+        except ProcessLookupError:
+            pass  # it has ended
         self._reap()
 
     def close(self) -> None:

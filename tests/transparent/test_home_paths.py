@@ -81,6 +81,10 @@ def test_every_call(home: Callable[[str], None], compiled: Callable[[str, str], 
         "$G sed -i s/a/b/ h/none 2>/dev/null; echo a >h/f; $G sed -i s/a/b/ h/f; cat h/f",
         '$G $PYTHON -c \'import os; os.makedirs("h/p/q"); open("h/p/q/r", "w").write("x");'
         ' print(os.listdir("h/p"), list(os.walk("h")), os.path.realpath("h/p/q/../q")[-6:])\'',
+        "mkdir -p h/sub/deep; echo x >h/sub/deep/f; $G sh -c 'cd h/sub/deep; basename $PWD; cat f;"
+        " echo y >g; cd ../..; cat sub/deep/g; cd sub/deep/f 2>/dev/null || echo no'",
+        "$G sh -c 'git init -q h/r; cd h/r; git config user.email a; git config user.name b;"
+        " git config core.preloadindex false; ls .git | wc -l; cat .git/HEAD'",
         "$G sh -c 'ln h/a /tmp/glunix-none; mv h/b /tmp/glunix-none' 2>&1 | sed 's/.*://'",
     ],
 )
