@@ -10,6 +10,7 @@ import signal
 import sys
 import textwrap
 from collections.abc import Sequence
+from typing import NoReturn
 
 from slic import __version__
 from slic.engine import Capability, Engine, EngineUnavailable, MissingCapability, engines, select
@@ -34,8 +35,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return result
 
 
+class _Parser(argparse.ArgumentParser):
+    """Ends with 125 where argparse ends with 2: that could be the program's own status."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        super().exit(FAILED if status else 0, message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="slic", description="Stackable system-call extensions for unmodified programs."
     )
     parser.add_argument("--version", action="version", version=f"slic {__version__}")

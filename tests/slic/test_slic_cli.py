@@ -50,6 +50,14 @@ def test_what_cannot_be_run() -> None:
     assert done.returncode == 125 and "no call opennn" in done.stderr
     done = slic("run", "-e", "magic", "-i", "trace", "--", "true")
     assert done.returncode == 125 and "no engine 'magic'" in done.stderr
+    done = slic("run", "--", "true")
+    assert done.returncode == 125 and "required: -i" in done.stderr
+    done = slic("run", "-i", "guard:/nowhere", "--", "true")
+    assert (done.returncode, done.stderr) == (
+        125,
+        "slic: guard:/nowhere: /nowhere: No such file or directory\n",
+    )
+    assert slic("--help").returncode == 0
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -81,6 +89,38 @@ def test_trace_shows_calls(engine: str, tmp_path: Path) -> None:
     if engine != "unotify":
         assert '"/nope", O_RDONLY) = -1 ENOENT (No such file or directory)\n' in shown
         assert shown.endswith("+++ exited with 1 +++\n")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_trace_shows_the_program_and_not_how_it_was_started(engine: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert slic("run", "-e", engine, "-i", f"trace:out={out}", "--", "/bin/true").returncode == 0
+    first, *others = out.read_text().splitlines()
+    assert re.match(r'\[\d+\] execve\("/bin/true", ', first)
+    assert any("exit_group(0" in line for line in others)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("out", ["/dev/full", None], ids=["full", "reader-left"])
+def test_a_trace_that_cannot_be_written_leaves_the_program_alone(
+    engine: str, out: str | None
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    policy = "trace" + (f":out={out}" if out else "")
+    with os.fdopen(writer) as nobody:
+        done = subprocess.run(
+            [*SLIC, "run", "-e", engine, "-i", policy, "--", "sh", "-c", "echo on; exit 3"],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if out else nobody,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stdout) == (3, "on\n")
+    if out:
+        told = "slic: trace: /dev/full: No space left on device: no more is shown\n"
+        assert done.stderr == told
 
 
 def test_trace_summary(tmp_path: Path) -> None:
