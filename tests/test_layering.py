@@ -17,8 +17,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "glunix.debug": ("glunix.ids", "glunix.errors"),
     "glunix.timer": (),
     "glunix.msg": ("glunix.ids", "glunix.errors"),
+    "glunix.users": ("glunix.ids", "glunix.errors"),
+    "glunix.settings": ("glunix.config", "glunix.errors"),
+    "glunix.trust": ("glunix.ids", "glunix.errors"),
     "glunix.state": ("glunix.msg", "glunix.ids", "glunix.errors", "glunix.timer", "glunix.debug"),
     "glunix.comm": (
+        "glunix.settings",
+        "glunix.trust",
         "glunix.state",
         "glunix.msg",
         "glunix.ids",
@@ -29,6 +34,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "slic.kernel.libc",  # bindings: none of comm's own
     ),
     "glunix.master": (
+        "glunix.settings",
+        "glunix.trust",
+        "glunix.users",
         "glunix.comm",
         "glunix.state",
         "glunix.msg",
@@ -39,6 +47,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "glunix.config",
     ),
     "glunix.daemon": (
+        "glunix.settings",
+        "glunix.trust",
+        "glunix.users",
         "glunix.comm",
         "glunix.state",
         "glunix.msg",
@@ -60,6 +71,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "slic",
     ),
     "glunix.api": ("glunix.comm", "glunix.msg", "glunix.ids", "glunix.errors", "glunix.config"),
+    "glunix.compare": ("glunix.errors", "slic"),
     "glunix.cli": ("glunix", "slic"),
 }
 
@@ -72,6 +84,7 @@ PURE = (
     "glunix.msg",
     "glunix.state",
     "glunix.timer",
+    "glunix.users",
 )
 IMPURE_MODULES = {"asyncio", "socket", "time", "ctypes", "subprocess", "threading", "selectors"}
 
