@@ -72,10 +72,7 @@ _USER_LEVEL = {
 }
 
 _TRANSPARENT = {
-    "stdin_pipe_errors": Known("bytes are lost when the buffer of a read is bad", Kind.OPEN),
-    "stdin_poll": Known("stdin stays readable after all of it has been read", Kind.OPEN),
     "stdin_socket": Known("a socket as stdin is no socket on the node", Kind.OPEN),
-    "stdin_splice": Known("tee and splice of stdin are not served", Kind.OPEN),
     "tty_hangup": Known("no POLLHUP after the home terminal hangs up", Kind.OPEN),
     "tty_suspend": Known(
         "a second SIGCONT now and then, and no stop from a handler", Kind.OPEN, False

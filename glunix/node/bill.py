@@ -7,7 +7,8 @@ program got its answer: the way there and back, home's own work, and waiting for
 from collections.abc import Callable
 
 from glunix.msg import stream
-from slic.interposers.homefds import TERMINAL_IOCTLS, IoctlHome, Native, ReadHome, SeekHome
+from slic.interposers.homefds import IoctlHome, Native, ReadHome, SeekHome
+from slic.interposers.homeioctls import TERMINAL_IOCTLS
 
 
 def name_of(question: object) -> str | None:
