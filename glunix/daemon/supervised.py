@@ -213,7 +213,7 @@ class SupervisedJob:
             for fd in (1, 2):
                 self._tell(stream.Out(vnn, fd, b""))
             self._told_end = True
-            self._tell(stream.Exited(vnn, 0, signal.SIGKILL))
+            self._tell(stream.Exited(vnn, 0, signal.SIGKILL, orphaned=True))
         if self._fed is not None:
             self._fed.end()
         self._ended()

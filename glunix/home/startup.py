@@ -333,6 +333,10 @@ class Startup:
         elif tag == "exited":
             self._job.exited(process, integer(message[2]), integer(message[3]))
             self._input.maybe_over(self._job)
+            if len(message) > 5 and message[5] is True:
+                if self._tty is not None:
+                    self._tty.undo()
+                complain(f"the job's supervisor on {process.node} is gone", self._terminal)
         elif tag == "rootexited":
             self._job.parted(process, integer(message[2]), integer(message[3]))
         elif tag == "failed":

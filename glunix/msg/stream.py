@@ -190,6 +190,8 @@ class Exited(Message, frozen=True, tag="exited"):
     code: Annotated[int, Meta(ge=0, le=255)]
     signal: SignalField
     core: bool = False
+    orphaned: bool = False
+    """Transparent: its supervisor died and it with it, so it left no modes of its own choice."""
 
 
 class RootExited(Message, frozen=True, tag="rootexited"):

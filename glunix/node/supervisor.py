@@ -335,9 +335,15 @@ class Supervisor:
     def _to_home(self, message: Message) -> None:
         self._bridge.send(RELAY, message)
 
-    def _report(self, message: Message) -> None:
-        if self._bill is not None and isinstance(message, stream.Exited):
+    def _present_bill(self) -> None:
+        """Before home hears of the program's end, with which its startup may end, too."""
+        if self._bill is not None:
             self._to_home(self._bill.message())
+            self._bill = None
+
+    def _report(self, message: Message) -> None:
+        if isinstance(message, stream.Exited):
+            self._present_bill()
         self._bridge.send(REPORT, message)
 
     def _frame(self, number: StreamId, body: bytes) -> None:
@@ -452,4 +458,5 @@ class Supervisor:
             outputs[0].settle(lambda: self._settle(outputs[1:]))
         elif self._root is not None and not self._ended:
             root = self._root
+            self._present_bill()
             self._to_home(stream.RootExited(root.vnn, root.code, root.signal, root.core))
