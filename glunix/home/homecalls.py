@@ -78,7 +78,10 @@ class HomeCalls:
         send: Send,
         send_data: Callable[[int, bytes | memoryview], None],
         complain: Callable[[str], None],
+        paths: list[bytes],
     ) -> None:
+        """`paths` of home may be opened by the job (glurun --home)."""
+        self._paths = paths
         self._terminal = terminal
         self._stream = stream
         self._send_on = send
@@ -215,7 +218,13 @@ class HomeCalls:
     def seek(self, ask: int, fd: int, offset: int, whence: int) -> None:
         """lseek(2) on the user's own open file: its offset is shared with the user's shell."""
         try:
-            self._send(["ioctled", ask, posix.lseek(fd, offset, whence), 0, b""])
+            rare = self._rare
+            moved = (
+                posix.lseek(fd, offset, whence)
+                if fd <= 2 or rare is None
+                else rare.files.seek(fd, offset, whence)
+            )
+            self._send(["ioctled", ask, moved, 0, b""])
         except OSError as error:
             self._send(["ioctled", ask, 0, error.errno or errno.EIO, b""])
 
@@ -227,10 +236,10 @@ class HomeCalls:
         `may_write`: the program blocks or ignores SIGTTOU, so it may from the background, too.
         """
         source = self._sources.get(fd)
-        home_fd = self._home_fd(fd)
         buffer = bytearray(data)
 
         def call() -> int:
+            home_fd = self._home_fd(fd)
             if data:
                 return int(ioctl(home_fd, command, buffer, True))
             return ioctl(home_fd, command, argument)
@@ -263,16 +272,40 @@ class HomeCalls:
     def rare(self, tag: str, message: list[Value]) -> bool:
         """A call that few programs make; False when it is another message."""
         if self._rare is None:
-            if tag != "ioctlpages":
+            if tag not in ("ioctlpages", "homecall"):
                 return False
+            from glunix.home.homefiles import HomeFiles
             from glunix.home.rarecalls import RareCalls
 
-            self._rare = RareCalls(self._send, self._epoll, self._home_fd)
+            files = HomeFiles(self._paths, self._send, self._epoll, self._opened, self._closed)
+            self._rare = RareCalls(self._send, self._epoll, self._home_fd, files)
         return self._rare.take(tag, message)
 
+    def _opened(self, fd: int, own: int) -> None:
+        """The job has opened a file here, under this number."""
+        source = Source(own, None)
+        self._add(fd, source)
+        self._refresh(fd, source)
+
+    def _closed(self, fd: int) -> None:
+        source = self._sources.pop(fd, None)
+        if source is not None:
+            del self._by_own[source.fileno()]
+            try:
+                self._epoll.unregister(source)
+            except PermissionError:
+                pass  # a file: see _add
+
     def _home_fd(self, fd: int) -> int:
+        """Our descriptor of what the node calls `fd`; OSError EBADF."""
         source = self._sources.get(fd)
-        return source.fd if source is not None else fd
+        if source is not None:
+            return source.fd
+        if fd <= 2:
+            return fd
+        if self._rare is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._rare.files.descriptor(fd)
 
     def give_back(self, fd: int, data: bytes) -> None:
         """Bytes the job fetched and never took: to the terminal's input, or a file's offset."""

@@ -153,7 +153,8 @@ class Startup:
         def tell(line: str) -> None:
             complain(line, self._terminal)
 
-        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell)
+        paths = self._options.home
+        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell, paths)
         calls.begin()
         return calls
 

@@ -107,5 +107,6 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         output_window(options.degree),
         [fd for fd in (0, 1, 2) if options.transparent and not is_open(fd)],
         bool(options.stats),
+        options.home,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

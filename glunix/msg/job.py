@@ -77,6 +77,8 @@ class JobSpec(Record, frozen=True):
     """Transparent: which of fds 0-2 are closed at home."""
     stats: bool = False
     """Transparent: count what forwarded calls cost, and tell home at the end (stream.Bill)."""
+    home_paths: Annotated[list[bytes], Meta(max_length=256)] = []
+    """Transparent: absolute paths that are opened at home, each with all below it."""
 
 
 WINDOW_MIN = 64 * 1024

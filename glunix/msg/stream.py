@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from glunix.msg.base import Body, Decoder, Message, Record, encode
 from glunix.msg.frame import CHUNK
-from glunix.msg.homecalls import HomeFd, IoctlPages, PagesDone
+from glunix.msg.homecalls import HomeCall, HomeClose, HomeDone, HomeFd, IoctlPages, PagesDone
 from glunix.msg.job import (
     U32,
     DegreeField,
@@ -126,7 +126,18 @@ class InAnew(Message, frozen=True, tag="inanew"):
 
 
 HomeToNode = (
-    In | Credit | Refuse | Signal | Resize | Got | IoctlDone | PagesDone | Ready | InRecall | InAnew
+    In
+    | Credit
+    | Refuse
+    | Signal
+    | Resize
+    | Got
+    | IoctlDone
+    | PagesDone
+    | HomeDone
+    | Ready
+    | InRecall
+    | InAnew
 )
 
 
@@ -283,6 +294,8 @@ NodeToHome = (
     | Unwant
     | Ioctl
     | IoctlPages
+    | HomeCall
+    | HomeClose
     | Seek
     | Back
     | Bill

@@ -12,6 +12,7 @@ import contextlib
 import os
 import socket
 import termios
+import threading
 
 from glunix.msg.job import JobSpec
 from glunix.node.become import StepFailed
@@ -114,6 +115,7 @@ class StandIns:
         self.terminal_channel = -1
         self._tokens: dict[int, _Token] = {}
         self._kept: list[socket.socket] = []
+        self._spare: list[int] = []
         if spec.tty is not None:
             self._make_terminal(spec, uid)
         if 0 not in self.theirs:
@@ -123,7 +125,7 @@ class StandIns:
     def _make_terminal(self, spec: JobSpec, uid: int) -> None:
         assert spec.tty is not None
         fds = spec.tty.fds
-        master, self.slave = stand_in_terminal(spec.tty, uid)
+        master, self.slave, self._spare = stand_in_terminal(spec.tty, uid)
         _make_transparent(self.slave)
         for fd in fds:
             self.theirs[fd] = self.slave
@@ -177,6 +179,12 @@ class StandIns:
         for fd in set(self.theirs.values()) - keep:
             os.close(fd)
 
+    def started(self) -> None:
+        """The program runs: what has time until now is done beside it."""
+        spare, self._spare = self._spare, []
+        if spare:
+            threading.Thread(target=_close_all, args=(spare,), daemon=True).start()
+
     def set_readable(self, fd: int, readable: bool) -> None:
         """Make poll on the stand-in of home's `fd` say what poll at home says."""
         if fd in self._tokens:
@@ -186,6 +194,12 @@ class StandIns:
         """Bytes of home's `fd` that left home are (not) kept on the node."""
         if fd in self._tokens:
             self._tokens[fd].kept(some)
+
+    def native_names(self) -> list[bytes]:
+        """Names of the stand-in terminal: opening them opens it."""
+        if self.slave < 0:
+            return [b"/dev/tty"]
+        return [b"/dev/tty", os.fsencode(os.ttyname(self.slave))]
 
     # -- job control on the node -------------------------------------------------------------
 
@@ -213,6 +227,11 @@ class StandIns:
         if bool(mode[3] & termios.TOSTOP) != wanted:
             mode[3] ^= termios.TOSTOP
             termios.tcsetattr(self.slave, termios.TCSANOW, mode)
+
+
+def _close_all(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _make_transparent(slave: int) -> None:

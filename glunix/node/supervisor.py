@@ -18,13 +18,14 @@ from typing import Any
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
-from glunix.msg.homecalls import PagesDone
+from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.node.asks import Asks
 from glunix.node.become import StepFailed, become, join_terminal, own_group, place_fds
 from glunix.node.bill import Bill
 from glunix.node.bridge import RELAY, REPORT, Bridge
 from glunix.node.channels import Output
 from glunix.node.family import Family, kill_all, living_groups
+from glunix.node.homefiles import HomeFiles as NodeHomeFiles
 from glunix.node.keeper import GRACE, end_descendants
 from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.process import set_size
@@ -38,7 +39,10 @@ from glunix.node.standins import StandIns
 from slic.engine import EngineUnavailable, Launch, MissingCapability, Session, select
 from slic.interposer import Interposer
 from slic.interposers.homefds import HomeFds, IoctlHome, Native, PagesHome, ReadHome
+from slic.interposers.homefiles import HomeFiles
 from slic.interposers.homeioctls import STOPPING_IOCTLS
+from slic.interposers.homepaths import HomePaths
+from slic.interposers.homequestions import CallHome
 from slic.interposers.identity import Identity
 from slic.kernel.prctl import (
     CLONE_NEWUTS,
@@ -99,6 +103,7 @@ class Supervisor:
         self._outputs: dict[int, Output] = {}
         self._session: Session | None = None
         self._engine_reaps = False
+        self._home_files: NodeHomeFiles | None = None
         self._exec_end: socket.socket | None = None
         self._main = 0
         self._root: stream.Exited | None = None
@@ -156,8 +161,14 @@ class Supervisor:
 
     def _engine(self) -> Launch | None:
         interposers = self._identity()
-        if self._stand_ins.interposed:
-            interposers.append(HomeFds(self._stand_ins.interposed))
+        paths = self._spec.home_paths
+        if self._stand_ins.interposed or paths:
+            fds = HomeFds(self._stand_ins.interposed, opens=bool(paths))
+            if paths:
+                native = self._stand_ins.native_names()
+                interposers += [HomePaths(fds, paths, native), HomeFiles(fds)]
+                self._home_files = NodeHomeFiles(fds, self._to_home, self, self._reactor)
+            interposers.append(fds)
         if not interposers:
             return None  # nothing to catch: the job runs at native speed
         try:
@@ -238,6 +249,7 @@ class Supervisor:
                 output.finish()
         else:
             self._report(stream.Started(self._vnn, self._main))
+            self._stand_ins.started()
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
@@ -264,6 +276,9 @@ class Supervisor:
             self._bill.asked(call_id, question)
         around = self._stand_ins
         tid, may_write = tracee.tid, False
+        if isinstance(question, CallHome) and self._home_files is not None:
+            self._home_files.ask(call_id, question, tid)
+            return
         if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
             if isinstance(question, IoctlHome):
                 may_write = question.command in STOPPING_IOCTLS and self.immune(tid, SIGTTOU)
@@ -290,6 +305,8 @@ class Supervisor:
         self._asks.cancelled(call_id)
         if self._bill is not None:
             self._bill.answered(call_id, None)
+        if self._home_files is not None:
+            self._home_files.cancelled(call_id)
 
     def exited(self, pid: int, wait_status: int) -> None:
         """Engines that reap tell of our children here."""
@@ -354,8 +371,12 @@ class Supervisor:
             self._asks.done(message)
         elif isinstance(message, PagesDone):
             self._asks.pages_done(message)
+        elif isinstance(message, HomeDone) and self._home_files is not None:
+            self._home_files.done(message)
         elif isinstance(message, stream.Ready):
             self._stand_ins.set_readable(message.fd, message.readable)
+            if self._home_files is not None:
+                self._home_files.set_readable(message.fd, message.readable)
             if message.readable:
                 self._asks.retry(message.fd)
         elif isinstance(message, stream.Credit):
