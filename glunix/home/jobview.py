@@ -91,8 +91,7 @@ class JobView:
 
     def lost(self, failure: int) -> None:
         """A node is gone and with it the job (paper 4.2.3)."""
-        for process in self.live():
-            process.ended = True
-            process.status = failure
         for process in self.processes.values():
+            process.ended = True
+            process.status = failure  # of all: some may have been killed for it, and told first
             process.channels.clear()
