@@ -34,6 +34,7 @@ for round in 1 2 3 4 5 6 7 8 9 10; do
 done
 ip netns delete "$1" 2>/dev/null
 rm -rf "$2"
+exit 0
 """
 
 
@@ -83,6 +84,8 @@ class Space:
 def remove(name: str, folder: Path) -> None:
     """End everything in a namespace and delete it and the folder; nothing to do is fine."""
     step("taking the lab down", ["sh", "-c", TAKE_DOWN, "down", name, str(folder)], LIMIT)
+    if exists(name) or folder.exists():
+        raise LabError(f"namespace {name} or {folder} could not be removed")
 
 
 def exists(name: str) -> bool:

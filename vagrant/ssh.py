@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vagrant.network import Space
-from vagrant.steps import Tool, step
+from vagrant.steps import LabError, Tool, step, until
 
 TOOLS = (Tool("ssh", "openssh-client"),)
 CONNECT_LIMIT = 60.0
@@ -52,6 +52,20 @@ class Remote:
         log = self.space.folder / f"ssh-{self.name}.log"
         step(f"ssh to {self.name}", self.space.words(*words), CONNECT_LIMIT, log=log)
         self.users.add(user)
+
+    def dial(self, user: str, limit: float) -> None:
+        """`connect` to a machine that is just starting: again and again for `limit` seconds."""
+        failure = ""
+
+        def answers() -> bool:
+            nonlocal failure
+            try:
+                self.connect(user)
+            except LabError as error:
+                failure = str(error)
+            return user in self.users
+
+        until(answers, f"{self.name} answers ssh", limit, lambda: failure)
 
     def forget(self) -> None:
         """Give up all connections: the machine is gone."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab.machines import Ability, Lab
 from lab.virtual import SshMachine, VirtualLab
+from vagrant import libvirt
+from vagrant.qemu import BOOT_LIMIT
 from vagrant.quick import QuickLab, quick_lab
+from vagrant.ssh import Remote
 
 
 @dataclass(frozen=True)
@@ -47,4 +53,51 @@ def qemu() -> Iterator[Lab]:
             machine.hang_up()
 
 
-KINDS: dict[str, Callable[[], AbstractContextManager[Lab]]] = {"qemu": qemu}
+@dataclass(frozen=True)
+class _Domain:
+    """One machine of the Vagrant lab from outside."""
+
+    running: libvirt.VagrantLab
+    remote: Remote
+
+    @property
+    def _name(self) -> str:
+        return f"glunix-{self.remote.name}"
+
+    def power_off(self) -> None:
+        self.running.virsh("destroy", self._name)
+
+    def power_on(self) -> None:
+        self.remote.forget()
+        self.running.virsh("start", self._name)
+        self.remote.dial("root", BOOT_LIMIT)
+
+    def cable(self, plugged: bool) -> None:
+        rows = [line.split() for line in self.running.virsh("domiflist", self._name).splitlines()]
+        (mac,) = [row[4] for row in rows if len(row) == 5 and row[2] == "glunix-lab"]
+        self.running.virsh("domif-setlink", self._name, mac, "up" if plugged else "down")
+
+
+@contextlib.contextmanager
+def vagrant() -> Iterator[Lab]:
+    """The machines of `make lab`: those that are up, else new ones for this run only."""
+    began = time.monotonic()
+    mine = not libvirt.here().running()
+    running = libvirt.up()
+    try:
+        box = libvirt.built_box()
+        with tempfile.TemporaryDirectory(prefix="glunix-ssh-") as folder:
+            remotes = running.remotes(box, Path(folder))
+            machines = {name: SshMachine(r, _Domain(running, r)) for name, r in remotes.items()}
+            said = "vagrant: "
+            said += f"up in {time.monotonic() - began:.0f} s" if mine else "up before"
+            yield VirtualLab("vagrant", frozenset(Ability), machines, running.story, said)
+            for machine in machines.values():
+                machine.hang_up()
+                machine.remote.forget()
+    finally:
+        if mine:
+            libvirt.down()
+
+
+KINDS: dict[str, Callable[[], AbstractContextManager[Lab]]] = {"qemu": qemu, "vagrant": vagrant}
