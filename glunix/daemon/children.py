@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from glunix.daemon.policy import RefusedJob
 from glunix.daemon.supervised import SupervisedJob
 from glunix.node.keeper import GIVE_UP, GRACE, children_of_self
 from glunix.node.reactor import Reactor
 from glunix.node.userjob import UserJob
 
-Job = UserJob | SupervisedJob
+Job = UserJob | SupervisedJob | RefusedJob
 
 
 class Children:
@@ -51,7 +52,7 @@ class Children:
     def sweep(self, job: Job) -> None:
         """This job is over: end what it left to us."""
         self._helpers.update(job.roots())
-        if job.start.spec.keep:
+        if job.start.spec.keep and not job.start.spec.transparent:
             self._keeping.add(job.start.owner.uid)
         else:
             self._sweep(job, time.monotonic(), first=True)

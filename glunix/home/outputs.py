@@ -10,7 +10,7 @@ import select
 from glunix.home.jobview import JobView, ProcessView
 from glunix.home.options import Options
 from glunix.home.sinks import Labeller, Sink, gone
-from glunix.home.surroundings import output_window
+from glunix.home.surroundings import output_window, same_output
 
 TYPE_CHECKING = False  # importing typing or collections.abc costs 2 ms
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ class Outputs:
         self._sinks: dict[int, Sink] = {}
         self._labels: dict[Channel, Labeller] = {}
         self._owed: dict[Channel, int] = {}
+        self.alone = False
+        """The program has ended and its startup with it: we are what the processes left have."""
+        self._ended: set[int] = set()
+        """Channels that have ended and whose descriptor at home is still open."""
         self.failed = False
         """Whether output was lost because a file could not take it (a full disk)."""
 
@@ -50,6 +54,7 @@ class Outputs:
             self._sinks[0] = Sink(terminal.fd)
         self._terminal = terminal
         self._job = job
+        self._one = same_output()
 
     @property
     def waiting(self) -> bool:
@@ -94,6 +99,8 @@ class Outputs:
         payload = self._labelled(process, channel, data)
         if not data:
             process.channels.discard(fd)
+            if self._options.transparent:
+                self._ended.add(fd)
         if not sink.is_open:
             if data:
                 self._send(process.stream, ["refuse", process.vnn, fd])
@@ -104,6 +111,32 @@ class Outputs:
             sink.own()
         elif data:
             self._owe(channel, len(data))  # kept by the labeller, which bounds it
+        if self._ended:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Close what nobody in the job can write to any more, as the kernel would at home.
+
+        Not a terminal, where nobody can tell; and not the startup's standard error.
+        """
+        for fd in sorted(self._ended):
+            sink = self._sinks[fd]
+            if sink.waiting or not sink.is_open or (fd == 2 and not self._stderr_too()):
+                continue
+            self._ended.discard(fd)
+            if fd and (self._terminal is None or fd not in self._terminal.fds):
+                sink.close()
+
+    def _stderr_too(self) -> bool:
+        return self.alone and not (self._one and self._sinks[1].is_open)
+
+    def mark(self) -> dict[int, int]:
+        """What there is to write now; for `reached`."""
+        return {fd: sink.written + sink.queued for fd, sink in self._sinks.items()}
+
+    def reached(self, mark: dict[int, int]) -> bool:
+        """Whether all that there was has been written, or can never be."""
+        return all(sink.written >= mark[fd] or not sink.waiting for fd, sink in self._sinks.items())
 
     def _labelled(
         self, process: ProcessView, channel: Channel, data: memoryview
@@ -125,6 +158,8 @@ class Outputs:
                 self._owe(channel, count)
         except OSError as error:
             self._refuse(sink, error)
+        if self._ended:
+            self.let_go()
 
     def _refuse(self, sink: Sink, error: OSError) -> None:
         if not gone(error):

@@ -48,6 +48,10 @@ class Signals:
             if _signal.getsignal(number) != _signal.SIG_IGN:
                 _signal.signal(number, _nothing)
 
+    def release(self) -> None:
+        """Another process, which has this pipe too, goes on: ours are no news for it."""
+        _signal.set_wakeup_fd(-1)
+
     def read(self) -> list[int]:
         """The numbers that have come since the last call."""
         try:

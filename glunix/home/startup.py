@@ -4,21 +4,25 @@ Owns the user's descriptors while the job runs: keystrokes go to the job, its ou
 signals are forwarded, the terminal is raw meanwhile and restored on every path out. One poll loop;
 never blocks on an output; reads input only as far as the node has given credit.
 
+A transparent job can outlive its program. The startup then ends as the program did, and a child of
+it goes on with the loop for the processes that are left: home's half of the job.
+
 What it must never do: import much. `tests/unit/test_startup_imports.py` counts.
 """
 
 from __future__ import annotations
 
 import _signal
+import posix
 import select
 import sys
 import time
 
 from glunix import config
-from glunix.errors import FrameError, GlunixError, Refused
+from glunix.errors import FrameError, GlunixError, NotRunning, Refused
 from glunix.home.inputs import Input
 from glunix.home.jobview import JobView, ProcessView
-from glunix.home.link import blob, integer, text, view
+from glunix.home.link import blob, integer, kept, text, view
 from glunix.home.opening import complain
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
@@ -27,6 +31,7 @@ from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from glunix.home.bill import Stats
     from glunix.home.homecalls import HomeCalls
     from glunix.home.opening import Opening
 
@@ -64,6 +69,11 @@ class Startup:
         self._held: list[list[Value]] = []
         self._deadline: float | None = None
         self._timed_out = False
+        self._stats = self._make_stats()
+        self._is_half = False
+        """We are what is left at home of a job whose program, and startup, have ended."""
+        self._written: dict[int, int] | None = None
+        """What is to be written before the startup of an outlived job may end."""
 
     # -- the life of the job -----------------------------------------------------------------
 
@@ -72,14 +82,27 @@ class Startup:
         try:
             self._place()
             self._serve()
+        except NotRunning as error:
+            if not self._options.transparent or not hasattr(self, "_job"):
+                raise
+            if self._tty is not None:
+                self._tty.undo()
+            complain(str(error), self._terminal)
+            self._job.lost(config.exit_error(), _signal.SIGKILL)
         finally:
             self._leave_terminal()
+        return self._end()
+
+    def _end(self) -> int:
         self._time("exited")
+        if self._stats is not None:
+            sys.stderr.write(self._stats.told(self._options.stats == "json"))
+            sys.stderr.flush()
         if self._options.times:
             self._print_times()
         if self._timed_out:
             return TIMED_OUT
-        if self._options.transparent and self._job.killed_by:
+        if self._options.transparent and self._job.killed_by and not self._outputs.alone:
             die_of(self._job.killed_by)  # as the program did, so that the shell says so
         return self._job.status() or (config.exit_error() if self._outputs.failed else 0)
 
@@ -127,15 +150,51 @@ class Startup:
             return Input(self._options, self._terminal, streams, self._send_data)
         from glunix.home.homecalls import HomeCalls
 
-        calls = HomeCalls(self._tty, streams[0], self._send)
+        def tell(line: str) -> None:
+            complain(line, self._terminal)
+
+        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell)
         calls.begin()
         return calls
 
+    def _make_stats(self) -> Stats | None:
+        if not self._options.stats:
+            return None
+        from glunix.home.bill import Stats
+
+        return Stats()
+
     def _serve(self) -> None:
+        """Until the job is over, or another process goes on with what is left of it."""
         for stream, message in self._early:
             self._take(stream, message)
         while not (self._job.over() and not self._outputs.waiting):
             self._turn()
+            if self._job.outlived() and not self._is_half and self._part():
+                return
+
+    def _part(self) -> bool:
+        """The program has ended: True in the startup, which ends so, too, and False in the child
+        that goes on; also while something that the program wrote is not where it was to go."""
+        if self._written is None:
+            self._written = self._outputs.mark()
+        if not self._outputs.reached(self._written):
+            return False
+        self._leave_terminal()
+        self._link.flush()
+        try:
+            child = posix.fork()
+        except OSError as error:
+            complain(f"cannot leave the job alone: {error.strerror}", self._terminal)
+            self._is_half = True  # then the shell waits until all of the job has ended
+            return False
+        if child:
+            self._signals.release()
+            self._tty = None  # the child's, as the link is
+            return True
+        self._is_half = self._outputs.alone = True
+        self._outputs.let_go()
+        return False
 
     def _turn(self) -> None:
         """One round of the poll loop."""
@@ -200,7 +259,8 @@ class Startup:
             if self._tty is not None and self._options.transparent:
                 self._tty.undo()
             complain(text(message[3]), self._terminal)
-            self._job.lost(config.exit_error())
+            by = _signal.SIGKILL if self._options.transparent else 0
+            self._job.lost(config.exit_error(), by)
         elif message[0] == "refused":
             raise Refused(text(message[2]), text(message[3]))
         else:
@@ -208,6 +268,8 @@ class Startup:
 
     def _take_stream(self, stream: int, message: list[Value]) -> None:
         tag = message[0]
+        if self._stats is not None and self._stats.saw(message):
+            return
         if self._options.transparent:
             if self._home_call(tag, message):
                 return
@@ -230,17 +292,24 @@ class Startup:
         """An interposed call asks home; False when it is another message."""
         calls = self._input
         assert not isinstance(calls, Input)
-        if self._outputs.terminal_waits and tag in ("want", "ioctl"):
+        if self._outputs.terminal_waits and tag in ("want", "ioctl", "ioctlpages"):
             # What was written before is on the screen before this acts.
-            self._held.append(
-                [value if not isinstance(value, memoryview) else bytes(value) for value in message]
-            )
+            self._held.append([kept(value) for value in message])
+            return True
+        if tag == "incredit":
+            calls.took(integer(message[1]))
+            return True
+        if tag == "inclosed":
+            calls.closed()
+            return True
+        if tag == "inback":
+            calls.back(integer(message[1]))
             return True
         if tag == "back":
             calls.give_back(integer(message[1]), blob(message[2]))
             return True
         if tag not in ("want", "seek", "ioctl"):
-            return False
+            return calls.rare(text(tag), message)
         ask, fd, third = (integer(value) for value in message[1:4])
         if tag == "want":
             calls.want(ask, fd, third, message[4] is True, integer(message[5]))
@@ -260,9 +329,12 @@ class Startup:
             process.stopped = integer(message[2])
         elif tag == "continued":
             process.stopped = 0
+            self._look_again()
         elif tag == "exited":
             self._job.exited(process, integer(message[2]), integer(message[3]))
             self._input.maybe_over(self._job)
+        elif tag == "rootexited":
+            self._job.parted(process, integer(message[2]), integer(message[3]))
         elif tag == "failed":
             self._job.failed(process, text(message[2]), integer(message[3]), config.exit_error())
             where = f"[{process.vnn} on {process.node}] " if self._job.degree > 1 else ""
@@ -289,14 +361,20 @@ class Startup:
         self._signal_job(number)
         if number == _signal.SIGCONT:
             self._enter_terminal()
+            if self._is_half:
+                self._outputs.release()
+                self._look_again()
 
     def _signal_job(self, number: int) -> None:
+        if not isinstance(self._input, Input):
+            self._input.look_ahead()
         for stream in {p.stream for p in self._job.live()}:
             self._send(stream, ["signal", number, None])
 
     def _maybe_stop(self) -> None:
         """When the job is stopped, so is its startup: the user's shell must see it (paper 4.3)."""
-        if self._outputs.held and not self._job.live():
+        ended = self._job.outlived() and not self._is_half
+        if self._outputs.held and (ended or not self._job.live()):
             stop_self(_signal.SIGTTOU)  # it has ended, but the terminal takes no output yet
             self._outputs.release()
         by = self._job.stopped_by()
@@ -308,10 +386,13 @@ class Startup:
         self._stop_signal = 0
         for process in self._job.live():
             process.stopped = 0
+        self._look_again()
         if not self._options.transparent or _signal.getsignal(_signal.SIGCONT) == _signal.SIG_IGN:
             self._signal_job(_signal.SIGCONT)  # else we caught it and pass it on, once
         self._enter_terminal()
         self._outputs.release()
+
+    def _look_again(self) -> None:
         if not isinstance(self._input, Input):
             self._input.look_again()
 
@@ -343,13 +424,14 @@ class Startup:
         if tty is not None and self._options.transparent:
             if not self._job_is_over():
                 tty.undo()
+            tty.changed = False
             self._send(0, ["tty", False])  # the modes it leaves are its own, as at home
         if tty is not None and tty.is_raw:
             tty.restore()
             self._send(0, ["tty", False])
 
     def _job_is_over(self) -> bool:
-        return hasattr(self, "_job") and self._job.over()
+        return hasattr(self, "_job") and (self._job.over() or self._job.outlived())
 
     # -- Figure 6 ----------------------------------------------------------------------------
 

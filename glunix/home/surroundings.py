@@ -33,6 +33,15 @@ def is_open(fd: int) -> bool:
         return False
 
 
+def same_output() -> bool:
+    """Whether fds 1 and 2 lead to the same place, so that their order is to be kept."""
+    try:
+        one, two = posix.fstat(1), posix.fstat(2)
+    except OSError:
+        return False
+    return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
+
+
 def output_window(degree: int) -> int:
     """Bytes that may be under way on each output channel of a `degree`-way job."""
     return max(WINDOW_MIN, WINDOW // degree)
@@ -75,7 +84,7 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
     posix.umask(umask)
     stdin, one_output = ("pipe", 0), False
     if options.transparent:
-        from glunix.home.homecalls import same_output, stdin_kind
+        from glunix.home.homecalls import stdin_kind
 
         fd = options.fds[0]
         stdin = stdin_kind(fd, tty is not None and os.isatty(fd))
@@ -97,5 +106,6 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         one_output,
         output_window(options.degree),
         [fd for fd in (0, 1, 2) if options.transparent and not is_open(fd)],
+        bool(options.stats),
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]
