@@ -16,24 +16,22 @@ from vagrant import libvirt, quick
 from vagrant.image import image
 from vagrant.recipe import BOOT_TOOLS, Content
 from vagrant.recipe import TOOLS as IMAGE_TOOLS
-from vagrant.steps import LabError, Missing, Tool, need
+from vagrant.steps import LabError, Tool, need
+
+NEEDS: dict[str, tuple[Tool, ...]] = {
+    "quick": (*IMAGE_TOOLS, *quick.TOOLS),
+    "vagrant": (*IMAGE_TOOLS, *BOOT_TOOLS, *libvirt.TOOLS),
+}
 
 
-def _check(_: argparse.Namespace) -> int:
-    status = 0
-    wanted: list[tuple[str, tuple[Tool, ...]]] = [
-        ("the quick lab", (*IMAGE_TOOLS, *quick.TOOLS)),
-        ("the Vagrant lab", (*IMAGE_TOOLS, *BOOT_TOOLS, *libvirt.TOOLS)),
-    ]
-    for what, tools in wanted:
-        try:
-            need(what, tools)
-        except Missing as missing:
-            print(missing)
-            status = 1
-        else:
-            print(f"{what} has all it needs")
-    return status
+def _check(args: argparse.Namespace) -> int:
+    need(f"the {args.kind} lab", NEEDS[args.kind])
+    return 0
+
+
+def _tools(args: argparse.Namespace) -> int:
+    print(*(f"{tool.package}:{tool.command}" for tool in dict.fromkeys(NEEDS[args.kind])))
+    return 0
 
 
 def _image(args: argparse.Namespace) -> int:
@@ -90,7 +88,10 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(work=work)
         return command
 
-    add("check", _check, "say which tools each kind of lab lacks here")
+    check = add("check", _check, "say which tools a kind of lab lacks here; 1 when any")
+    tools = add("tools", _tools, "the tools of a kind of lab as PACKAGE:COMMAND, for .ci/need")
+    for command in (check, tools):
+        command.add_argument("kind", choices=NEEDS)
     add("up", _up, "bring up the Vagrant lab")
     add("down", _down, "take it down and leave nothing")
     built = add("image", _image, "build an image into the cache")

@@ -27,6 +27,12 @@ class QuickLab:
     accelerator: str
     seconds: float
     """From the first machine's start until all answered."""
+    boot_cpu: float
+    """Processor seconds that took."""
+
+    def cpu(self) -> float:
+        """Processor seconds of all machines since their last start."""
+        return sum(vm.cpu() for vm in self.machines.values())
 
     def restart(self, name: str) -> None:
         """Switch a machine that is off on again, and wait for it."""
@@ -64,7 +70,8 @@ def quick_lab(nodes: int = 2) -> Iterator[QuickLab]:
                 remote.connect("root")
             seconds = time.monotonic() - began
             how = "kvm" if words == qemu.KVM else "tcg"
-            yield QuickLab(space, disk, machines, remotes, how, seconds)
+            used = sum(vm.cpu() for vm in machines.values())
+            yield QuickLab(space, disk, machines, remotes, how, seconds, used)
         finally:
             for vm in machines.values():
                 vm.stop()

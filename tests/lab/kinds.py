@@ -48,6 +48,7 @@ def qemu() -> Iterator[Lab]:
         }
         said = f"qemu/{running.accelerator}: image built in {running.image.seconds:.0f} s"
         said += f" (0: cached), 3 machines ready in {running.seconds:.1f} s"
+        said += f" ({running.boot_cpu:.0f} s of processor time)"
         yield VirtualLab("qemu", abilities, machines, running.story, said)
         for machine in machines.values():
             machine.hang_up()
