@@ -42,6 +42,19 @@ class TtySpec(Record, frozen=True):
     size: WinSize
 
 
+PidField = Annotated[int, Meta(ge=0, le=2**22)]
+
+
+class HomePids(Record, frozen=True):
+    """The numbers of a transparent job's startup at home; 0: outside of its PID namespace."""
+
+    pid: PidField
+    parent: PidField
+    group: PidField
+    session: PidField
+    parent_group: PidField
+
+
 class JobSpec(Record, frozen=True):
     """What to run and in which surroundings (paper 4.2.1). Paths, argv and env are raw bytes."""
 
@@ -69,6 +82,8 @@ class JobSpec(Record, frozen=True):
     """Bytes that may be under way per output channel before home gives credit."""
     closed: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)] = []
     """Transparent: which of fds 0-2 are closed at home."""
+    pids: HomePids | None = None
+    """Transparent: what the program is to find as its own numbers."""
 
 
 WINDOW_MIN = 64 * 1024

@@ -13,7 +13,7 @@ from e2e.cluster import Cluster, read_line, until
 
 from .compare import NATIVE, TRANSPARENT, Both
 from .terminal import Terminal, states_of
-from .test_killed import parent_of, pids_of
+from .test_killed import pids_of, supervisor_of
 
 MakeTerminal = Callable[..., Terminal]
 
@@ -48,7 +48,7 @@ with open(sys.argv[1], "w") as file: file.write("daemon in session of its own: %
         "$G sh -c 'yes & exit 3' | head -n 2; echo ${PIPESTATUS[@]}",
         "yes | $G sh -c '(sleep 0.2; head -n 2) <&0 & echo first'",
         "echo a line >f; { $G sh -c '(sleep 0.3; read x; echo got $x) <&0 & exit 0'; } <f",
-        "$G sh -c 'sh -c \"sleep 0.2; echo third\" & echo first'; $G echo second; sleep 0.6",
+        "$G sh -c 'sh -c \"sleep 1.5; echo third\" & echo first'; $G echo second; sleep 2",
         "$G sh -c 'for i in 1 2 3; do (sleep 0.$i; echo $i) & done'; echo 0; sleep 0.6",
         "$G sh -c 'seq 200000 & wait; (sleep 0.2; seq 3) &' | md5sum",
     ],
@@ -120,7 +120,7 @@ def test_when_a_part_dies_all_of_it_ends(shared: Cluster, victim: str) -> None:
         until(lambda: len(pids_of(words)) == 1, "the process that was left")
         (left,) = pids_of(words)
         half = pids_of(f"setsid {words} & echo up")
-        pid = parent_of(left) if victim == "supervisor" else half[0]
+        pid = supervisor_of(shared, left) if victim == "supervisor" else half[0]
         os.kill(pid, signal.SIGKILL)
         until(lambda: not pids_of(words), "its end")
         until(lambda: not pids_of(f"setsid {words} & echo up"), "the end of home's half")
