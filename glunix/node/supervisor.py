@@ -5,6 +5,7 @@ the job's view of home: its UTS namespace has home's host name, its stand-ins ar
 If it dies the kernel kills the program; if the daemon dies the kernel kills it.
 """
 
+import contextlib
 import errno
 import os
 import signal
@@ -353,10 +354,19 @@ class Supervisor:
             self._outputs[message.fd].close()
             self._ask_held()
         elif isinstance(message, stream.Signal):
-            self._kill(message.signal)
+            if message.signal == signal.SIGKILL and message.vnn is not None:
+                self._kill_program()
+            else:
+                self._kill(message.signal)
         elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
             set_size(self._stand_ins.slave, message.size)
         # In never comes: a transparent job asks for what it reads.
+
+    def _kill_program(self) -> None:
+        """Its shadow was killed: that is for this one process, whatever else lives."""
+        if self._root is None and not self._ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._main, signal.SIGKILL)
 
     def _kill(self, number: int) -> None:
         if self._ended or not number:

@@ -65,7 +65,7 @@ RAW = (
     "import os, sys, termios, time, tty\n"
     "tty.setraw(0)\n"
     "os.write(1, b'raw mode\\r\\n')\n"
-    "if sys.argv[1][0] != 'p':\n"  # parent and program, whose child would live on, as at home
+    "if sys.argv[1][:5] in ('super', 'node', 'home'):\n"  # else it would live on, as at home
     "    if os.fork() == 0: os.setsid()\n"  # an escaped child: it must end with the job
     "while True: os.read(0, 1)\n"
 )
