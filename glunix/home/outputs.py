@@ -127,6 +127,11 @@ class Outputs:
             if fd and (self._terminal is None or fd not in self._terminal.fds):
                 sink.close()
 
+    def go_on_alone(self) -> None:
+        """The shadow has ended with the program: see `alone`."""
+        self.alone = True
+        self.let_go()
+
     def _stderr_too(self) -> bool:
         return self.alone and not (self._one and self._sinks[1].is_open)
 

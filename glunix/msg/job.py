@@ -47,6 +47,19 @@ class TtySpec(Record, frozen=True):
     """Transparent: who else may write to it (mesg(1))."""
 
 
+PidField = Annotated[int, Meta(ge=0, le=2**22)]
+
+
+class HomePids(Record, frozen=True):
+    """The numbers of a transparent job's startup at home; 0: outside of its PID namespace."""
+
+    pid: PidField
+    parent: PidField
+    group: PidField
+    session: PidField
+    parent_group: PidField
+
+
 class JobSpec(Record, frozen=True):
     """What to run and in which surroundings (paper 4.2.1). Paths, argv and env are raw bytes."""
 
@@ -79,6 +92,8 @@ class JobSpec(Record, frozen=True):
     """Transparent: count what forwarded calls cost, and tell home at the end (stream.Bill)."""
     home_paths: Annotated[list[bytes], Meta(max_length=256)] = []
     """Transparent: absolute paths that are opened at home, each with all below it."""
+    pids: HomePids | None = None
+    """Transparent: what the program is to find as its own numbers."""
 
 
 WINDOW_MIN = 64 * 1024

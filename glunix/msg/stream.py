@@ -77,7 +77,10 @@ class Refuse(Message, frozen=True, tag="refuse"):
 
 
 class Signal(Message, frozen=True, tag="signal"):
-    """Deliver a signal: to one process's group, or (vnn None) to all on this stream."""
+    """Deliver a signal: to one process's group, or (vnn None) to all on this stream.
+
+    To a transparent job SIGKILL with a VNN is for the program only: its shadow at home was killed.
+    """
 
     signal: SignalField
     vnn: VnnField | None = None

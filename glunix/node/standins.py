@@ -13,6 +13,7 @@ import os
 import socket
 import termios
 import threading
+from fcntl import ioctl
 
 from glunix.msg.job import JobSpec
 from glunix.node.become import StepFailed
@@ -24,6 +25,9 @@ TOKEN = b"\0"
 
 TERMINAL_FD = 3
 """The number under which home knows the terminal when none of fds 0-2 is it."""
+
+TIOCGSID = 0x5429
+"""ioctl_tty(2); Python has no name for it."""
 
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
@@ -109,7 +113,7 @@ class StandIns:
         self.outputs: list[tuple[int, int]] = []
         """(channel, our end) of each output; channel 0 is a terminal that is neither 1 nor 2."""
         self.interposed: list[StandIn] = []
-        self.slave = -1
+        self.slave = self._master = -1
         self.terminal_fd = -1
         """Home's number of the terminal."""
         self.terminal_channel = -1
@@ -134,6 +138,7 @@ class StandIns:
         device = os.fstat(self.slave).st_rdev
         self.interposed.append(StandIn(self.terminal_fd, "tty", device, 0))
         self._tokens[self.terminal_fd] = _TerminalToken(os.dup(master), self.slave)
+        self._master = os.dup(master)
         self.outputs.append((self.terminal_channel, master))
 
     def _make_input(self, spec: JobSpec, fed: int) -> None:
@@ -208,7 +213,7 @@ class StandIns:
         if self.slave < 0:
             return 0
         try:
-            return os.tcgetpgrp(self.slave)
+            return os.tcgetpgrp(self._master)  # may be asked from outside of its session
         except OSError:
             return 0
 
@@ -217,8 +222,9 @@ class StandIns:
         if self.slave < 0:
             return False
         try:
-            return os.getsid(tid) == os.getsid(0) and os.getpgid(tid) != self.foreground()
-        except ProcessLookupError:
+            session = int.from_bytes(ioctl(self._master, TIOCGSID, bytes(4)), "little")
+            return os.getsid(tid) == session and os.getpgid(tid) != self.foreground()
+        except OSError:  # nobody's terminal, or the thread is gone
             return False
 
     def set_tostop(self, wanted: bool) -> None:
