@@ -139,7 +139,8 @@ class Startup:
             streams.append((integer(row[0]), text(row[1]), [integer(v) for v in row[2]]))
         self._job = JobView(integer(message[2]), streams)
         self._input = self._make_input([stream for stream, _, _ in streams])
-        self._outputs.open(self._job, self._tty if self._options.transparent else None)
+        answers = not isinstance(self._input, Input) and self._input.answers
+        self._outputs.open(self._job, self._tty if self._options.transparent else None, answers)
         self._signals.catch()
         self._enter_terminal()
         if self._options.time_limit is not None:

@@ -11,6 +11,7 @@ import signal
 import socket
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGTTOU
 from typing import Any
@@ -61,17 +62,18 @@ _TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
 
 
 def spawn_supervisor(
-    start: stream.Start, env: dict[bytes, bytes], fed: int = -1
+    start: stream.Start, env: dict[bytes, bytes], fed: Sequence[int] = ()
 ) -> tuple[int, socket.socket]:
     """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end).
 
-    `fed` is the read end of the pipe that becomes standard input when that is a pipe at home.
+    `fed` is what becomes standard input when the daemon fills it: the read end of a pipe, or two
+    sockets, the program's and the one from which its answers are read.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def body() -> None:
         set_parent_death_signal(signal.SIGKILL)
-        close_others({theirs.fileno(), fed})
+        close_others({theirs.fileno(), *fed})
         ours.detach()
         Supervisor(start, env, theirs, fed).run()
 
@@ -85,7 +87,7 @@ class Supervisor:
     """Runs in its own process from fork to exit. Is the Host of its engine session."""
 
     def __init__(
-        self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket, fed: int
+        self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket, fed: Sequence[int]
     ) -> None:
         self._start = start
         self._spec = start.spec

@@ -137,6 +137,35 @@ os.close(writes)
 print(line(), child.wait())
 """
 
+ANSWERS = """
+# A socket goes both ways, and keeps what the job did not read.
+import socket
+ours, theirs = socket.socketpair()
+talking = '''
+import os, socket, sys
+own = socket.socket(fileno=os.dup(0))
+os.write(0, b"hello")
+print(own.recv(3, socket.MSG_PEEK), own.recv(4, socket.MSG_WAITALL), own.type, flush=True)
+own.sendall(b"x" * 300000)
+os.write(0, os.read(0, 3))
+'''
+def talk(**streams):
+    child = subprocess.Popen(
+        [*os.environ["G"].split(), sys.executable, "-c", talking], stdin=theirs, **streams
+    )
+    print(ours.recv(5, socket.MSG_WAITALL))
+    ours.sendall(b"abcdefghij")
+    if streams["stdout"] is theirs:
+        print(ours.recv(17, socket.MSG_WAITALL))
+    else:
+        print(child.stdout.readline())
+    print(len(ours.recv(300000, socket.MSG_WAITALL)), ours.recv(3, socket.MSG_WAITALL))
+    print(child.wait(), theirs.recv(99))
+talk(stdout=subprocess.PIPE)
+talk(stdout=theirs)
+talk(stdout=theirs, stderr=theirs)
+"""
+
 LOOKING = """
 import os, signal
 def look(*_): os.write(1, b"%r\\n" % os.read(0, 100))
@@ -146,7 +175,13 @@ os.write(1, b"ready\\n")
 while True: signal.pause()
 """
 
-DRIVERS = {"stopped": STOPPED, "told": TOLD, "signalled": SIGNALLED, "again": AGAIN}
+DRIVERS = {
+    "stopped": STOPPED,
+    "told": TOLD,
+    "signalled": SIGNALLED,
+    "again": AGAIN,
+    "answers": ANSWERS,
+}
 
 
 @pytest.mark.parametrize("name", DRIVERS)
