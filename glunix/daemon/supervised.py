@@ -28,6 +28,9 @@ from glunix.node.userjob import job_environment
 _TAG = slice(2, 4)
 """Where an encoded message that is a small array begins its tag: In, InRecall, InAnew with "in"."""
 
+_ROOT = b"rootexited"
+_ROOT_AT = slice(2, 2 + len(_ROOT))
+
 
 class SupervisedJob:
     """Made by a Start with `spec.transparent`. `relay` passes a body home undecoded."""
@@ -210,7 +213,9 @@ class SupervisedJob:
 
     def _frame(self, link: Link, number: StreamId, body: Body) -> None:
         if number == RELAY:
-            if self._fed is not None:
+            if self._fed is not None and body[_ROOT_AT] == _ROOT:
+                self._fed.recall()
+            elif self._fed is not None:
                 self._fed.settle()  # who reads this at home may look what is left of the input
             self._relay(body)
             return

@@ -195,6 +195,7 @@ class Startup:
             return True
         self._is_half = self._outputs.alone = True
         self._outputs.let_go()
+        self._look_again()
         return False
 
     def _turn(self) -> None:

@@ -13,6 +13,7 @@ LINES = [
     "{ $G head -c 100000 >g; head -c 9; $G head -c 200000; cat; } | md5sum",
     "{ $G sh -c 'head -c 11; kill -9 $$'; cat; } 2>g | md5sum",
     "{ $G sh -c '(head -c 11); (head -c 12 <&3) 3<&0; head -c 13 & wait'; cat; } | md5sum",
+    "{ $G sh -c '(sleep 0.2; head -c 5 >g) <&3 3<&0 & head -c 9'; sleep 0.7; cat g -; } | md5sum",
     "{ $G true; $G sh -c 'exec <&-'; cat; } | md5sum",
     "{ $G bash -c 'read a; read b; echo $a $b'; read c; $G bash -c 'read d; echo $d'; cat; }"
     " | md5sum",
