@@ -119,6 +119,8 @@ class Supervisor:
         set_child_subreaper(True)
         try:
             self._stand_ins = self._surround()
+            if self._spec.stdin == "file":
+                self._asks.read_ahead(0)
             launch = self._engine()
             self._main = self._fork_program(launch)
         except StepFailed as error:
@@ -243,6 +245,7 @@ class Supervisor:
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
+            self._asks.settle()
             if data:
                 self._bridge.relay(RELAY, stream.out_head(self._vnn, fd, len(data)), data)
             else:
@@ -340,6 +343,7 @@ class Supervisor:
     def _report(self, message: Message) -> None:
         if self._bill is not None and isinstance(message, stream.Exited):
             self._to_home(self._bill.message())
+        self._asks.drop_ahead()
         self._bridge.send(REPORT, message)
 
     def _frame(self, number: StreamId, body: bytes) -> None:
@@ -361,6 +365,7 @@ class Supervisor:
             self._outputs[message.fd].close()
             self._ask_held()
         elif isinstance(message, stream.Signal):
+            self._asks.drop_ahead()
             self._kill(message.signal)
         elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
             set_size(self._stand_ins.slave, message.size)
@@ -454,4 +459,5 @@ class Supervisor:
             outputs[0].settle(lambda: self._settle(outputs[1:]))
         elif self._root is not None and not self._ended:
             root = self._root
+            self._asks.drop_ahead()
             self._to_home(stream.RootExited(root.vnn, root.code, root.signal, root.core))
