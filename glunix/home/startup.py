@@ -143,7 +143,8 @@ class Startup:
             streams.append((integer(row[0]), text(row[1]), [integer(v) for v in row[2]]))
         self._job = JobView(integer(message[2]), streams)
         self._input = self._make_input([stream for stream, _, _ in streams])
-        self._outputs.open(self._job, self._tty if self._options.transparent else None)
+        answers = not isinstance(self._input, Input) and self._input.answers
+        self._outputs.open(self._job, self._tty if self._options.transparent else None, answers)
         if self._half is None:
             self._signals.catch()
         else:
@@ -190,6 +191,7 @@ class Startup:
             by = self._job.killed_by
             half.end(TIMED_OUT if self._timed_out else self._job.status(), by, alone=True)
             self._outputs.go_on_alone()
+            self._look_again()
 
     def _lost_shadow(self, half: Half) -> None:
         """Somebody killed it: so ends the program, as it would at home, and nothing else."""
@@ -198,6 +200,7 @@ class Startup:
             self._tty.undo()
             self._send(0, ["tty", False])
         self._outputs.go_on_alone()
+        self._look_again()
         for process in self._job.live():
             self._send(process.stream, ["signal", _signal.SIGKILL, process.vnn])
 

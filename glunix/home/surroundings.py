@@ -95,13 +95,14 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
     umask = posix.umask(0)
     posix.umask(umask)
-    stdin, one_output = ("pipe", 0), False
+    stdin, one_output, sockets = ("pipe", 0), False, []
     if options.transparent:
-        from glunix.home.homecalls import stdin_kind
+        from glunix.home.homecalls import same_sockets, stdin_kind
 
         fd = options.fds[0]
         stdin = stdin_kind(fd, tty is not None and os.isatty(fd))
         one_output = same_output()
+        sockets = same_sockets() if stdin[0] == "socket" else []
     spec: list[object] = [
         options.argv,
         environ,
@@ -122,5 +123,6 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         bool(options.stats),
         options.home,
         _numbers() if options.transparent else None,
+        sockets,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

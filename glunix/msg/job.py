@@ -79,7 +79,7 @@ class JobSpec(Record, frozen=True):
     """Host name of the home node; the daemon fills it in."""
     stdin: Annotated[str, Meta(max_length=16)] = "pipe"
     """Transparent: what home's fd 0 is: tty, pipe, file, socket, a memory device's name
-    (null, zero, ...), other or closed."""
+    (null, zero, ...), other or closed. A socket is a stream socket; other ones are packets."""
     stdin_size: Annotated[int, Meta(ge=0)] = 0
     """Transparent: st_size of a file on fd 0."""
     one_output: bool = False
@@ -94,6 +94,8 @@ class JobSpec(Record, frozen=True):
     """Transparent: absolute paths that are opened at home, each with all below it."""
     pids: HomePids | None = None
     """Transparent: what the program is to find as its own numbers."""
+    sockets: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)] = []
+    """Transparent: which of fds 0-2 are one stream socket at home; empty unless fd 0 is."""
 
 
 WINDOW_MIN = 64 * 1024

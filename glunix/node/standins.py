@@ -13,9 +13,11 @@ import os
 import socket
 import termios
 import threading
+from collections.abc import Sequence
 from fcntl import ioctl
 
 from glunix.msg.job import JobSpec
+from glunix.msg.stream import ANSWERS
 from glunix.node.become import StepFailed
 from glunix.node.homepts import stand_in_terminal
 from glunix.node.process import pipe
@@ -108,7 +110,7 @@ class _SocketToken(_Token):
 class StandIns:
     """The descriptors of one transparent job. `theirs` are the child's 0, 1, 2."""
 
-    def __init__(self, spec: JobSpec, uid: int, fed: int) -> None:
+    def __init__(self, spec: JobSpec, uid: int, fed: Sequence[int]) -> None:
         self.theirs: dict[int, int] = {}
         self.outputs: list[tuple[int, int]] = []
         """(channel, our end) of each output; channel 0 is a terminal that is neither 1 nor 2."""
@@ -141,7 +143,7 @@ class StandIns:
         self._master = os.dup(master)
         self.outputs.append((self.terminal_channel, master))
 
-    def _make_input(self, spec: JobSpec, fed: int) -> None:
+    def _make_input(self, spec: JobSpec, fed: Sequence[int]) -> None:
         if spec.stdin in _DEVICES or spec.stdin == "closed":
             name = spec.stdin if spec.stdin in _DEVICES else "null"
             self.theirs[0] = os.open(f"/dev/{name}", os.O_RDONLY | os.O_CLOEXEC)
@@ -152,13 +154,19 @@ class StandIns:
                 os.ftruncate(fd, spec.stdin_size)
             self.theirs[0] = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
             os.close(fd)
-        elif spec.stdin == "socket":
+        elif spec.stdin == "packets":
             ours, theirs = socket.socketpair()
             self._kept += [ours, theirs]
             self.theirs[0] = theirs.fileno()
             self._tokens[0] = _SocketToken(ours, theirs)
         elif spec.stdin == "pipe":
-            self.theirs[0] = fed  # read without our help (glunix.node.fed)
+            self.theirs[0] = fed[0]  # read without our help (glunix.node.fed)
+            return
+        elif spec.stdin == "socket":
+            for fd in {0, *spec.sockets} - self.theirs.keys():
+                self.theirs[fd] = fed[0]
+            channel = min((fd for fd in spec.sockets if fd), default=ANSWERS)
+            self.outputs.append((channel, fed[1]))
             return
         else:
             self.theirs[0], pipe_end = pipe()

@@ -12,7 +12,7 @@ import signal
 import socket
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from signal import SIGTTOU
 from typing import Any
@@ -68,17 +68,18 @@ _TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
 
 
 def spawn_supervisor(
-    start: stream.Start, env: dict[bytes, bytes], fed: int = -1
+    start: stream.Start, env: dict[bytes, bytes], fed: Sequence[int] = ()
 ) -> tuple[int, socket.socket]:
     """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end).
 
-    `fed` is the read end of the pipe that becomes standard input when that is a pipe at home.
+    `fed` is what becomes standard input when the daemon fills it: the read end of a pipe, or two
+    sockets, the program's and the one from which its answers are read.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def body() -> None:
         set_parent_death_signal(signal.SIGKILL)
-        close_others({theirs.fileno(), fed})
+        close_others({theirs.fileno(), *fed})
         ours.detach()
         Supervisor(start, env, theirs, fed).run()
 
@@ -92,7 +93,7 @@ class Supervisor:
     """Runs in its own process from fork to exit. Is the Host of its engine session."""
 
     def __init__(
-        self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket, fed: int
+        self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket, fed: Sequence[int]
     ) -> None:
         self._start = start
         self._spec = start.spec
@@ -126,6 +127,8 @@ class Supervisor:
         set_child_subreaper(True)
         try:
             self._stand_ins = StandIns(self._spec, self._start.owner.uid, self._fed)
+            if self._spec.stdin == "file":
+                self._asks.read_ahead(0)
             launch = self._engine()
             self._main = self._fork_program(launch)
         except StepFailed as error:
@@ -277,6 +280,7 @@ class Supervisor:
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
+            self._asks.settle()
             if data:
                 self._bridge.relay(RELAY, stream.out_head(self._vnn, fd, len(data)), data)
             else:
@@ -385,6 +389,7 @@ class Supervisor:
     def _report(self, message: Message) -> None:
         if isinstance(message, stream.Exited):
             self._present_bill()
+        self._asks.drop_ahead()
         self._bridge.send(REPORT, message)
 
     def _frame(self, number: StreamId, body: bytes) -> None:
@@ -410,6 +415,7 @@ class Supervisor:
             self._outputs[message.fd].close()
             self._ask_held()
         elif isinstance(message, stream.Signal):
+            self._asks.drop_ahead()
             if message.signal == signal.SIGKILL and message.vnn is not None:
                 self._kill_program()
             else:
@@ -540,4 +546,5 @@ class Supervisor:
         elif self._root is not None and not self._ended:
             root = self._root
             self._present_bill()
+            self._asks.drop_ahead()
             self._to_home(stream.RootExited(root.vnn, root.code, root.signal, root.core))
