@@ -9,6 +9,7 @@ it, so that its poll never promises what a read will not find.
 from __future__ import annotations
 
 import _signal
+import _socket
 import errno
 import os
 import posix
@@ -59,12 +60,36 @@ def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
     if stat.S_ISREG(found.st_mode):
         return "file", found.st_size
     if stat.S_ISSOCK(found.st_mode):
-        return "socket", 0
+        return ("socket" if _is_stream(fd) else "packets"), 0
     if stat.S_ISFIFO(found.st_mode):
         return "pipe", 0
     if stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == 1:
         return _DEVICES.get(os.minor(found.st_rdev), "other"), 0
     return "other", 0
+
+
+def _is_stream(fd: int) -> bool:
+    """Whether this is a socket that carries bytes: neither packets nor connections."""
+    sock = _socket.socket(fileno=posix.dup(fd))
+    try:
+        accepts = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
+        return sock.type == _socket.SOCK_STREAM and not accepts
+    finally:
+        sock.close()
+
+
+def same_sockets() -> list[int]:
+    """Which of fds 0-2 are the socket that fd 0 is."""
+    own = posix.fstat(0)
+    found = []
+    for fd in (0, 1, 2):
+        try:
+            seen = posix.fstat(fd)
+        except OSError:
+            continue
+        if (seen.st_dev, seen.st_ino) == (own.st_dev, own.st_ino):
+            found.append(fd)
+    return found
 
 
 class HomeCalls:
@@ -94,12 +119,18 @@ class HomeCalls:
         if terminal is not None:
             self._add(min(terminal.fds, default=TERMINAL_FD), Source(terminal.fd, terminal))
         self._ahead: Ahead | None = None
+        self.answers = False
+        """Whether what the program writes into its fd 0 is an output of its own."""
         if is_open(0) and 0 not in self._sources:
-            if stat.S_ISFIFO(posix.fstat(0).st_mode):
-                from glunix.home.ahead import PipeAhead
+            kind = stdin_kind(0, False)[0]
+            if kind in ("pipe", "socket"):
+                from glunix.home.ahead import PipeAhead, SocketAhead
 
-                self._ahead = PipeAhead(0, self._send_ahead, self._send, complain)
-                self._epoll.register(self._ahead, select.EPOLLIN | select.EPOLLET)
+                make = PipeAhead if kind == "pipe" else SocketAhead
+                self._ahead = make(0, self._send_ahead, self._send, complain)
+                news = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+                self._epoll.register(self._ahead, news)
+                self.answers = kind == "socket" and not {1, 2} & set(same_sockets())
             else:
                 self._add(0, Source(0, None))
 
