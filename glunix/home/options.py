@@ -14,6 +14,7 @@ class Options:
         "keep",
         "label",
         "nodes",
+        "stage",
         "time_limit",
         "times",
         "transparent",
@@ -32,6 +33,8 @@ class Options:
         self.label = ""
         """"": none, "vnn" or "host": what is put before each line of output."""
         self.nodes: list[str] = []
+        self.stage: list[bytes] | None = None
+        """Files at home that go along with the program; None: nothing is sent."""
         self.time_limit: float | None = None
         """Seconds after which the job gets SIGTERM, then SIGKILL."""
         self.times = 0.0

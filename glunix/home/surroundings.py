@@ -80,8 +80,14 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         fd = options.fds[0]
         stdin = stdin_kind(fd, tty is not None and os.isatty(fd))
         one_output = same_output()
+    staged: list[object] = []
+    argv = options.argv
+    if options.stage is not None:
+        from glunix.home.staged import packed
+
+        argv, staged = packed(argv, options.stage, options.chdir)
     spec: list[object] = [
-        options.argv,
+        argv,
         environ,
         _working_directory(options),
         umask,
@@ -97,5 +103,6 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         one_output,
         output_window(options.degree),
         [fd for fd in (0, 1, 2) if options.transparent and not is_open(fd)],
+        staged,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]
