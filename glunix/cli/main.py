@@ -81,6 +81,7 @@ def _add_machines(subs: "argparse._SubParsersAction[Parser]") -> None:
     init.add_argument("--name", metavar="NODE", help="this machine's name (its host name)")
     init.add_argument("--cluster", metavar="NAME", help="the cluster's name (this machine's)")
     init.add_argument("--accept-jobs", action="store_true", help="place jobs on this machine, too")
+    init.add_argument("--allow-root", action="store_true", help="let root run jobs")
     invite = subs.add_parser("invite", help="print a token with which one machine can join, once")
     invite.add_argument("--expires", type=_span, default=3600.0, metavar="TIME",
                         help="how long it is valid: 90s, 15m, 1h, 7d (1h)")  # fmt: skip
