@@ -12,6 +12,7 @@ NODES = 4
 NODES_MAX = 1024
 
 _WORK: dict[str, tuple[str, str]] = {
+    "compare": ("glunix.cli.compare", "run_compare"),
     "config": ("glunix.cli.machines", "run_config"),
     "completion": ("glunix.cli.completion", "run_completion"),
     "daemon": ("glunix.cli.services", "run_daemon"),
@@ -51,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     down = subs.add_parser("down", help="stop the cluster and all its jobs")
     status = subs.add_parser("status", help="is the cluster up? 0 yes, 1 partly, 3 no")
     _add_logs(subs)
+    _add_compare(subs)
     doctor = subs.add_parser("doctor", help="what this machine's kernel lets GLUnix do")
     text = "compare paths, programs and clocks of the nodes with ours"
     doctor.add_argument("--nodes", action="store_true", help=text)
@@ -128,6 +130,34 @@ def _add_logs(subs: "argparse._SubParsersAction[Parser]") -> None:
     )
     logs.add_argument("--json", action="store_true", help="print each line as a JSON object")
     logs.add_argument("node", nargs="*", help="only these: node names, home, master")
+
+
+def _add_compare(subs: "argparse._SubParsersAction[Parser]") -> None:
+    compare = subs.add_parser(
+        "compare",
+        help="run programs that check themselves natively and at both levels, show what differs",
+        description="Run small programs that check themselves natively, at user level and under "
+        "-T on every engine, and show what differs from native Linux. They are C programs: gcc is "
+        "needed. Status 0: only what is listed as expected differs; 1: something else does; "
+        "2: trouble.",
+    )
+    compare.add_argument("guest", nargs="*", help="only these programs (names or 'tty_*')")
+    compare.add_argument(
+        "--engine", action="append", default=[], metavar="E", help="only this engine of -T (repeat)"
+    )
+    compare.add_argument(
+        "--ways",
+        metavar="A,B",
+        help="other ways to run: strace, slic-ENGINE, glurun, glurun-T, glurun-T-ENGINE",
+    )
+    compare.add_argument("--html", metavar="FILE", help="also write the matrix as a page")
+    compare.add_argument("--json", action="store_true", help="print the matrix as JSON")
+    compare.add_argument(
+        "--here", action="store_true", help="on the cluster that is up, not one of its own"
+    )
+    compare.add_argument(
+        "-j", "--jobs", type=_node_count, default=2, metavar="N", help="programs at a time (2)"
+    )
 
 
 def _node_count(text: str) -> int:

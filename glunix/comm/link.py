@@ -151,6 +151,8 @@ class Link(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        if isinstance(exc, OSError) and self._fd >= 0 and not self.reason:
+            self._read_rest()
         self._deframer.release()
         self.full = False
         drained, self._drained = self._drained, []
@@ -159,6 +161,18 @@ class Link(asyncio.BufferedProtocol):
         reason = self.reason or (str(exc) if exc else "closed by the other side")
         self._closed(self, reason)
         self.reason = reason
+
+    def _read_rest(self) -> None:
+        """Writing has failed because the other side is gone; what it said before still counts.
+
+        asyncio drops a connection at the first failed write, unread data and all: a supervisor
+        that had reported its program's status would pass for one that died.
+        """
+        try:
+            while not self.reason and (count := os.readv(self._fd, [self._deframer.room()])):
+                self.buffer_updated(count)
+        except OSError:
+            pass  # nothing more came (EAGAIN), or it was reset
 
     def send(self, stream: StreamId, message: Message) -> None:
         """Send a message on a stream; silently nothing once the link is closing."""

@@ -52,7 +52,7 @@ class Children:
     def sweep(self, job: Job) -> None:
         """This job is over: end what it left to us."""
         self._helpers.update(job.roots())
-        if job.start.spec.keep:
+        if job.start.spec.keep and not job.start.spec.transparent:
             self._keeping.add(job.start.owner.uid)
         else:
             self._sweep(job, time.monotonic(), first=True)

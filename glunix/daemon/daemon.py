@@ -35,6 +35,7 @@ from glunix.ids import StreamId
 from glunix.msg import master, stream
 from glunix.msg.base import Body, Message
 from glunix.msg.job import RunningProc
+from glunix.node.ends import MOVED
 from glunix.node.staging import Stage
 from glunix.node.userjob import UserJob
 from glunix.state import daemonevents as effects
@@ -218,6 +219,7 @@ class Daemon:
         if os.getpid() != 1:
             set_child_subreaper(True)
         self.loop.on_signal(signal.SIGCHLD, self._children.collect)
+        self.loop.on_signal(MOVED, self._input_moved)
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.on_signal(number, self.stop)
         self._peers.listen()
@@ -325,6 +327,11 @@ class Daemon:
         node_stream = NodeStream(self, mate, number, start)
         self._streams.append(node_stream)
         return node_stream
+
+    def _input_moved(self) -> None:
+        for node_stream in self._streams:
+            if isinstance(node_stream.job, SupervisedJob):
+                node_stream.job.input_moved()
 
     def vetted(self, mate: PeerLink, start: stream.Start) -> stream.Start:
         """The Start as this node may carry it out; Refused when it may not."""

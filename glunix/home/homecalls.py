@@ -9,6 +9,7 @@ it, so that its poll never promises what a read will not find.
 from __future__ import annotations
 
 import _signal
+import _socket
 import errno
 import os
 import posix
@@ -27,6 +28,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from glunix.home.ahead import Ahead
+    from glunix.home.rarecalls import RareCalls
+    from glunix.home.wire import Value
+
     Send = Callable[[int, list[object]], None]
 
 TERMINAL_FD = 3
@@ -37,8 +42,9 @@ MODE_CHANGES = frozenset(
 )
 """TCSETS and its relatives."""
 
-_STOPPING = MODE_CHANGES | {0x5409, 0x540A, 0x540B, 0x5412, 0x5425}
-"""A background process that tries is stopped (SIGTTOU): also TCSBRK, TCXONC, TCFLSH, TIOCSTI."""
+_STOPPING = MODE_CHANGES | {0x5409, 0x540A, 0x540B, 0x5412, 0x5423, 0x5425, 0x5427, 0x5428}
+"""A background process that tries is stopped (SIGTTOU): also TCSBRK, TCXONC, TCFLSH, TIOCSTI,
+TIOCSETD, TIOCSBRK and TIOCCBRK."""
 
 _DEVICES = {3: "null", 5: "zero", 7: "full", 8: "random", 9: "urandom"}
 """Memory devices (minor numbers of major 1, null(4), random(4)): the node has the same."""
@@ -54,37 +60,79 @@ def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
     if stat.S_ISREG(found.st_mode):
         return "file", found.st_size
     if stat.S_ISSOCK(found.st_mode):
-        return "socket", 0
+        return ("socket" if _is_stream(fd) else "packets"), 0
+    if stat.S_ISFIFO(found.st_mode):
+        return "pipe", 0
     if stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == 1:
-        return _DEVICES.get(os.minor(found.st_rdev), "pipe"), 0
-    return "pipe", 0
+        return _DEVICES.get(os.minor(found.st_rdev), "other"), 0
+    return "other", 0
 
 
-def same_output() -> bool:
-    """Whether fds 1 and 2 lead to the same place, so that their order is to be kept."""
+def _is_stream(fd: int) -> bool:
+    """Whether this is a socket that carries bytes: neither packets nor connections."""
+    sock = _socket.socket(fileno=posix.dup(fd))
     try:
-        one, two = posix.fstat(1), posix.fstat(2)
-    except OSError:
-        return False
-    return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
+        accepts = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
+        return sock.type == _socket.SOCK_STREAM and not accepts
+    finally:
+        sock.close()
+
+
+def same_sockets() -> list[int]:
+    """Which of fds 0-2 are the socket that fd 0 is."""
+    own = posix.fstat(0)
+    found = []
+    for fd in (0, 1, 2):
+        try:
+            seen = posix.fstat(fd)
+        except OSError:
+            continue
+        if (seen.st_dev, seen.st_ino) == (own.st_dev, own.st_ino):
+            found.append(fd)
+    return found
 
 
 class HomeCalls:
     """Answers the one node stream of a transparent job. Has the shape of glunix.home.inputs.Input:
     `wants`, `fileno` and `read` are for the startup's poll loop."""
 
-    def __init__(self, terminal: HomeTerminal | None, stream: int, send: Send) -> None:
+    def __init__(
+        self,
+        terminal: HomeTerminal | None,
+        stream: int,
+        send: Send,
+        send_data: Callable[[int, bytes | memoryview], None],
+        complain: Callable[[str], None],
+        paths: list[bytes],
+    ) -> None:
+        """`paths` of home may be opened by the job (glurun --home)."""
+        self._paths = paths
         self._terminal = terminal
         self._stream = stream
         self._send_on = send
+        self._send_data = send_data
         self._over = False
         self._sources: dict[int, Source] = {}
         self._by_own: dict[int, Source] = {}
         self._epoll = select.epoll()
+        self._rare: RareCalls | None = None
         if terminal is not None:
             self._add(min(terminal.fds, default=TERMINAL_FD), Source(terminal.fd, terminal))
+        self._ahead: Ahead | None = None
+        self.answers = False
+        """Whether what the program writes into its fd 0 is an output of its own."""
         if is_open(0) and 0 not in self._sources:
-            self._add(0, Source(0, None))
+            kind = stdin_kind(0, False)[0]
+            if kind in ("pipe", "socket"):
+                from glunix.home.ahead import PipeAhead, SocketAhead
+
+                make = PipeAhead if kind == "pipe" else SocketAhead
+                self._ahead = make(0, self._send_ahead, self._send, complain)
+                news = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+                self._epoll.register(self._ahead, news)
+                self.answers = kind == "socket" and not {1, 2} & set(same_sockets())
+            else:
+                self._add(0, Source(0, None))
 
     def _add(self, fd: int, source: Source) -> None:
         self._sources[fd] = source
@@ -98,6 +146,34 @@ class HomeCalls:
         """The job was placed: say what is ready already."""
         for fd, source in self._sources.items():
             self._refresh(fd, source)
+        self.look_ahead()
+
+    # -- input that goes ahead ---------------------------------------------------------------
+
+    def look_ahead(self) -> None:
+        """Before the node hears of anything else: what came before it is on its way."""
+        if self._ahead is not None:
+            self._ahead.look()
+
+    def _send_ahead(self, data: bytes | memoryview) -> None:
+        self._send_data(self._stream, data)
+
+    def took(self, count: int) -> None:
+        """The program read `count` bytes of what went ahead."""
+        if self._ahead is not None:
+            self._ahead.took(count)
+
+    def back(self, number: int) -> None:
+        """What went ahead and was not read is void."""
+        if self._ahead is not None:
+            self._ahead.back(number)
+
+    def closed(self) -> None:
+        """Nobody in the job can read what goes ahead any more."""
+        if self._ahead is not None:
+            self._epoll.unregister(self._ahead)
+            self._ahead.close()
+            self._ahead = None
 
     def _send(self, message: list[object]) -> None:
         self._send_on(self._stream, message)
@@ -115,6 +191,11 @@ class HomeCalls:
     def read(self) -> None:
         """Input came: tell the node. Nothing is read."""
         for own, _ in self._epoll.poll(0):
+            if self._ahead is not None and own == self._ahead.fileno():
+                self._ahead.look()
+                continue
+            if self._rare is not None and self._rare.ended(own):
+                continue
             source = self._by_own[own]
             fd = next(fd for fd, other in self._sources.items() if other is source)
             if source.wants_edge or not source.told:
@@ -128,6 +209,8 @@ class HomeCalls:
         """A process ended: with the last one nothing more is asked."""
         if not job.live():
             self._over = True
+            if self._rare is not None:
+                self._rare.end()
 
     # -- readiness ---------------------------------------------------------------------------
 
@@ -142,6 +225,8 @@ class HomeCalls:
 
     def look_again(self) -> None:
         """We went on after a stop: the modes and the input may be others."""
+        if self._ahead is not None:
+            self._ahead.anew()
         for fd, source in self._sources.items():
             self._tell(fd, source, source.is_ready())
 
@@ -164,7 +249,13 @@ class HomeCalls:
     def seek(self, ask: int, fd: int, offset: int, whence: int) -> None:
         """lseek(2) on the user's own open file: its offset is shared with the user's shell."""
         try:
-            self._send(["ioctled", ask, posix.lseek(fd, offset, whence), 0, b""])
+            rare = self._rare
+            moved = (
+                posix.lseek(fd, offset, whence)
+                if fd <= 2 or rare is None
+                else rare.files.seek(fd, offset, whence)
+            )
+            self._send(["ioctled", ask, moved, 0, b""])
         except OSError as error:
             self._send(["ioctled", ask, 0, error.errno or errno.EIO, b""])
 
@@ -176,10 +267,10 @@ class HomeCalls:
         `may_write`: the program blocks or ignores SIGTTOU, so it may from the background, too.
         """
         source = self._sources.get(fd)
-        home_fd = source.fd if source is not None else fd
         buffer = bytearray(data)
 
         def call() -> int:
+            home_fd = self._home_fd(fd)
             if data:
                 return int(ioctl(home_fd, command, buffer, True))
             return ioctl(home_fd, command, argument)
@@ -208,6 +299,44 @@ class HomeCalls:
             return call()
         finally:
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGTTOU])
+
+    def rare(self, tag: str, message: list[Value]) -> bool:
+        """A call that few programs make; False when it is another message."""
+        if self._rare is None:
+            if tag not in ("ioctlpages", "homecall"):
+                return False
+            from glunix.home.homefiles import HomeFiles
+            from glunix.home.rarecalls import RareCalls
+
+            files = HomeFiles(self._paths, self._send, self._epoll, self._opened, self._closed)
+            self._rare = RareCalls(self._send, self._epoll, self._home_fd, files)
+        return self._rare.take(tag, message)
+
+    def _opened(self, fd: int, own: int) -> None:
+        """The job has opened a file here, under this number."""
+        source = Source(own, None)
+        self._add(fd, source)
+        self._refresh(fd, source)
+
+    def _closed(self, fd: int) -> None:
+        source = self._sources.pop(fd, None)
+        if source is not None:
+            del self._by_own[source.fileno()]
+            try:
+                self._epoll.unregister(source)
+            except PermissionError:
+                pass  # a file: see _add
+
+    def _home_fd(self, fd: int) -> int:
+        """Our descriptor of what the node calls `fd`; OSError EBADF."""
+        source = self._sources.get(fd)
+        if source is not None:
+            return source.fd
+        if fd <= 2:
+            return fd
+        if self._rare is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._rare.files.descriptor(fd)
 
     def give_back(self, fd: int, data: bytes) -> None:
         """Bytes the job fetched and never took: to the terminal's input, or a file's offset."""

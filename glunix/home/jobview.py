@@ -12,7 +12,9 @@ NOT_FOUND, NOT_EXECUTABLE = 127, 126
 class ProcessView:
     """One process of the job as home hears of it."""
 
-    __slots__ = ("channels", "ended", "node", "started", "status", "stopped", "stream", "vnn")
+    __slots__ = (
+        "channels", "ended", "node", "parted", "started", "status", "stopped", "stream", "vnn",
+    )  # fmt: skip
 
     def __init__(self, stream: int, node: str, vnn: int) -> None:
         self.stream = stream
@@ -20,6 +22,8 @@ class ProcessView:
         self.vnn = vnn
         self.started = False
         self.stopped = 0
+        self.parted = False
+        """Transparent: the program has ended, processes that it left behind live on."""
         self.ended = False
         self.status = 0
         self.channels = {1, 2}
@@ -51,6 +55,10 @@ class JobView:
         """Processes that have not ended."""
         return [p for p in self.processes.values() if not p.ended]
 
+    def outlived(self) -> bool:
+        """Whether the program has ended and what it started has not."""
+        return any(p.parted and not p.ended for p in self.processes.values())
+
     def all_started(self) -> bool:
         """Whether every process began or failed."""
         return all(p.started or p.ended for p in self.processes.values())
@@ -73,6 +81,14 @@ class JobView:
     def exited(self, process: ProcessView, code: int, signal: int) -> None:
         """A process ended by itself or by a signal."""
         process.ended = True
+        self._has_status(process, code, signal)
+
+    def parted(self, process: ProcessView, code: int, signal: int) -> None:
+        """Its program ended so; what it started lives on."""
+        process.parted = True
+        self._has_status(process, code, signal)
+
+    def _has_status(self, process: ProcessView, code: int, signal: int) -> None:
         process.stopped = 0
         process.status = 128 + signal if signal else code
         if self.degree == 1:
@@ -89,9 +105,12 @@ class JobView:
         else:
             process.status = NOT_EXECUTABLE
 
-    def lost(self, failure: int) -> None:
-        """A node is gone and with it the job (paper 4.2.3)."""
-        for process in self.processes.values():
+    def lost(self, failure: int, killed_by: int) -> None:
+        """A node is gone and with it the job (paper 4.2.3); transparent ones as if by a signal."""
+        self.killed_by = killed_by
+        # Of all, not of the live: some may have been killed for it, and told first.
+        for process in self.live() if killed_by else self.processes.values():
             process.ended = True
-            process.status = failure  # of all: some may have been killed for it, and told first
+            process.status = failure
+        for process in self.processes.values():
             process.channels.clear()

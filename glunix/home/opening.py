@@ -19,6 +19,7 @@ from glunix.home.surroundings import settle_fds, submit_message
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from glunix.home.options import Options
+    from glunix.home.shadow import Half
     from glunix.home.terminal import HomeTerminal
 
 
@@ -69,9 +70,26 @@ def run(options: Options) -> int:
     try:
         settle_fds(options)
         opening = Opening(options, posix.environ)
+    except GlunixError as error:
+        complain(str(error), None)
+        return config.exit_error()
+    half = None
+    if options.transparent:
+        from glunix.home.shadow import divide
+
+        half = divide()
+    status = _go_on(options, opening, half)
+    if half is not None:
+        half.end(status, 0, alone=False)
+        posix._exit(status)
+    return status
+
+
+def _go_on(options: Options, opening: Opening, half: Half | None) -> int:
+    try:
         from glunix.home.startup import Startup
 
-        return Startup(options, opening).run()
+        return Startup(options, opening, half).run()
     except GlunixError as error:
         complain(str(error), None)
         return config.exit_error()

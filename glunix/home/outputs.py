@@ -10,7 +10,7 @@ import select
 from glunix.home.jobview import JobView, ProcessView
 from glunix.home.options import Options
 from glunix.home.sinks import Labeller, Sink, gone
-from glunix.home.surroundings import output_window
+from glunix.home.surroundings import output_window, same_output
 
 TYPE_CHECKING = False  # importing typing or collections.abc costs 2 ms
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 Channel = tuple[int, int, int]
+
+_ANSWERS = 3
 
 
 class Outputs:
@@ -35,21 +37,31 @@ class Outputs:
         self._sinks: dict[int, Sink] = {}
         self._labels: dict[Channel, Labeller] = {}
         self._owed: dict[Channel, int] = {}
+        self.alone = False
+        """The program has ended and its startup with it: we are what the processes left have."""
+        self._ended: set[int] = set()
+        """Channels that have ended and whose descriptor at home is still open."""
         self.failed = False
         """Whether output was lost because a file could not take it (a full disk)."""
 
-    def open(self, job: JobView, terminal: HomeTerminal | None) -> None:
+    def open(self, job: JobView, terminal: HomeTerminal | None, answers: bool = False) -> None:
         """Make the sinks; a descriptor the user closed refuses its channels at once.
 
         `terminal` is a transparent job's, which may be neither fd 1 nor 2: that is channel 0.
+        `answers`: it may write into its fd 0, a socket: channel 3 (glunix.msg.stream.ANSWERS).
         """
         fds = self._options.fds
         for fd in (1, 2):
             self._sinks[fd] = Sink(fds[fd])
         if terminal is not None and not {1, 2} & set(terminal.fds):
             self._sinks[0] = Sink(terminal.fd)
+        if answers:
+            self._sinks[_ANSWERS] = Sink(0)
+            for process in job.processes.values():
+                process.channels.add(_ANSWERS)
         self._terminal = terminal
         self._job = job
+        self._one = same_output()
 
     @property
     def waiting(self) -> bool:
@@ -94,6 +106,8 @@ class Outputs:
         payload = self._labelled(process, channel, data)
         if not data:
             process.channels.discard(fd)
+            if self._options.transparent:
+                self._ended.add(fd)
         if not sink.is_open:
             if data:
                 self._send(process.stream, ["refuse", process.vnn, fd])
@@ -104,6 +118,37 @@ class Outputs:
             sink.own()
         elif data:
             self._owe(channel, len(data))  # kept by the labeller, which bounds it
+        if self._ended:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Close what nobody in the job can write to any more, as the kernel would at home.
+
+        Not a terminal, where nobody can tell; and not the startup's standard error.
+        """
+        for fd in sorted(self._ended):
+            sink = self._sinks[fd]
+            if sink.waiting or not sink.is_open or (fd == 2 and not self._stderr_too()):
+                continue
+            self._ended.discard(fd)
+            if fd and (self._terminal is None or fd not in self._terminal.fds):
+                sink.close()
+
+    def go_on_alone(self) -> None:
+        """The shadow has ended with the program: see `alone`."""
+        self.alone = True
+        self.let_go()
+
+    def _stderr_too(self) -> bool:
+        return self.alone and not (self._one and self._sinks[1].is_open)
+
+    def mark(self) -> dict[int, int]:
+        """What there is to write now; for `reached`."""
+        return {fd: sink.written + sink.queued for fd, sink in self._sinks.items()}
+
+    def reached(self, mark: dict[int, int]) -> bool:
+        """Whether all that there was has been written, or can never be."""
+        return all(sink.written >= mark[fd] or not sink.waiting for fd, sink in self._sinks.items())
 
     def _labelled(
         self, process: ProcessView, channel: Channel, data: memoryview
@@ -125,6 +170,8 @@ class Outputs:
                 self._owe(channel, count)
         except OSError as error:
             self._refuse(sink, error)
+        if self._ended:
+            self.let_go()
 
     def _refuse(self, sink: Sink, error: OSError) -> None:
         if not gone(error):

@@ -55,12 +55,14 @@ class Sink:
     """One output descriptor. Items are (bytes, tag, credit); a written item's credit is due."""
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self._fd = self.home_fd = fd
         self._queue: list[tuple[memoryview, object, int]] = []
         self._kind = "direct"
         self._is_wide = False
         self._is_tty = False
         self.is_open = True
+        self.written = 0
+        """Bytes that the descriptor has taken."""
         self.held = False
         """The terminal does not take our output: we are in the background (stty tostop)."""
         try:
@@ -85,6 +87,25 @@ class Sink:
     def waiting(self) -> bool:
         """Whether there are bytes that the descriptor has not taken."""
         return bool(self._queue)
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait."""
+        return sum(len(data) for data, _, _ in self._queue)
+
+    def close(self) -> None:
+        """Let go of the descriptor: a reader at home must not wait for us.
+
+        Its number stays taken, so that nothing else becomes our standard output.
+        """
+        self.is_open = False
+        if self._kind == "socket":
+            self._sock.close()
+        elif self._fd != self.home_fd:
+            posix.close(self._fd)
+        nothing = posix.open("/", os.O_PATH | os.O_CLOEXEC)
+        posix.dup2(nothing, self.home_fd, inheritable=False)
+        posix.close(nothing)
 
     def put(self, data: bytes | memoryview, tag: object, credit: int) -> None:
         """Add bytes; call `write` to get them out, then `own` if they will be overwritten."""
@@ -120,6 +141,7 @@ class Sink:
                 raise
             if count < 0:
                 break
+            self.written += count
             if count < len(data):
                 self._queue[0] = (data[count:], tag, credit)
                 if self._kind == "poll":

@@ -4,6 +4,9 @@ Owns the user's descriptors while the job runs: keystrokes go to the job, its ou
 signals are forwarded, the terminal is raw meanwhile and restored on every path out. One poll loop;
 never blocks on an output; reads input only as far as the node has given credit.
 
+A transparent job can outlive its program, so this is a child there: home's half, whose shadow the
+shell started (glunix.home.shadow).
+
 What it must never do: import much. `tests/unit/test_startup_imports.py` counts.
 """
 
@@ -15,10 +18,10 @@ import sys
 import time
 
 from glunix import config
-from glunix.errors import FrameError, GlunixError, Refused
+from glunix.errors import FrameError, GlunixError, NotRunning, Refused
 from glunix.home.inputs import Input
 from glunix.home.jobview import JobView, ProcessView
-from glunix.home.link import blob, integer, text, view
+from glunix.home.link import blob, integer, kept, text, view
 from glunix.home.opening import complain
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
@@ -27,8 +30,10 @@ from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from glunix.home.bill import Stats
     from glunix.home.homecalls import HomeCalls
     from glunix.home.opening import Opening
+    from glunix.home.shadow import Half
 
 TIMED_OUT = 124
 """Exit status when the time limit ended the job, as timeout(1)."""
@@ -50,14 +55,15 @@ class Startup:
     `run` returns the exit status; errors are GlunixError with one line.
     """
 
-    def __init__(self, options: Options, opening: Opening) -> None:
+    def __init__(self, options: Options, opening: Opening, half: Half | None) -> None:
         self._options = options
         self._link = opening.link
         self._terminal = opening.terminal
         self._tty = opening.tty
         self._times = opening.times
         self._time("more imports")
-        self._signals = Signals()
+        self._half = half
+        self._signals = Signals() if half is None else half.signals
         self._outputs = Outputs(options, self._send)
         self._stop_signal = 0
         self._in_back = False
@@ -65,6 +71,9 @@ class Startup:
         self._held: list[list[Value]] = []
         self._deadline: float | None = None
         self._timed_out = False
+        self._stats = self._make_stats()
+        self._written: dict[int, int] | None = None
+        """What is to be written before the shadow of an outlived job may end."""
 
     # -- the life of the job -----------------------------------------------------------------
 
@@ -73,27 +82,45 @@ class Startup:
         try:
             self._place()
             self._serve()
+        except NotRunning as error:
+            if not self._options.transparent or not hasattr(self, "_job"):
+                raise
+            if self._tty is not None:
+                self._tty.undo()
+            complain(str(error), self._terminal)
+            self._job.lost(config.exit_error(), _signal.SIGKILL)
         finally:
             self._leave_terminal()
+        return self._end()
+
+    def _end(self) -> int:
         self._time("exited")
+        if self._stats is not None:
+            sys.stderr.write(self._stats.told(self._options.stats == "json"))
+            sys.stderr.flush()
         if self._options.times:
             self._print_times()
         if self._timed_out:
             return TIMED_OUT
-        if self._options.transparent and self._job.killed_by:
-            die_of(self._job.killed_by)  # as the program did, so that the shell says so
+        if self._half is not None and self._job.killed_by:
+            self._half.end(0, self._job.killed_by, alone=False)  # so that the shell says so
         return self._job.status() or (config.exit_error() if self._outputs.failed else 0)
 
     def _place(self) -> None:
         """Wait for Placed; the deadline covers a daemon or master that does not answer."""
         poll = select.poll()
+        if self._half is not None:
+            poll.register(self._half, select.POLLIN)
         deadline = time.monotonic() + config.PLACE_TIMEOUT
         while True:
             events = select.POLLIN | (select.POLLOUT if self._link.pending else 0)
             poll.register(self._link, events)
             left = deadline - time.monotonic()
-            if left <= 0 or not poll.poll(left * 1000):
+            ready = [fd for fd, _ in poll.poll(left * 1000)] if left > 0 else []
+            if not ready:
                 raise GlunixError("no answer from the cluster: is the master alive?")
+            if self._half is not None and self._half.fileno() in ready:
+                self._half.die(_signal.SIGKILL)  # as our shadow was
             self._link.flush()
             messages = self._link.receive()
             for number, (stream, message) in enumerate(messages):
@@ -117,8 +144,12 @@ class Startup:
             streams.append((integer(row[0]), text(row[1]), [integer(v) for v in row[2]]))
         self._job = JobView(integer(message[2]), streams)
         self._input = self._make_input([stream for stream, _, _ in streams])
-        self._outputs.open(self._job, self._tty if self._options.transparent else None)
-        self._signals.catch()
+        answers = not isinstance(self._input, Input) and self._input.answers
+        self._outputs.open(self._job, self._tty if self._options.transparent else None, answers)
+        if self._half is None:
+            self._signals.catch()
+        else:
+            self._half.catch()
         self._enter_terminal()
         if self._options.time_limit is not None:
             self._deadline = time.monotonic() + self._options.time_limit
@@ -128,21 +159,60 @@ class Startup:
             return Input(self._options, self._terminal, streams, self._send_data)
         from glunix.home.homecalls import HomeCalls
 
-        calls = HomeCalls(self._tty, streams[0], self._send)
+        def tell(line: str) -> None:
+            complain(line, self._terminal)
+
+        paths = self._options.home
+        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell, paths)
         calls.begin()
         return calls
 
+    def _make_stats(self) -> Stats | None:
+        if not self._options.stats:
+            return None
+        from glunix.home.bill import Stats
+
+        return Stats()
+
     def _serve(self) -> None:
+        """Until the job is over."""
         for stream, message in self._early:
             self._take(stream, message)
         while not (self._job.over() and not self._outputs.waiting):
             self._turn()
+            if self._half is not None and not self._half.is_alone and self._job.outlived():
+                self._part(self._half)
+
+    def _part(self, half: Half) -> None:
+        """The program has ended, and so does its shadow once all that was written is written."""
+        if self._written is None:
+            self._written = self._outputs.mark()
+        if self._outputs.reached(self._written):
+            self._leave_terminal()
+            by = self._job.killed_by
+            half.end(TIMED_OUT if self._timed_out else self._job.status(), by, alone=True)
+            self._outputs.go_on_alone()
+            self._look_again()
+
+    def _lost_shadow(self, half: Half) -> None:
+        """Somebody killed it: so ends the program, as it would at home, and nothing else."""
+        half.go_on_alone()
+        if self._tty is not None:
+            self._tty.undo()
+            self._send(0, ["tty", False])
+        self._outputs.go_on_alone()
+        self._look_again()
+        for process in self._job.live():
+            self._send(process.stream, ["signal", _signal.SIGKILL, process.vnn])
 
     def _turn(self) -> None:
         """One round of the poll loop."""
         poll = select.poll()
         poll.register(self._link, select.POLLIN | (select.POLLOUT if self._link.pending else 0))
         poll.register(self._signals, select.POLLIN)
+        half = self._half if self._half is not None and not self._half.is_alone else None
+        if half is not None:
+            poll.register(half, select.POLLIN)
         watch_input = self._input.wants(self._link.pending)
         if watch_input:
             poll.register(self._input, select.POLLIN)
@@ -156,6 +226,8 @@ class Startup:
         if self._signals.fileno() in ready:
             for number in self._signals.read():
                 self._signal(number)
+        if half is not None and half.fileno() in ready:
+            self._lost_shadow(half)
         for sink in sinks:
             if sink.fileno() in ready:
                 self._outputs.write(sink, ready=True)
@@ -201,7 +273,8 @@ class Startup:
             if self._tty is not None and self._options.transparent:
                 self._tty.undo()
             complain(text(message[3]), self._terminal)
-            self._job.lost(config.exit_error())
+            by = _signal.SIGKILL if self._options.transparent else 0
+            self._job.lost(config.exit_error(), by)
         elif message[0] == "refused":
             raise Refused(text(message[2]), text(message[3]))
         else:
@@ -209,6 +282,8 @@ class Startup:
 
     def _take_stream(self, stream: int, message: list[Value]) -> None:
         tag = message[0]
+        if self._stats is not None and self._stats.saw(message):
+            return
         if self._options.transparent:
             if self._home_call(tag, message):
                 return
@@ -231,17 +306,24 @@ class Startup:
         """An interposed call asks home; False when it is another message."""
         calls = self._input
         assert not isinstance(calls, Input)
-        if self._outputs.terminal_waits and tag in ("want", "ioctl"):
+        if self._outputs.terminal_waits and tag in ("want", "ioctl", "ioctlpages"):
             # What was written before is on the screen before this acts.
-            self._held.append(
-                [value if not isinstance(value, memoryview) else bytes(value) for value in message]
-            )
+            self._held.append([kept(value) for value in message])
+            return True
+        if tag == "incredit":
+            calls.took(integer(message[1]))
+            return True
+        if tag == "inclosed":
+            calls.closed()
+            return True
+        if tag == "inback":
+            calls.back(integer(message[1]))
             return True
         if tag == "back":
             calls.give_back(integer(message[1]), blob(message[2]))
             return True
         if tag not in ("want", "seek", "ioctl"):
-            return False
+            return calls.rare(text(tag), message)
         ask, fd, third = (integer(value) for value in message[1:4])
         if tag == "want":
             calls.want(ask, fd, third, message[4] is True, integer(message[5]))
@@ -261,9 +343,16 @@ class Startup:
             process.stopped = integer(message[2])
         elif tag == "continued":
             process.stopped = 0
+            self._look_again()
         elif tag == "exited":
             self._job.exited(process, integer(message[2]), integer(message[3]))
             self._input.maybe_over(self._job)
+            if len(message) > 5 and message[5] is True:
+                if self._tty is not None:
+                    self._tty.undo()
+                complain(f"the job's supervisor on {process.node} is gone", self._terminal)
+        elif tag == "rootexited":
+            self._job.parted(process, integer(message[2]), integer(message[3]))
         elif tag == "failed":
             self._job.failed(process, text(message[2]), integer(message[3]), config.exit_error())
             where = f"[{process.vnn} on {process.node}] " if self._job.degree > 1 else ""
@@ -283,7 +372,7 @@ class Startup:
             return  # see _maybe_stop
         if not self._job.live() and number not in HARMLESS:
             self._leave_terminal()  # only output that nobody takes is left: nothing to forward to
-            die_of(number)
+            (die_of if self._half is None else self._half.die)(number)
         if number == _signal.SIGWINCH and self._tty is not None:
             for stream in {p.stream for p in self._job.live()}:
                 self._send(stream, ["resize", self._tty.size()])
@@ -295,29 +384,45 @@ class Startup:
         self._signal_job(number)
         if number == _signal.SIGCONT:
             self._enter_terminal()
+            if self._half is not None and self._half.is_alone:
+                self._outputs.release()
+                self._look_again()
 
     def _signal_job(self, number: int) -> None:
+        if not isinstance(self._input, Input):
+            self._input.look_ahead()
         for stream in {p.stream for p in self._job.live()}:
             self._send(stream, ["signal", number, None])
 
     def _maybe_stop(self) -> None:
         """When the job is stopped, so is its startup: the user's shell must see it (paper 4.3)."""
-        if self._outputs.held and not self._job.live():
-            stop_self(_signal.SIGTTOU)  # it has ended, but the terminal takes no output yet
+        ended = self._job.outlived() and not self._outputs.alone
+        if self._outputs.held and (ended or not self._job.live()):
+            self._stop(_signal.SIGTTOU)  # it has ended, but the terminal takes no output yet
             self._outputs.release()
         by = self._job.stopped_by()
         if not by or self._link.pending or self._outputs.writable:
             return  # a blocked reader may be stopped too: it must not keep us from stopping
         if not self._options.transparent:
             self._leave_terminal()
-        stop_self(self._stop_signal or (by if by in STOPPING else _signal.SIGSTOP))
+        self._stop(self._stop_signal or (by if by in STOPPING else _signal.SIGSTOP))
         self._stop_signal = 0
         for process in self._job.live():
             process.stopped = 0
+        self._look_again()
         if not self._options.transparent or _signal.getsignal(_signal.SIGCONT) == _signal.SIG_IGN:
             self._signal_job(_signal.SIGCONT)  # else we caught it and pass it on, once
         self._enter_terminal()
         self._outputs.release()
+
+    def _stop(self, number: int) -> None:
+        """Be stopped by this signal, or have our shadow stopped, until it goes on."""
+        if self._half is None:
+            stop_self(number)
+        elif not self._half.is_alone and not self._half.stop(number):
+            self._lost_shadow(self._half)
+
+    def _look_again(self) -> None:
         if not isinstance(self._input, Input):
             self._input.look_again()
 
@@ -349,13 +454,14 @@ class Startup:
         if tty is not None and self._options.transparent:
             if not self._job_is_over():
                 tty.undo()
+            tty.changed = False
             self._send(0, ["tty", False])  # the modes it leaves are its own, as at home
         if tty is not None and tty.is_raw:
             tty.restore()
             self._send(0, ["tty", False])
 
     def _job_is_over(self) -> bool:
-        return hasattr(self, "_job") and self._job.over()
+        return hasattr(self, "_job") and (self._job.over() or self._job.outlived())
 
     # -- Figure 6 ----------------------------------------------------------------------------
 

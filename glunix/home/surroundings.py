@@ -33,6 +33,15 @@ def is_open(fd: int) -> bool:
         return False
 
 
+def same_output() -> bool:
+    """Whether fds 1 and 2 lead to the same place, so that their order is to be kept."""
+    try:
+        one, two = posix.fstat(1), posix.fstat(2)
+    except OSError:
+        return False
+    return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
+
+
 def output_window(degree: int) -> int:
     """Bytes that may be under way on each output channel of a `degree`-way job."""
     return max(WINDOW_MIN, WINDOW // degree)
@@ -69,17 +78,31 @@ def _working_directory(options: Options) -> bytes:
     return real
 
 
+def _numbers() -> list[object]:
+    """Ours, as glunix.msg.job.HomePids."""
+    parent = posix.getppid()
+    return [posix.getpid(), parent, posix.getpgrp(), posix.getsid(0), _group_of(parent)]
+
+
+def _group_of(pid: int) -> int:
+    try:
+        return posix.getpgid(pid) if pid else 0
+    except OSError:
+        return 0
+
+
 def submit_message(options: Options, tty: list[object] | None, environ: object) -> list[object]:
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
     umask = posix.umask(0)
     posix.umask(umask)
-    stdin, one_output = ("pipe", 0), False
+    stdin, one_output, sockets = ("pipe", 0), False, []
     if options.transparent:
-        from glunix.home.homecalls import same_output, stdin_kind
+        from glunix.home.homecalls import same_sockets, stdin_kind
 
         fd = options.fds[0]
         stdin = stdin_kind(fd, tty is not None and os.isatty(fd))
         one_output = same_output()
+        sockets = same_sockets() if stdin[0] == "socket" else []
     staged: list[object] = []
     argv = options.argv
     if options.stage is not None:
@@ -103,6 +126,10 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         one_output,
         output_window(options.degree),
         [fd for fd in (0, 1, 2) if options.transparent and not is_open(fd)],
+        bool(options.stats),
+        options.home,
+        _numbers() if options.transparent else None,
+        sockets,
         staged,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -44,6 +44,24 @@ class TtySpec(Record, frozen=True):
     fds: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)]
     termios: Annotated[bytes, Meta(max_length=256)]
     size: WinSize
+    number: Annotated[int, Meta(ge=-1, le=2**20)] = -1
+    """Transparent: N of home's /dev/pts/N; -1 for another terminal."""
+    mode: Annotated[int, Meta(ge=0, le=0o777)] = 0o600
+    gid: Annotated[int, Meta(ge=-1, le=2**32 - 1)] = -1
+    """Transparent: who else may write to it (mesg(1))."""
+
+
+PidField = Annotated[int, Meta(ge=0, le=2**22)]
+
+
+class HomePids(Record, frozen=True):
+    """The numbers of a transparent job's startup at home; 0: outside of its PID namespace."""
+
+    pid: PidField
+    parent: PidField
+    group: PidField
+    session: PidField
+    parent_group: PidField
 
 
 class StagedFile(Record, frozen=True):
@@ -76,7 +94,8 @@ class JobSpec(Record, frozen=True):
     home_host: Annotated[str, Meta(max_length=64)] = ""
     """Host name of the home node; the daemon fills it in."""
     stdin: Annotated[str, Meta(max_length=16)] = "pipe"
-    """Transparent: what home's fd 0 is: tty, pipe, file, null, socket or closed."""
+    """Transparent: what home's fd 0 is: tty, pipe, file, socket, a memory device's name
+    (null, zero, ...), other or closed. A socket is a stream socket; other ones are packets."""
     stdin_size: Annotated[int, Meta(ge=0)] = 0
     """Transparent: st_size of a file on fd 0."""
     one_output: bool = False
@@ -85,6 +104,14 @@ class JobSpec(Record, frozen=True):
     """Bytes that may be under way per output channel before home gives credit."""
     closed: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)] = []
     """Transparent: which of fds 0-2 are closed at home."""
+    stats: bool = False
+    """Transparent: count what forwarded calls cost, and tell home at the end (stream.Bill)."""
+    home_paths: Annotated[list[bytes], Meta(max_length=256)] = []
+    """Transparent: absolute paths that are opened at home, each with all below it."""
+    pids: HomePids | None = None
+    """Transparent: what the program is to find as its own numbers."""
+    sockets: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)] = []
+    """Transparent: which of fds 0-2 are one stream socket at home; empty unless fd 0 is."""
     staged: Annotated[list[StagedFile], Meta(max_length=1024)] = []
     """Files for a directory of the job's own on the node, which becomes its working directory."""
 

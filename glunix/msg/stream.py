@@ -7,16 +7,20 @@ undecoded. Start is in a union of its own, so that a startup cannot forge one la
 Flow: `Out` and `In` carry at most CHUNK bytes and only within credit. Each output channel
 (vnn, fd) starts with `spec.window` bytes of credit; home gives more with `Credit` as its
 descriptor takes them. Input of user-level jobs starts with INPUT_WINDOW bytes per stream; the node
-gives more as *all* processes on it took them. Transparent jobs have no input window: home sends
-exactly what a `Want` asked for.
+gives more as *all* processes on it took them. Of a transparent job's terminal or file home
+sends exactly what a `Want` asked for. The bytes of a pipe or stream socket go ahead in `In`, at
+most INPUT_WINDOW, and leave home as `InCredit` says that the program has read them; `InClosed`:
+nobody can. When the program stops or ends, or home asks (`InRecall`), `InBack` voids what was not
+read; the next `In` that counts comes after an `InAnew` with the same number.
 """
 
 from typing import Annotated
 
 from msgspec import Meta
 
-from glunix.msg.base import Body, Decoder, Message, encode
+from glunix.msg.base import Body, Decoder, Message, Record, encode
 from glunix.msg.frame import CHUNK
+from glunix.msg.homecalls import HomeCall, HomeClose, HomeDone, HomeFd, IoctlPages, PagesDone
 from glunix.msg.job import (
     U32,
     DegreeField,
@@ -32,9 +36,10 @@ from glunix.msg.job import (
 
 INPUT_WINDOW = 1024 * 1024
 Data = Annotated[bytes, Meta(max_length=CHUNK)]
-OutFd = Annotated[int, Meta(ge=0, le=2)]
-"""0: the terminal of a transparent job whose fds 1 and 2 are both elsewhere."""
-HomeFd = Annotated[int, Meta(ge=0, le=1023)]
+OutFd = Annotated[int, Meta(ge=0, le=3)]
+"""0: the terminal of a transparent job whose fds 1 and 2 are both elsewhere. ANSWERS: what it
+writes into a stream socket that is its fd 0 and neither 1 nor 2."""
+ANSWERS = 3
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
@@ -74,7 +79,10 @@ class Refuse(Message, frozen=True, tag="refuse"):
 
 
 class Signal(Message, frozen=True, tag="signal"):
-    """Deliver a signal: to one process's group, or (vnn None) to all on this stream."""
+    """Deliver a signal: to one process's group, or (vnn None) to all on this stream.
+
+    To a transparent job SIGKILL with a VNN is for the program only: its shadow at home was killed.
+    """
 
     signal: SignalField
     vnn: VnnField | None = None
@@ -112,7 +120,30 @@ class Ready(Message, frozen=True, tag="ready"):
     readable: bool
 
 
-HomeToNode = In | Credit | Refuse | Signal | Resize | Got | IoctlDone | Ready
+class InRecall(Message, frozen=True, tag="inrecall"):
+    """Home to node: somebody else has read from what went ahead; answered by InBack."""
+
+
+class InAnew(Message, frozen=True, tag="inanew"):
+    """Home to node: InBack `number` was heard; what follows is at the head of the input now."""
+
+    number: U32
+
+
+HomeToNode = (
+    In
+    | Credit
+    | Refuse
+    | Signal
+    | Resize
+    | Got
+    | IoctlDone
+    | PagesDone
+    | HomeDone
+    | Ready
+    | InRecall
+    | InAnew
+)
 
 
 class Started(Message, frozen=True, tag="started"):
@@ -149,6 +180,12 @@ class InClosed(Message, frozen=True, tag="inclosed"):
     """Node to home: nobody on this stream reads standard input any more."""
 
 
+class InBack(Message, frozen=True, tag="inback"):
+    """Node to home: of what went ahead, all that InCredit did not tell of is void."""
+
+    number: U32
+
+
 class Stopped(Message, frozen=True, tag="stopped"):
     """The process was stopped by this signal (waitpid(2), WIFSTOPPED)."""
 
@@ -169,6 +206,18 @@ class Exited(Message, frozen=True, tag="exited"):
     code: Annotated[int, Meta(ge=0, le=255)]
     signal: SignalField
     core: bool = False
+    orphaned: bool = False
+    """Transparent: its supervisor died and it with it, so it left no modes of its own choice."""
+
+
+class RootExited(Message, frozen=True, tag="rootexited"):
+    """Transparent: the program has ended so, and processes that it left behind live on. All that
+    was written until then was sent before this. `Exited` comes when the last of them is gone."""
+
+    vnn: VnnField
+    code: Annotated[int, Meta(ge=0, le=255)]
+    signal: SignalField
+    core: bool = False
 
 
 class Want(Message, frozen=True, tag="want"):
@@ -183,7 +232,7 @@ class Want(Message, frozen=True, tag="want"):
 
 
 class Unwant(Message, frozen=True, tag="unwant"):
-    """Transparent: the asking call was interrupted; answer with EINTR if nothing was read yet."""
+    """Transparent: the call that asked (IoctlPages) was interrupted: end it, no answer."""
 
     ask: U32
 
@@ -217,20 +266,44 @@ class Back(Message, frozen=True, tag="back"):
     data: Data
 
 
+BILL_LINES = 64
+
+
+class BillLine(Record, frozen=True):
+    """One kind of forwarded call: how often, microseconds until its answers, bytes they brought."""
+
+    name: NameField
+    count: Annotated[int, Meta(ge=0)]
+    micros: Annotated[int, Meta(ge=0)]
+    size: Annotated[int, Meta(ge=0)]
+
+
+class Bill(Message, frozen=True, tag="bill"):
+    """Transparent, with spec.stats, before Exited: what forwarded calls cost, the dearest first."""
+
+    lines: Annotated[list[BillLine], Meta(max_length=BILL_LINES)]
+
+
 NodeToHome = (
     Started
     | Failed
     | Out
     | InCredit
     | InClosed
+    | InBack
     | Stopped
     | Continued
     | Exited
+    | RootExited
     | Want
     | Unwant
     | Ioctl
+    | IoctlPages
+    | HomeCall
+    | HomeClose
     | Seek
     | Back
+    | Bill
 )
 
 home_to_node = Decoder(HomeToNode, "home to node")

@@ -42,6 +42,8 @@ class Output:
         self._reading = False
         self._finishing = False
         self._last = FINISH_MOST
+        self._settled: Callable[[], None] | None = None
+        self._unsettled = 0
         self._closed = False
         os.set_blocking(fd, False)
         self._update()
@@ -57,6 +59,22 @@ class Output:
         self._update()
         if self._finishing and not self._closed:
             self._readable()
+        if self._settled is not None:
+            self.drain()
+
+    def settle(self, done: Callable[[], None]) -> None:
+        """Call `done` once all that has been written by now was sent.
+
+        A writer that never pauses cannot put it off: then it is as much as a pipe can hold.
+        """
+        self._settled, self._unsettled = done, FINISH_MOST
+        if self.drain():
+            self._is_settled()
+
+    def _is_settled(self) -> None:
+        done, self._settled = self._settled, None
+        if done is not None:
+            done()
 
     def drain(self) -> bool:
         """Send what has been written so far; False when credit may have ended before it did."""
@@ -90,6 +108,7 @@ class Output:
         try:
             count = os.readv(self._fd, (_READ[: min(CHUNK, self._credit)],))
         except BlockingIOError:
+            self._is_settled()
             if self._finishing:
                 self.close()
             return False
@@ -103,6 +122,9 @@ class Output:
         self._credit -= count
         self._send(_READ[:count])
         self._update()
+        self._unsettled -= count
+        if self._settled is not None and self._unsettled <= 0:
+            self._is_settled()
         self._last -= count if self._finishing else 0
         if self._last <= 0:
             self.close()
@@ -116,6 +138,7 @@ class Output:
         self._update()
         os.close(self._fd)
         self._send(b"")
+        self._is_settled()
 
 
 class Input:

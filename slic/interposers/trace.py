@@ -12,13 +12,13 @@ are cut after 64 bytes, structures are shown as addresses. Times include the sup
 
 import errno
 import os
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
 from slic.interposer import EVERY, Call, Event, Handler, Interposer, Kind, ProcessEvent, after, on
 from slic.interposer import on_event as on_process
+from slic.interposers.images import is_our_fork
 from slic.syscalls import BY_NAME, Argument, Syscall
 from slic.syscalls import Kind as Width
 from slic.tracee import AT_FDCWD, BadAddress, Tracee
@@ -67,9 +67,22 @@ class Trace(Interposer):
         self._results = False
         self._open: dict[int, tuple[str, int]] = {}  # tid: the line so far, when it began
         self.counts: dict[str, Count] = {}
+        self._launched: int | None = None  # the process that still has to execute the program
+
+    def _is_launch(self, tracee: Tracee, call: Call) -> bool:
+        """Is it a call of the supervisor's own, between the engine's start and the program's?"""
+        if self._launched is None:
+            self._launched = tracee.pid
+        if self._launched and tracee.pid == self._launched:
+            if is_our_fork(tracee.pid):
+                return call.name not in ("execve", "execveat")
+            self._launched = 0
+        return False
 
     @on(EVERY, needs=Capability.INSPECT)
     def called(self, tracee: Tracee, call: Call) -> Verdict:
+        if self._launched != 0 and self._is_launch(tracee, call):
+            return PASS
         count = self.counts.setdefault(call.name, Count())
         count.calls += 1
         line = "" if self._summary else f"[{tracee.tid}] {described(tracee, call)}"
@@ -81,6 +94,8 @@ class Trace(Interposer):
 
     @after(EVERY, optional=True)
     def returned(self, tracee: Tracee, call: Call, result: int) -> None:
+        if self._launched != 0 and self._is_launch(tracee, call):
+            return
         line, began = self._open.pop(tracee.tid, ("", 0))
         count = self.counts.setdefault(call.name, Count())
         count.errors += -4096 < result < 0
@@ -128,8 +143,32 @@ class Trace(Interposer):
         if out:
             # Unbuffered: what has been traced stands there even if the supervisor is killed.
             file = os.open(out[-1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
-            return cls(lambda line: os.write(file, line.encode()), calls, "summary" in words)
-        return cls(sys.stderr.write, calls, "summary" in words)
+            return cls(_Output(file, out[-1]), calls, "summary" in words)
+        return cls(_Output(2, "standard error"), calls, "summary" in words)
+
+
+class _Output:
+    """Writes lines, unbuffered. When one cannot be written, says so once and writes no more.
+
+    The program traced must not suffer from a full disk or a reader that has left (`| head`).
+    """
+
+    def __init__(self, file: int, name: str) -> None:
+        self._file = file
+        self._name = name
+
+    def __call__(self, line: str) -> None:
+        if self._file < 0:
+            return
+        try:
+            os.write(self._file, line.encode(errors="surrogateescape"))
+        except OSError as error:
+            self._file = -1
+            try:
+                message = f"slic: trace: {self._name}: {error.strerror}: no more is shown\n"
+                os.write(2, message.encode())
+            except OSError:
+                return
 
 
 def described(tracee: Tracee, call: Call) -> str:

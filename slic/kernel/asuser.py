@@ -28,14 +28,22 @@ CLONE_NEWUTS = 0x04000000
 _umask_lock = threading.Lock()
 
 
-def open_as(tid: int, dirfd: int, name: bytes, flags: int, mode: int, resolve: int) -> int:
+def open_as(
+    tid: int,
+    dirfd: int,
+    name: bytes,
+    flags: int,
+    mode: int,
+    resolve: int,
+    status: dict[str, str] | None = None,
+) -> int:
     """openat2(2) with the task's root, cwd, fsuid, fsgid, groups and umask; our descriptor.
 
     OSError as openat2 would give it, ESRCH if the task is gone. O_CLOEXEC and O_NOCTTY are added
     for the supervisor's sake. Paths that mean the caller itself (/proc/self, /dev/fd, /dev/tty)
-    are led to the caller.
+    are led to the caller. `status` is the task's (`status_fields`) if it is known already.
     """
-    status = status_fields(tid)
+    status = status or status_fields(tid)
     creating = flags & os.O_CREAT or flags & os.O_TMPFILE == os.O_TMPFILE
     how_mode = mode & 0o7777 if creating else 0
     flags |= os.O_CLOEXEC | (0 if flags & os.O_PATH else os.O_NOCTTY)
@@ -108,20 +116,27 @@ def _about_the_caller(tid: int, pid: int, name: bytes) -> bytes:
     if name in standard:
         return b"/proc/%d/fd/%d" % (pid, standard[name])
     if name == b"/dev/tty":
-        return _terminal_of(pid) or name
+        return _terminal_of(pid)
     return name
 
 
-def _terminal_of(pid: int) -> bytes | None:
-    """The device of a process's controlling terminal, if it is a pty slave or a console."""
-    stat = Path(f"/proc/{pid}/stat").read_text(errors="surrogateescape")
+def _terminal_of(pid: int) -> bytes:
+    """The device of a process's controlling terminal; ENXIO if it has none (tty(4)), as for it."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="surrogateescape")
+    except FileNotFoundError:
+        raise ProcessLookupError(errno.ESRCH, f"no process {pid}") from None
     number = int(stat.rpartition(")")[2].split()[4]) & 0xFFFFFFFF
     major, minor = (number >> 8) & 0xFFF, (number & 0xFF) | ((number >> 12) & 0xFFF00)
     if 136 <= major <= 143:
         return b"/dev/pts/%d" % ((major - 136) * 256 + minor)
-    if major == 4:
-        return b"/dev/tty%d" % minor if minor < 64 else b"/dev/ttyS%d" % (minor - 64)
-    return None
+    try:
+        told = Path(f"/sys/dev/char/{major}:{minor}/uevent").read_bytes()
+        return b"/dev/" + next(
+            line.removeprefix(b"DEVNAME=") for line in told.split(b"\n") if b"DEVNAME=" in line
+        )
+    except (FileNotFoundError, StopIteration):
+        raise OSError(errno.ENXIO, "no controlling terminal, or one without a name") from None
 
 
 @contextmanager
