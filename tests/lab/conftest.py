@@ -26,7 +26,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """The machines that GLUNIX_LAB asks for; started once for all tests."""
     kind = os.environ.get("GLUNIX_LAB", "")
     if not kind:
-        pytest.skip(f"GLUNIX_LAB is not set to one of {', '.join(KINDS)} (see vagrant/README.md)")
+        pytest.skip("GLUNIX_LAB is not set: `make test-vm` and `make lab-test` do that")
     if kind not in KINDS:
         pytest.fail(f"GLUNIX_LAB={kind!r}: not one of {', '.join(KINDS)}")
     with KINDS[kind]() as running:
