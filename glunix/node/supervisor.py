@@ -35,6 +35,7 @@ from glunix.node.spawn import (
     report_failure,
 )
 from glunix.node.standins import StandIns
+import slic.engines.shipped  # noqa: F401 - loaded once, by the daemon, not by every supervisor
 from slic.engine import EngineUnavailable, Launch, MissingCapability, Session, select
 from slic.interposer import Interposer
 from slic.interposers.homefds import HomeFds, IoctlHome, Native, PagesHome, ReadHome
