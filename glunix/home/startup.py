@@ -57,6 +57,7 @@ class Startup:
     def __init__(self, options: Options, opening: Opening) -> None:
         self._options = options
         self._link = opening.link
+        self._line = opening.line
         self._terminal = opening.terminal
         self._tty = opening.tty
         self._times = opening.times
@@ -137,6 +138,7 @@ class Startup:
             if not isinstance(row, list) or not isinstance(row[2], list):
                 raise FrameError("bad placement")
             streams.append((integer(row[0]), text(row[1]), [integer(v) for v in row[2]]))
+        self._stream = streams[0][0]
         self._job = JobView(integer(message[2]), streams)
         self._input = self._make_input([stream for stream, _, _ in streams])
         self._outputs.open(self._job, self._tty if self._options.transparent else None)
@@ -182,6 +184,8 @@ class Startup:
             return False
         self._leave_terminal()
         self._link.flush()
+        if self._line is not None:
+            self._line.flush()
         try:
             child = posix.fork()
         except OSError as error:
@@ -200,8 +204,11 @@ class Startup:
         """One round of the poll loop."""
         poll = select.poll()
         poll.register(self._link, select.POLLIN | (select.POLLOUT if self._link.pending else 0))
+        if self._line is not None and self._line.fileno() >= 0:
+            out = select.POLLOUT if self._line.blocked else 0
+            poll.register(self._line, select.POLLIN | out)
         poll.register(self._signals, select.POLLIN)
-        watch_input = self._input.wants(self._link.pending)
+        watch_input = self._input.wants(self._unsent())
         if watch_input:
             poll.register(self._input, select.POLLIN)
         sinks = self._outputs.waiting_sinks()
@@ -219,6 +226,8 @@ class Startup:
                 self._outputs.write(sink, ready=True)
         if watch_input and self._input.fileno() in ready:
             self._input.read()
+        if self._line is not None and self._line.fileno() in ready:
+            self._take_line()
         if self._link.fileno() in ready:
             self._link.flush()
             for stream, message in self._link.receive():
@@ -240,12 +249,27 @@ class Startup:
     # -- messages ----------------------------------------------------------------------------
 
     def _send(self, stream: int, message: list[object]) -> None:
-        self._link.send(stream, message)
+        if stream and self._line is not None:
+            self._line.send(stream, message)
+        else:
+            self._link.send(stream, message)
+
+    def _unsent(self) -> int:
+        """Bytes that no socket took yet."""
+        return self._link.pending if self._line is None else self._line.pending
+
+    def _take_line(self) -> None:
+        """What the supervisor said on its own line comes before anything that a daemon says."""
+        while self._line is not None and (messages := self._line.receive()):
+            for message in messages:
+                self._take(self._stream, message, direct=True)
 
     def _send_data(self, stream: int, data: bytes | memoryview) -> None:
         self._link.send_data(stream, "in", data)
 
-    def _take(self, stream: int, message: list[Value]) -> None:
+    def _take(self, stream: int, message: list[Value], direct: bool = False) -> None:
+        if stream and not direct:
+            self._take_line()
         try:
             if stream == 0:
                 self._take_control(message)
@@ -382,7 +406,7 @@ class Startup:
             stop_self(_signal.SIGTTOU)  # it has ended, but the terminal takes no output yet
             self._outputs.release()
         by = self._job.stopped_by()
-        if not by or self._link.pending or self._outputs.writable:
+        if not by or self._unsent() or self._outputs.writable:
             return  # a blocked reader may be stopped too: it must not keep us from stopping
         if not self._options.transparent:
             self._leave_terminal()

@@ -78,7 +78,9 @@ def _working_directory(options: Options) -> bytes:
     return real
 
 
-def submit_message(options: Options, tty: list[object] | None, environ: object) -> list[object]:
+def submit_message(
+    options: Options, tty: list[object] | None, environ: object, line: bytes = b""
+) -> list[object]:
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
     umask = posix.umask(0)
     posix.umask(umask)
@@ -107,5 +109,6 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         output_window(options.degree),
         [fd for fd in (0, 1, 2) if options.transparent and not is_open(fd)],
         bool(options.stats),
+        line,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

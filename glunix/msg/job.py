@@ -77,6 +77,9 @@ class JobSpec(Record, frozen=True):
     """Transparent: which of fds 0-2 are closed at home."""
     stats: bool = False
     """Transparent: count what forwarded calls cost, and tell home at the end (stream.Bill)."""
+    line: Annotated[bytes, Meta(max_length=64)] = b""
+    """Transparent: an abstract socket (unix(7)) where the startup listens for the supervisor, which
+    then sends and hears this stream's frames there. Empty: they go through the daemons."""
 
 
 WINDOW_MIN = 64 * 1024
