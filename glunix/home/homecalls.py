@@ -275,6 +275,10 @@ class HomeCalls:
                 return int(ioctl(home_fd, command, buffer, True))
             return ioctl(home_fd, command, argument)
 
+        if command in MODE_CHANGES and self._terminal is not None:
+            # Said before it is done: if we are killed in between, the daemon puts it right.
+            self._terminal.changed = True
+            self._send_on(0, ["tty", True])
         value = error = 0
         try:
             value = self._make(call, command, may_write)
@@ -282,9 +286,6 @@ class HomeCalls:
             error = STOPPED
         except OSError as failed:
             error = failed.errno or errno.EIO
-        if command in MODE_CHANGES and self._terminal is not None:
-            self._terminal.changed = True
-            self._send_on(0, ["tty", True])
         if source is not None:
             self._refresh(fd, source)  # other modes make other input readable
         self._send(["ioctled", ask, value, error, b"" if error else bytes(buffer)])
