@@ -91,20 +91,12 @@ def _attach(options: argparse.Namespace) -> int:
     except OSError as error:
         raise EngineUnavailable(f"cannot attach to {options.pid}: {error.strerror}") from error
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupted)
+        signal.signal(number, lambda *_: session.leave())
     with session:
         print(f"slic: attached to {len(session.tasks)} tasks", file=sys.stderr)
-        try:
-            session.serve()
-        except KeyboardInterrupt:
-            pass
+        session.serve()
     policy.finished()
     return 0
-
-
-def _interrupted(number: int, _: object) -> None:
-    signal.signal(number, signal.SIG_IGN)  # detaching must not be interrupted
-    raise KeyboardInterrupt
 
 
 def _engines(_: argparse.Namespace) -> int:

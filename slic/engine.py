@@ -28,9 +28,11 @@ of processes, in one supervisor process. A *host* is whoever owns the supervisor
    anew. How promptly the host hears it differs by engine and is told in the engine's docstring;
    `still_valid(id)` asks the kernel now, `sweep()` does so for every waiting call.
 5. Memory. A `Tracee` is checked to still be the caller before and after every access.
-   BadAddress becomes EFAULT, an OSError raised by a handler becomes its errno, CallGone drops the
-   call. Any other exception of a handler is a bug: it leaves `step()`, and closing the session
-   must then leave no program stopped.
+   BadAddress becomes EFAULT, an OSError raised by a handler becomes its errno (in an `after`
+   handler both leave the result as it is), CallGone drops the call. Any other exception of a
+   handler, an OSError where there is no call (events, signals) and whatever a host's method
+   raises is a bug: it leaves `step()` or `answer()`, and closing the session must then leave no
+   program stopped and no call waiting, even if handlers go on raising.
 6. Results. A verdict's result passes up through the `after` handlers above its interposer. The
    kernel's own result is shown only by engines with EXIT.
 7. Ending. `step()` returns False once `ended` is set: no process under the policy is left; the
@@ -39,8 +41,9 @@ of processes, in one supervisor process. A *host* is whoever owns the supervisor
    session is a context manager.
 8. Other ABIs. Only the x86-64 table is ever read into names. A call through the 32-bit entry or
    with an x32 number is never misread: it fails with ENOSYS when the policy confines (any
-   interposer with `confines`), otherwise it passes untouched. io_uring_setup fails with ENOSYS
-   when the policy subscribes to a call that io_uring can make.
+   interposer with `confines`), otherwise it passes untouched; so does a number beyond the table
+   (a call of a newer kernel). io_uring_setup fails with ENOSYS when the policy subscribes to a
+   call that io_uring can make.
 9. Waiting. The child belongs to the host: engines with `reaps` set take wait statuses themselves
    (ptrace cannot do otherwise) and tell `host.exited(pid, wait_status)` and `host.stopped(pid,
    signal)` for the first child, and `exited` for any other child of the supervisor. With the rest

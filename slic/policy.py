@@ -23,6 +23,10 @@ class UndeclaredVerdict(TypeError):
     """A handler returned a verdict that its declaration's `needs` does not cover."""
 
 
+class HookFailed(RuntimeError):
+    """An `on_event` or `on_signal` handler raised an OSError: there is no call to fail with it."""
+
+
 class Need(NamedTuple):
     """One capability that one handler of the policy cannot do without."""
 
@@ -149,10 +153,16 @@ class Policy:
         return self._kernel
 
     def result(self, call: Call, tracee: Tracee, value: int, depth: int) -> int:
-        """Pass a result (raw, -errno) up from `depth`; the result the program shall see."""
+        """Pass a result (raw, -errno) up from `depth`; the result the program shall see.
+
+        A handler's BadAddress or OSError leaves the result as it is: the call has been made.
+        """
         for position, ask in self._results.get(call.syscall.number, ()):
             if position <= depth:
-                replaced = ask(tracee, call, value)
+                try:
+                    replaced = ask(tracee, call, value)
+                except (BadAddress, OSError):
+                    continue
                 value = value if replaced is None else replaced
         return value
 
@@ -161,13 +171,19 @@ class Policy:
 
     def event(self, event: Event) -> None:
         for told in self._events.get(event.what, ()):
-            told(event)
+            try:
+                told(event)
+            except OSError as error:
+                raise HookFailed(f"{event}: {error}") from error
 
     def signal(self, tid: int, signal: int) -> int:
         """The signal to deliver for `signal`; 0 for none."""
         for wanted, ask in self._signals:
             if signal and (not wanted or signal in wanted):
-                signal = ask(tid, signal)
+                try:
+                    signal = ask(tid, signal)
+                except OSError as error:
+                    raise HookFailed(f"signal {signal} for {tid}: {error}") from error
         return signal
 
     # -- inside ------------------------------------------------------------------------------

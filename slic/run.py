@@ -19,9 +19,10 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import NoReturn
 
-from slic.engine import Engine, EngineUnavailable, Launch, Session, select
+from slic.engine import Engine, Launch, select
 from slic.kernel.libc import PR_SET_PDEATHSIG, prctl
 from slic.policy import Policy
 from slic.tracee import Tracee
@@ -84,29 +85,34 @@ def run(
     before = signal.pthread_sigmask(signal.SIG_BLOCK, taken)
     sys.stdout.flush()
     sys.stderr.flush()
-    witness = Witness(PASSED_ON)
-    child = host.child = os.fork()
-    if child == 0:
-        _become(launch, argv, os.environ if env is None else env, before)
-    waiter: _Waiter | None = None
-    try:
-        with _session(launch, host, child) as session, _Signals(taken, child, witness):
-            waiter = None if chosen.reaps else _Waiter(host, child)
-            session.serve()
-            if waiter is not None:
-                waiter.join()
-        policy.finished()
-    except BaseException:
-        _abandon(child, host, waiter)
-        raise
-    finally:
-        witness.close()
-        # What came for a program that has ended meanwhile must not end us in its stead.
-        while signal.sigtimedwait(taken, 0) is not None:
-            pass
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with ExitStack() as at_last:
+        at_last.callback(_back_to, before, taken)
+        at_last.callback(launch.close)
+        witness = Witness(PASSED_ON)
+        at_last.callback(witness.close)
+        child = host.child = os.fork()
+        if child == 0:
+            _become(launch, argv, os.environ if env is None else env, before)
+        waiter: _Waiter | None = None
+        try:
+            with launch.session(host) as session, _Signals(taken, child, witness):
+                waiter = None if chosen.reaps else _Waiter(host, child)
+                session.serve()
+                if waiter is not None:
+                    waiter.join()
+            policy.finished()
+        except BaseException:
+            _abandon(child, host, waiter)
+            raise
     assert host.status is not None
     return host.status
+
+
+def _back_to(mask: set[signal.Signals | int], taken: set[signal.Signals]) -> None:
+    # What came for a program that has ended meanwhile must not end us in its stead.
+    while signal.sigtimedwait(taken, 0) is not None:
+        pass
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _abandon(child: int, host: PlainHost, waiter: "_Waiter | None") -> None:
@@ -118,15 +124,6 @@ def _abandon(child: int, host: PlainHost, waiter: "_Waiter | None") -> None:
         waiter.join()
     else:
         os.waitpid(child, 0)
-
-
-def _session(launch: Launch, host: PlainHost, child: int) -> Session:
-    try:
-        return launch.session(host)
-    except EngineUnavailable:
-        os.waitpid(child, 0)
-        host.status = -1
-        raise
 
 
 def _become(

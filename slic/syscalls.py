@@ -2,7 +2,7 @@
 
 Owns the one table every other module checks names against. Names, numbers and prototypes come
 from python-ptrace; `SUPPLEMENT` adds the calls its tables lack (checked against the system's
-headers by a test). Never decides anything about a call.
+headers by a test), up to file_setattr of Linux 6.17. Never decides anything about a call.
 """
 
 from dataclasses import dataclass
@@ -65,6 +65,15 @@ class Syscall:
 # Calls that python-ptrace 0.9.9 numbers but does not describe, or does not know.
 SUPPLEMENT: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {
     "arch_prctl": (158, (("int", "code"), ("unsigned long", "addr"))),
+    "cachestat": (
+        451,
+        (
+            ("unsigned int", "fd"),
+            ("struct cachestat_range *", "cstat_range"),
+            ("struct cachestat *", "cstat"),
+            ("unsigned int", "flags"),
+        ),
+    ),
     "clone3": (435, (("struct clone_args *", "uargs"), ("size_t", "size"))),
     "close_range": (
         436,
@@ -89,6 +98,26 @@ SUPPLEMENT: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {
         452,
         (("int", "dfd"), ("const char *", "filename"), ("umode_t", "mode"), ("int", "flags")),
     ),
+    "file_getattr": (
+        468,
+        (
+            ("int", "dfd"),
+            ("const char *", "filename"),
+            ("struct file_attr *", "ufattr"),
+            ("size_t", "usize"),
+            ("unsigned int", "at_flags"),
+        ),
+    ),
+    "file_setattr": (
+        469,
+        (
+            ("int", "dfd"),
+            ("const char *", "filename"),
+            ("struct file_attr *", "ufattr"),
+            ("size_t", "usize"),
+            ("unsigned int", "at_flags"),
+        ),
+    ),
     "fsconfig": (
         431,
         (
@@ -105,6 +134,26 @@ SUPPLEMENT: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {
     ),
     "fsopen": (430, (("const char *", "fs_name"), ("unsigned int", "flags"))),
     "fspick": (433, (("int", "dfd"), ("const char *", "path"), ("unsigned int", "flags"))),
+    "futex_requeue": (
+        456,
+        (
+            ("struct futex_waitv *", "waiters"),
+            ("unsigned int", "flags"),
+            ("int", "nr_wake"),
+            ("int", "nr_requeue"),
+        ),
+    ),
+    "futex_wait": (
+        455,
+        (
+            ("void *", "uaddr"),
+            ("unsigned long", "val"),
+            ("unsigned long", "mask"),
+            ("unsigned int", "flags"),
+            ("struct timespec *", "timeout"),
+            ("clockid_t", "clockid"),
+        ),
+    ),
     "futex_waitv": (
         449,
         (
@@ -113,6 +162,26 @@ SUPPLEMENT: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {
             ("unsigned int", "flags"),
             ("struct timespec *", "timeout"),
             ("clockid_t", "clockid"),
+        ),
+    ),
+    "futex_wake": (
+        454,
+        (
+            ("void *", "uaddr"),
+            ("unsigned long", "mask"),
+            ("int", "nr"),
+            ("unsigned int", "flags"),
+        ),
+    ),
+    "getxattrat": (
+        464,
+        (
+            ("int", "dfd"),
+            ("const char *", "pathname"),
+            ("unsigned int", "at_flags"),
+            ("const char *", "name"),
+            ("struct xattr_args *", "uargs"),
+            ("size_t", "usize"),
         ),
     ),
     "io_pgetevents": (
@@ -157,6 +226,59 @@ SUPPLEMENT: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {
         (("const void *", "attr"), ("size_t", "size"), ("u32", "flags")),
     ),
     "landlock_restrict_self": (446, (("int", "ruleset_fd"), ("u32", "flags"))),
+    "listmount": (
+        458,
+        (
+            ("const struct mnt_id_req *", "req"),
+            ("u64 *", "mnt_ids"),
+            ("size_t", "nr_mnt_ids"),
+            ("unsigned int", "flags"),
+        ),
+    ),
+    "listxattrat": (
+        465,
+        (
+            ("int", "dfd"),
+            ("const char *", "pathname"),
+            ("unsigned int", "at_flags"),
+            ("char *", "list"),
+            ("size_t", "size"),
+        ),
+    ),
+    "lsm_get_self_attr": (
+        459,
+        (
+            ("unsigned int", "attr"),
+            ("struct lsm_ctx *", "ctx"),
+            ("u32 *", "size"),
+            ("u32", "flags"),
+        ),
+    ),
+    "lsm_list_modules": (
+        461,
+        (
+            ("u64 *", "ids"),
+            ("u32 *", "size"),
+            ("u32", "flags"),
+        ),
+    ),
+    "lsm_set_self_attr": (
+        460,
+        (
+            ("unsigned int", "attr"),
+            ("struct lsm_ctx *", "ctx"),
+            ("u32", "size"),
+            ("u32", "flags"),
+        ),
+    ),
+    "map_shadow_stack": (
+        453,
+        (
+            ("unsigned long", "addr"),
+            ("unsigned long", "size"),
+            ("unsigned int", "flags"),
+        ),
+    ),
     "memfd_secret": (447, (("unsigned int", "flags"),)),
     "modify_ldt": (154, (("int", "func"), ("void *", "ptr"), ("unsigned long", "bytecount"))),
     "mount_setattr": (
@@ -179,7 +301,25 @@ SUPPLEMENT: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {
             ("unsigned int", "flags"),
         ),
     ),
+    "mseal": (
+        462,
+        (
+            ("unsigned long", "start"),
+            ("size_t", "len"),
+            ("unsigned long", "flags"),
+        ),
+    ),
     "open_tree": (428, (("int", "dfd"), ("const char *", "filename"), ("unsigned int", "flags"))),
+    "open_tree_attr": (
+        467,
+        (
+            ("int", "dfd"),
+            ("const char *", "filename"),
+            ("unsigned int", "flags"),
+            ("struct mount_attr *", "uattr"),
+            ("size_t", "usize"),
+        ),
+    ),
     "openat2": (
         437,
         (
@@ -243,6 +383,15 @@ SUPPLEMENT: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {
         443,
         (("unsigned int", "fd"), ("unsigned int", "cmd"), ("qid_t", "id"), ("void *", "addr")),
     ),
+    "removexattrat": (
+        466,
+        (
+            ("int", "dfd"),
+            ("const char *", "pathname"),
+            ("unsigned int", "at_flags"),
+            ("const char *", "name"),
+        ),
+    ),
     "rseq": (
         334,
         (("struct rseq *", "rseq"), ("u32", "rseq_len"), ("int", "flags"), ("u32", "sig")),
@@ -257,8 +406,29 @@ SUPPLEMENT: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {
             ("unsigned long", "flags"),
         ),
     ),
+    "setxattrat": (
+        463,
+        (
+            ("int", "dfd"),
+            ("const char *", "pathname"),
+            ("unsigned int", "at_flags"),
+            ("const char *", "name"),
+            ("const struct xattr_args *", "uargs"),
+            ("size_t", "usize"),
+        ),
+    ),
+    "statmount": (
+        457,
+        (
+            ("const struct mnt_id_req *", "req"),
+            ("struct statmount *", "buf"),
+            ("size_t", "bufsize"),
+            ("unsigned int", "flags"),
+        ),
+    ),
     "timerfd_create": (283, (("int", "clockid"), ("int", "flags"))),
     "umount2": (166, (("char *", "name"), ("int", "flags"))),
+    "uretprobe": (335, ()),
 }
 
 # python-ptrace's names that are not usable as Python parameters, or say the wrong thing.
@@ -330,6 +500,7 @@ def _build() -> dict[str, Syscall]:
 
 BY_NAME: dict[str, Syscall] = _build()
 BY_NUMBER: dict[int, Syscall] = {call.number: call for call in BY_NAME.values()}
+FIRST_UNKNOWN = max(BY_NUMBER) + 1  # numbers from here on are of calls newer than this table
 
 # What an io_uring submission can do without making the call itself (io_uring_enter(2)): a policy
 # that subscribes to one of these would be bypassed, so io_uring_setup is refused under it.

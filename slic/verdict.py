@@ -80,7 +80,7 @@ class Blocking(Struct, frozen=True):
     """A question the engine itself answers: run `work` in a helper thread.
 
     For what may block the supervisor (open of a FIFO, connect). The generator receives `work`'s
-    result; an OSError that `work` raises is raised at the yield. If the call has gone when `work`
+    result; what `work` raises is raised at the yield. If the call has gone when `work`
     ends, its result is given to `undo` (os.close for a descriptor) instead.
     """
 

@@ -17,8 +17,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "glunix.debug": ("glunix.ids", "glunix.errors"),
     "glunix.timer": (),
     "glunix.msg": ("glunix.ids", "glunix.errors"),
+    "glunix.users": ("glunix.ids", "glunix.errors"),
+    "glunix.settings": ("glunix.config", "glunix.errors"),
+    "glunix.trust": ("glunix.ids", "glunix.errors"),
     "glunix.state": ("glunix.msg", "glunix.ids", "glunix.errors", "glunix.timer", "glunix.debug"),
     "glunix.comm": (
+        "glunix.settings",
+        "glunix.trust",
         "glunix.state",
         "glunix.msg",
         "glunix.ids",
@@ -28,6 +33,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "glunix.config",
     ),
     "glunix.master": (
+        "glunix.settings",
+        "glunix.trust",
+        "glunix.users",
         "glunix.comm",
         "glunix.state",
         "glunix.msg",
@@ -38,6 +46,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "glunix.config",
     ),
     "glunix.daemon": (
+        "glunix.settings",
+        "glunix.trust",
+        "glunix.users",
         "glunix.comm",
         "glunix.state",
         "glunix.msg",
@@ -59,6 +70,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "slic",
     ),
     "glunix.api": ("glunix.comm", "glunix.msg", "glunix.ids", "glunix.errors", "glunix.config"),
+    "glunix.compare": ("glunix.errors", "slic"),
     "glunix.cli": ("glunix", "slic"),
 }
 
@@ -71,6 +83,7 @@ PURE = (
     "glunix.msg",
     "glunix.state",
     "glunix.timer",
+    "glunix.users",
 )
 IMPURE_MODULES = {"asyncio", "socket", "time", "ctypes", "subprocess", "threading", "selectors"}
 

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from glunix.cli import glukill, glups, glustat, main, signals
+from glunix.compare.guest import GUESTS
+from glunix.compare.ways import REGISTRY
 from glunix.errors import GlunixError
+from slic.engine import PREFERENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +97,33 @@ complete -F _glunix_{tool} {tool}
 """
 
 
+def _guests() -> list[str]:
+    """The programs that `glunix compare` can run; `-static` variants are left to be typed."""
+    return [path.stem for path in GUESTS.iterdir() if path.suffix in (".c", ".py", ".sh")]
+
+
 def _glunix(parser: argparse.ArgumentParser) -> str:
     subs = sub_parsers(parser)
     cases = []
     for name, sub in sorted(subs.items()):
         found = words_of(sub)
-        cases.append(f"    {name}) words={_quoted([*found.options, *found.words])} ;;")
+        more = sorted(_guests()) if name == "compare" else []
+        cases.append(f"    {name}) words={_quoted([*found.options, *found.words, *more])} ;;")
     top = [*sorted(subs), *words_of(parser).options]
     lines = "\n".join(cases)
     return f"""\
 _glunix_glunix() {{
-  local cur=${{COMP_WORDS[COMP_CWORD]}} words
+  local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} words
   case ${{COMP_WORDS[1]}} in
 {lines}
     *) words={_quoted(top)} ;;
   esac
   if ((COMP_CWORD == 1)); then words={_quoted(top)}; fi
+  case $prev in
+    --engine) words={_quoted(list(PREFERENCE))} ;;
+    --ways) words={_quoted(sorted(REGISTRY))} ;;
+    --html) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+  esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }}
 complete -F _glunix_glunix glunix

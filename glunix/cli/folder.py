@@ -16,6 +16,24 @@ from pathlib import Path
 from glunix import config
 from glunix.errors import GlunixError
 
+CLUSTER_FOLDER = "/var/lib/glunix"
+"""Root's cluster of several machines: what must outlive a reboot, unlike /run/glunix."""
+
+
+def cluster_folder(given: str | None = None) -> Path:
+    """The folder of glunix.toml and the keys: `--folder`, GLUNIX_DIR, root's, or ~/.glunix."""
+    if given:
+        return Path(given).absolute()
+    if os.environ.get("GLUNIX_DIR"):
+        return config.state_dir().absolute()
+    return Path(CLUSTER_FOLDER) if os.geteuid() == 0 else Path.home() / ".glunix"
+
+
+def default_state(folder: Path) -> str:
+    """What `state` in glunix.toml is to say: where tools look when nobody tells them."""
+    shared = os.geteuid() == 0 and str(folder) == CLUSTER_FOLDER
+    return "/run/glunix" if shared else ""
+
 
 def _check(path: Path, owners: tuple[int, ...], forbidden: int, found: os.stat_result) -> None:
     if not stat.S_ISDIR(found.st_mode):

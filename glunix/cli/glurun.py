@@ -27,6 +27,7 @@ Run COMMAND on the least loaded node of the cluster, as if it ran here.
   -t, --time=TIME       end the job after TIME: seconds, or [[HH:]MM:]SS
   -T, --transparent     the interposed level: reads, terminal and host name are home's
       --engine=NAME     SLIC engine of a transparent job
+      --stats[=json]    of a transparent job: what its calls home cost, on stderr at the end
       --keep            leave background processes running when COMMAND exits
       --uid=UID         run as this user (refused unless it is you)
   -h, --help            this text
@@ -40,10 +41,12 @@ GLUNIX_NODE in its environment.
 
 _SHORT = {"n": "degree", "w": "nodes", "x": "exclude", "i": "input", "o": "output", "e": "error",
           "D": "chdir", "t": "time", "l": "label", "T": "transparent", "h": "help"}  # fmt: skip
-_FLAGS = ("label", "transparent", "keep", "help", "version")
+_FLAGS = ("label", "transparent", "keep", "stats", "help", "version")
 _VALUED = (
     "degree", "nodes", "exclude", "input", "output", "error", "chdir", "time", "engine", "uid",
 )  # fmt: skip
+_WITH_VALUE = (("label", "host"), ("stats", "json"))
+"""The values that flags take, after `=` only."""
 _NAME_MAX = 64
 """Characters of a node's name (glunix.ids)."""
 
@@ -77,7 +80,7 @@ def split_words(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
 def _check_long(name: str, equals: str, value: str) -> None:
     if name not in _FLAGS and name not in _VALUED:
         raise UsageError(f"unknown option --{name}")
-    if name in _FLAGS and equals and not (name == "label" and value == "host"):
+    if name in _FLAGS and equals and (name, value) not in _WITH_VALUE:
         raise UsageError(f"option --{name} takes no such value: {value}")
 
 
@@ -158,6 +161,8 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
             options.exclude += _names(value)
         elif name == "label":
             options.label = value or "vnn"
+        elif name == "stats":
+            options.stats = value or "text"
         elif name in ("input", "output", "error"):
             options.fds[("input", "output", "error").index(name)] = _open(name, value)
         elif name == "chdir":
@@ -174,6 +179,8 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
         raise UsageError("-T runs one process: leave out -n")
     if options.engine and not options.transparent:
         raise UsageError("--engine is for -T: other jobs have no engine")
+    if options.stats and not options.transparent:
+        raise UsageError("--stats is for -T: other jobs make no calls home")
     if "GLUNIX_TIMES" in os.environ:
         options.times = time.perf_counter()
     return options

@@ -19,11 +19,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from glunix import config
-from glunix.cli.folder import locked
+from glunix import config, settings
+from glunix.cli.folder import cluster_folder, locked
 from glunix.errors import GlunixError
 from slic.kernel import prctl
 
+NODES = 4
 READY_TIMEOUT = 30.0
 ISOLATED = ("uts", "pid", "mount")
 """What an isolated node does not share with the machine."""
@@ -65,7 +66,8 @@ def members(folder: Path) -> list[Member]:
         return []
 
 
-def _save(folder: Path, all_members: list[Member]) -> None:
+def save(folder: Path, all_members: list[Member]) -> None:
+    """Write cluster.json, whole."""
     path = config.private(folder) / "cluster.json"
     draft = path.with_suffix(".new")
     rows = [
@@ -128,7 +130,13 @@ def cannot_isolate() -> str:
 # -- starting --------------------------------------------------------------------------------
 
 
-def _fork_member(folder: Path, name: str, isolate: bool) -> tuple[int, int]:
+Serve = Callable[[Path, str, tuple[str, ...], int], int]
+"""(state folder, name, isolated, ready descriptor) -> exit status."""
+
+
+def fork_member(
+    folder: Path, name: str, isolate: bool, serve: Serve | None = None
+) -> tuple[int, int]:
     """Fork one daemon or master; returns (ready descriptor, pid of the direct child)."""
     ready_r, ready_w = os.pipe2(os.O_CLOEXEC)
     sys.stdout.flush()
@@ -142,7 +150,7 @@ def _fork_member(folder: Path, name: str, isolate: bool) -> tuple[int, int]:
         os.closerange(3, ready_w)
         os.closerange(ready_w + 1, 1 << 20)
         os.setsid()
-        _own_signals()
+        own_signals()
         _redirect(config.private(folder) / f"{name}.log")
         isolated = ISOLATED if isolate else ()
         if isolate:
@@ -155,7 +163,7 @@ def _fork_member(folder: Path, name: str, isolate: bool) -> tuple[int, int]:
         os.close(told_w)
         os.read(told_r, 1)  # until the outer process has ended: its pid line comes before "ready"
         os.close(told_r)
-        status = _serve(folder, name, isolated, ready_w)
+        status = (serve or _serve)(folder, name, isolated, ready_w)
     except GlunixError as error:
         print(f"error: {error}", flush=True)
     except BaseException:  # the one place where a bug of a daemon becomes its log's last words
@@ -165,7 +173,7 @@ def _fork_member(folder: Path, name: str, isolate: bool) -> tuple[int, int]:
         os._exit(status)
 
 
-def _own_signals() -> None:
+def own_signals() -> None:
     """Dispositions of a daemon, whatever the tool or the user's shell had set.
 
     A filter dies of SIGPIPE, a daemon must not; and what `nohup glunix up` ignores is not to be
@@ -176,7 +184,7 @@ def _own_signals() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
-def _many_descriptors() -> None:
+def many_descriptors() -> None:
     """A daemon has some for every process of every job; jobs have the limits of their home."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
@@ -200,24 +208,24 @@ def _serve(folder: Path, name: str, isolated: tuple[str, ...], ready_fd: int) ->
     if "pid" in isolated:
         _own_proc()
     os.umask(0o022)
-    _many_descriptors()
+    many_descriptors()
     with suppress(OSError):
         Path("/proc/self/comm").write_text(f"glunix:{name}"[:15])
     if name in ("master", config.HOME_NODE):
-        _many_connections()  # not where jobs run: they would start with another limit than theirs
+        many_connections()  # not where jobs run: they would start with another limit than theirs
     if name == "master":
         return run_master(folder, "embedded", Ready(ready_fd))
     accepts = name != config.HOME_NODE
     return run_daemon(DaemonConfig(folder, name, accepts, isolated), ready_fd)
 
 
-def _many_connections() -> None:
+def many_connections() -> None:
     """As many descriptors as may be had: each client and each daemon takes one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _wait_ready(
+def wait_ready(
     folder: Path, waiting: dict[int, str], deadline: float, started: Callable[[Member], None]
 ) -> None:
     """Read each ready pipe until it says ready; GlunixError names who did not, and its log."""
@@ -323,7 +331,7 @@ def start_cluster(folder: Path, nodes: int) -> tuple[list[Member], list[Member]]
 
         def note(member: Member) -> None:
             started.append(member)
-            _save(folder, alive + started)
+            save(folder, alive + started)
 
         pipes: list[int] = []
         why_shared = cannot_isolate()
@@ -334,28 +342,28 @@ def start_cluster(folder: Path, nodes: int) -> tuple[list[Member], list[Member]]
                     if name in have:
                         continue
                     isolate = name.startswith("node") and not why_shared
-                    fd, child = _fork_member(folder, name, isolate)
+                    fd, child = fork_member(folder, name, isolate)
                     pipes.append(fd)
                     waiting[fd] = name
                     os.waitpid(child, 0)
-                _wait_ready(folder, waiting, deadline, note)
+                wait_ready(folder, waiting, deadline, note)
             if alive and any(m.name == "master" for m in started):
                 _wait_back(folder, {m.name for m in alive}, deadline)
         except BaseException:
-            _stop(started)
+            stop(started)
             raise
         finally:
             for fd in pipes:
                 os.close(fd)
         everybody = alive + started
-        _save(folder, everybody)
+        save(folder, everybody)
         return everybody, started
 
 
 # -- stopping --------------------------------------------------------------------------------
 
 
-def _stop(who: list[Member]) -> list[Member]:
+def stop(who: list[Member]) -> list[Member]:
     """SIGTERM, then SIGKILL after a deadline; returns those that had to be killed."""
     fds: dict[int, Member] = {}
     for member in who:
@@ -399,10 +407,12 @@ def stop_cluster(folder: Path) -> tuple[int, list[str]]:
         known = members(folder)
         alive = [m for m in known if m.alive]
         # Homes and nodes first: they end their jobs and tell the master.
-        killed = _stop([m for m in alive if m.name != "master"])
-        killed += _stop([m for m in alive if m.name == "master"])
+        killed = stop([m for m in alive if m.name != "master"])
+        killed += stop([m for m in alive if m.name == "master"])
         # By name: the folder may be one that others keep their sockets in, as /run.
-        sockets = [config.client_socket(folder, m.name) for m in known if m.name != "master"]
+        sockets = [folder / f"{m.name}.sock" for m in known if m.name != "master"]
+        if sockets:
+            sockets.append(folder / f"{config.HOME_NODE}.sock")
         for path in [*sockets, *config.private(folder).glob("*.sock")]:
             path.unlink(missing_ok=True)
         (config.private(folder) / "cluster.json").unlink(missing_ok=True)
@@ -415,6 +425,12 @@ def stop_cluster(folder: Path) -> tuple[int, list[str]]:
 def run_up(args: argparse.Namespace) -> int:
     """`glunix up [-n N]`: start what is missing; returns when the cluster is ready."""
     folder = config.state_dir().absolute()  # daemons work in /
+    if settings.path_of(cluster_folder()).exists():
+        from glunix.cli import services
+
+        return services.run_services(args)
+    if args.nodes is None:
+        args.nodes = NODES
     everybody, started = start_cluster(folder, args.nodes)
     nodes = [m for m in everybody if m.name.startswith("node")]
     nodes.sort(key=lambda m: (len(m.name), m.name))  # one that was started again comes last

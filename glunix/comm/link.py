@@ -43,6 +43,8 @@ class Link(asyncio.BufferedProtocol):
         self._answers = answers
         """The other side asks: who does not read our answers is not heard until it does."""
         self.reason = ""
+        self.serial = ""
+        """Serial of the certificate at the other end (TLS only), to know it when it is revoked."""
         self._early: list[tuple[StreamId, bytes]] = []
         """What was sent before the transport was made."""
         self._frame = frame
@@ -57,6 +59,14 @@ class Link(asyncio.BufferedProtocol):
     def is_open(self) -> bool:
         """Whether frames can still be sent."""
         return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def own_host(self) -> str:
+        """Our address on this connection; empty for Unix sockets and when it is closed."""
+        if self._transport is None:
+            return ""
+        name = self._transport.get_extra_info("sockname")
+        return str(name[0]) if isinstance(name, tuple) else ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -105,9 +115,23 @@ class Link(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        if isinstance(exc, OSError) and self._fd >= 0 and not self.reason:
+            self._read_rest()
         reason = self.reason or (str(exc) if exc else "closed by the other side")
         self._closed(self, reason)
         self.reason = reason
+
+    def _read_rest(self) -> None:
+        """Writing has failed because the other side is gone; what it said before still counts.
+
+        asyncio drops a connection at the first failed write, unread data and all: a supervisor
+        that had reported its program's status would pass for one that died.
+        """
+        try:
+            while not self.reason and (count := os.readv(self._fd, [self._deframer.room()])):
+                self.buffer_updated(count)
+        except OSError:
+            pass  # nothing more came (EAGAIN), or it was reset
 
     def send(self, stream: StreamId, message: Message) -> None:
         """Send a message on a stream; silently nothing once the link is closing."""

@@ -8,6 +8,7 @@ a daemon that lost an event can no longer say what runs.
 import asyncio
 import gc
 import socket
+import ssl
 import traceback
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from glunix.comm.link import Link
 from glunix.comm.sockets import Listener, dial_unix
+from glunix.comm.tls import Address, Admit, TlsListener, dial_tls
 from glunix.errors import GlunixError
 
 
@@ -105,9 +107,35 @@ class Loop:
     def dial(self, path: Path, link: Link, done: Callable[[str], None]) -> None:
         """Connect a link; `done("")` when it is up, `done(reason)` when it cannot be."""
 
+        self._dial(dial_unix(path, link), done)
+
+    def listen_tls(
+        self,
+        sock: socket.socket,
+        context: Callable[[], ssl.SSLContext],
+        admit: Admit,
+        refused: Callable[[str, str], None],
+        silence: float,
+    ) -> TlsListener:
+        """Accept TLS connections on a listening TCP socket (see TlsListener)."""
+        return TlsListener(sock, context, admit, refused, silence)
+
+    def dial_tls(
+        self,
+        address: Address,
+        context: ssl.SSLContext,
+        check: Callable[[bytes], object],
+        link: Link,
+        silence: float,
+        done: Callable[[str], None],
+    ) -> None:
+        """`dial` over TLS; `check` sees the other side's certificate before anything is sent."""
+        self._dial(dial_tls(address, context, check, link, silence), done)
+
+    def _dial(self, dialling: Coroutine[Any, Any, None], done: Callable[[str], None]) -> None:
         async def work() -> None:
             try:
-                await dial_unix(path, link)
+                await dialling
             except GlunixError as error:
                 done(str(error))
             else:

@@ -31,7 +31,7 @@ DIAL_TIMEOUT = 5.0
 ACCEPT_PAUSE = 0.2
 """Seconds until the next try when there was no descriptor left for a connection."""
 
-_SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 SILENT_MAX = 256
 """Connections that may have said nothing yet; one more closes the oldest of them."""
@@ -41,7 +41,8 @@ RESERVE = 8
 
 
 @contextlib.contextmanager
-def _reachable(path: Path) -> Iterator[str]:
+def reachable(path: Path) -> Iterator[str]:
+    """A name for this path that fits a socket address."""
     if len(os.fsencode(path)) <= _SUN_PATH_MAX:
         yield str(path)
         return
@@ -59,7 +60,7 @@ def listening_socket(path: Path, mode: int) -> socket.socket:
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        with _reachable(path) as name:
+        with reachable(path) as name:
             if path.exists() or path.is_symlink():
                 _remove_stale(path, name)
             sock.bind(name)
@@ -145,7 +146,7 @@ class Listener:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno not in _SHORT_OF:
+                if error.errno not in SHORT_OF:
                     raise
                 self._pause()
                 return
@@ -218,7 +219,7 @@ async def dial_unix(path: Path, link: Link) -> None:
     """Connect `link` to the socket at `path`; NotRunning (one line) when nobody answers in time."""
     loop = asyncio.get_running_loop()
     try:
-        with _reachable(path) as name:
+        with reachable(path) as name:
             async with asyncio.timeout(DIAL_TIMEOUT):
                 await loop.create_unix_connection(lambda: link, name)
     except (OSError, TimeoutError) as error:

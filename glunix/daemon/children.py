@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from glunix.daemon.policy import RefusedJob
 from glunix.daemon.supervised import SupervisedJob
 from glunix.node.keeper import GIVE_UP, GRACE, children_of_self
 from glunix.node.reactor import Reactor
 from glunix.node.userjob import UserJob
 
-Job = UserJob | SupervisedJob
+Job = UserJob | SupervisedJob | RefusedJob
 
 
 class Children:

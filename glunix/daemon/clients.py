@@ -114,10 +114,14 @@ class Clients:
         self._by_number: dict[int, _Client] = {}
         self._by_link: dict[Link, _Client] = {}
 
-    def listen(self, folder: Path, node: str) -> None:
-        """Accept every user of this machine; who they are is the kernel's word."""
-        sock = listening_socket(config.client_socket(folder, node), 0o666)
-        self._loop.listen(sock, self._accepted)
+    def listen(self, folder: Path, node: str, is_home: bool) -> None:
+        """Accept every user of this machine; who they are is the kernel's word.
+
+        `is_home`: also under the name that tools outside of jobs ask for.
+        """
+        for name in {node, config.HOME_NODE} if is_home else {node}:
+            sock = listening_socket(folder / f"{name}.sock", 0o666)
+            self._loop.listen(sock, self._accepted)
 
     def _accepted(self, connection: socket.socket, fds: list[int]) -> Link | None:
         pid, owner = peer_owner(connection)

@@ -11,26 +11,37 @@ import secrets
 import signal
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import msgspec
 import psutil
 
+from glunix.comm.link import Link
 from glunix.comm.loop import Loop
+from glunix.comm.network import Network, UnixNetwork
 from glunix.daemon.children import Children
 from glunix.daemon.clients import Clients
+from glunix.daemon.membership import Membership
 from glunix.daemon.pace import Pace
 from glunix.daemon.peers import PeerLink, Peers
+from glunix.daemon.policy import RefusedJob, owner_here
 from glunix.daemon.supervised import SupervisedJob
 from glunix.daemon.uplink import Ending, Uplink
-from glunix.errors import FrameError
+from glunix.errors import FrameError, Refused
 from glunix.ids import StreamId
 from glunix.msg import master, stream
 from glunix.msg.base import Body, Message
 from glunix.msg.job import RunningProc
+from glunix.node.fed import MOVED
 from glunix.node.userjob import UserJob
 from glunix.state import daemonevents as effects
 from glunix.state.homejobs import HomeJobs, command_text
 from slic.kernel.prctl import set_child_subreaper
+
+if TYPE_CHECKING:
+    from glunix.trust.member import Member
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +53,8 @@ class DaemonConfig:
     accepts_jobs: bool
     isolated: tuple[str, ...] = ()
     """What the node does not share with the machine: "pid", "uts", "mount"."""
+    is_home: bool = False
+    """Whether users of this machine find the daemon as home.sock (each has its own, by TLS)."""
 
 
 class NodeStream:
@@ -56,7 +69,12 @@ class NodeStream:
         self.running: dict[int, tuple[int, bool]] = {}
         """vnn -> (pid, stopped), for the next hello to a master."""
         node, loop = daemon.config.node, daemon.loop
-        self.job: UserJob | SupervisedJob
+        self.job: UserJob | SupervisedJob | RefusedJob
+        try:
+            start = self.start = daemon.vetted(mate, start)
+        except Refused as refusal:
+            self.job = RefusedJob(start, refusal, self.tell, self._ended)
+            return
         if start.spec.transparent:
             self.job = SupervisedJob(start, node, loop, self.tell, self._relay, self._ended)
         else:
@@ -145,7 +163,14 @@ class NodeStream:
 class Daemon:
     """One node. `start` is called inside the loop; everything after is callbacks."""
 
-    def __init__(self, loop: Loop, conf: DaemonConfig, ready: "Ready") -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        conf: DaemonConfig,
+        ready: Callable[[], None],
+        network: Network | None = None,
+        member: "Member | None" = None,
+    ) -> None:
         self.loop = loop
         self.pace = Pace(loop)
         self.config = conf
@@ -163,17 +188,23 @@ class Daemon:
             lambda link, number, why: self._do(self._home.stream_ended(link, number, why)),
             self.log,
         )
-        self._peers = Peers(loop, conf.folder, conf.node, self._boot, self._started, self.log)
+        self._network = network or UnixNetwork(loop, conf.folder, conf.node, self.log)
+        self._peers = Peers(self._network, conf.node, self._boot, self._started, self.log)
         self.uplink = Uplink(
             loop,
-            conf.folder,
+            self._network,
             self._hello,
             self._master_up,
             self._master_message,
             self._master_down,
             self._refused,
+            self.log,
             "pid" in conf.isolated,
         )
+        self._membership: Membership | None = None
+        if member is not None:
+            tell, revoked = self.uplink.send, self._peers.revoked
+            self._membership = Membership(loop, member, tell, revoked, self.log)
         self._children = Children(loop, lambda: [s.job for s in self._streams])
 
     def start(self) -> None:
@@ -181,10 +212,13 @@ class Daemon:
         if os.getpid() != 1:
             set_child_subreaper(True)
         self.loop.on_signal(signal.SIGCHLD, self._children.collect)
+        self.loop.on_signal(MOVED, self._input_moved)
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.on_signal(number, self.stop)
-        self._peers.listen(os.geteuid())
-        self._clients.listen(self.config.folder, self.config.node)
+        self._peers.listen()
+        self._clients.listen(self.config.folder, self.config.node, self.config.is_home)
+        if self._membership is not None:
+            self._membership.start()
         self.uplink.connect()
 
     def log(self, text: str) -> None:
@@ -203,14 +237,14 @@ class Daemon:
 
     # -- the master --------------------------------------------------------------------------
 
-    def _hello(self, unsent: list[Ending]) -> master.NodeHello:
+    def _hello(self, uplink: Link, unsent: list[Ending]) -> master.NodeHello:
         conf = self.config
         return master.NodeHello(
             1,
             0,
             conf.node,
             self._boot,
-            f"unix:{conf.node}",
+            self._network.advertised(uplink),
             conf.accepts_jobs,
             os.cpu_count() or 1,
             psutil.virtual_memory().total,
@@ -222,6 +256,8 @@ class Daemon:
 
     def _master_up(self) -> None:
         self._home.master_up = True
+        if self._membership is not None:
+            self._membership.welcomed()
         self.log("welcomed by the master")
         self._ready()
 
@@ -234,6 +270,8 @@ class Daemon:
         self.stop()
 
     def _master_message(self, message: Message) -> None:
+        if self._membership is not None and self._membership.message(message):
+            return
         if isinstance(message, master.KillOrder):
             vnns = list(message.vnns) or None
             for node_stream in self._streams:
@@ -283,6 +321,21 @@ class Daemon:
         self._streams.append(node_stream)
         return node_stream
 
+    def _input_moved(self) -> None:
+        for node_stream in self._streams:
+            if isinstance(node_stream.job, SupervisedJob):
+                node_stream.job.input_moved()
+
+    def vetted(self, mate: PeerLink, start: stream.Start) -> stream.Start:
+        """The Start as this node may carry it out; Refused when it may not."""
+        if self._membership is None or mate.peer is None:
+            return start  # a process of our own user, which could start anything without us
+        owner = owner_here(self._membership.users, mate.peer, self.config.node, start.owner)
+        # Tools inside the job ask this machine's daemon, not a folder that only home has.
+        env = {**start.spec.env, b"GLUNIX_DIR": os.fsencode(self.config.folder)}
+        spec = msgspec.structs.replace(start.spec, env=env)
+        return msgspec.structs.replace(start, owner=owner, spec=spec)
+
     def job_ended(self, node_stream: NodeStream) -> None:
         """All of this stream was reported: forget it, end what it left behind."""
         self._streams.remove(node_stream)
@@ -303,7 +356,7 @@ class Ready:
 
 
 def run_daemon(conf: DaemonConfig, ready_fd: int) -> int:
-    """Serve until told to stop. Returns the exit status."""
+    """Serve as a node of an embedded cluster until told to stop. Returns the exit status."""
     loop = Loop()
     daemon = Daemon(loop, conf, Ready(ready_fd))
     return loop.run(daemon.start)

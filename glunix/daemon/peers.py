@@ -4,20 +4,21 @@ Owns the peer links, the stream numbers and who serves each stream. The dialling
 streams; a new stream's first frame is a Start. Frames after it go to the stream's Route undecoded.
 """
 
-import socket
+from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
-from glunix import config
 from glunix.comm.link import Link
-from glunix.comm.loop import Loop
-from glunix.comm.sockets import listening_socket, peer_owner
-from glunix.errors import FrameError
+from glunix.comm.network import Network
+from glunix.errors import FrameError, GlunixError
 from glunix.ids import CONTROL, StreamId
 from glunix.msg import peer
 from glunix.msg.base import MAJOR, MINOR, Body, Message
 from glunix.msg.stream import Start, opening
+from glunix.trust.peer import Peer
+
+LINKS_EACH = 8
+"""Links that one member may have made to us: one, and those that TCP has not given up yet."""
 
 
 class Route(Protocol):
@@ -36,9 +37,12 @@ class Route(Protocol):
 class PeerLink:
     """One link to another daemon and its streams."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, peer: Peer | None = None) -> None:
         self.link = link
-        self.node = ""
+        self.peer = peer
+        """Who it is by its certificate; None on Unix sockets, and where we dialled."""
+        self.node = "" if peer is None else str(peer.node)
+        self.greeted = False
         self.routes: dict[StreamId, Route] = {}
         self.last_opened = 0
         """Highest stream number the other side opened: lower unknown ones are over."""
@@ -73,15 +77,13 @@ class Peers:
 
     def __init__(
         self,
-        loop: Loop,
-        folder: Path,
+        network: Network,
         node: str,
         boot: str,
         started: Callable[[PeerLink, StreamId, Start], Route],
         log: Callable[[str], None],
     ) -> None:
-        self._loop = loop
-        self._folder = folder
+        self._network = network
         self._hello = peer.PeerHello(MAJOR, MINOR, node, boot)
         self._started = started
         self._log = log
@@ -89,23 +91,21 @@ class Peers:
         self._dialled: dict[str, PeerLink] = {}
         self._waiting: dict[str, list[Callable[[PeerLink | None, str], None]]] = {}
 
-    def listen(self, uid: int) -> None:
-        """Accept peers: only processes of the cluster's own user (or root)."""
-        path = config.peer_socket(self._folder, self._hello.node)
-        sock = listening_socket(path, 0o600)
+    def listen(self) -> None:
+        """Accept other daemons."""
+        self._network.listen(self._accepted)
 
-        def accepted(connection: socket.socket, fds: list[int]) -> Link | None:
-            _, owner = peer_owner(connection)
-            if owner.uid not in (0, uid) or fds:
-                self._log(f"refused a peer of uid {owner.uid}")
-                return None
+    def _accepted(self, who: Peer | None) -> Link:
+        if who is None:
             return self._new_link("a peer").link
+        links = Counter(mate.peer.node for mate in self._by_link.values() if mate.peer)
+        if links[who.node] >= LINKS_EACH:
+            raise GlunixError(f"{who.node} has {LINKS_EACH} links to us already")
+        return self._new_link(str(who.node), who).link
 
-        self._loop.listen(sock, accepted)
-
-    def _new_link(self, name: str) -> PeerLink:
+    def _new_link(self, name: str, who: Peer | None = None) -> PeerLink:
         link = Link(self._frame, self._closed, name)
-        mate = PeerLink(link)
+        mate = PeerLink(link, who)
         self._by_link[link] = mate
         return mate
 
@@ -119,7 +119,6 @@ class Peers:
         waiting.append(done)
         if len(waiting) > 1:
             return
-        kind, _, name = address.partition(":")
         mate = self._new_link(node)
         mate.node = node
 
@@ -129,13 +128,12 @@ class Peers:
             if not reason:
                 mate.link.send(CONTROL, self._hello)
                 self._dialled[node] = mate
+            else:
+                self._by_link.pop(mate.link, None)  # it never was, so it will not close
             for call in self._waiting.pop(node):
                 call(None if reason else mate, reason)
 
-        if kind != "unix":
-            dialled(f"cannot dial {address}")
-            return
-        self._loop.dial(config.peer_socket(self._folder, name), mate.link, dialled)
+        self._network.dial(node, address, mate.link, dialled)
 
     def lost(self, node: str, text: str) -> None:
         """The master says the node is lost: our link to it, if any, ends now."""
@@ -143,19 +141,28 @@ class Peers:
         if mate is not None:
             mate.link.abort(text)
 
+    def revoked(self, serials: frozenset[str]) -> None:
+        """Links to whoever is no member any more end now."""
+        for mate in list(self._by_link.values()):
+            if mate.link.serial in serials:
+                mate.link.abort(f"the certificate of {mate.node} is revoked")
+
     def _frame(self, link: Link, stream: StreamId, body: Body) -> None:
         mate = self._by_link[link]
         if stream == CONTROL:
             self._control(mate, body)
             return
-        if not mate.node:
+        if not mate.greeted and mate not in self._dialled.values():
             raise FrameError("a stream before hello")
         route = mate.routes.get(stream)
         if route is not None:
             route.frame(body)
         elif mate not in self._dialled.values() and stream > mate.last_opened:
             mate.last_opened = stream
-            route = self._started(mate, stream, opening.decode(body))
+            start = opening.decode(body)
+            if start.home != mate.node:
+                raise FrameError(f"a job of {start.home} from {mate.node}")
+            route = self._started(mate, stream, start)
             mate.routes[stream] = route
             route.opened()
         # else: the stream ended while this frame was under way
@@ -165,7 +172,10 @@ class Peers:
         if isinstance(message, peer.PeerHello):
             if message.major != MAJOR:
                 raise FrameError(f"speaks protocol {message.major}, we speak {MAJOR}")
+            if mate.peer is not None and message.node != mate.peer.node:
+                raise FrameError(f"the certificate of {mate.peer.node} says {message.node}")
             mate.node = message.node
+            mate.greeted = True
             return
         route = mate.routes.pop(StreamId(message.stream), None)
         if route is not None:

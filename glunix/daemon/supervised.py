@@ -6,6 +6,7 @@ process's life on the report stream, and makes up its end if the supervisor dies
 
 import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +16,15 @@ from glunix.errors import FrameError
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
+from glunix.msg.frame import BODY_MAX
 from glunix.node.bridge import RELAY, REPORT
+from glunix.node.fed import FedInput, PipeEnd
+from glunix.node.process import pipe
 from glunix.node.supervisor import spawn_supervisor
 from glunix.node.userjob import job_environment
+
+_TAG = slice(2, 4)
+"""Where an encoded message that is a small array begins its tag: In, InRecall, InAnew with "in"."""
 
 
 class SupervisedJob:
@@ -42,6 +49,12 @@ class SupervisedJob:
         self._reaped = False
         self._told_end = False
         self._abandoned = False
+        self._feeds = start.spec.stdin == "pipe"
+        self._fed: FedInput | None = None
+        self._early: list[bytes] = []
+        self._early_size = 0
+        self._ends: list[int] = []
+        """Ends of the input that the supervisor was told of: how many recalls came before."""
         self._link = Link(self._frame, self._closed, f"supervisor of job {start.npid}")
 
     def launch_some(self) -> bool:
@@ -56,7 +69,7 @@ class SupervisedJob:
             return False
         env = job_environment(self.start, self._node, self.start.vnns[0])
         try:
-            self._pid, sock = spawn_supervisor(self.start, env)
+            self._pid, sock = self._spawn(env)
         except OSError as error:  # no descriptors or processes left
             text = f"cannot start a process: {error.strerror}"
             self._tell(stream.Failed(self.start.vnns[0], "session", error.errno or 0, text))
@@ -66,9 +79,73 @@ class SupervisedJob:
         self._loop.adopt(sock, self._link)
         return False
 
+    def _spawn(self, env: dict[bytes, bytes]) -> tuple[int, socket.socket]:
+        if not self._feeds:
+            return spawn_supervisor(self.start, env)
+        theirs, ours = pipe()
+        try:
+            made = spawn_supervisor(self.start, env, theirs)
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        self._fed = FedInput(
+            self._loop,
+            lambda moved, gone: PipeEnd(self._loop, ours, moved, gone),
+            lambda count: self._tell(stream.InCredit(count)),
+            lambda: self._tell(stream.InClosed()),
+            lambda number: self._tell(stream.InBack(number)),
+        )
+        early, self._early = self._early, []
+        for body in early:
+            self.frame(body)
+        return made
+
     def frame(self, body: Body) -> None:
         """From home."""
-        self._link.relay(RELAY, body)
+        if self._feeds and body[_TAG] == b"in":
+            self._input(body)
+        else:
+            self._link.relay(RELAY, body)
+
+    # -- standard input that goes ahead ------------------------------------------------------
+
+    def _input(self, body: Body) -> None:
+        fed = self._fed
+        if fed is None:
+            self._early.append(bytes(body))
+            self._early_size += len(body)
+            if self._early_size > stream.INPUT_WINDOW + BODY_MAX:
+                raise FrameError("input without credit")
+            return
+        data = stream.in_data(body)
+        if data is None:
+            message = stream.home_to_node.decode(body)
+            if isinstance(message, stream.InRecall):
+                fed.recall()
+                return
+            if isinstance(message, stream.InAnew):
+                fed.anew(message.number)
+                return
+            assert isinstance(message, stream.In)
+            data = message.data
+        if data:
+            fed.feed(data)
+        else:
+            # A ^C before the end must reach the program before the end does: through the
+            # supervisor, which says so when it has done all that came before.
+            self._ends.append(fed.recalls)
+            self._link.relay(RELAY, body)
+
+    def _input_ends(self) -> None:
+        if self._fed is not None and self._ends and self._ends.pop(0) == self._fed.recalls:
+            self._fed.feed(b"")
+
+    def input_moved(self) -> None:
+        """MOVED: some program read from a pipe that is fed here."""
+        if self._fed is not None:
+            self._fed.look()
 
     def kill(self, number: int, vnns: list[int] | None) -> int:
         """Signal the program's group, through its supervisor."""
@@ -98,8 +175,10 @@ class SupervisedJob:
         return pid == self._pid
 
     def owns(self, pid: int) -> bool:
-        """Orphans come to the daemon only when the supervisor died: their session tells, or for
-        one that left it the environment."""
+        """Orphans come to the daemon only when the supervisor died: who is ours?
+
+        Its session tells, or for one that made its own (setsid) the environment it began with.
+        """
         try:
             if os.getsid(pid) == self._pid:
                 return True
@@ -110,20 +189,31 @@ class SupervisedJob:
 
     def _frame(self, link: Link, number: StreamId, body: Body) -> None:
         if number == RELAY:
+            if self._fed is not None:
+                self._fed.settle()  # who reads this at home may look what is left of the input
             self._relay(body)
             return
         if number != REPORT:
             raise FrameError("no such stream on a bridge")
         message = stream.node_to_home.decode(body)
+        if isinstance(message, stream.InCredit):
+            self._input_ends()
+            return
         if isinstance(message, stream.Exited | stream.Failed):
             self._told_end = True
+        if isinstance(message, stream.Exited | stream.Stopped) and self._fed is not None:
+            self._fed.recall()  # the shell goes on: it must find what the job left, and only it
         self._tell(message)
 
     def _closed(self, link: Link, reason: str) -> None:
         if not self._told_end and not self._abandoned:
+            if self._fed is not None:
+                self._fed.settle()
             vnn = self.start.vnns[0]
             for fd in (1, 2):
                 self._tell(stream.Out(vnn, fd, b""))
             self._told_end = True
             self._tell(stream.Exited(vnn, 0, signal.SIGKILL))
+        if self._fed is not None:
+            self._fed.end()
         self._ended()

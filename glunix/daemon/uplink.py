@@ -8,13 +8,13 @@ import errno
 import os
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 import psutil
 
 from glunix import config
 from glunix.comm.link import Link
 from glunix.comm.loop import Loop
+from glunix.comm.network import Network
 from glunix.errors import FrameError
 from glunix.ids import CONTROL, StreamId
 from glunix.msg import master
@@ -63,16 +63,19 @@ class Uplink:
     def __init__(
         self,
         loop: Loop,
-        folder: Path,
-        hello: Callable[[list[Ending]], master.NodeHello],
+        network: Network,
+        hello: Callable[[Link, list[Ending]], master.NodeHello],
         up: Callable[[], None],
         message: Callable[[Message], None],
         down: Callable[[], None],
         refused: Callable[[str], None],
+        log: Callable[[str], None],
         own_pid_namespace: bool,
     ) -> None:
         self._loop = loop
-        self._folder = folder
+        self._network = network
+        self._log = log
+        self._why = ""
         self._hello = hello
         self._up = up
         self._message = message
@@ -83,6 +86,7 @@ class Uplink:
         self._welcome = False
         self._retry = RETRY_FIRST
         self._beat = 0
+        self._heartbeat = config.HEARTBEAT
         self._last_load = -1.0
         self._unsent: deque[Ending] = deque(maxlen=UNSENT_MAX)
 
@@ -92,12 +96,19 @@ class Uplink:
 
         def done(reason: str) -> None:
             if reason:
+                self._say(reason)
                 self._again()
                 return
-            link.send(CONTROL, self._hello(list(self._unsent)))
+            link.send(CONTROL, self._hello(link, list(self._unsent)))
             self._link = link  # whatever is sent from now on comes after the hello
 
-        self._loop.dial(config.master_socket(self._folder), link, done)
+        self._network.dial_master(link, done)
+
+    def _say(self, why: str) -> None:
+        """Each reason once: the next try is due in two seconds at the most."""
+        if why != self._why:
+            self._log(f"no link to the master: {why}")
+        self._why = why
 
     def _again(self) -> None:
         self._loop.call_later(self._retry, self.connect)
@@ -120,6 +131,8 @@ class Uplink:
             self._welcome = True
             self._unsent.clear()
             self._retry = RETRY_FIRST
+            self._why = ""
+            self._heartbeat = message.heartbeat
             self._up()
             self._report_load(self._beat)
         elif isinstance(message, master.Goodbye):
@@ -133,6 +146,8 @@ class Uplink:
         self._beat += 1
         if was_welcome:
             self._down()
+        else:
+            self._say(reason)
         self._again()
 
     def _report_load(self, beat: int, quiet: float = 0.0) -> None:
@@ -145,8 +160,8 @@ class Uplink:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
             load, free = self._last_load, 0  # no descriptor left: jobs have taken them all
-        step = config.HEARTBEAT / 4
-        if abs(load - self._last_load) >= LOAD_STEP or quiet + step >= config.HEARTBEAT:
+        step = self._heartbeat / 4
+        if abs(load - self._last_load) >= LOAD_STEP or quiet + step >= self._heartbeat:
             self._last_load = load
             quiet = 0.0
             self.send(master.LoadReport(max(load, 0.0), free))

@@ -19,6 +19,7 @@ from fcntl import ioctl
 
 from glunix.home.jobview import JobView
 from glunix.home.signals import STOPPED, BeingStopped, as_background
+from glunix.home.sinks import to_nowhere
 from glunix.home.sources import Source
 from glunix.home.surroundings import is_open
 from glunix.home.terminal import HomeTerminal
@@ -26,6 +27,10 @@ from glunix.home.terminal import HomeTerminal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from glunix.home.ahead import Ahead
+    from glunix.home.rarecalls import RareCalls
+    from glunix.home.wire import Value
 
     Send = Callable[[int, list[object]], None]
 
@@ -37,8 +42,9 @@ MODE_CHANGES = frozenset(
 )
 """TCSETS and its relatives."""
 
-_STOPPING = MODE_CHANGES | {0x5409, 0x540A, 0x540B, 0x5412, 0x5425}
-"""A background process that tries is stopped (SIGTTOU): also TCSBRK, TCXONC, TCFLSH, TIOCSTI."""
+_STOPPING = MODE_CHANGES | {0x5409, 0x540A, 0x540B, 0x5412, 0x5423, 0x5425, 0x5427, 0x5428}
+"""A background process that tries is stopped (SIGTTOU): also TCSBRK, TCXONC, TCFLSH, TIOCSTI,
+TIOCSETD, TIOCSBRK and TIOCCBRK."""
 
 _DEVICES = {3: "null", 5: "zero", 7: "full", 8: "random", 9: "urandom"}
 """Memory devices (minor numbers of major 1, null(4), random(4)): the node has the same."""
@@ -55,27 +61,45 @@ def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
         return "file", found.st_size
     if stat.S_ISSOCK(found.st_mode):
         return "socket", 0
+    if stat.S_ISFIFO(found.st_mode):
+        return "pipe", 0
     if stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == 1:
-        return _DEVICES.get(os.minor(found.st_rdev), "pipe"), 0
-    return "pipe", 0
+        return _DEVICES.get(os.minor(found.st_rdev), "other"), 0
+    return "other", 0
 
 
 class HomeCalls:
     """Answers the one node stream of a transparent job. Has the shape of glunix.home.inputs.Input:
     `wants`, `fileno` and `read` are for the startup's poll loop."""
 
-    def __init__(self, terminal: HomeTerminal | None, stream: int, send: Send) -> None:
+    def __init__(
+        self,
+        terminal: HomeTerminal | None,
+        stream: int,
+        send: Send,
+        send_data: Callable[[int, bytes | memoryview], None],
+        complain: Callable[[str], None],
+    ) -> None:
         self._terminal = terminal
         self._stream = stream
         self._send_on = send
+        self._send_data = send_data
         self._over = False
         self._sources: dict[int, Source] = {}
         self._by_own: dict[int, Source] = {}
         self._epoll = select.epoll()
+        self._rare: RareCalls | None = None
         if terminal is not None:
             self._add(min(terminal.fds, default=TERMINAL_FD), Source(terminal.fd, terminal))
+        self._ahead: Ahead | None = None
         if is_open(0) and 0 not in self._sources:
-            self._add(0, Source(0, None))
+            if stat.S_ISFIFO(posix.fstat(0).st_mode):
+                from glunix.home.ahead import PipeAhead
+
+                self._ahead = PipeAhead(0, self._send_ahead, self._send, complain)
+                self._epoll.register(self._ahead, select.EPOLLIN | select.EPOLLET)
+            else:
+                self._add(0, Source(0, None))
 
     def _add(self, fd: int, source: Source) -> None:
         self._sources[fd] = source
@@ -89,6 +113,35 @@ class HomeCalls:
         """The job was placed: say what is ready already."""
         for fd, source in self._sources.items():
             self._refresh(fd, source)
+        self.look_ahead()
+
+    # -- input that goes ahead ---------------------------------------------------------------
+
+    def look_ahead(self) -> None:
+        """Before the node hears of anything else: what came before it is on its way."""
+        if self._ahead is not None:
+            self._ahead.look()
+
+    def _send_ahead(self, data: bytes | memoryview) -> None:
+        self._send_data(self._stream, data)
+
+    def took(self, count: int) -> None:
+        """The program read `count` bytes of what went ahead."""
+        if self._ahead is not None:
+            self._ahead.took(count)
+
+    def back(self, number: int) -> None:
+        """What went ahead and was not read is void."""
+        if self._ahead is not None:
+            self._ahead.back(number)
+
+    def closed(self) -> None:
+        """Nobody in the job can read what goes ahead any more."""
+        if self._ahead is not None:
+            self._epoll.unregister(self._ahead)
+            self._ahead.close()
+            self._ahead = None
+            to_nowhere(0)  # who writes into it hears that, as at home
 
     def _send(self, message: list[object]) -> None:
         self._send_on(self._stream, message)
@@ -106,6 +159,11 @@ class HomeCalls:
     def read(self) -> None:
         """Input came: tell the node. Nothing is read."""
         for own, _ in self._epoll.poll(0):
+            if self._ahead is not None and own == self._ahead.fileno():
+                self._ahead.look()
+                continue
+            if self._rare is not None and self._rare.ended(own):
+                continue
             source = self._by_own[own]
             fd = next(fd for fd, other in self._sources.items() if other is source)
             if source.wants_edge or not source.told:
@@ -119,6 +177,8 @@ class HomeCalls:
         """A process ended: with the last one nothing more is asked."""
         if not job.live():
             self._over = True
+            if self._rare is not None:
+                self._rare.end()
 
     # -- readiness ---------------------------------------------------------------------------
 
@@ -133,6 +193,8 @@ class HomeCalls:
 
     def look_again(self) -> None:
         """We went on after a stop: the modes and the input may be others."""
+        if self._ahead is not None:
+            self._ahead.anew()
         for fd, source in self._sources.items():
             self._tell(fd, source, source.is_ready())
 
@@ -167,7 +229,7 @@ class HomeCalls:
         `may_write`: the program blocks or ignores SIGTTOU, so it may from the background, too.
         """
         source = self._sources.get(fd)
-        home_fd = source.fd if source is not None else fd
+        home_fd = self._home_fd(fd)
         buffer = bytearray(data)
 
         def call() -> int:
@@ -199,6 +261,20 @@ class HomeCalls:
             return call()
         finally:
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGTTOU])
+
+    def rare(self, tag: str, message: list[Value]) -> bool:
+        """A call that few programs make; False when it is another message."""
+        if self._rare is None:
+            if tag != "ioctlpages":
+                return False
+            from glunix.home.rarecalls import RareCalls
+
+            self._rare = RareCalls(self._send, self._epoll, self._home_fd)
+        return self._rare.take(tag, message)
+
+    def _home_fd(self, fd: int) -> int:
+        source = self._sources.get(fd)
+        return source.fd if source is not None else fd
 
     def give_back(self, fd: int, data: bytes) -> None:
         """Bytes the job fetched and never took: to the terminal's input, or a file's offset."""

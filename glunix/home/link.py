@@ -135,3 +135,10 @@ def view(value: wire.Value) -> memoryview:
     if not isinstance(value, wire.Bytes):
         raise FrameError("expected bytes")
     return memoryview(value)
+
+
+def kept(value: wire.Value) -> wire.Value:
+    """The value without views: it outlives the next `receive`."""
+    if isinstance(value, memoryview):
+        return bytes(value)
+    return [kept(item) for item in value] if isinstance(value, list) else value

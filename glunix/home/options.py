@@ -14,6 +14,7 @@ class Options:
         "keep",
         "label",
         "nodes",
+        "stats",
         "time_limit",
         "times",
         "transparent",
@@ -32,6 +33,8 @@ class Options:
         self.label = ""
         """"": none, "vnn" or "host": what is put before each line of output."""
         self.nodes: list[str] = []
+        self.stats = ""
+        """Transparent: "text" or "json": the job's bill on stderr at the end; "": none."""
         self.time_limit: float | None = None
         """Seconds after which the job gets SIGTERM, then SIGKILL."""
         self.times = 0.0

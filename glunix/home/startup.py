@@ -21,7 +21,7 @@ from glunix import config
 from glunix.errors import FrameError, GlunixError, NotRunning, Refused
 from glunix.home.inputs import Input
 from glunix.home.jobview import JobView, ProcessView
-from glunix.home.link import blob, integer, text, view
+from glunix.home.link import blob, integer, kept, text, view
 from glunix.home.opening import complain
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
@@ -30,6 +30,7 @@ from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from glunix.home.bill import Stats
     from glunix.home.homecalls import HomeCalls
     from glunix.home.opening import Opening
     from glunix.home.shadow import Half
@@ -69,6 +70,7 @@ class Startup:
         self._held: list[list[Value]] = []
         self._deadline: float | None = None
         self._timed_out = False
+        self._stats = self._make_stats()
         self._written: dict[int, int] | None = None
         """What is to be written before the shadow of an outlived job may end."""
 
@@ -92,6 +94,9 @@ class Startup:
 
     def _end(self) -> int:
         self._time("exited")
+        if self._stats is not None:
+            sys.stderr.write(self._stats.told(self._options.stats == "json"))
+            sys.stderr.flush()
         if self._options.times:
             self._print_times()
         if self._timed_out:
@@ -152,9 +157,19 @@ class Startup:
             return Input(self._options, self._terminal, streams, self._send_data)
         from glunix.home.homecalls import HomeCalls
 
-        calls = HomeCalls(self._tty, streams[0], self._send)
+        def tell(line: str) -> None:
+            complain(line, self._terminal)
+
+        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell)
         calls.begin()
         return calls
+
+    def _make_stats(self) -> Stats | None:
+        if not self._options.stats:
+            return None
+        from glunix.home.bill import Stats
+
+        return Stats()
 
     def _serve(self) -> None:
         """Until the job is over."""
@@ -262,6 +277,8 @@ class Startup:
 
     def _take_stream(self, stream: int, message: list[Value]) -> None:
         tag = message[0]
+        if self._stats is not None and self._stats.saw(message):
+            return
         if self._options.transparent:
             if self._home_call(tag, message):
                 return
@@ -284,17 +301,24 @@ class Startup:
         """An interposed call asks home; False when it is another message."""
         calls = self._input
         assert not isinstance(calls, Input)
-        if self._outputs.terminal_waits and tag in ("want", "ioctl"):
+        if self._outputs.terminal_waits and tag in ("want", "ioctl", "ioctlpages"):
             # What was written before is on the screen before this acts.
-            self._held.append(
-                [value if not isinstance(value, memoryview) else bytes(value) for value in message]
-            )
+            self._held.append([kept(value) for value in message])
+            return True
+        if tag == "incredit":
+            calls.took(integer(message[1]))
+            return True
+        if tag == "inclosed":
+            calls.closed()
+            return True
+        if tag == "inback":
+            calls.back(integer(message[1]))
             return True
         if tag == "back":
             calls.give_back(integer(message[1]), blob(message[2]))
             return True
         if tag not in ("want", "seek", "ioctl"):
-            return False
+            return calls.rare(text(tag), message)
         ask, fd, third = (integer(value) for value in message[1:4])
         if tag == "want":
             calls.want(ask, fd, third, message[4] is True, integer(message[5]))
@@ -314,6 +338,7 @@ class Startup:
             process.stopped = integer(message[2])
         elif tag == "continued":
             process.stopped = 0
+            self._look_again()
         elif tag == "exited":
             self._job.exited(process, integer(message[2]), integer(message[3]))
             self._input.maybe_over(self._job)
@@ -350,6 +375,8 @@ class Startup:
                 self._look_again()
 
     def _signal_job(self, number: int) -> None:
+        if not isinstance(self._input, Input):
+            self._input.look_ahead()
         for stream in {p.stream for p in self._job.live()}:
             self._send(stream, ["signal", number, None])
 
@@ -368,11 +395,11 @@ class Startup:
         self._stop_signal = 0
         for process in self._job.live():
             process.stopped = 0
+        self._look_again()
         if not self._options.transparent or _signal.getsignal(_signal.SIGCONT) == _signal.SIG_IGN:
             self._signal_job(_signal.SIGCONT)  # else we caught it and pass it on, once
         self._enter_terminal()
         self._outputs.release()
-        self._look_again()
 
     def _stop(self, number: int) -> None:
         """Be stopped by this signal, or have our shadow stopped, until it goes on."""

@@ -119,6 +119,7 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         one_output,
         output_window(options.degree),
         [fd for fd in (0, 1, 2) if options.transparent and not is_open(fd)],
+        bool(options.stats),
         _numbers() if options.transparent else None,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -12,6 +12,9 @@ from glunix.home.sinks import in_foreground
 _TERMIOS_SIZE = 36
 """Bytes of the kernel's struct termios (asm-generic, x86-64)."""
 
+_TIOCGDEV = 0x80045432
+_PTS_MAJOR = 136
+
 _IFLAG, _OFLAG, _LFLAG = 0, 4, 12
 """Where three of its flag words begin, least significant byte first."""
 
@@ -52,7 +55,20 @@ class HomeTerminal:
         if not transparent and not self.can_be_raw:
             # Line ends are made once: here, where the terminal is not raw.
             modes[_OFLAG] &= ~termios.OPOST
-        return [self.fds, bytes(modes), self.size()]
+        seen = self._identity() if transparent else []
+        return [self.fds, bytes(modes), self.size(), *seen]
+
+    def _identity(self) -> list[object]:
+        """[N of /dev/pts/N or -1, permissions, group]: /dev/tty has these of its own."""
+        device = int.from_bytes(ioctl(self.fd, _TIOCGDEV, bytes(4)), "little")
+        number = device & 0xFF | device >> 12 & 0xFFF00
+        if device >> 8 & 0xFFF != _PTS_MAJOR:
+            return []
+        try:
+            seen = posix.stat(f"/dev/pts/{number}")
+        except OSError:
+            return []  # of another mount namespace
+        return [number, seen.st_mode & 0o777, seen.st_gid]
 
     def in_foreground(self) -> bool:
         """Whether we may read it and change its modes without being stopped."""

@@ -4,12 +4,14 @@ Owns the order of effects: the journal is committed before anything is sent that
 forget. One master per cluster; daemons dial it.
 """
 
+import dataclasses
 import os
 import signal
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from glunix import config
 from glunix.comm.link import Link
@@ -19,28 +21,69 @@ from glunix.errors import FrameError, GlunixError
 from glunix.ids import CONTROL, StreamId
 from glunix.master.journal import Journal
 from glunix.msg import master as messages
-from glunix.msg.base import Body
+from glunix.msg.base import Body, Message
 from glunix.state import events
 from glunix.state.events import LinkId
 from glunix.state.master import Master
+from glunix.trust.peer import Peer
+
+
+class Door(Protocol):
+    """How certified daemons come in (glunix.master.door)."""
+
+    def open(self, server: "Server") -> None:
+        """Listen."""
+
+    def vetted(self, peer: Peer, link: Link, message: Message) -> Message | None:
+        """The message as the Master may hear it; None: it was answered already."""
+
+    def answered(self, peer: Peer, message: Message) -> Message:
+        """An answer as the asker may see it."""
+
+    def news(self) -> list[Message]:
+        """What every node that was welcomed must know."""
+
+    def gone(self, peer: Peer) -> None:
+        """A link of this member ended."""
+
+
+LINKS_EACH = 4
+"""Links that one node may have: one, and those that TCP has not given up yet."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MasterConfig:
+    """What a master is started with; `folder` is the state folder."""
+
+    folder: Path
+    cluster: str
+    heartbeat: float = config.HEARTBEAT
+    lost_after: float = config.LOST_AFTER
 
 
 class Server:
-    """Carries out the Master's effects."""
+    """Carries out the Master's effects.
 
-    def __init__(self, loop: Loop, folder: Path, cluster: str, ready: Callable[[], None]) -> None:
+    `door` is how certified daemons come in; without one, daemons are processes of our own user.
+    """
+
+    def __init__(
+        self, loop: Loop, conf: MasterConfig, ready: Callable[[], None], door: Door | None = None
+    ) -> None:
         self._loop = loop
-        self._folder = folder
+        self._folder = conf.folder
         self._ready = ready
+        self._door = door
         self._master = Master(
-            cluster,
-            config.HEARTBEAT,
-            config.LOST_AFTER,
+            conf.cluster,
+            conf.heartbeat,
+            conf.lost_after,
             epoch=time.time() - loop.now(),
         )
-        self._journal = Journal(config.private(folder) / "journal.sqlite")
+        self._journal = Journal(config.private(conf.folder) / "journal.sqlite")
         self._links: dict[LinkId, Link] = {}
         self._numbers: dict[Link, LinkId] = {}
+        self._peers: dict[LinkId, Peer] = {}
         self._next = 1
         self._wake: float | None = None
         self._todo: list[events.Effect] = []
@@ -48,8 +91,11 @@ class Server:
     def start(self) -> None:
         """Take over what the journal knows, then listen."""
         self._do(self._master.restore(self._journal.load(), self._loop.now()))
-        sock = listening_socket(config.master_socket(self._folder), 0o600)
-        self._loop.listen(sock, self._accepted)
+        if self._door is not None:
+            self._door.open(self)
+        else:
+            sock = listening_socket(config.master_socket(self._folder), 0o600)
+            self._loop.listen(sock, self._accepted)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.on_signal(number, self._stop)
         self._arm()
@@ -69,23 +115,61 @@ class Server:
         if owner.uid not in (0, os.geteuid()) or fds:
             self.log(f"refused a daemon of uid {owner.uid}")
             return None
+        return self.new_link(None)
+
+    def new_link(self, peer: Peer | None) -> Link:
+        """The link of a daemon that may come in; GlunixError when it has too many."""
+        nodes = [other.node for other in self._peers.values()]
+        if peer is not None and nodes.count(peer.node) >= LINKS_EACH:
+            raise GlunixError(f"{peer.node} has {LINKS_EACH} links already")
         link = Link(self._frame, self._closed, "a daemon")
         number = LinkId(self._next)
         self._next += 1
         self._links[number] = link
         self._numbers[link] = number
+        if peer is not None:
+            self._peers[number] = peer
+            link.serial = peer.serial
         self._handle(events.PeerUp(number))
         return link
+
+    def connected(self) -> list[Peer]:
+        """Members with a link that have said hello."""
+        ndb = self._master.books.ndb
+        return [peer for number, peer in self._peers.items() if number in ndb.by_link]
+
+    def broadcast(self, message: Message) -> None:
+        """To every node that is up."""
+        for number in self._master.books.ndb.by_link:
+            self._links[number].send(CONTROL, message)
+
+    def cut(self, node: str, reason: str, but: Link | None = None) -> None:
+        """End all links of a node that is no member any more, but one that says goodbye."""
+        for number, peer in list(self._peers.items()):
+            if peer.node == node and self._links[number] is not but:
+                self._links[number].abort(reason)
 
     def _frame(self, link: Link, stream: StreamId, body: Body) -> None:
         if stream != CONTROL:
             raise FrameError("daemons open no streams to the master")
         message = messages.daemon_to_master.decode(body)
-        self._handle(events.Received(self._numbers[link], message))
+        number = self._numbers[link]
+        peer = self._peers.get(number)
+        if peer is not None and self._door is not None:
+            vetted = self._door.vetted(peer, link, message)
+            if vetted is None:
+                return
+            message = vetted
+        elif isinstance(message, messages.Renew | messages.Leave):
+            raise FrameError("there are no certificates in an embedded cluster")
+        self._handle(events.Received(number, message))
 
     def _closed(self, link: Link, reason: str) -> None:
         number = self._numbers.pop(link)
         del self._links[number]
+        peer = self._peers.pop(number, None)
+        if peer is not None and self._door is not None:
+            self._door.gone(peer)
         if link.reason:
             self.log(f"closed link {number}: {reason}")
         self._handle(events.PeerDown(number, reason))
@@ -118,13 +202,23 @@ class Server:
         if isinstance(effect, events.Send):
             link = self._links.get(effect.link)
             if link is not None:
-                link.send(CONTROL, effect.message)
+                self._send(effect.link, link, effect.message)
         elif isinstance(effect, events.Close):
             link = self._links.get(effect.link)
             if link is not None:
                 link.close(effect.reason)
         elif isinstance(effect, events.Log):
             self.log(f"{effect.level}: {effect.text}")
+
+    def _send(self, number: LinkId, link: Link, message: Message) -> None:
+        peer = self._peers.get(number)
+        if peer is None or self._door is None:
+            link.send(CONTROL, message)
+            return
+        link.send(CONTROL, self._door.answered(peer, message))
+        if isinstance(message, messages.Welcome):
+            for more in self._door.news():
+                link.send(CONTROL, more)
 
     def _arm(self) -> None:
         """Wake at the master's next deadline, if it is earlier than what we wait for."""
@@ -141,7 +235,7 @@ class Server:
 
 
 def run_master(folder: Path, cluster: str, ready: Callable[[], None]) -> int:
-    """Serve until told to stop. Returns the exit status."""
+    """Serve an embedded cluster until told to stop. Returns the exit status."""
     loop = Loop()
-    server = Server(loop, folder, cluster, ready)
+    server = Server(loop, MasterConfig(folder, cluster), ready)
     return loop.run(server.start)

@@ -40,6 +40,11 @@ class TtySpec(Record, frozen=True):
     fds: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)]
     termios: Annotated[bytes, Meta(max_length=256)]
     size: WinSize
+    number: Annotated[int, Meta(ge=-1, le=2**20)] = -1
+    """Transparent: N of home's /dev/pts/N; -1 for another terminal."""
+    mode: Annotated[int, Meta(ge=0, le=0o777)] = 0o600
+    gid: Annotated[int, Meta(ge=-1, le=2**32 - 1)] = -1
+    """Transparent: who else may write to it (mesg(1))."""
 
 
 PidField = Annotated[int, Meta(ge=0, le=2**22)]
@@ -73,7 +78,8 @@ class JobSpec(Record, frozen=True):
     home_host: Annotated[str, Meta(max_length=64)] = ""
     """Host name of the home node; the daemon fills it in."""
     stdin: Annotated[str, Meta(max_length=16)] = "pipe"
-    """Transparent: what home's fd 0 is: tty, pipe, file, null, socket or closed."""
+    """Transparent: what home's fd 0 is: tty, pipe, file, socket, a memory device's name
+    (null, zero, ...), other or closed."""
     stdin_size: Annotated[int, Meta(ge=0)] = 0
     """Transparent: st_size of a file on fd 0."""
     one_output: bool = False
@@ -82,6 +88,8 @@ class JobSpec(Record, frozen=True):
     """Bytes that may be under way per output channel before home gives credit."""
     closed: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)] = []
     """Transparent: which of fds 0-2 are closed at home."""
+    stats: bool = False
+    """Transparent: count what forwarded calls cost, and tell home at the end (stream.Bill)."""
     pids: HomePids | None = None
     """Transparent: what the program is to find as its own numbers."""
 

@@ -19,6 +19,7 @@ from glunix.msg.job import (
     TextField,
     VnnField,
 )
+from glunix.msg.trust import Pem, Serial
 
 Address = Annotated[str, Meta(min_length=1, max_length=256)]
 
@@ -59,7 +60,7 @@ class NodeHello(Message, frozen=True, tag="hello"):
     boot: Annotated[str, Meta(max_length=64)]
     """Random per daemon start: tells a reconnect from a restart."""
     address: Address
-    """Where other daemons dial this one: `unix:NAME` inside the state folder, later `tcp:…`."""
+    """Where other daemons dial this one: `unix:NAME` in the state folder, or `tcp:HOST:PORT`."""
     accepts_jobs: bool
     cpus: Annotated[int, Meta(ge=1, le=65536)]
     memory_total: Annotated[int, Meta(ge=0)]
@@ -129,6 +130,16 @@ class NodesQuery(Message, frozen=True, tag="nodes"):
     request: U32
 
 
+class Renew(Message, frozen=True, tag="renew"):
+    """The certificate of the reporting daemon is about to expire: a signing request (PEM)."""
+
+    request: Pem
+
+
+class Leave(Message, frozen=True, tag="leave"):
+    """The reporting node leaves the cluster: its certificates are revoked, its name is free."""
+
+
 DaemonToMaster = (
     NodeHello
     | LoadReport
@@ -140,6 +151,8 @@ DaemonToMaster = (
     | KillRequest
     | JobsQuery
     | NodesQuery
+    | Renew
+    | Leave
 )
 
 
@@ -212,6 +225,26 @@ class NodeLost(Message, frozen=True, tag="lost"):
     text: TextField
 
 
+class Renewed(Message, frozen=True, tag="renewed"):
+    """Answer to Renew: new certificates (PEM) for the node and for its listener."""
+
+    node_cert: Pem
+    listen_cert: Pem
+
+
+class TrustNews(Message, frozen=True, tag="trust"):
+    """Serials (hexadecimal) of revoked certificates: all of them, each time."""
+
+    revoked: Annotated[list[Serial], Meta(max_length=65536)]
+
+
+class UserPolicy(Message, frozen=True, tag="users"):
+    """Who may run jobs, and which uid a user has where (glunix.users)."""
+
+    allow_root: bool
+    users: dict[NameField, dict[NameField, U32]]
+
+
 MasterToDaemon = (
     Welcome
     | Goodbye
@@ -222,6 +255,9 @@ MasterToDaemon = (
     | JobsTable
     | NodesTable
     | NodeLost
+    | Renewed
+    | TrustNews
+    | UserPolicy
 )
 
 daemon_to_master = Decoder(DaemonToMaster, "daemon to master")

@@ -7,16 +7,20 @@ undecoded. Start is in a union of its own, so that a startup cannot forge one la
 Flow: `Out` and `In` carry at most CHUNK bytes and only within credit. Each output channel
 (vnn, fd) starts with `spec.window` bytes of credit; home gives more with `Credit` as its
 descriptor takes them. Input of user-level jobs starts with INPUT_WINDOW bytes per stream; the node
-gives more as *all* processes on it took them. Transparent jobs have no input window: home sends
-exactly what a `Want` asked for.
+gives more as *all* processes on it took them. Of a transparent job's terminal, file or socket home
+sends exactly what a `Want` asked for. A pipe's bytes go ahead in `In`, at most INPUT_WINDOW, and
+leave home's pipe as `InCredit` says that the program has read them; `InClosed`: nobody can. When
+the program stops or ends, or home asks (`InRecall`), `InBack` voids what was not read; the next
+`In` that counts comes after an `InAnew` with the same number.
 """
 
 from typing import Annotated
 
 from msgspec import Meta
 
-from glunix.msg.base import Body, Decoder, Message, encode
+from glunix.msg.base import Body, Decoder, Message, Record, encode
 from glunix.msg.frame import CHUNK
+from glunix.msg.homecalls import HomeFd, IoctlPages, PagesDone
 from glunix.msg.job import (
     U32,
     DegreeField,
@@ -34,7 +38,6 @@ INPUT_WINDOW = 1024 * 1024
 Data = Annotated[bytes, Meta(max_length=CHUNK)]
 OutFd = Annotated[int, Meta(ge=0, le=2)]
 """0: the terminal of a transparent job whose fds 1 and 2 are both elsewhere."""
-HomeFd = Annotated[int, Meta(ge=0, le=1023)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
@@ -115,7 +118,19 @@ class Ready(Message, frozen=True, tag="ready"):
     readable: bool
 
 
-HomeToNode = In | Credit | Refuse | Signal | Resize | Got | IoctlDone | Ready
+class InRecall(Message, frozen=True, tag="inrecall"):
+    """Home to node: somebody else has read from what went ahead; answered by InBack."""
+
+
+class InAnew(Message, frozen=True, tag="inanew"):
+    """Home to node: InBack `number` was heard; what follows is at the head of the input now."""
+
+    number: U32
+
+
+HomeToNode = (
+    In | Credit | Refuse | Signal | Resize | Got | IoctlDone | PagesDone | Ready | InRecall | InAnew
+)
 
 
 class Started(Message, frozen=True, tag="started"):
@@ -150,6 +165,12 @@ class InCredit(Message, frozen=True, tag="incredit"):
 
 class InClosed(Message, frozen=True, tag="inclosed"):
     """Node to home: nobody on this stream reads standard input any more."""
+
+
+class InBack(Message, frozen=True, tag="inback"):
+    """Node to home: of what went ahead, all that InCredit did not tell of is void."""
+
+    number: U32
 
 
 class Stopped(Message, frozen=True, tag="stopped"):
@@ -196,7 +217,7 @@ class Want(Message, frozen=True, tag="want"):
 
 
 class Unwant(Message, frozen=True, tag="unwant"):
-    """Transparent: the asking call was interrupted; answer with EINTR if nothing was read yet."""
+    """Transparent: the call that asked (IoctlPages) was interrupted: end it, no answer."""
 
     ask: U32
 
@@ -230,12 +251,31 @@ class Back(Message, frozen=True, tag="back"):
     data: Data
 
 
+BILL_LINES = 64
+
+
+class BillLine(Record, frozen=True):
+    """One kind of forwarded call: how often, microseconds until its answers, bytes they brought."""
+
+    name: NameField
+    count: Annotated[int, Meta(ge=0)]
+    micros: Annotated[int, Meta(ge=0)]
+    size: Annotated[int, Meta(ge=0)]
+
+
+class Bill(Message, frozen=True, tag="bill"):
+    """Transparent, with spec.stats, before Exited: what forwarded calls cost, the dearest first."""
+
+    lines: Annotated[list[BillLine], Meta(max_length=BILL_LINES)]
+
+
 NodeToHome = (
     Started
     | Failed
     | Out
     | InCredit
     | InClosed
+    | InBack
     | Stopped
     | Continued
     | Exited
@@ -243,8 +283,10 @@ NodeToHome = (
     | Want
     | Unwant
     | Ioctl
+    | IoctlPages
     | Seek
     | Back
+    | Bill
 )
 
 home_to_node = Decoder(HomeToNode, "home to node")

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Protocol
 
 from glunix.msg import stream
 from glunix.msg.base import Message
+from glunix.msg.homecalls import IoctlPages, Memory, PagesDone
 from glunix.node.reactor import Reactor, Timer
-from slic.interposers.homefds import IoctlHome, ReadHome, SeekHome, TakeBack
+from slic.interposers.homefds import IoctlHome, PagesHome, ReadHome, SeekHome, TakeBack
 
 STOPPED = 85
 """ERESTART from home: it is being stopped for this call (SIGTTIN, SIGTTOU), and we will be."""
@@ -68,6 +69,8 @@ class Asks:
         """call -> when its read gives up."""
         self._kept: dict[int, bytes] = {}
         """Bytes of each home descriptor that a dead call left over."""
+        self._pages: dict[int, int] = {}
+        """ask -> the call whose ioctl is being made at home."""
         self.forwarded = 0
 
     def ask(self, call: int, question: object, tid: int, may_write: bool = False) -> None:
@@ -91,6 +94,11 @@ class Asks:
                     may_write,
                 )
             )
+        elif isinstance(question, PagesHome):
+            ask = self._number()
+            self._pages[ask] = call
+            pages = [Memory(address, data) for address, data in question.pages]
+            self._send(IoctlPages(ask, question.fd, question.command, question.argument, pages))
         elif isinstance(question, TakeBack):
             self._keep(question.fd, question.data, first=True)
             self._calls.answer(call, None)
@@ -184,6 +192,9 @@ class Asks:
         """The engine says that a call is gone. What is at home for it comes back and is kept."""
         self._forget_timer(call)
         self._waiting = deque(read for read in self._waiting if read.call != call)
+        for ask in [ask for ask, other in self._pages.items() if other == call]:
+            del self._pages[ask]
+            self._send(stream.Unwant(ask))
 
     def retry(self, fd: int) -> None:
         """Home may have something now: ask again for the first read that still waits."""
@@ -223,6 +234,13 @@ class Asks:
         else:
             self._calls.changed(question)
             self._calls.answer(call, (message.value, self._with_kept(question, message.data)))
+
+    def pages_done(self, message: PagesDone) -> None:
+        """Home has made an ioctl on the program's pages."""
+        call = self._pages.pop(message.ask, None)
+        if call is not None:
+            changed = [(memory.address, memory.data) for memory in message.changed]
+            self._calls.answer(call, (message.value, changed))
 
     def _with_kept(self, question: IoctlHome, data: bytes) -> bytes:
         """Kept bytes are input, too."""

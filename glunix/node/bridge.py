@@ -10,8 +10,8 @@ import socket
 from collections.abc import Callable
 
 from glunix.ids import StreamId
-from glunix.msg.base import Message, encode
-from glunix.msg.frame import Deframer, encode_frame
+from glunix.msg.base import Body, Message, encode
+from glunix.msg.frame import CHUNK, Deframer, encode_frame, frame_head
 from glunix.node.reactor import Reactor
 
 RELAY = StreamId(1)
@@ -37,6 +37,8 @@ class Bridge:
         self._out = bytearray()
         self._open = True
         sock.setblocking(False)
+        # A chunk fits, so one write sends it (unix(7): no auto-tuning).
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * CHUNK)
         reactor.add_reader(sock.fileno(), self._readable)
 
     def _readable(self) -> None:
@@ -62,6 +64,21 @@ class Bridge:
     def send(self, stream: StreamId, message: Message) -> None:
         """Queue a message and send what the socket takes."""
         self._out += encode_frame(stream, encode(message))
+        self._flush()
+
+    def relay(self, stream: StreamId, *parts: Body) -> None:
+        """Send an encoded body in parts that are joined on the wire only; copies what is left."""
+        every = [frame_head(stream, sum(map(len, parts))), *parts]
+        sent = 0
+        if not self._out and self._open:
+            try:
+                sent = os.writev(self._sock.fileno(), every)
+            except OSError:
+                pass  # full, or broken, which `_flush` finds
+        for part in every:
+            if sent < len(part):
+                self._out += part[sent:]
+            sent = max(0, sent - len(part))
         self._flush()
 
     def _flush(self) -> None:

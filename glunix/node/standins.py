@@ -16,7 +16,8 @@ from fcntl import ioctl
 
 from glunix.msg.job import JobSpec
 from glunix.node.become import StepFailed
-from glunix.node.process import open_terminal, pipe
+from glunix.node.homepts import stand_in_terminal
+from glunix.node.process import pipe
 from slic.interposers.homefds import StandIn
 
 TOKEN = b"\0"
@@ -106,7 +107,7 @@ class _SocketToken(_Token):
 class StandIns:
     """The descriptors of one transparent job. `theirs` are the child's 0, 1, 2."""
 
-    def __init__(self, spec: JobSpec, uid: int) -> None:
+    def __init__(self, spec: JobSpec, uid: int, fed: int) -> None:
         self.theirs: dict[int, int] = {}
         self.outputs: list[tuple[int, int]] = []
         """(channel, our end) of each output; channel 0 is a terminal that is neither 1 nor 2."""
@@ -120,13 +121,13 @@ class StandIns:
         if spec.tty is not None:
             self._make_terminal(spec, uid)
         if 0 not in self.theirs:
-            self._make_input(spec)
+            self._make_input(spec, fed)
         self._make_outputs(spec)
 
     def _make_terminal(self, spec: JobSpec, uid: int) -> None:
         assert spec.tty is not None
         fds = spec.tty.fds
-        master, self.slave = open_terminal(spec.tty, uid)
+        master, self.slave = stand_in_terminal(spec.tty, uid)
         _make_transparent(self.slave)
         for fd in fds:
             self.theirs[fd] = self.slave
@@ -138,7 +139,7 @@ class StandIns:
         self._master = os.dup(master)
         self.outputs.append((self.terminal_channel, master))
 
-    def _make_input(self, spec: JobSpec) -> None:
+    def _make_input(self, spec: JobSpec, fed: int) -> None:
         if spec.stdin in _DEVICES or spec.stdin == "closed":
             name = spec.stdin if spec.stdin in _DEVICES else "null"
             self.theirs[0] = os.open(f"/dev/{name}", os.O_RDONLY | os.O_CLOEXEC)
@@ -154,6 +155,9 @@ class StandIns:
             self._kept += [ours, theirs]
             self.theirs[0] = theirs.fileno()
             self._tokens[0] = _SocketToken(ours, theirs)
+        elif spec.stdin == "pipe":
+            self.theirs[0] = fed  # read without our help (glunix.node.fed)
+            return
         else:
             self.theirs[0], pipe_end = pipe()
             self._tokens[0] = _PipeToken(pipe_end, self.theirs[0])
@@ -169,6 +173,8 @@ class StandIns:
                 continue
             ours, self.theirs[fd] = pipe()
             self.outputs.append((fd, ours))
+            seen = os.fstat(ours)
+            self.interposed.append(StandIn(fd, "out", seen.st_dev, seen.st_ino))
 
     def close_theirs(self) -> None:
         """After the fork: only the job holds its ends, and we the slave, to take tokens back."""

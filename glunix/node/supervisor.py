@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import termios
-from collections.abc import Callable
+import time
 from pathlib import Path
 from signal import SIGTTOU
 from typing import Any
@@ -19,13 +19,15 @@ from typing import Any
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
+from glunix.msg.homecalls import PagesDone
 from glunix.node.asks import Asks
-from glunix.node.become import StepFailed, become, join_terminal, own_group, place_fds
+from glunix.node.become import StepFailed, become, place_fds
+from glunix.node.bill import Bill
 from glunix.node.bridge import RELAY, REPORT, Bridge
 from glunix.node.channels import Output
-from glunix.node.family import Family, kill_all, living_groups
+from glunix.node.family import Family, living_groups
 from glunix.node.keeper import GRACE, end_descendants
-from glunix.node.pidspace import PidSpace, SpaceUnavailable
+from glunix.node.pidspace import PidSpace, Plain, fork_program
 from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.process import set_size
 from glunix.node.spawn import (
@@ -37,7 +39,8 @@ from glunix.node.spawn import (
 from glunix.node.standins import StandIns
 from slic.engine import EngineUnavailable, Launch, MissingCapability, Session, select
 from slic.interposer import Interposer
-from slic.interposers.homefds import STOPPING_IOCTLS, HomeFds, IoctlHome, Native, ReadHome
+from slic.interposers.homefds import HomeFds, IoctlHome, Native, PagesHome, ReadHome
+from slic.interposers.homeioctls import STOPPING_IOCTLS
 from slic.interposers.identity import Identity
 from slic.kernel.prctl import (
     CLONE_NEWUTS,
@@ -54,19 +57,25 @@ STEPS_PER_TURN = 64
 _KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _EVERYBODY = (signal.SIGHUP, signal.SIGCONT)
 _IMMUNE = ("SigBlk:", "SigIgn:")
+_ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
 _TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
 """TCSETS and TCSETS2 with their waiting and flushing forms; all begin with four words of flags."""
 
 
-def spawn_supervisor(start: stream.Start, env: dict[bytes, bytes]) -> tuple[int, socket.socket]:
-    """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end)."""
+def spawn_supervisor(
+    start: stream.Start, env: dict[bytes, bytes], fed: int = -1
+) -> tuple[int, socket.socket]:
+    """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end).
+
+    `fed` is the read end of the pipe that becomes standard input when that is a pipe at home.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def body() -> None:
         set_parent_death_signal(signal.SIGKILL)
-        close_others({theirs.fileno()})
+        close_others({theirs.fileno(), fed})
         ours.detach()
-        Supervisor(start, env, theirs).run()
+        Supervisor(start, env, theirs, fed).run()
 
     try:
         return fork_child(body), ours
@@ -77,11 +86,14 @@ def spawn_supervisor(start: stream.Start, env: dict[bytes, bytes]) -> tuple[int,
 class Supervisor:
     """Runs in its own process from fork to exit. Is the Host of its engine session."""
 
-    def __init__(self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket) -> None:
+    def __init__(
+        self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket, fed: int
+    ) -> None:
         self._start = start
         self._spec = start.spec
         self._vnn = start.vnns[0]
         self._env = env
+        self._fed = fed
         self._reactor = PollReactor()
         self._bridge = Bridge(self._reactor, sock, self._frame, self._abandoned)
         self._asks = Asks(self._to_home, self, self._reactor)
@@ -90,14 +102,15 @@ class Supervisor:
         self._session: Session | None = None
         self._engine_reaps = False
         self._exec_end: socket.socket | None = None
-        self._main = self._group = 0
-        self._space: PidSpace | None = None
+        self._main = 0
+        self._place: PidSpace | Plain = Plain()
         self._root: stream.Exited | None = None
         """How the program ended; processes that it left may live on."""
         self._told_root = False
         self._doomed = False
         """Everything of the job is to be killed."""
         self._ended = False
+        self._bill = Bill(time.monotonic) if start.spec.stats else None
 
     # -- life --------------------------------------------------------------------------------
 
@@ -106,7 +119,7 @@ class Supervisor:
         os.setsid()
         set_child_subreaper(True)
         try:
-            self._stand_ins = StandIns(self._spec, self._start.owner.uid)
+            self._stand_ins = StandIns(self._spec, self._start.owner.uid, self._fed)
             launch = self._engine()
             self._main = self._fork_program(launch)
         except StepFailed as error:
@@ -127,8 +140,8 @@ class Supervisor:
             self._reactor.turn()
         if self._session is not None:
             self._session.close()
-        if self._space is not None:
-            self._space.close()
+        if isinstance(self._place, PidSpace):
+            self._place.close()
         end_descendants(GRACE)
 
     def _identity(self) -> list[Interposer]:
@@ -173,7 +186,11 @@ class Supervisor:
                 report_failure(exec_end, error)
                 os._exit(127)
 
-        pid = self._fork_into_space(program) or self._fork_plainly(program)
+        tty = around.slave if around.slave >= 0 else None
+        self._place = fork_program(self._start.npid, self._spec.pids, tty, program)
+        pid = self._place.program
+        if isinstance(self._place, PidSpace):
+            self._reactor.add_reader(self._place.fileno(), self._space_says)
         exec_end.close()
         around.close_theirs()
         if launch is not None:
@@ -191,33 +208,6 @@ class Supervisor:
         for fd in {1, 2} - self._outputs.keys():  # the same place as the other: one channel
             self._to_home(stream.Out(self._vnn, fd, b""))
         return pid
-
-    def _fork_into_space(self, program: Callable[[], None]) -> int:
-        """Fork the program into a PID namespace with home's numbers; 0 where there is none."""
-        tty = self._stand_ins.slave if self._stand_ins.slave >= 0 else None
-        if self._spec.pids is None:
-            return 0
-        try:
-            self._space = PidSpace(self._spec.pids, tty, program)
-        except SpaceUnavailable as error:  # `glunix doctor` tells what is lost
-            print(f"job {self._start.npid} has the pids of this node: {error}", flush=True)
-            return 0
-        self._group = self._space.group
-        self._reactor.add_reader(self._space.fileno(), self._space_says)
-        return self._space.program
-
-    def _fork_plainly(self, program: Callable[[], None]) -> int:
-        tty = self._stand_ins.slave if self._stand_ins.slave >= 0 else None
-        if tty is not None:
-            join_terminal(tty)
-
-        def body() -> None:
-            own_group(tty)
-            set_parent_death_signal(signal.SIGKILL)
-            program()
-
-        self._group = fork_child(body)
-        return self._group
 
     def _child_failed(self, our_end: socket.socket) -> None:
         """The child failed before its filter was in: its own words say why, if it left any."""
@@ -251,7 +241,10 @@ class Supervisor:
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
-            self._to_home(stream.Out(self._vnn, fd, bytes(data)))
+            if data:
+                self._bridge.relay(RELAY, stream.out_head(self._vnn, fd, len(data)), data)
+            else:
+                self._to_home(stream.Out(self._vnn, fd, b""))
 
         return Output(self._reactor, ours, self._spec.window, send)
 
@@ -267,9 +260,11 @@ class Supervisor:
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """A handler asks home. What the program wrote before is sent first (DESIGN 5)."""
+        if self._bill is not None:
+            self._bill.asked(call_id, question)
         around = self._stand_ins
         tid, may_write = tracee.tid, False
-        if isinstance(question, ReadHome | IoctlHome) and question.fd == around.terminal_fd:
+        if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
             if isinstance(question, IoctlHome):
                 may_write = question.command in STOPPING_IOCTLS and self.immune(tid, SIGTTOU)
             if not may_write and self._is_natives(question) and around.in_background(tid):
@@ -281,8 +276,9 @@ class Supervisor:
         self._asks.ask(call_id, question, tid, may_write)
 
     @staticmethod
-    def _is_natives(question: ReadHome | IoctlHome) -> bool:
-        return isinstance(question, ReadHome) or question.command in STOPPING_IOCTLS
+    def _is_natives(question: object) -> bool:
+        stops = isinstance(question, IoctlHome) and question.command in STOPPING_IOCTLS
+        return stops or isinstance(question, ReadHome)
 
     def _ask_held(self) -> None:
         """The terminal took more output: questions that were made after it can go."""
@@ -292,6 +288,8 @@ class Supervisor:
     def cancelled(self, call_id: int) -> None:
         """A call that asked is gone."""
         self._asks.cancelled(call_id)
+        if self._bill is not None:
+            self._bill.answered(call_id, None)
 
     def exited(self, pid: int, wait_status: int) -> None:
         """Engines that reap tell of our children here."""
@@ -304,7 +302,10 @@ class Supervisor:
 
     def answer(self, call_id: int, value: Any) -> bool:
         """See asks.Calls."""
-        return self._session is not None and self._session.answer(call_id, value)
+        given = self._session is not None and self._session.answer(call_id, value)
+        if self._bill is not None:
+            self._bill.answered(call_id, value if given else None)
+        return given
 
     def still_valid(self, call_id: int) -> bool:
         """See asks.Calls."""
@@ -335,6 +336,8 @@ class Supervisor:
         self._bridge.send(RELAY, message)
 
     def _report(self, message: Message) -> None:
+        if self._bill is not None and isinstance(message, stream.Exited):
+            self._to_home(self._bill.message())
         self._bridge.send(REPORT, message)
 
     def _frame(self, number: StreamId, body: bytes) -> None:
@@ -343,6 +346,8 @@ class Supervisor:
             self._asks.got(message)
         elif isinstance(message, stream.IoctlDone):
             self._asks.done(message)
+        elif isinstance(message, PagesDone):
+            self._asks.pages_done(message)
         elif isinstance(message, stream.Ready):
             self._stand_ins.set_readable(message.fd, message.readable)
             if message.readable:
@@ -360,7 +365,8 @@ class Supervisor:
                 self._kill(message.signal)
         elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
             set_size(self._stand_ins.slave, message.size)
-        # In never comes: a transparent job asks for what it reads.
+        elif isinstance(message, stream.In):
+            self._report(stream.InCredit(0))  # the end of a pipe that the daemon feeds: its turn
 
     def _kill_program(self) -> None:
         """Its shadow was killed: that is for this one process, whatever else lives."""
@@ -373,7 +379,7 @@ class Supervisor:
             return
         if number == signal.SIGKILL:  # is for all of the job, whatever groups and sessions it made
             self._doomed = True
-            self._kill_all()
+            self._place.kill_all()
         for group in self._groups(number):
             try:
                 os.killpg(group, number)
@@ -385,11 +391,11 @@ class Supervisor:
     def _groups(self, number: int) -> set[int]:
         """Who gets a signal of the startup: what the keyboard sends is the foreground's."""
         foreground = self._stand_ins.foreground()
-        found = {self._group}
+        found = {self._place.group}
         if foreground > 1 and number in _KEYBOARD:
             found = {foreground}
         elif foreground > 1 and number in _EVERYBODY:
-            found = {self._group, foreground}
+            found = {self._place.group, foreground}
         if self._root is not None:  # the number of a group that is gone may be somebody else's
             found &= living_groups()
         return found
@@ -415,24 +421,18 @@ class Supervisor:
                 break
             self._child_state(pid, status)
         if self._doomed:  # what was below the one that ended is ours now
-            self._kill_all()
-
-    def _kill_all(self) -> None:
-        if self._space is not None:
-            self._space.kill_all()
-        else:
-            kill_all()
+            self._place.kill_all()
 
     def _space_says(self) -> None:
         """A helper inside has reaped somebody."""
-        assert self._space is not None
-        for status in self._space.read():
+        assert isinstance(self._place, PidSpace)
+        for status in self._place.read():
             if not self._engine_reaps:  # such engines tell of the same themselves
                 self._child_state(self._main, status)
 
     def _child_state(self, pid: int, status: int) -> None:
-        if self._space is not None and self._space.is_init(pid):
-            self._space_is_over(status)
+        if isinstance(self._place, PidSpace) and self._place.is_init(pid):
+            self._space_is_over(self._place, status)
             return
         if pid == self._main:
             self._exec_done()  # home hears of the start before it hears of the end
@@ -451,14 +451,14 @@ class Supervisor:
                 not exited and os.WCOREDUMP(status),
             )
 
-    def _space_is_over(self, status: int) -> None:
+    def _space_is_over(self, space: PidSpace, status: int) -> None:
         """Its init has ended, and all others with it."""
-        if os.WIFSTOPPED(status) or os.WIFCONTINUED(status) or self._space is None:
+        if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
             return
         self._space_says()
         self._exec_done()
-        self._space.ended = True
-        self._reactor.remove_reader(self._space.fileno())
+        space.ended = True
+        self._reactor.remove_reader(space.fileno())
         if self._root is None and not self._ended:
             self._root = stream.Exited(self._vnn, 0, signal.SIGKILL)
 
@@ -466,7 +466,7 @@ class Supervisor:
         """The program has ended: is that the end of the job, or does something of it live on?"""
         if self._root is None or self._ended:
             return
-        family = self._space.look() if self._space is not None else Family.look()
+        family = self._place.look()
         if family is Family.GONE:
             self._ended = True
             self._report(self._root)

@@ -18,7 +18,7 @@ from slic.kernel.seccomp import (
     Instruction,
 )
 from slic.policy import Alternative, Subscription, Test
-from slic.syscalls import BY_NAME, X32_BIT
+from slic.syscalls import BY_NAME, FIRST_UNKNOWN, X32_BIT
 
 LD_ABS = 0x20
 AND = 0x54
@@ -74,7 +74,8 @@ def compile_filter(
     """The program that answers `action` for subscribed calls. ValueError if it gets too long.
 
     With `results` also for calls whose result alone is subscribed (engines with EXIT).
-    A call of the 32-bit ABI: ENOSYS if the policy confines, else allowed. An x32 number: ENOSYS.
+    A call of the 32-bit ABI, or newer than our table: ENOSYS if the policy confines, else allowed.
+    An x32 number: ENOSYS.
     io_uring_setup: ENOSYS if a subscribed call can be made through io_uring.
     """
     code = _Code()
@@ -85,7 +86,7 @@ def compile_filter(
     # -1 is no call: a tracer's way to skip one, whose result must then stay as it set it.
     code.emit(JEQ, LOW, 0, 1)
     code.emit(RET, RET_ALLOW)
-    code.emit(JGE, X32_BIT, 0, 1)
+    code.emit(JGE, FIRST_UNKNOWN if subscription.confines else X32_BIT, 0, 1)
     code.emit(RET, DENY)
     if subscription.io_uring_bypasses:
         code.emit(JEQ, BY_NAME["io_uring_setup"].number, 0, 1)

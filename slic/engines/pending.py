@@ -7,7 +7,9 @@ knows that a call still waits; this module never touches the kernel.
 import os
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 from slic.engine import Host
@@ -52,6 +54,7 @@ class PendingCalls:
         self._by_tid: dict[int, int] = {}
         self._finished: deque[tuple[int, Any, Blocking]] = deque()
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._waking = Lock()  # helper threads write to `wake`, which `close` closes
 
     def of_task(self, tid: int) -> int | None:
         """The id of the call a task waits in."""
@@ -74,9 +77,11 @@ class PendingCalls:
         pending = self._forget(call_id)
         if pending is None:
             return
-        pending.deciding.close()
-        if pending.told:
-            self._host.cancelled(call_id)
+        try:
+            pending.deciding.close()
+        finally:
+            if pending.told:
+                self._host.cancelled(call_id)
 
     def collect(self) -> None:
         """Take what helper threads finished."""
@@ -90,11 +95,21 @@ class PendingCalls:
             self.cancel(call_id)
             _undo(value, question)
 
+    def cancel_all(self) -> None:
+        """Cancel every call, whatever handlers and host raise; the last exception comes out."""
+        with ExitStack() as each:
+            for call_id in self.calls:
+                each.callback(self.cancel, call_id)
+
     def close(self) -> None:
-        for call_id in list(self.calls):
-            self.cancel(call_id)
-        wake, self.wake = self.wake, -1
-        os.close(wake)
+        with ExitStack() as each:
+            each.callback(self._discard_finished)
+            with self._waking:
+                os.close(self.wake)
+                self.wake = -1
+            self.cancel_all()
+
+    def _discard_finished(self) -> None:
         while self._finished:
             _, result, question = self._finished.popleft()
             _undo(result, question)
@@ -144,11 +159,12 @@ class PendingCalls:
 
     def _done(self, call_id: int, result: Any, question: Blocking) -> None:
         """In the helper thread: hand the result over, unless the session has been closed."""
-        if self.wake < 0:
-            _undo(result, question)
-            return
-        self._finished.append((call_id, result, question))
-        os.eventfd_write(self.wake, 1)
+        with self._waking:
+            if self.wake >= 0:
+                self._finished.append((call_id, result, question))
+                os.eventfd_write(self.wake, 1)
+                return
+        _undo(result, question)
 
 
 def _undo(result: Any, question: Blocking) -> None:

@@ -32,12 +32,15 @@ _ERRNO_LIMIT = 4095
 class Injection:
     """A task at a syscall stop, borrowed. A context manager: registers and mask come back.
 
-    `died` is told the wait status if the task ends meanwhile (then CallGone is raised).
+    `caught` is the number of the call that the task itself makes: if an exception ends the block
+    it starts over as soon as the task is let go. `died` is told the wait status if the task ends
+    meanwhile (then CallGone is raised).
     """
 
-    def __init__(self, tid: int, at_entry: bool, died: Callable[[int], None]) -> None:
+    def __init__(self, tid: int, at_entry: bool, caught: int, died: Callable[[int], None]) -> None:
         self.tid = tid
         self._at_entry = at_entry
+        self._caught = caught
         self._died = died
         self._held: list[int] = []
 
@@ -55,6 +58,11 @@ class Injection:
     ) -> None:
         if kind is CallGone:
             return
+        if kind is not None:
+            self._registers.orig_rax = self._caught
+            if not self._at_entry:
+                self._registers.rax = -pt.ERESTARTSYS & pt.WORD
+            pt.set_registers(self.tid, self._registers)
         pt.set_signal_mask(self.tid, self._mask)
         process = pidfd.process_of(self.tid)
         for number in self._held:

@@ -13,6 +13,7 @@ import errno
 import os
 import select
 import signal
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,7 +29,7 @@ from slic.kernel.pidfd import process_of
 from slic.kernel.seccomp import AUDIT_ARCH_X86_64
 from slic.kernel.sigchld import ChildSignal
 from slic.policy import Decision, Policy
-from slic.syscalls import BY_NAME, BY_NUMBER, X32_BIT, by_number
+from slic.syscalls import BY_NAME, BY_NUMBER, FIRST_UNKNOWN, X32_BIT, by_number
 from slic.tracee import CallGone
 from slic.verdict import Continue, Fail, Inject, Return, ReturnFd, Rewrite
 
@@ -64,7 +65,7 @@ class PtraceSession:
         self._epoll = select.epoll()
         for fd in (*self._sigchld.descriptors, self._pending.wake):
             self._epoll.register(fd, select.EPOLLIN)
-        self._closed = False
+        self._closed = self._leaving = False
         self._stop: tuple[int, int] | None = None  # the wait status being handled
         self._early: set[int] = set()  # tasks seen before their parent's fork event
 
@@ -85,12 +86,22 @@ class PtraceSession:
         return self._wait(os.WNOHANG)
 
     def serve(self) -> None:
-        while not self.ended:
+        while not (self.ended or self._leaving):
             if self._pending.calls:
                 self._epoll.poll()
                 self.step()
             else:
                 self._wait(0)
+
+    def leave(self) -> None:
+        """Have `serve` return soon. For a signal handler: raising would lose a stop's status."""
+        self._leaving = True
+        for tid in list(self.tasks):
+            try:
+                pt.request(pt.INTERRUPT, tid)  # so that there is a status to wait for
+                return
+            except ProcessLookupError:
+                continue
 
     def answer(self, call_id: int, value: Any) -> bool:
         return self._pending.answer(call_id, value)
@@ -104,17 +115,21 @@ class PtraceSession:
             pass
 
     def close(self) -> None:
-        """Detach from every task; interrupted questions run as native calls."""
+        """Detach from every task; interrupted questions run as native calls.
+
+        What handlers and host raise meanwhile comes out when all is done.
+        """
         if self._closed:
             return
         self._closed = True
         self.ended = True
-        for call_id in list(self._pending.calls):
-            self._pending.cancel(call_id)
-        LettingGo(self.tasks, self._early, self._sigchld, self._ended).run(self._stop)
-        self._pending.close()
-        self._epoll.close()
-        self._sigchld.close()
+        with ExitStack() as all_of_it:
+            all_of_it.callback(self._sigchld.close)
+            all_of_it.callback(self._epoll.close)
+            all_of_it.callback(self._pending.close)
+            letting_go = LettingGo(self.tasks, self._early, self._sigchld, self._ended)
+            all_of_it.callback(letting_go.run, self._stop)
+            self._pending.cancel_all()
 
     def __enter__(self) -> Self:
         return self
@@ -194,13 +209,12 @@ class PtraceSession:
         tid = task.tid
         if event in FORK_EVENTS:
             new = pt.event_message(tid)
-            if new in self._early:
-                self._early.discard(new)
-            else:
+            if new not in self._early:
                 self.tasks.setdefault(new, Task(new))
             if ProcessEvent.FORK in self._wanted.events:
                 thread = event == pt.EVENT_CLONE and os.path.exists(f"/proc/{tid}/task/{new}")
                 self._policy.event(Event(ProcessEvent.FORK, tid, new, int(thread)))
+            self._early.discard(new)  # last: `close` may come to this very stop again
         elif event == pt.EVENT_EXEC:
             former = pt.event_message(tid)
             if former != tid and (moved := self.tasks.pop(former, None)) is not None:
@@ -212,22 +226,24 @@ class PtraceSession:
         return task
 
     def _ended(self, tid: int, status: int) -> None:
+        self._stop = None  # it is over with this one, whatever is raised below
         task = self.tasks.pop(tid, None)
-        if task is not None:
-            self._cancel_call_of(task)
-            self._policy.event(Event(ProcessEvent.EXIT, tid, value=status))
-        if tid == self._child or task is None:
-            self._host.exited(tid, status)
-        if not self.tasks:
-            self.ended = True
+        with ExitStack() as all_of_it:
+            if tid == self._child or task is None:
+                all_of_it.callback(self._host.exited, tid, status)
+            if not self.tasks:
+                self.ended = True
+            if task is not None:
+                all_of_it.callback(self._policy.event, Event(ProcessEvent.EXIT, tid, value=status))
+                self._cancel_call_of(task)
 
     def _cancel_call_of(self, task: Task) -> None:
-        if task.call is not None and task.call.id in self._pending.calls:
-            self._pending.cancel(task.call.id)
-        task.call = None
-        if task.decision is not None:
-            drop(task.decision)
-            task.decision = None
+        call, task.call = task.call, None
+        decision, task.decision = task.decision, None
+        if decision is not None:
+            drop(decision)
+        if call is not None:
+            self._pending.cancel(call.id)
 
     def _resume(self, task: Task, deliver: int = 0) -> None:
         request = pt.SYSCALL if self._every or task.exit_wanted else pt.CONT
@@ -305,6 +321,8 @@ class PtraceSession:
             refused = self._wanted.io_uring_bypasses
         elif X32_BIT <= number < 2 * X32_BIT:
             refused = True
+        elif FIRST_UNKNOWN <= number < X32_BIT:
+            refused = self._wanted.confines
         else:
             return False
         if refused:
@@ -318,13 +336,13 @@ class PtraceSession:
         if task.call is not None:
             call = task.call
             value = raw - (1 << 64) if raw >> 63 else raw
+            for offset, before in task.restore:
+                pt.poke(task.tid, offset, before)
+            task.restore = ()
             seen = self._policy.result(call, PtraceTracee(task, call.id), value, task.depth)
             task.call = None
             if seen != value:
                 pt.poke(task.tid, pt.RAX, seen)
-            for offset, before in task.restore:
-                pt.poke(task.tid, offset, before)
-            task.restore = ()
         task.exit_wanted = False
         self._resume(task)
 
@@ -383,7 +401,7 @@ class PtraceSession:
         self, task: Task, call: Call, tracee: TaskTracee, verdict: ReturnFd, at_entry: bool
     ) -> None:
         try:
-            with self._injection(task, at_entry) as injection:
+            with self._injection(task, call, at_entry) as injection:
                 value = injection.hand_in(verdict)
                 value = self._policy.result(call, tracee, value, task.depth)
                 injection.finish(value)
@@ -394,24 +412,36 @@ class PtraceSession:
     def _unpark(self, task: Task) -> None:
         """The exit stop of `pause`: by our interrupt with an answer, or by a signal."""
         call, decision = task.call, task.decision
-        task.state, task.decision = State.RUNNING, None
         assert call is not None
-        tracee = PtraceTracee(task, call.id)
-        if decision is None and task.inject is None:
-            restart(task)
-            task.state = State.SUSPENDED
-            self._resume(task)
-        elif decision is None or isinstance(decision.verdict, Continue | Rewrite):
-            self._enter_again(task, call, decision, tracee)
-        else:
-            task.depth = decision.depth
-            if isinstance(decision.verdict, ReturnFd):
-                self._hand_in(task, call, tracee, decision.verdict, at_entry=False)
+        try:
+            if decision is None and task.inject is None:
+                restart(task)
+                task.state = State.SUSPENDED
+                self._resume(task)
             else:
-                pt.poke(task.tid, pt.ORIG_RAX, -1)
-                pt.poke(task.tid, pt.RAX, self._result(call, tracee, decision))
-            task.call = None
-            self._resume(task)
+                task.state, task.decision = State.RUNNING, None
+                self._unparked(task, call, decision)
+        except (ProcessLookupError, CallGone):
+            raise
+        except BaseException:
+            # Let go now it would go on in `pause`; from this state `close` restarts the call.
+            task.state, task.call = State.PARKED, call
+            raise
+
+    def _unparked(self, task: Task, call: Call, decision: Decision | None) -> None:
+        tracee = PtraceTracee(task, call.id)
+        if decision is None or isinstance(decision.verdict, Continue | Rewrite):
+            self._enter_again(task, call, decision, tracee)
+            return
+        task.depth = decision.depth
+        if isinstance(decision.verdict, ReturnFd):
+            self._hand_in(task, call, tracee, decision.verdict, at_entry=False)
+        else:
+            value = self._result(call, tracee, decision)
+            pt.poke(task.tid, pt.ORIG_RAX, -1)
+            pt.poke(task.tid, pt.RAX, value)
+        task.call = None
+        self._resume(task)
 
     def _enter_again(
         self, task: Task, call: Call, decision: Decision | None, tracee: TaskTracee
@@ -419,7 +449,7 @@ class PtraceSession:
         """From the exit of `pause` to the entry of the real call: to run it, or to inject."""
         question, task.inject = task.inject, None
         result = 0
-        with self._injection(task, at_entry=False) as injection:
+        with self._injection(task, call, at_entry=False) as injection:
             if question is not None:
                 result = injection.call(question.name, *question.args)
             injection.enter_again(call.syscall.number)
@@ -430,8 +460,10 @@ class PtraceSession:
             self._pending.answer(call.id, result)
             self._park(task, call)
 
-    def _injection(self, task: Task, at_entry: bool) -> Injection:
-        return Injection(task.tid, at_entry, lambda status: self._ended(task.tid, status))
+    def _injection(self, task: Task, call: Call, at_entry: bool) -> Injection:
+        return Injection(
+            task.tid, at_entry, call.syscall.number, lambda status: self._ended(task.tid, status)
+        )
 
     def _inject(self, pending: Pending, question: Inject) -> None:
         """Perform the question's call in the task, come back to the entry, resume the handler."""
@@ -441,7 +473,7 @@ class PtraceSession:
             if task.state is State.PARKED:
                 pt.request(pt.INTERRUPT, task.tid)
             return
-        with self._injection(task, at_entry=True) as injection:
+        with self._injection(task, pending.call, at_entry=True) as injection:
             result = injection.call(question.name, *question.args)
             injection.enter_again(pending.call.syscall.number)
         task.reentered = True

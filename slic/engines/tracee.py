@@ -191,12 +191,13 @@ class TaskTracee:
 
 
 def in_thread(work: Callable[[], object], done: Callable[[object], None]) -> None:
-    """Run a `Blocking` question's work in a thread; `done` gets its result or its OSError."""
+    """Run a `Blocking` question's work in a thread; `done` gets its result or its exception."""
 
     def run() -> None:
+        result: object
         try:
             result = work()
-        except (OSError, BadAddress, CallGone) as error:
+        except BaseException as error:  # raised again at the yield: a call must not wait for ever
             result = error
         done(result)
 

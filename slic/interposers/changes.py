@@ -13,6 +13,7 @@ from typing import Any
 
 from slic.interposer import Call
 from slic.interposers.confined import AT_EMPTY_PATH, Confined, Pin, Use
+from slic.interposers.opens import PAGE
 from slic.interposers.pathcalls import spoken
 from slic.tracee import AT_FDCWD
 
@@ -26,6 +27,7 @@ UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
 NANO = 10**9
 XATTR_SIZE_MAX = 65536
 XATTR_NAME_MAX = 255
+_XATTR_ARGS = struct.Struct("=QII")  # value, size, flags
 
 
 def planned(confined: Confined, call: Call) -> Perform:
@@ -38,17 +40,17 @@ def planned(confined: Confined, call: Call) -> Perform:
 
 
 def _names(confined: Confined, call: Call) -> Names:
-    """The paths, a null pointer being the kernel's EFAULT."""
+    """The paths, a null pointer being the kernel's EFAULT (or "" where it may be empty)."""
     pairs = []
     for dirfd, name in spoken(confined, call):
-        if name is None:
+        if name is None and not call.named().get("at_flags", 0) & AT_EMPTY_PATH:
             raise OSError(errno.EFAULT, call.name)
-        pairs.append((dirfd, name))
+        pairs.append((dirfd, name or b""))
     return pairs
 
 
 def _flags(given: Given, allowed: int) -> int:
-    flags = given.get("flags", given.get("flag", 0))
+    flags = given.get("flags", given.get("flag", given.get("at_flags", 0)))
     if flags & ~allowed:
         raise OSError(errno.EINVAL, "flags")
     return flags
@@ -112,7 +114,7 @@ def _object(confined: Confined, call: Call, given: Given) -> Pin:
     return pin
 
 
-_FLAGGED = {"fchmodat2", "fchownat", "utimensat"}
+_FLAGGED = {"fchmodat2", "fchownat", "removexattrat", "setxattrat", "utimensat"}
 _NOT_FOLLOWING = {"lchown", "lremovexattr", "lsetxattr"}
 
 
@@ -137,8 +139,23 @@ def _setxattr(confined: Confined, call: Call, given: Given) -> Perform:
         raise OSError(errno.E2BIG, "value")
     name = confined.cstring(given["name"], XATTR_NAME_MAX)
     value = confined.read(given["value"], given["size"]) if given["size"] else b""
-    pin = _object(confined, call, {k: v for k, v in given.items() if k != "flags"})
+    place = {k: v for k, v in given.items() if k != "flags"}  # these are not of the path
+    pin = _object(confined, call, place)
     return lambda: os.setxattr(pin.link, name, value, given["flags"])
+
+
+def _setxattrat(confined: Confined, call: Call, given: Given) -> Perform:
+    """The value is told in a struct xattr_args, which may grow (linux/xattr.h)."""
+    size = given["usize"]
+    if size < _XATTR_ARGS.size:
+        raise OSError(errno.EINVAL, "xattr_args is too short")
+    if size > PAGE:
+        raise OSError(errno.E2BIG, "xattr_args is too long")
+    raw = confined.read(given["uargs"], size)
+    if any(raw[_XATTR_ARGS.size :]):
+        raise OSError(errno.E2BIG, "xattr_args says something unknown")
+    address, length, flags = _XATTR_ARGS.unpack_from(raw)
+    return _setxattr(confined, call, {**given, "value": address, "size": length, "flags": flags})
 
 
 def _removexattr(confined: Confined, call: Call, given: Given) -> Perform:
@@ -218,11 +235,13 @@ CHANGES: dict[str, Plan] = {
     "mknod": _mknod,
     "mknodat": _mknod,
     "removexattr": _removexattr,
+    "removexattrat": _removexattr,
     "rename": _rename,
     "renameat": _rename,
     "renameat2": _rename,
     "rmdir": _unlink,
     "setxattr": _setxattr,
+    "setxattrat": _setxattrat,
     "symlink": _symlink,
     "symlinkat": _symlink,
     "truncate": _truncate,

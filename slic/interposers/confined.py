@@ -26,9 +26,6 @@ _PROCESS = re.compile(r"/proc/(\d+)(/task/\d+)?(/.*)?$")
 _STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
-Work = Callable[[], None]
-
-
 class Use(Enum):
     """What a program may be allowed to do with a path."""
 
@@ -81,35 +78,6 @@ def wanted(flags: int) -> set[Use]:
     mode = flags & os.O_ACCMODE
     writes = mode != os.O_RDONLY or flags & (os.O_TRUNC | (os.O_TMPFILE & ~os.O_DIRECTORY))
     return ({Use.WRITE} if writes else set()) | (set() if mode == os.O_WRONLY else {Use.READ})
-
-
-class Handover:
-    """A descriptor that a thread makes for a call which may be gone when it is made."""
-
-    def __init__(self) -> None:
-        self._held: list[int] = []
-        self._gone = False
-
-    def give(self, fd: int) -> None:
-        """In the thread."""
-        self._held.append(fd)
-        if self._gone:
-            self._drop()
-
-    def take(self) -> int:
-        """In the supervisor's loop, when the thread is done."""
-        return self._held.pop()
-
-    def abandon(self) -> None:
-        """The call is gone. Whichever side comes second closes the descriptor: pop is atomic."""
-        self._gone = True
-        self._drop()
-
-    def _drop(self) -> None:
-        try:
-            os.close(self._held.pop())
-        except IndexError:
-            return
 
 
 class Confined:
@@ -184,8 +152,6 @@ class Confined:
         fd = self.keep(self._tracee.open(dirfd, name, flags, 0, resolve))
         path = os.readlink(f"/proc/self/fd/{fd}")
         if path == "/dev/tty":  # opened by the supervisor it would be the supervisor's terminal
-            if name == b"/dev/tty":
-                raise OSError(errno.ENXIO, "no terminal, or not one that has a name")
             return self._pinned(AT_FDCWD, b"/dev/tty", flags, resolve)
         return Pin(fd, "/dev/tty" if name == b"/dev/tty" else path)
 
@@ -261,18 +227,18 @@ class Confined:
         with self._tracee.acting(creating=temporary):
             return os.open(found.link, flags & ~(_CREATING | os.O_NOFOLLOW), asked.mode)
 
-    def opening_thread(self, asked: Opening, found: Pin | Place) -> tuple[Handover, Work]:
-        """For `Blocking`: `work` opens as `opened` does, through a pin of its own."""
+    def opening_thread(self, asked: Opening, found: Pin | Place) -> Callable[[], int]:
+        """Work for `Blocking` that opens as `opened` does, through a pin of its own."""
         assert isinstance(found, Pin)
-        own, handover = found._replace(fd=os.dup(found.fd)), Handover()
+        own = found._replace(fd=os.dup(found.fd))
 
-        def work() -> None:
+        def work() -> int:
             try:
-                handover.give(self.opened(asked, own))
+                return self.opened(asked, own)
             finally:
                 os.close(own.fd)
 
-        return handover, work
+        return work
 
     def open(self, dirfd: int, name: bytes, flags: int, mode: int = 0, resolve: int = 0) -> int:
         """`Tracee.open` for the layers below: only what the policy allows."""

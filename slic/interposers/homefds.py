@@ -18,7 +18,14 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from slic.interposer import Interposer, on
+from slic.interposer import Handler, Interposer, on
+from slic.interposers.homeioctls import (
+    LEADING_ELSEWHERE,
+    NATIVE,
+    TERMINAL_IOCTLS,
+    ProgramPages,
+    is_natives,
+)
 from slic.tracee import Address, BadAddress, Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
 
@@ -59,6 +66,18 @@ class IoctlHome(Struct, frozen=True):
     data: bytes
 
 
+class PagesHome(Struct, frozen=True):
+    """Question: this ioctl on home's `fd` with these pages of the program at their addresses.
+
+    Answer: (value or -errno, [(address, bytes that it changed)]).
+    """
+
+    fd: int
+    command: int
+    argument: int
+    pages: list[tuple[int, bytes]]
+
+
 class TakeBack(Struct, frozen=True):
     """Question: these bytes were fetched but could not be delivered; keep them for the next read.
     Answer: anything."""
@@ -74,6 +93,8 @@ class Native(Struct, frozen=True):
 class StandIn(NamedTuple):
     """One stand-in: home's descriptor, and what identifies the object on the node.
 
+    `kind` is as glunix.msg.job.JobSpec.stdin has it, or "out" for one that is only written.
+
     `device` is st_rdev of a terminal; else (`device`, `inode`) are st_dev and st_ino.
     """
 
@@ -82,49 +103,6 @@ class StandIn(NamedTuple):
     device: int
     inode: int
 
-
-class _Ioctl(NamedTuple):
-    """How one terminal ioctl uses its argument: bytes read from and written to memory."""
-
-    name: str
-    reads: int
-    writes: int
-
-
-TERMINAL_IOCTLS: dict[int, _Ioctl] = {
-    0x5401: _Ioctl("TCGETS", 0, 36),
-    0x5402: _Ioctl("TCSETS", 36, 0),
-    0x5403: _Ioctl("TCSETSW", 36, 0),
-    0x5404: _Ioctl("TCSETSF", 36, 0),
-    0x5405: _Ioctl("TCGETA", 0, 18),
-    0x5406: _Ioctl("TCSETA", 18, 0),
-    0x5407: _Ioctl("TCSETAW", 18, 0),
-    0x5408: _Ioctl("TCSETAF", 18, 0),
-    0x5409: _Ioctl("TCSBRK", 0, 0),
-    0x540A: _Ioctl("TCXONC", 0, 0),
-    0x540B: _Ioctl("TCFLSH", 0, 0),
-    0x5411: _Ioctl("TIOCOUTQ", 0, 4),
-    0x5412: _Ioctl("TIOCSTI", 1, 0),
-    0x5413: _Ioctl("TIOCGWINSZ", 0, 8),
-    0x5414: _Ioctl("TIOCSWINSZ", 8, 0),
-    0x541B: _Ioctl("FIONREAD", 0, 4),
-    0x5425: _Ioctl("TCSBRKP", 0, 0),
-    0x802C542A: _Ioctl("TCGETS2", 0, 44),
-    0x402C542B: _Ioctl("TCSETS2", 44, 0),
-    0x402C542C: _Ioctl("TCSETSW2", 44, 0),
-    0x402C542D: _Ioctl("TCSETSF2", 44, 0),
-}
-"""ioctl_tty(2), x86-64 numbers. Job-control commands (TIOCSPGRP, TIOCSCTTY, ...) are not here:
-the stand-in's own kernel answers those for the session on the node."""
-
-STOPPING_IOCTLS = frozenset(
-    number
-    for number, how in TERMINAL_IOCTLS.items()
-    if how.name.startswith(("TCSET", "TCSB", "TCX", "TCF", "TIOCSTI"))
-)
-"""Those for which a background process is stopped (SIGTTOU; termios(3), tty_check_change)."""
-
-_FIONREAD = 0x541B
 
 Asking = Generator[object, Any, Verdict]
 
@@ -142,6 +120,12 @@ class HomeFds(Interposer):
                 self._terminals[stand_in.device] = stand_in
             else:
                 self._others[stand_in.device, stand_in.inode] = stand_in
+
+    def declarations(self) -> Iterable[Handler]:
+        """What is only written is no reason to catch reads."""
+        stand_ins = (*self._terminals.values(), *self._others.values())
+        only_ioctl = all(stand_in.kind == "out" for stand_in in stand_ins)
+        return [h for h in type(self).handlers if h.method == "ioctl" or not only_ioctl]
 
     def _find(self, tracee: Tracee, fd: int) -> StandIn | None:
         try:
@@ -234,7 +218,8 @@ class HomeFds(Interposer):
         return self._no_copy(tracee, fdin)
 
     def _no_copy(self, tracee: Tracee, fd: int) -> Verdict:
-        return PASS if self._find(tracee, fd) is None else Fail(errno.EINVAL)
+        stand_in = self._find(tracee, fd)
+        return PASS if stand_in is None or stand_in.kind == "out" else Fail(errno.EINVAL)
 
     # -- seeks and ioctls --------------------------------------------------------------------
 
@@ -249,14 +234,20 @@ class HomeFds(Interposer):
         position = yield SeekHome(stand_in.fd, offset, whence)
         return Return(position)
 
-    @on("ioctl", where={"cmd": TERMINAL_IOCTLS})
+    @on("ioctl")
     def ioctl(self, tracee: Tracee, fd: int, cmd: int, arg: int) -> Verdict | Asking:
-        stand_in = self._find(tracee, fd)
-        if stand_in is None or (stand_in.kind != "tty" and cmd != _FIONREAD):
+        if cmd in NATIVE:
             return PASS
-        return self._ioctl(tracee, stand_in, cmd, arg)
+        stand_in = self._find(tracee, fd)
+        if stand_in is None or is_natives(stand_in.kind, cmd):
+            return PASS
+        if cmd in LEADING_ELSEWHERE:
+            return Fail(LEADING_ELSEWHERE[cmd])
+        if cmd in TERMINAL_IOCTLS:
+            return self._known_ioctl(tracee, stand_in, cmd, arg)
+        return self._any_ioctl(tracee, stand_in, cmd, arg)
 
-    def _ioctl(self, tracee: Tracee, stand_in: StandIn, cmd: int, arg: int) -> Asking:
+    def _known_ioctl(self, tracee: Tracee, stand_in: StandIn, cmd: int, arg: int) -> Asking:
         how = TERMINAL_IOCTLS[cmd]
         room = max(how.reads, how.writes)
         data = tracee.read(arg, how.reads) if how.reads else bytes(room)
@@ -267,3 +258,13 @@ class HomeFds(Interposer):
         if how.writes:
             tracee.write(arg, memory[: how.writes])
         return Return(value)
+
+    def _any_ioctl(self, tracee: Tracee, stand_in: StandIn, cmd: int, arg: int) -> Asking:
+        pages = ProgramPages(tracee, cmd, arg)
+        while True:
+            value, changed = yield PagesHome(stand_in.fd, cmd, arg, pages.pieces())
+            if value != -errno.EFAULT or not pages.grow():
+                break
+        for address, data in changed:
+            tracee.write(address, data)
+        return Fail(-value) if value < 0 else Return(value)

@@ -28,6 +28,7 @@ _PATHNAME: Paths = (("", "pathname"),)
 _PATH: Paths = (("", "path"),)
 _NAME: Paths = (("", "name"),)
 _DFD_FILENAME: Paths = (("dfd", "filename"),)
+_DFD_PATHNAME: Paths = (("dfd", "pathname"),)
 
 PATH_CALLS: dict[str, tuple[Fate, Paths]] = {
     "access": (_HARMLESS, _FILENAME),
@@ -45,21 +46,25 @@ PATH_CALLS: dict[str, tuple[Fate, Paths]] = {
     "fchmodat": (_CONFINED, _DFD_FILENAME),
     "fchmodat2": (_CONFINED, _DFD_FILENAME),
     "fchownat": (_CONFINED, _DFD_FILENAME),
+    "file_getattr": (_HARMLESS, _DFD_FILENAME),
+    "file_setattr": (_REFUSED, _DFD_FILENAME),
     "fspick": (_REFUSED, (("dfd", "path"),)),
     "futimesat": (_CONFINED, _DFD_FILENAME),
     "getxattr": (_HARMLESS, _PATH),
+    "getxattrat": (_HARMLESS, _DFD_PATHNAME),
     "inotify_add_watch": (_HARMLESS, _PATH),
     "lchown": (_CONFINED, _FILENAME),
     "lgetxattr": (_HARMLESS, _PATH),
     "link": (_CONFINED, (("", "oldname"), ("", "newname"))),
     "linkat": (_CONFINED, (("olddfd", "oldname"), ("newdfd", "newname"))),
     "listxattr": (_HARMLESS, _PATH),
+    "listxattrat": (_HARMLESS, _DFD_PATHNAME),
     "llistxattr": (_HARMLESS, _PATH),
     "lremovexattr": (_CONFINED, _PATH),
     "lsetxattr": (_CONFINED, _PATH),
     "lstat": (_HARMLESS, _FILENAME),
     "mkdir": (_CONFINED, _PATHNAME),
-    "mkdirat": (_CONFINED, (("dfd", "pathname"),)),
+    "mkdirat": (_CONFINED, _DFD_PATHNAME),
     "mknod": (_CONFINED, _FILENAME),
     "mknodat": (_CONFINED, _DFD_FILENAME),
     "mount": (_REFUSED, (("", "dev_name"), ("", "dir_name"))),
@@ -69,6 +74,7 @@ PATH_CALLS: dict[str, tuple[Fate, Paths]] = {
     "newfstatat": (_HARMLESS, _DFD_FILENAME),
     "open": (_CONFINED, _FILENAME),
     "open_tree": (_REFUSED, _DFD_FILENAME),
+    "open_tree_attr": (_REFUSED, _DFD_FILENAME),
     "openat": (_CONFINED, (("dirfd", "filename"),)),
     "openat2": (_CONFINED, (("dirfd", "filename"),)),
     "pivot_root": (_REFUSED, (("", "new_root"), ("", "put_old"))),
@@ -76,11 +82,13 @@ PATH_CALLS: dict[str, tuple[Fate, Paths]] = {
     "readlink": (_HARMLESS, _PATH),
     "readlinkat": (_HARMLESS, (("dfd", "path"),)),
     "removexattr": (_CONFINED, _PATH),
+    "removexattrat": (_CONFINED, _DFD_PATHNAME),
     "rename": (_CONFINED, (("", "oldname"), ("", "newname"))),
     "renameat": (_CONFINED, (("olddfd", "oldname"), ("newdfd", "newname"))),
     "renameat2": (_CONFINED, (("olddfd", "oldname"), ("newdfd", "newname"))),
     "rmdir": (_CONFINED, _PATHNAME),
     "setxattr": (_CONFINED, _PATH),
+    "setxattrat": (_CONFINED, _DFD_PATHNAME),
     "stat": (_HARMLESS, _FILENAME),
     "statfs": (_HARMLESS, _PATH),
     "statx": (_HARMLESS, (("dirfd", "pathname"),)),
@@ -91,11 +99,45 @@ PATH_CALLS: dict[str, tuple[Fate, Paths]] = {
     "truncate": (_CONFINED, _PATH),
     "umount2": (_REFUSED, _NAME),
     "unlink": (_CONFINED, _PATHNAME),
-    "unlinkat": (_CONFINED, (("dfd", "pathname"),)),
+    "unlinkat": (_CONFINED, _DFD_PATHNAME),
     "uselib": (_REFUSED, (("", "library"),)),
     "utime": (_CONFINED, _FILENAME),
     "utimensat": (_CONFINED, _DFD_FILENAME),
     "utimes": (_CONFINED, _FILENAME),
+}
+
+# Refused besides those: ways around a path, or into another process.
+AROUND = (
+    "bpf",
+    "delete_module",
+    "fanotify_init",
+    "finit_module",
+    "fsmount",
+    "fsopen",
+    "init_module",
+    "kexec_file_load",
+    "kexec_load",
+    "open_by_handle_at",
+    "perf_event_open",
+    "pidfd_getfd",
+    "process_vm_readv",
+    "process_vm_writev",
+    "ptrace",
+    "quotactl_fd",
+    "setns",
+)
+# The same among ioctls: typing into a terminal (the user's shell would execute it), and the flags
+# of a file, which a descriptor for reading is enough to change (linux/fs.h, fsverity.h, fscrypt.h).
+AROUND_IOCTLS = {
+    "FS_IOC32_SETFLAGS": 0x40046602,
+    "FS_IOC32_SETVERSION": 0x40047602,
+    "FS_IOC_ENABLE_VERITY": 0x40806685,
+    "FS_IOC_FSSETXATTR": 0x401C5820,
+    "FS_IOC_SETFLAGS": 0x40086602,
+    "FS_IOC_SETVERSION": 0x40087602,
+    "FS_IOC_SET_ENCRYPTION_POLICY": 0x800C6613,
+    "TIOCLINUX": 0x541C,
+    "TIOCSTI": 0x5412,
 }
 
 # Arguments of type char * that are text but no path (or an answer buffer named like one).

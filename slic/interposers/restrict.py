@@ -39,8 +39,8 @@ Limits.
   FIFO that is interrupted leaves the supervisor at it, where it can meet the next opener.
 - Not looked at: signals to the user's other processes, System V and POSIX queues and memory.
 - The program must share the supervisor's mounts and root; one that is attached to must run an
-  image that `execute` names. Calls newer than `slic.syscalls` pass (setxattrat, removexattrat,
-  file_setattr, open_tree_attr: Linux 6.13 and later).
+  image that `execute` names.
+- Calls newer than `slic.syscalls` fail with ENOSYS; the flags of a file (chattr) cannot be set.
 """
 
 import errno
@@ -56,7 +56,7 @@ from slic.interposers.changes import CHANGES, planned
 from slic.interposers.confined import AT_EMPTY_PATH, Confined, Refused, Use, is_fifo
 from slic.interposers.images import Image, image_of, interpreter_of
 from slic.interposers.opens import OPENS, opening
-from slic.interposers.pathcalls import Fate, calls_with
+from slic.interposers.pathcalls import AROUND, AROUND_IOCTLS, Fate, calls_with
 from slic.interposers.targets import NETLINK, UNIX, Target, family_of, target, unix_name
 from slic.tracee import AT_FDCWD, Tracee
 from slic.verdict import (
@@ -76,30 +76,9 @@ AT_SYMLINK_NOFOLLOW = 0x100
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_UNTRACED = 0x20000, 0x10000000, 0x800000
 MSG_FASTOPEN = 0x20000000
 SECCOMP_FILTER, SECCOMP_NEW_LISTENER = 1, 8
-TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 STREAM, DATAGRAM, SEQUENCED, INET, INET6 = 1, 2, 5, 2, 10
 TCP, UDP = 6, 17
 INTERPRETERS = 4  # a script's interpreter may be a script, so often (execve(2))
-# Refused besides what pathcalls lists: ways around a path, or into another process.
-AROUND = (
-    "bpf",
-    "delete_module",
-    "fanotify_init",
-    "finit_module",
-    "fsmount",
-    "fsopen",
-    "init_module",
-    "kexec_file_load",
-    "kexec_load",
-    "open_by_handle_at",
-    "perf_event_open",
-    "pidfd_getfd",
-    "process_vm_readv",
-    "process_vm_writev",
-    "ptrace",
-    "quotactl_fd",
-    "setns",
-)
 
 
 class Rules(NamedTuple):
@@ -167,13 +146,7 @@ class Restrict(Interposer):
             if asked.flags & os.O_PATH:
                 return Continue("it reads nothing, and no engine can hand such a one in")
             if is_fifo(found):
-                handover, work = confined.opening_thread(asked, found)
-                try:
-                    yield Blocking(work)
-                except GeneratorExit:
-                    handover.abandon()
-                    raise
-                fd = handover.take()
+                fd = yield Blocking(confined.opening_thread(asked, found), undo=os.close)
             else:
                 fd = confined.opened(asked, found)
         return ReturnFd(fd, cloexec=asked.cloexec)
@@ -216,7 +189,7 @@ class Restrict(Interposer):
 
     @on("clone", where={"flags": any_of(CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED)})
     @on("unshare", where={"unshare_flags": any_of(CLONE_NEWNS | CLONE_NEWUSER)})
-    @on("ioctl", where={"cmd": {TIOCSTI, TIOCLINUX}})  # the user's shell would execute it
+    @on("ioctl", where={"cmd": AROUND_IOCTLS.values()})
     def escaping(self, tracee: Tracee) -> Verdict:
         return Fail(errno.EPERM)
 

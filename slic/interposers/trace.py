@@ -12,7 +12,6 @@ are cut after 64 bytes, structures are shown as addresses. Times include the sup
 
 import errno
 import os
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Self
@@ -128,8 +127,32 @@ class Trace(Interposer):
         if out:
             # Unbuffered: what has been traced stands there even if the supervisor is killed.
             file = os.open(out[-1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
-            return cls(lambda line: os.write(file, line.encode()), calls, "summary" in words)
-        return cls(sys.stderr.write, calls, "summary" in words)
+            return cls(_Output(file, out[-1]), calls, "summary" in words)
+        return cls(_Output(2, "standard error"), calls, "summary" in words)
+
+
+class _Output:
+    """Writes lines, unbuffered. When one cannot be written, says so once and writes no more.
+
+    The program traced must not suffer from a full disk or a reader that has left (`| head`).
+    """
+
+    def __init__(self, file: int, name: str) -> None:
+        self._file = file
+        self._name = name
+
+    def __call__(self, line: str) -> None:
+        if self._file < 0:
+            return
+        try:
+            os.write(self._file, line.encode(errors="surrogateescape"))
+        except OSError as error:
+            self._file = -1
+            try:
+                message = f"slic: trace: {self._name}: {error.strerror}: no more is shown\n"
+                os.write(2, message.encode())
+            except OSError:
+                return
 
 
 def described(tracee: Tracee, call: Call) -> str:

@@ -108,20 +108,27 @@ def _about_the_caller(tid: int, pid: int, name: bytes) -> bytes:
     if name in standard:
         return b"/proc/%d/fd/%d" % (pid, standard[name])
     if name == b"/dev/tty":
-        return _terminal_of(pid) or name
+        return _terminal_of(pid)
     return name
 
 
-def _terminal_of(pid: int) -> bytes | None:
-    """The device of a process's controlling terminal, if it is a pty slave or a console."""
-    stat = Path(f"/proc/{pid}/stat").read_text(errors="surrogateescape")
+def _terminal_of(pid: int) -> bytes:
+    """The device of a process's controlling terminal; ENXIO if it has none (tty(4)), as for it."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="surrogateescape")
+    except FileNotFoundError:
+        raise ProcessLookupError(errno.ESRCH, f"no process {pid}") from None
     number = int(stat.rpartition(")")[2].split()[4]) & 0xFFFFFFFF
     major, minor = (number >> 8) & 0xFFF, (number & 0xFF) | ((number >> 12) & 0xFFF00)
     if 136 <= major <= 143:
         return b"/dev/pts/%d" % ((major - 136) * 256 + minor)
-    if major == 4:
-        return b"/dev/tty%d" % minor if minor < 64 else b"/dev/ttyS%d" % (minor - 64)
-    return None
+    try:
+        told = Path(f"/sys/dev/char/{major}:{minor}/uevent").read_bytes()
+        return b"/dev/" + next(
+            line.removeprefix(b"DEVNAME=") for line in told.split(b"\n") if b"DEVNAME=" in line
+        )
+    except (FileNotFoundError, StopIteration):
+        raise OSError(errno.ENXIO, "no controlling terminal, or one without a name") from None
 
 
 @contextmanager

@@ -37,6 +37,7 @@ EVENT_STOP = 128
 OP_NONE, OP_ENTRY, OP_EXIT, OP_SECCOMP = 0, 1, 2, 3
 WALL = 0x40000000
 WORD = (1 << 64) - 1
+ERESTARTSYS = 512  # as a result: the kernel makes EINTR of it, or starts the call again (signal(7))
 
 # Offsets in struct user_regs_struct, for POKEUSER.
 RAX, ORIG_RAX, RIP, RSP = 10 * 8, 15 * 8, 16 * 8, 19 * 8

@@ -99,10 +99,21 @@ def action_available(action: int) -> bool:
     return True
 
 
+def _ioctl(listener: int, request: int, argument: int | bytes | bytearray) -> int:
+    """ioctl(2), once more when a signal for this thread interrupts it: Python does not."""
+    while True:
+        try:
+            # `fcntl.ioctl` answers plain bytes with bytes, a bytearray or a number with the result.
+            result = fcntl.ioctl(listener, request, argument)
+            return result if isinstance(result, int) else 0
+        except InterruptedError:
+            continue
+
+
 def set_sync_wake_up(listener: int) -> bool:
     """Ask for wake-ups on the same core (kernel 6.6); False if the kernel does not know it."""
     try:
-        fcntl.ioctl(listener, IOCTL_SET_FLAGS, SYNC_WAKE_UP)
+        _ioctl(listener, IOCTL_SET_FLAGS, SYNC_WAKE_UP)
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.ENOTTY):
             return False
@@ -113,7 +124,7 @@ def set_sync_wake_up(listener: int) -> bool:
 def id_valid(listener: int, cookie: int) -> bool:
     """Is the notification still waiting?"""
     try:
-        fcntl.ioctl(listener, IOCTL_ID_VALID, struct.pack("=Q", cookie))
+        _ioctl(listener, IOCTL_ID_VALID, struct.pack("=Q", cookie))
     except FileNotFoundError:
         return False
     return True
@@ -123,5 +134,9 @@ def add_fd(listener: int, cookie: int, flags: int, fd: int, at: int, cloexec: bo
     """Install a copy of `fd` in the caller; its number there. ENOENT if the call is gone."""
     request = ADDFD.pack(cookie, flags, fd, at, os.O_CLOEXEC if cloexec else 0)
     # With plain bytes Python answers the buffer, and the number would be lost.
-    number: int = fcntl.ioctl(listener, IOCTL_ADDFD, bytearray(request), True)
-    return number
+    return _ioctl(listener, IOCTL_ADDFD, bytearray(request))
+
+
+def send(listener: int, response: bytes) -> None:
+    """Answer with a packed RESPONSE; FileNotFoundError if the call is gone."""
+    _ioctl(listener, IOCTL_SEND, response)

@@ -10,7 +10,15 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from . import bench_jobs, bench_start, bench_stream, bench_wide
+from . import (
+    bench_calls,
+    bench_echo,
+    bench_jobs,
+    bench_start,
+    bench_stream,
+    bench_transparent,
+    bench_wide,
+)
 from .harness import BenchError, Section
 from .install import install_peers
 from .measure import QUICK, Plan
@@ -22,6 +30,9 @@ MEASUREMENTS: dict[str, Callable[[Plan], Section]] = {
     "jobs": bench_jobs.measure,
     "wide": bench_wide.measure,
     "stream": bench_stream.measure,
+    "transparent": bench_transparent.measure,
+    "calls": bench_calls.measure,
+    "echo": bench_echo.measure,
 }
 
 _WIDTH = 120

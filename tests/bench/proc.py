@@ -76,7 +76,7 @@ def end(pid: int, grace: float = 3.0) -> None:
                 signal.pidfd_send_signal(pidfd, number)
             except ProcessLookupError:
                 return
-            if _exited(pidfd, grace):
+            if exited(pidfd, grace):
                 return
     finally:
         os.close(pidfd)
@@ -100,7 +100,7 @@ def end_all(find: Callable[[], list[int]], grace: float = 3.0) -> tuple[str, ...
     raise BenchError(f"processes come back as they are ended: {', '.join(told)}")
 
 
-def _exited(pidfd: int, timeout: float) -> bool:
+def exited(pidfd: int, timeout: float) -> bool:
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
     return bool(poller.poll(timeout * 1000))
@@ -179,7 +179,7 @@ def _reap(pid: int, deadline: float) -> int | None:
     """Exit code of our child (negative: signal), or None when it had to be killed."""
     pidfd = os.pidfd_open(pid)
     try:
-        in_time = _exited(pidfd, deadline)
+        in_time = exited(pidfd, deadline)
         if not in_time:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)

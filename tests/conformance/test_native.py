@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from . import wraps
-from .guest import Area, Guest, HeaderError, parse
-from .runner import compare, discover, oracle, problems, run, unmet, variants
+from glunix.compare import ways
+from glunix.compare.guest import Area, Guest, HeaderError, parse
+from glunix.compare.runner import compare, discover, oracle, problems, run, unmet, variants
 
 GUESTS = discover()
 ALL = variants(GUESTS)
@@ -27,7 +27,7 @@ def require(guest: Guest) -> None:
 
 
 def require_strace() -> None:
-    reason = wraps.strace_missing()
+    reason = ways.strace_missing()
     if reason:
         pytest.skip(reason)
 
@@ -54,7 +54,7 @@ def test_makes_the_calls_it_names_and_bears_an_interposer(guest: Guest, tmp_path
     require(guest)
     require_strace()
     log = tmp_path / "trace"
-    outcome = run(guest, wraps.strace(str(log)), deadline=30)
+    outcome = run(guest, ways.strace(str(log)), deadline=30)
     assert not compare(oracle(guest), outcome)
     lines = log.read_text(errors="replace").splitlines()
     # What the loader did before the program's first statement does not count.
@@ -70,7 +70,7 @@ def test_makes_the_calls_it_names_and_bears_an_interposer(guest: Guest, tmp_path
 def test_fails_when_its_behaviour_is_broken(guest: Guest, expression: str) -> None:
     require(guest)
     require_strace()
-    broken = run(guest, wraps.strace("/dev/null", "-e", f"inject={expression}"), deadline=30)
+    broken = run(guest, ways.strace("/dev/null", "-e", f"inject={expression}"), deadline=30)
     assert broken.status == 1
     assert re.search(r"expected .*got", broken.stdout + broken.stderr)
 

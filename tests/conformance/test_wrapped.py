@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from realprograms.programs import PROGRAMS
 
-from . import wraps
-from .differences import DIFFERENCES, Known, judge, known
-from .guest import Guest
-from .runner import DEADLINE, Late, compare, discover, oracle, run, unmet, variants
+from glunix.compare.differences import DIFFERENCES, Known, known
+from glunix.compare.guest import Guest
+from glunix.compare.runner import DEADLINE, Late, compare, discover, oracle, run, unmet, variants
+from glunix.compare.ways import REGISTRY, Subject
+
+from . import systems, wraps
+from .judge import judge
 
 HANGING = 4.0  # seconds for what is known not to end
 NAMES = {guest.name for guest in variants(discover())}
@@ -16,7 +19,7 @@ NAMES = {guest.name for guest in variants(discover())}
 
 @pytest.mark.parametrize("way", wraps.chosen())
 def test_way_can_be_had(way: str) -> None:
-    reason = wraps.REGISTRY[way].missing()
+    reason = REGISTRY[way].missing()
     if reason:
         pytest.skip(reason)
 
@@ -24,18 +27,15 @@ def test_way_can_be_had(way: str) -> None:
 @pytest.mark.parametrize("guest", variants(discover()), ids=lambda guest: guest.name)
 @pytest.mark.parametrize("way", wraps.present())
 def test_same_as_native(way: str, guest: Guest) -> None:
-    entry = wraps.REGISTRY[way]
     lacking = unmet(guest)
     if lacking:
         pytest.skip(lacking)
-    wrap = entry.make(wraps.Subject.of(guest))
-    if isinstance(wrap, wraps.Unavailable):
-        pytest.skip(wrap.reason)
+    wrap = systems.wrap(way, Subject.of(guest))
     expected = oracle(guest)
     listed = known(way, guest.name)
     hangs = listed is not None and listed.hangs
     try:
-        got = run(guest, wrap, deadline=HANGING if hangs else DEADLINE * entry.patience)
+        got = run(guest, wrap, deadline=HANGING if hangs else DEADLINE * REGISTRY[way].patience)
     except Late as late:
         differences = [str(late)]
     else:
@@ -45,7 +45,7 @@ def test_same_as_native(way: str, guest: Guest) -> None:
 
 def test_listed_differences_are_of_known_ways_and_subjects() -> None:
     for way, table in DIFFERENCES.items():
-        assert way in wraps.REGISTRY
+        assert way in REGISTRY
         assert set(table) <= NAMES | {program.name for program in PROGRAMS}
 
 

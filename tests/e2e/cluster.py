@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -162,18 +163,29 @@ class Cluster:
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[Cluster]:
-        """It is down and its folder gone afterwards, also when the tests are killed meanwhile."""
-        line = 'cat >/dev/null; glunix down >/dev/null 2>&1; rm -rf "$1"'
+        """It is down and its folder gone afterwards, also when the tests are killed meanwhile.
+
+        The guardian is nobody's child: other tests of this worker count theirs.
+        """
+        work = 'cat <&3 >/dev/null; glunix down >/dev/null 2>&1; rm -rf "$1"'
         made = "" if self._made is None else str(self._made)
-        words = ["sh", "-c", line, "guardian", made]
-        with self.start(*words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as guardian:
-            assert guardian.stdin is not None and guardian.stderr is not None
-            try:
-                yield self
-                self.down()
-            finally:
-                guardian.stdin.close()
-                guardian.wait(40)
+        words = ["sh", "-c", f"exec 3<&0; ({work}) & exit 0", "guardian", made]
+        tether, ours = os.pipe()
+        over, gone = os.pipe()
+        try:
+            with self.start(*words, stdin=tether, stdout=gone) as guardian:
+                assert guardian.wait(20) == 0
+        finally:
+            os.close(tether)
+            os.close(gone)
+        try:
+            yield self
+            self.down()
+        finally:
+            os.close(ours)
+            ended, _, _ = select.select([over], [], [], 40)  # its end of file: the guardian's end
+            os.close(over)
+        assert ended, "the guardian has not finished"
 
     # -- running commands --------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from conformance.build import compile_c
+from glunix.compare.build import compile_c
 
 DATA = Path(__file__).resolve().parent / "data"
 

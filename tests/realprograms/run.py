@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from itertools import zip_longest
 from pathlib import Path
 
-from conformance.guest import StdinKind
-from conformance.launch import Launch, Wrap, launch, scratch
-from conformance.runner import environment, native
+from glunix.compare.guest import StdinKind
+from glunix.compare.launch import Launch, Wrap, launch, scratch
+from glunix.compare.runner import environment, native
 
 from .programs import Program
 

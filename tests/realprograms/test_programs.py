@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from conformance import wraps
-from conformance.differences import judge
-from conformance.launch import Late
+from conformance import systems, wraps
+from conformance.judge import judge
+
+from glunix.compare.launch import Late
+from glunix.compare.ways import REGISTRY, Subject
 
 from .programs import PROGRAMS, Program
 from .run import Result, compare, run
@@ -38,12 +40,9 @@ def test_native_run_is_good_and_repeatable(program: Program) -> None:
 @pytest.mark.parametrize("way", wraps.present())
 def test_same_as_native(way: str, program: Program) -> None:
     require(program)
-    entry = wraps.REGISTRY[way]
-    wrap = entry.make(wraps.Subject(program.name, program.calls))
-    if isinstance(wrap, wraps.Unavailable):
-        pytest.skip(wrap.reason)
+    wrap = systems.wrap(way, Subject(program.name, program.calls))
     try:
-        got = run(program, wrap, patience=entry.patience)
+        got = run(program, wrap, patience=REGISTRY[way].patience)
     except Late as late:
         differences = [str(late)]
     else:

@@ -17,9 +17,8 @@ if not os.environ.get("GLUNIX_LONG"):
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from conformance.guest import Guest  # noqa: E402
-from conformance.runner import compare, discover, run, unmet, variants  # noqa: E402
-
+from glunix.compare.guest import Guest  # noqa: E402
+from glunix.compare.runner import compare, discover, run, unmet, variants  # noqa: E402
 from slic.engine import engines  # noqa: E402
 
 DEADLINE = 60.0

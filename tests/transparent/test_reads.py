@@ -97,13 +97,14 @@ def test_pipe(both: Both, line: str) -> None:
 
 SELECTED = """
 import os, select, sys
-poll = select.poll(); poll.register(0)
+poll = select.poll(); poll.register(0, select.POLLIN)
 def look():
     return bool(select.select([0], [], [], 0)[0]), [bool(e & 17) for _, e in poll.poll(0)]
 os.write(1, b"first\\n")
 print(len(poll.poll(9000)), look(), os.read(0, 2), look(), os.read(0, 50))
 print(look(), flush=True)
-print(select.select([0], [], [], 9)[0], os.read(0, 9), look(), os.read(0, 9))
+print(select.select([0], [], [], 9)[0], os.read(0, 9))
+print(select.select([0], [], [], 9)[0], look(), os.read(0, 9))
 """
 
 

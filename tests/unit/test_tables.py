@@ -8,7 +8,9 @@ from glunix.msg.master import (
     JobOver,
     JobsQuery,
     JobsTable,
+    Leave,
     NodeHello,
+    Renew,
 )
 from glunix.state.master import HANDLERS
 from glunix.state.pdb import HISTORY
@@ -63,4 +65,4 @@ def test_more_than_a_frame_holds_is_left_off_and_counted() -> None:
 
 
 def test_every_message_has_one_handler() -> None:
-    assert set(HANDLERS) == set(DaemonToMaster.__args__) - {NodeHello}
+    assert set(HANDLERS) == set(DaemonToMaster.__args__) - {NodeHello, Renew, Leave}

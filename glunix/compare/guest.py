@@ -44,6 +44,8 @@ class HeaderError(ValueError):
 
 
 class Area(enum.Enum):
+    """What part of the system a guest checks."""
+
     FILES = "files"
     STDIN = "stdin"
     PIPES = "pipes"
@@ -62,6 +64,8 @@ class Area(enum.Enum):
 
 
 class StdinKind(enum.Enum):
+    """What a guest finds as its standard input."""
+
     NULL = "null"
     TTY = "tty"
     PIPE = "pipe"

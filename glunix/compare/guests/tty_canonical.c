@@ -4,7 +4,8 @@
  * calls: read
  * needs: tty
  * on: line -> type "hello world\n"
- * on: edit -> type "abX\177c\027\nkill me\025kept\n"
+ * on: edit -> type "abX\177c\027\n"
+ * on: kill -> type "kill me\025kept\n"
  * on: literal -> type "a\026\004b\n"
  * on: part -> type "no newline\004"
  * on: end -> type "\004"
@@ -24,6 +25,7 @@ int main(void) {
     READY("edit");
     CHECK(1, read(0, buf, sizeof buf)); /* ^W has taken the word */
     CHECK('\n', buf[0]);
+    READY("kill"); /* a second line typed at once would be echoed before or after our output */
     CHECK(5, read(0, buf, sizeof buf));
     HOLDS(memcmp(buf, "kept\n", 5) == 0);
     READY("literal");

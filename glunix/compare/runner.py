@@ -10,9 +10,9 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from .build import command, missing
-from .guest import GUESTS, Guest, discover
-from .launch import Late, Launch, Outcome, Wrap, launch, scratch
+from glunix.compare.build import command, missing
+from glunix.compare.guest import GUESTS, Guest, discover
+from glunix.compare.launch import Late, Launch, Outcome, Wrap, launch, scratch
 
 __all__ = [
     "GUESTS", "Guest", "Late", "Outcome", "Wrap", "compare", "discover", "environment", "missing",

@@ -1,7 +1,7 @@
 """Builds C guests and helpers into a cache keyed by what they are made of.
 
-Owns the cache folder (`build/conformance` of the checkout) and the probes behind `needs:`. Safe
-when several pytest workers build the same file: each compiles into a name of its own and renames.
+Owns the cache folder and the probes behind `needs:`. Safe when several processes build the same
+file: each compiles into a name of its own and renames.
 """
 
 from __future__ import annotations
@@ -15,15 +15,27 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from .guest import GUESTS, Guest
+from glunix.compare.guest import GUESTS, Guest
 
 HERE = Path(__file__).resolve().parent
-CACHE = HERE.parent.parent / "build" / "conformance"
+CHECKOUT = HERE.parent.parent
 FLAGS = ("-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-pthread")
 
 
 class BuildError(RuntimeError):
     """The compiler refused a file; holds what it said."""
+
+
+@cache
+def cache_folder() -> Path:
+    """Where executables are kept: `build/conformance` of a checkout, else the user's cache.
+
+    Jobs find them there, too: nodes see the files of home (README, "-T").
+    """
+    if (CHECKOUT / "pyproject.toml").exists():
+        return CHECKOUT / "build" / "conformance"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "glunix" / "guests"
 
 
 @cache
@@ -42,11 +54,12 @@ def compile_c(source: Path, *flags: str) -> Path:
         digest.update(part.encode() + b"\0")
     for path in (source, GUESTS / "check.h"):
         digest.update(path.read_bytes())
-    target = CACHE / f"{source.stem}-{digest.hexdigest()[:16]}"
+    folder = cache_folder()
+    target = folder / f"{source.stem}-{digest.hexdigest()[:16]}"
     if target.exists():
         return target
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
         made = Path(scratch) / source.stem
         command = ["gcc", *FLAGS, *flags, "-o", str(made), str(source)]
         run = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .build import homeshell
-from .guest import Do, StdinKind, Step
+from glunix.compare.build import homeshell
+from glunix.compare.guest import Do, StdinKind, Step
 
 CHUNK = 65536
 EVENTS = ("stopped", "continued")

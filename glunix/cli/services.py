@@ -1,0 +1,192 @@
+"""`glunix master`, `glunix daemon`, and `up` where glunix.toml is.
+
+Owns how a service runs (signals, readiness for systemd, descriptors). Background ones are told of
+in cluster.json like those of an embedded cluster, so that `down` and `logs` know them.
+"""
+
+import argparse
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from glunix import config, settings
+from glunix.cli import up
+from glunix.cli.folder import cluster_folder, locked, made_safe
+from glunix.errors import GlunixError, Refused
+from glunix.ids import Why
+
+MASTER = "master"
+READY_FD = "GLUNIX_READY_FD"
+"""Environment: the descriptor on which a background service says to `up` that it is ready."""
+
+
+def state_of(folder: Path, conf: settings.Settings) -> Path:
+    """The folder of sockets and journal."""
+    return Path(conf.state).absolute() if conf.state else folder
+
+
+class Notify:
+    """Tells systemd that the service is ready (sd_notify(3)), and says so on stdout. Once."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._told = False
+
+    def __call__(self) -> None:
+        if self._told:
+            return
+        self._told = True
+        print(f"{self._what} is ready", flush=True)
+        notify(f"READY=1\nSTATUS={self._what} is ready")
+
+
+def notify(text: str) -> None:
+    """Send a state to systemd, if it started us."""
+    where = os.environ.get("NOTIFY_SOCKET", "")
+    if not where:
+        return
+    name = "\0" + where[1:] if where.startswith("@") else where
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            sock.sendto(text.encode(), name)
+        except OSError as error:
+            print(f"cannot tell systemd: {error.strerror}", flush=True)
+
+
+def _prepare(folder: Path, conf: settings.Settings) -> Path:
+    state = state_of(folder, conf)
+    made_safe(state)
+    os.umask(0o022)
+    os.chdir("/")
+    return state
+
+
+def _serve_master(folder: Path, conf: settings.Settings, ready: Callable[[], None]) -> int:
+    from glunix.master import door
+
+    up.many_connections()
+    return door.serve(folder, state_of(folder, conf), conf, ready)
+
+
+def _serve_daemon(folder: Path, conf: settings.Settings, ready: Callable[[], None]) -> int:
+    from glunix.daemon import service
+
+    up.many_descriptors()
+    return service.serve(folder, state_of(folder, conf), conf, ready)
+
+
+def run_master(args: argparse.Namespace) -> int:
+    """`glunix master`: serve in the foreground until SIGTERM."""
+    folder = cluster_folder(args.folder)
+    conf = settings.read(folder)
+    _prepare(folder, conf)
+    up.own_signals()
+    return _serve_master(folder, conf, _ready("master"))
+
+
+def run_daemon(args: argparse.Namespace) -> int:
+    """`glunix daemon`: serve in the foreground until SIGTERM."""
+    folder = cluster_folder(args.folder)
+    conf = settings.read(folder)
+    _prepare(folder, conf)
+    up.own_signals()
+    return _serve_daemon(folder, conf, _ready(f"daemon {conf.daemon.node}"))
+
+
+def _ready(what: str) -> Callable[[], None]:
+    fd = os.environ.pop(READY_FD, "")
+    if not fd.isdecimal():
+        return Notify(what)
+    from glunix.daemon.daemon import Ready
+
+    os.set_inheritable(int(fd), False)
+    return Ready(int(fd))
+
+
+# -- in the background -----------------------------------------------------------------------
+
+
+def _this_tool() -> list[str]:
+    """The words that started this tool, without its arguments; good from any directory."""
+    script = len(sys.orig_argv) - len(sys.argv)
+    words = [sys.executable, *sys.orig_argv[1 : script + 1]]
+    if Path(words[-1]).exists():
+        words[-1] = str(Path(words[-1]).absolute())
+    return words
+
+
+def start(folder: Path) -> tuple[list[up.Member], list[up.Member]]:
+    """Start what this machine has of the cluster and does not run; returns (all, started now).
+
+    GlunixError when something does not get ready; what was started by this call is stopped again.
+    """
+    conf = settings.read(folder)
+    state = state_of(folder, conf)
+    node, tool = conf.daemon.node, _this_tool()
+
+    def serve(_: Path, name: str, isolated: tuple[str, ...], ready_fd: int) -> int:
+        """Become `glunix daemon`: our own words may hold an invitation, which ps(1) would show."""
+        os.set_inheritable(ready_fd, True)
+        env = {**os.environ, READY_FD: str(ready_fd)}
+        work = MASTER if name == MASTER else "daemon"
+        os.execve(tool[0], [*tool, work, "--folder", str(folder)], env)
+
+    with locked(state, up.READY_TIMEOUT):
+        alive = [m for m in up.members(state) if m.alive]
+        have = {m.name for m in alive}
+        wanted = [MASTER, node] if conf.master is not None else [node]
+        started: list[up.Member] = []
+
+        def note(member: up.Member) -> None:
+            started.append(member)
+            up.save(state, alive + started)
+
+        try:
+            for name in wanted:
+                if name not in have:
+                    _start_one(state, name, serve, note)
+        except BaseException:
+            up.stop(started)
+            up.save(state, alive)
+            raise
+        return alive + started, started
+
+
+def _start_one(state: Path, name: str, serve: up.Serve, note: Callable[[up.Member], None]) -> None:
+    fd, child = up.fork_member(state, name, isolate=False, serve=serve)
+    try:
+        os.waitpid(child, 0)
+        deadline = time.monotonic() + up.READY_TIMEOUT
+        up.wait_ready(state, {fd: name}, deadline, note)
+    finally:
+        os.close(fd)
+
+
+def run_services(args: argparse.Namespace) -> int:
+    """`glunix up` on a machine of a cluster."""
+    if args.nodes is not None:
+        text = "this machine is part of a cluster of machines: leave out -n (or set GLUNIX_DIR)"
+        raise Refused(Why.BAD_REQUEST, text)
+    folder = cluster_folder()
+    everybody, started = start(folder)
+    if args.json:
+        rows = [{"name": m.name, "pid": m.pid, "isolated": m.isolated} for m in everybody]
+        print(json.dumps({"folder": str(folder), "members": rows,
+                          "started": [m.name for m in started]}))  # fmt: skip
+        return 0
+    names = " and ".join(m.name for m in everybody)
+    print(f"{names}: {'started' if started else 'already up'} ({folder})")
+    return 0
+
+
+def stop_all(folder: Path) -> tuple[int, list[str]]:
+    """Stop this machine's services that `up` or `join` started; as `up.stop_cluster`."""
+    try:
+        state = state_of(folder, settings.read(folder))
+    except GlunixError:
+        state = config.state_dir().absolute()
+    return up.stop_cluster(state)

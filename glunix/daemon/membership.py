@@ -1,0 +1,76 @@
+"""A daemon as member of a cluster of machines: renewal, revocations, user policy.
+
+Owns what the master last told about users. What certificates are worth is glunix.trust's to say.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from glunix.comm.loop import Loop
+from glunix.errors import GlunixError
+from glunix.msg import master
+from glunix.msg.base import Message
+from glunix.users import Users
+
+if TYPE_CHECKING:
+    from glunix.trust.member import Member
+
+LOOK_MOST = 6 * 3600.0
+"""Seconds between looks whether the certificate is to be renewed: clocks are set meanwhile."""
+
+LOOK_LEAST = 60.0
+
+
+class Membership:
+    """`tell` sends to the master (nothing while there is none); `revoked` ends links."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        member: "Member",
+        tell: Callable[[Message], None],
+        revoked: Callable[[frozenset[str]], None],
+        log: Callable[[str], None],
+    ) -> None:
+        self._loop = loop
+        self.member = member
+        self._tell = tell
+        self._revoked = revoked
+        self._log = log
+        self.users = Users()
+
+    def start(self) -> None:
+        """Look at the certificate now and then."""
+        self._look()
+
+    def _look(self) -> None:
+        due = self.member.renew_in()
+        if due <= 0:
+            self._tell(master.Renew(self.member.request()))
+        self._loop.call_later(min(max(due, LOOK_LEAST), LOOK_MOST), self._look)
+
+    def welcomed(self) -> None:
+        """There is a master again: ask at once for what is overdue."""
+        if self.member.renew_in() <= 0:
+            self._tell(master.Renew(self.member.request()))
+
+    def message(self, message: Message) -> bool:
+        """Take what is about trust; False: it is about something else."""
+        if isinstance(message, master.TrustNews):
+            self.member.now_revoked(frozenset(message.revoked))
+            self._revoked(self.member.revoked)
+        elif isinstance(message, master.UserPolicy):
+            try:
+                self.users = Users(message.allow_root, message.users)
+            except ValueError as error:
+                self._log(f"the master's user policy is not usable, the last one stays: {error}")
+        elif isinstance(message, master.Renewed):
+            try:
+                self.member.renewed(message.node_cert, message.listen_cert)
+            except GlunixError as error:
+                self._log(f"the certificate was not renewed: {error}")
+            else:
+                self._log("the certificate was renewed")
+        else:
+            return False
+        return True

@@ -1,0 +1,194 @@
+"""`glunix.toml`: the knobs of a cluster of several machines, each documented where it is declared.
+
+Read with tomllib, checked by type and range; a key that nobody knows is refused by name. `render`
+writes a file with every knob and its text, and docs/cluster.md's table is made by the same words.
+"""
+
+import tomllib
+import typing
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from glunix import config
+from glunix.errors import GlunixError
+
+MASTER_PORT = 7117
+DAEMON_PORT = 7118
+NAME = "glunix.toml"
+
+
+class SettingsError(GlunixError):
+    """The file cannot be read, or says something that makes no sense; names file and key."""
+
+
+class _Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    pass
+
+
+class ClusterSection(_Section, frozen=True):
+    """What all machines of the cluster agree on."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64, description="the cluster's name")]
+    master: Annotated[
+        str, Meta(min_length=1, max_length=255, description="where daemons reach the master")
+    ]
+
+
+class MasterSection(_Section, frozen=True):
+    """The master; only on its machine."""
+
+    listen: Annotated[
+        str, Meta(max_length=255, description="ADDRESS:PORT that the master listens on")
+    ] = f"0.0.0.0:{MASTER_PORT}"
+    heartbeat: Annotated[
+        float, Meta(gt=0, le=3600, description="seconds between load reports at the most")
+    ] = config.HEARTBEAT
+    lost_after: Annotated[
+        float, Meta(gt=0, le=3600, description="seconds of silence that make a node lost")
+    ] = 20.0
+    certificate_days: Annotated[
+        float, Meta(gt=0, le=3650, description="how long certificates live; renewed at two thirds")
+    ] = 90.0
+
+
+class DaemonSection(_Section, frozen=True):
+    """The daemon of this machine."""
+
+    node: Annotated[str, Meta(max_length=64, description="this node's name, as its certificate")]
+    listen: Annotated[
+        str, Meta(max_length=255, description="ADDRESS:PORT that other daemons dial")
+    ] = f"0.0.0.0:{DAEMON_PORT}"
+    advertise: Annotated[
+        str,
+        Meta(
+            max_length=255,
+            description="HOST:PORT told to others; empty: the address we reach the master from",
+        ),
+    ] = ""
+    accepts_jobs: Annotated[bool, Meta(description="whether jobs are placed on this node")] = True
+    lost_after: Annotated[
+        float, Meta(gt=0, le=3600, description="seconds of silence that end a link")
+    ] = 20.0
+
+
+class UsersSection(_Section, frozen=True):
+    """Who may use the cluster; only on the master's machine."""
+
+    allow_root: Annotated[bool, Meta(description="whether root may run jobs")] = False
+    show_commands: Annotated[
+        bool, Meta(description="whether users see the command lines of others' jobs")
+    ] = False
+    mapping: Annotated[
+        str, Meta(max_length=4096, description="TOML file of uids by user and node; empty: none")
+    ] = ""
+
+
+class Settings(_Section, frozen=True):
+    """The whole file."""
+
+    cluster: ClusterSection
+    daemon: DaemonSection
+    master: MasterSection | None = None
+    users: UsersSection = UsersSection()
+    state: Annotated[
+        str, Meta(max_length=4096, description="folder of sockets and the journal; empty: this one")
+    ] = ""
+
+
+SECTIONS: dict[str, type[_Section]] = {
+    "cluster": ClusterSection,
+    "daemon": DaemonSection,
+    "master": MasterSection,
+    "users": UsersSection,
+}
+
+
+def path_of(folder: Path) -> Path:
+    """The configuration file of a cluster folder."""
+    return folder / NAME
+
+
+def read(folder: Path) -> Settings:
+    """Read and check glunix.toml; SettingsError names the file and the key."""
+    path = path_of(folder)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return msgspec.convert(table, Settings)
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise SettingsError(f"{path}: {_plain(str(error))}") from None
+
+
+def _plain(text: str) -> str:
+    """msgspec's words for an unknown key, as `unknown key KEY in [section]`."""
+    words, _, where = text.partition(" - at `$")
+    section = where.strip("`.") or "the top level"
+    if words.startswith("Object contains unknown field "):
+        key = words.removeprefix("Object contains unknown field ").strip("`")
+        return f"unknown key {key!r} in [{section}]" if where else f"unknown key {key!r}"
+    return f"{section}: {words}"
+
+
+def read_users(path: str) -> dict[str, dict[str, int]]:
+    """Read a mapping file: a table for each user, `default = UID` and `NODE = UID`."""
+    if not path:
+        return {}
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        uid = Annotated[int, Meta(ge=0, le=2**32 - 2)]
+        return msgspec.convert(table, dict[str, dict[str, uid]])
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise SettingsError(f"{path}: {_plain(str(error))}") from None
+
+
+# -- writing -----------------------------------------------------------------------------------
+
+
+def knobs(section: type[_Section]) -> list[tuple[str, str, Any]]:
+    """(name, description, default) of each knob; the default is msgspec.NODEFAULT when needed."""
+    hints = typing.get_type_hints(section, include_extras=True)
+    found = []
+    for field in msgspec.structs.fields(section):
+        hint = hints[field.name]
+        texts = [m.description for m in getattr(hint, "__metadata__", ()) if m.description]
+        found.append((field.name, texts[0] if texts else "", field.default))
+    return found
+
+
+def render(settings: Settings) -> str:
+    """The text of a configuration file: every knob, its value, and what it is."""
+    lines = [
+        "# GLUnix. Restart master and daemon after a change (`glunix config` checks it).",
+        "",
+    ]
+    state = next(text for name, text, _ in knobs(Settings) if name == "state")
+    lines += [f"state = {_toml(settings.state)}  # {state}", ""]
+    for name, kind in SECTIONS.items():
+        section = getattr(settings, name)
+        if section is None or (name == "users" and settings.master is None):
+            continue
+        lines += [f"# {(kind.__doc__ or '').strip()}", f"[{name}]"]
+        for key, text, _ in knobs(kind):
+            lines.append(f"{key} = {_toml(getattr(section, key))}  # {text}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + "".join(_escaped(c) for c in value) + '"'
+    return repr(value)
+
+
+def _escaped(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    return char if char.isprintable() else f"\\U{ord(char):08x}"

@@ -1,0 +1,1 @@
+"""Who belongs to a cluster: its CA, certificates, invitations, revocations. No network."""

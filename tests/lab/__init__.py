@@ -1,0 +1,1 @@
+"""Tests over several machines, and the kinds of machine they can have."""

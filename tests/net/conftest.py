@@ -1,0 +1,30 @@
+"""The lab of network-namespace nodes: one that tests leave as it is, others that they break."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .lab import Lab, missing, running_lab
+
+
+@pytest.fixture(scope="session")
+def can_lab() -> None:
+    """Skips, and says why, where no lab can be."""
+    if why := missing():
+        pytest.skip(f"no namespace lab: {why}")
+
+
+@pytest.fixture(scope="session")
+def shared_lab(can_lab: None) -> Iterator[Lab]:
+    """Home and three nodes, up."""
+    with running_lab(3) as lab:
+        yield lab
+
+
+@pytest.fixture
+def own_lab(can_lab: None) -> Iterator[Lab]:
+    """Home and three nodes, up, for a test that breaks them."""
+    with running_lab(3) as lab:
+        yield lab
