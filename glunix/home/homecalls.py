@@ -20,6 +20,7 @@ from fcntl import ioctl
 
 from glunix.home.jobview import JobView
 from glunix.home.signals import STOPPED, BeingStopped, as_background
+from glunix.home.sinks import to_nowhere
 from glunix.home.sources import Source
 from glunix.home.surroundings import is_open
 from glunix.home.terminal import HomeTerminal
@@ -174,6 +175,7 @@ class HomeCalls:
             self._epoll.unregister(self._ahead)
             self._ahead.close()
             self._ahead = None
+            to_nowhere(0)  # who writes into it hears that, as at home
 
     def _send(self, message: list[object]) -> None:
         self._send_on(self._stream, message)

@@ -51,7 +51,7 @@ class Opening:
         from glunix.home.direct import Line
         from glunix.home.homecalls import stdin_kind
 
-        if stdin_kind(options.fds[0], False)[0] == "pipe":
+        if stdin_kind(options.fds[0], False)[0] in ("pipe", "socket"):
             return None  # its bytes go ahead to the daemon, and must not be overtaken
         return Line(self.link)
 
