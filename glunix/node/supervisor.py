@@ -331,7 +331,7 @@ class Supervisor:
 
     def changed(self, question: IoctlHome) -> None:
         """See asks.Calls."""
-        if question.command in _TCSETS:
+        if question.command in _TCSETS and self._stand_ins.slave >= 0:
             local_modes = int.from_bytes(question.data[12:16], "little")
             self._stand_ins.set_tostop(bool(local_modes & termios.TOSTOP))
 
@@ -355,6 +355,10 @@ class Supervisor:
         elif isinstance(message, PagesDone):
             self._asks.pages_done(message)
         elif isinstance(message, stream.Ready):
+            if message.hung_up:
+                self._stand_ins.hang_up()
+                self._outputs[self._stand_ins.terminal_channel].close()
+                self._ask_held()
             self._stand_ins.set_readable(message.fd, message.readable)
             if message.readable:
                 self._asks.retry(message.fd)
