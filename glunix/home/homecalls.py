@@ -192,7 +192,7 @@ class HomeCalls:
 
     def read(self) -> None:
         """Input came: tell the node. Nothing is read."""
-        for own, _ in self._epoll.poll(0):
+        for own, events in self._epoll.poll(0):
             if self._ahead is not None and own == self._ahead.fileno():
                 self._ahead.look()
                 continue
@@ -200,7 +200,10 @@ class HomeCalls:
                 continue
             source = self._by_own[own]
             fd = next(fd for fd, other in self._sources.items() if other is source)
-            if source.wants_edge or not source.told:
+            if events & select.EPOLLHUP and source.terminal is not None:
+                source.told = True
+                self._send(["ready", fd, True, True])
+            elif source.wants_edge or not source.told:
                 self._tell(fd, source, True)
 
     def in_background(self) -> bool:

@@ -368,7 +368,7 @@ class Supervisor:
 
     def changed(self, question: IoctlHome) -> None:
         """See asks.Calls."""
-        if question.command in _TCSETS:
+        if question.command in _TCSETS and self._stand_ins.slave >= 0:
             local_modes = int.from_bytes(question.data[12:16], "little")
             self._stand_ins.set_tostop(bool(local_modes & termios.TOSTOP))
 
@@ -406,6 +406,10 @@ class Supervisor:
         elif isinstance(message, HomeDone) and self._home_files is not None:
             self._home_files.done(message)
         elif isinstance(message, stream.Ready):
+            if message.hung_up:
+                self._stand_ins.hang_up()
+                self._outputs[self._stand_ins.terminal_channel].close()
+                self._ask_held()
             self._stand_ins.set_readable(message.fd, message.readable)
             if self._home_files is not None:
                 self._home_files.set_readable(message.fd, message.readable)
