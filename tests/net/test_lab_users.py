@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.e2e.cluster import ended, finish, read_line, until
+from e2e.cluster import ended, finish, read_line, until
 
 from .lab import Lab, running_lab
 
