@@ -81,7 +81,6 @@ _USER_LEVEL = {
 }
 
 _TRANSPARENT = {
-    "tty_hangup": Known("no POLLHUP after the home terminal hangs up", Kind.OPEN),
     "tty_suspend": Known(
         "a second SIGCONT now and then, and no stop from a handler", Kind.OPEN, False
     ),

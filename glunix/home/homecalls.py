@@ -20,6 +20,7 @@ from fcntl import ioctl
 
 from glunix.home.jobview import JobView
 from glunix.home.signals import STOPPED, BeingStopped, as_background
+from glunix.home.sinks import to_nowhere
 from glunix.home.sources import Source
 from glunix.home.surroundings import is_open
 from glunix.home.terminal import HomeTerminal
@@ -174,6 +175,7 @@ class HomeCalls:
             self._epoll.unregister(self._ahead)
             self._ahead.close()
             self._ahead = None
+            to_nowhere(0)  # who writes into it hears that, as at home
 
     def _send(self, message: list[object]) -> None:
         self._send_on(self._stream, message)
@@ -190,7 +192,7 @@ class HomeCalls:
 
     def read(self) -> None:
         """Input came: tell the node. Nothing is read."""
-        for own, _ in self._epoll.poll(0):
+        for own, events in self._epoll.poll(0):
             if self._ahead is not None and own == self._ahead.fileno():
                 self._ahead.look()
                 continue
@@ -198,7 +200,10 @@ class HomeCalls:
                 continue
             source = self._by_own[own]
             fd = next(fd for fd, other in self._sources.items() if other is source)
-            if source.wants_edge or not source.told:
+            if events & select.EPOLLHUP and source.terminal is not None:
+                source.told = True
+                self._send(["ready", fd, True, True])
+            elif source.wants_edge or not source.told:
                 self._tell(fd, source, True)
 
     def in_background(self) -> bool:
@@ -275,6 +280,10 @@ class HomeCalls:
                 return int(ioctl(home_fd, command, buffer, True))
             return ioctl(home_fd, command, argument)
 
+        if command in MODE_CHANGES and self._terminal is not None:
+            # Said before it is done: if we are killed in between, the daemon puts it right.
+            self._terminal.changed = True
+            self._send_on(0, ["tty", True])
         value = error = 0
         try:
             value = self._make(call, command, may_write)
@@ -282,9 +291,6 @@ class HomeCalls:
             error = STOPPED
         except OSError as failed:
             error = failed.errno or errno.EIO
-        if command in MODE_CHANGES and self._terminal is not None:
-            self._terminal.changed = True
-            self._send_on(0, ["tty", True])
         if source is not None:
             self._refresh(fd, source)  # other modes make other input readable
         self._send(["ioctled", ask, value, error, b"" if error else bytes(buffer)])

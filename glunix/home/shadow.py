@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import _signal
 import _socket
-import os
 import posix
 
 from glunix.home.signals import Signals, die_of, stop_self
+from glunix.home.sinks import to_nowhere
 
 _CATCH, _STOP, _EXIT, _DIE = b"C", b"S", b"E", b"K"
 _TITLE = b"glurun: home's half of a job"
@@ -89,9 +89,7 @@ def divide() -> Half:
 
 def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
     """Be the shadow. Holds none of the user's descriptors: their readers wait for the half only."""
-    nothing = posix.open("/", os.O_PATH | os.O_CLOEXEC)
-    for fd in (0, 1, 2):
-        posix.dup2(nothing, fd, inheritable=False)
+    to_nowhere(0, 1, 2)
     keep = sorted((sock.fileno(), *signals.fds))
     for low, high in zip([2, *keep], [*keep, 1 << 20], strict=True):
         posix.closerange(low + 1, high)

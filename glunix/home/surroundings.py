@@ -91,7 +91,9 @@ def _group_of(pid: int) -> int:
         return 0
 
 
-def submit_message(options: Options, tty: list[object] | None, environ: object) -> list[object]:
+def submit_message(
+    options: Options, tty: list[object] | None, environ: object, line: bytes = b""
+) -> list[object]:
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
     umask = posix.umask(0)
     posix.umask(umask)
@@ -131,5 +133,6 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         _numbers() if options.transparent else None,
         sockets,
         staged,
+        line,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -114,6 +114,9 @@ class JobSpec(Record, frozen=True):
     """Transparent: which of fds 0-2 are one stream socket at home; empty unless fd 0 is."""
     staged: Annotated[list[StagedFile], Meta(max_length=1024)] = []
     """Files for a directory of the job's own on the node, which becomes its working directory."""
+    line: Annotated[bytes, Meta(max_length=64)] = b""
+    """Transparent: an abstract socket (unix(7)) where the startup listens for the supervisor, which
+    then sends and hears this stream's frames there. Empty: they go through the daemons."""
 
 
 WINDOW_MIN = 64 * 1024

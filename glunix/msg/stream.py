@@ -118,6 +118,8 @@ class Ready(Message, frozen=True, tag="ready"):
 
     fd: HomeFd
     readable: bool
+    hung_up: bool = False
+    """The home terminal is gone (tty_ioctl(4)): the stand-in is hung up, too."""
 
 
 class InRecall(Message, frozen=True, tag="inrecall"):

@@ -24,8 +24,8 @@ from typing import NamedTuple, NoReturn
 import msgspec
 
 from glunix.msg.job import HomePids
-from glunix.node.become import join_terminal
-from glunix.node.family import Family, descendants
+from glunix.node.become import join_terminal, own_group
+from glunix.node.family import Family, descendants, kill_all
 from glunix.node.spawn import close_others, fork_child
 from slic.kernel import prctl
 from slic.kernel.libc import SYS_SETNS, syscall
@@ -170,6 +170,52 @@ class PidSpace:
             os.waitpid(self._init, 0)
             self.ended = True
         self._says.close()
+
+
+class Plain:
+    """A program that has the node's pids. Has the shape of PidSpace as far as both need it."""
+
+    program = 0
+
+    @classmethod
+    def fork(cls, tty: int | None, body: Callable[[], object]) -> "Plain":
+        """Fork it as our own child, leading a group in our session, on our terminal."""
+        if tty is not None:
+            join_terminal(tty)
+
+        def child() -> None:
+            own_group(tty)
+            prctl.set_parent_death_signal(signal.SIGKILL)
+            body()
+
+        found = cls()
+        found.program = fork_child(child)
+        return found
+
+    @property
+    def group(self) -> int:
+        """The group that it began in."""
+        return self.program
+
+    def look(self) -> Family:
+        """Whether anybody of the job is there."""
+        return Family.look()
+
+    def kill_all(self) -> None:
+        """SIGKILL everything that can be found."""
+        kill_all()
+
+
+def fork_program(
+    npid: int, home: HomePids | None, tty: int | None, body: Callable[[], object]
+) -> PidSpace | Plain:
+    """Fork a job's program, with home's numbers if that can be; `body` becomes it by exec."""
+    if home is not None:
+        try:
+            return PidSpace(home, tty, body)
+        except SpaceUnavailable as error:  # `glunix doctor` tells what is lost
+            print(f"job {npid} has the pids of this node: {error}", flush=True)
+    return Plain.fork(tty, body)
 
 
 def _is_zombie(pid: int) -> bool:

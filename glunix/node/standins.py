@@ -64,6 +64,9 @@ class _Token:
     def _take(self) -> None:
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Nobody asks for readiness any more."""
+
 
 class _TerminalToken(_Token):
     def __init__(self, master: int, slave: int) -> None:
@@ -75,6 +78,9 @@ class _TerminalToken(_Token):
 
     def _take(self) -> None:
         termios.tcflush(self._slave, termios.TCIFLUSH)
+
+    def close(self) -> None:
+        os.close(self._master)
 
 
 class _PipeToken(_Token):
@@ -116,6 +122,7 @@ class StandIns:
         """(channel, our end) of each output; channel 0 is a terminal that is neither 1 nor 2."""
         self.interposed: list[StandIn] = []
         self.slave = self._master = -1
+        self._last_foreground = 0
         self.terminal_fd = -1
         """Home's number of the terminal."""
         self.terminal_channel = -1
@@ -214,12 +221,22 @@ class StandIns:
             return [b"/dev/tty"]
         return [b"/dev/tty", os.fsencode(os.ttyname(self.slave))]
 
+    def hang_up(self) -> None:
+        """The home terminal is gone: with the last master the kernel hangs the stand-in up."""
+        if self.slave < 0:
+            return
+        self._last_foreground = self.foreground()
+        self._tokens.pop(self.terminal_fd).close()
+        os.close(self._master)
+        os.close(self.slave)
+        self.slave = self._master = -1
+
     # -- job control on the node -------------------------------------------------------------
 
     def foreground(self) -> int:
         """The stand-in terminal's foreground group; 0 when there is none."""
         if self.slave < 0:
-            return 0
+            return self._last_foreground
         try:
             return os.tcgetpgrp(self._master)  # may be asked from outside of its session
         except OSError:
@@ -237,6 +254,8 @@ class StandIns:
 
     def set_tostop(self, wanted: bool) -> None:
         """As home's terminal has it, so that background writers are stopped by this kernel."""
+        if self.slave < 0:
+            return
         mode = termios.tcgetattr(self.slave)
         if bool(mode[3] & termios.TOSTOP) != wanted:
             mode[3] ^= termios.TOSTOP

@@ -12,24 +12,27 @@ import signal
 import socket
 import termios
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGTTOU
 from typing import Any
 
+import slic.engines.shipped  # noqa: F401 - loaded once, by the daemon, not by every supervisor
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
 from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.node.asks import Asks
-from glunix.node.become import StepFailed, become, join_terminal, own_group, place_fds
+from glunix.node.become import StepFailed, become, place_fds
 from glunix.node.bill import Bill
 from glunix.node.bridge import RELAY, REPORT, Bridge
 from glunix.node.channels import Output
-from glunix.node.family import Family, kill_all, living_groups
+from glunix.node.direct import connect
+from glunix.node.family import Family, living_groups
 from glunix.node.homefiles import HomeFiles as NodeHomeFiles
+from glunix.node.homeplaces import HomePlaces
 from glunix.node.keeper import GRACE, end_descendants
-from glunix.node.pidspace import PidSpace, SpaceUnavailable
+from glunix.node.pidspace import PidSpace, Plain, fork_program
 from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.process import set_size
 from glunix.node.spawn import (
@@ -45,7 +48,7 @@ from slic.interposers.homefds import HomeFds, IoctlHome, Native, PagesHome, Read
 from slic.interposers.homefiles import HomeFiles
 from slic.interposers.homeioctls import STOPPING_IOCTLS
 from slic.interposers.homepaths import HomePaths
-from slic.interposers.homequestions import CallHome
+from slic.interposers.homequestions import CallHome, HavePlace
 from slic.interposers.identity import Identity
 from slic.kernel.prctl import (
     CLONE_NEWUTS,
@@ -102,6 +105,11 @@ class Supervisor:
         self._fed = fed
         self._reactor = PollReactor()
         self._bridge = Bridge(self._reactor, sock, self._frame, self._abandoned)
+        self._line = self._own_line()
+        self._way = self._line or self._bridge
+        """Where frames of the job's stream go."""
+        self._late: list[Message] = []
+        """Reports that wait until home can have read what was sent before them."""
         self._asks = Asks(self._to_home, self, self._reactor)
         self._held: list[tuple[int, object, int, bool]] = []
         self._outputs: dict[int, Output] = {}
@@ -109,8 +117,8 @@ class Supervisor:
         self._engine_reaps = False
         self._home_files: NodeHomeFiles | None = None
         self._exec_end: socket.socket | None = None
-        self._main = self._group = 0
-        self._space: PidSpace | None = None
+        self._main = 0
+        self._place: PidSpace | Plain = Plain()
         self._root: stream.Exited | None = None
         """How the program ended; processes that it left may live on."""
         self._told_root = False
@@ -140,17 +148,26 @@ class Supervisor:
         while not (self._ended and all(o.closed for o in self._outputs.values())):
             self._reactor.turn()
             self._look_after()
+            self._report_late()
         self._finish()
+
+    def _own_line(self) -> Bridge | None:
+        """Where home is this machine, its startup listens for us."""
+        sock = connect(self._spec.line, self._start.owner.uid)
+        if sock is None:
+            return None
+        return Bridge(self._reactor, sock, self._frame, lambda: None)
 
     def _finish(self) -> None:
         for fd, data in self._asks.left_over():
             self._to_home(stream.Back(fd, data))
-        while self._bridge.pending:
+        while self._late or self._bridge.pending or (self._line and self._line.pending):
             self._reactor.turn()
+            self._report_late()
         if self._session is not None:
             self._session.close()
-        if self._space is not None:
-            self._space.close()
+        if isinstance(self._place, PidSpace):
+            self._place.close()
         end_descendants(GRACE)
 
     def _identity(self) -> list[Interposer]:
@@ -170,7 +187,10 @@ class Supervisor:
             if paths:
                 native = self._stand_ins.native_names()
                 interposers += [HomePaths(fds, paths, native), HomeFiles(fds)]
-                self._home_files = NodeHomeFiles(fds, self._to_home, self, self._reactor)
+                places = HomePlaces(paths)
+                places.make(self._spec.cwd)
+                to_home, reactor = self._to_home, self._reactor
+                self._home_files = NodeHomeFiles(fds, places, to_home, self, reactor)
             interposers.append(fds)
         if not interposers:
             return None  # nothing to catch: the job runs at native speed
@@ -201,7 +221,11 @@ class Supervisor:
                 report_failure(exec_end, error)
                 os._exit(127)
 
-        pid = self._fork_into_space(program) or self._fork_plainly(program)
+        tty = around.slave if around.slave >= 0 else None
+        self._place = fork_program(self._start.npid, self._spec.pids, tty, program)
+        pid = self._place.program
+        if isinstance(self._place, PidSpace):
+            self._reactor.add_reader(self._place.fileno(), self._space_says)
         exec_end.close()
         around.close_theirs()
         if launch is not None:
@@ -219,33 +243,6 @@ class Supervisor:
         for fd in {1, 2} - self._outputs.keys():  # the same place as the other: one channel
             self._to_home(stream.Out(self._vnn, fd, b""))
         return pid
-
-    def _fork_into_space(self, program: Callable[[], None]) -> int:
-        """Fork the program into a PID namespace with home's numbers; 0 where there is none."""
-        tty = self._stand_ins.slave if self._stand_ins.slave >= 0 else None
-        if self._spec.pids is None:
-            return 0
-        try:
-            self._space = PidSpace(self._spec.pids, tty, program)
-        except SpaceUnavailable as error:  # `glunix doctor` tells what is lost
-            print(f"job {self._start.npid} has the pids of this node: {error}", flush=True)
-            return 0
-        self._group = self._space.group
-        self._reactor.add_reader(self._space.fileno(), self._space_says)
-        return self._space.program
-
-    def _fork_plainly(self, program: Callable[[], None]) -> int:
-        tty = self._stand_ins.slave if self._stand_ins.slave >= 0 else None
-        if tty is not None:
-            join_terminal(tty)
-
-        def body() -> None:
-            own_group(tty)
-            set_parent_death_signal(signal.SIGKILL)
-            program()
-
-        self._group = fork_child(body)
-        return self._group
 
     def _child_failed(self, our_end: socket.socket) -> None:
         """The child failed before its filter was in: its own words say why, if it left any."""
@@ -282,7 +279,7 @@ class Supervisor:
         def send(data: Body) -> None:
             self._asks.settle()
             if data:
-                self._bridge.relay(RELAY, stream.out_head(self._vnn, fd, len(data)), data)
+                self._way.relay(RELAY, stream.out_head(self._vnn, fd, len(data)), data)
             else:
                 self._to_home(stream.Out(self._vnn, fd, b""))
 
@@ -304,7 +301,7 @@ class Supervisor:
             self._bill.asked(call_id, question)
         around = self._stand_ins
         tid, may_write = tracee.tid, False
-        if isinstance(question, CallHome) and self._home_files is not None:
+        if isinstance(question, CallHome | HavePlace) and self._home_files is not None:
             self._home_files.ask(call_id, question, tid)
             return
         if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
@@ -371,14 +368,14 @@ class Supervisor:
 
     def changed(self, question: IoctlHome) -> None:
         """See asks.Calls."""
-        if question.command in _TCSETS:
+        if question.command in _TCSETS and self._stand_ins.slave >= 0:
             local_modes = int.from_bytes(question.data[12:16], "little")
             self._stand_ins.set_tostop(bool(local_modes & termios.TOSTOP))
 
     # -- home --------------------------------------------------------------------------------
 
     def _to_home(self, message: Message) -> None:
-        self._bridge.send(RELAY, message)
+        self._way.send(RELAY, message)
 
     def _present_bill(self) -> None:
         """Before home hears of the program's end, with which its startup may end, too."""
@@ -390,7 +387,13 @@ class Supervisor:
         if isinstance(message, stream.Exited):
             self._present_bill()
         self._asks.drop_ahead()
-        self._bridge.send(REPORT, message)
+        self._late.append(message)
+        self._report_late()
+
+    def _report_late(self) -> None:
+        """The daemon's words to home must not overtake ours."""
+        while self._late and not (self._line and self._line.pending):
+            self._bridge.send(REPORT, self._late.pop(0))
 
     def _frame(self, number: StreamId, body: bytes) -> None:
         message = stream.home_to_node.decode(body)
@@ -403,6 +406,10 @@ class Supervisor:
         elif isinstance(message, HomeDone) and self._home_files is not None:
             self._home_files.done(message)
         elif isinstance(message, stream.Ready):
+            if message.hung_up:
+                self._stand_ins.hang_up()
+                self._outputs[self._stand_ins.terminal_channel].close()
+                self._ask_held()
             self._stand_ins.set_readable(message.fd, message.readable)
             if self._home_files is not None:
                 self._home_files.set_readable(message.fd, message.readable)
@@ -436,7 +443,7 @@ class Supervisor:
             return
         if number == signal.SIGKILL:  # is for all of the job, whatever groups and sessions it made
             self._doomed = True
-            self._kill_all()
+            self._place.kill_all()
         for group in self._groups(number):
             try:
                 os.killpg(group, number)
@@ -448,11 +455,11 @@ class Supervisor:
     def _groups(self, number: int) -> set[int]:
         """Who gets a signal of the startup: what the keyboard sends is the foreground's."""
         foreground = self._stand_ins.foreground()
-        found = {self._group}
+        found = {self._place.group}
         if foreground > 1 and number in _KEYBOARD:
             found = {foreground}
         elif foreground > 1 and number in _EVERYBODY:
-            found = {self._group, foreground}
+            found = {self._place.group, foreground}
         if self._root is not None:  # the number of a group that is gone may be somebody else's
             found &= living_groups()
         return found
@@ -478,24 +485,18 @@ class Supervisor:
                 break
             self._child_state(pid, status)
         if self._doomed:  # what was below the one that ended is ours now
-            self._kill_all()
-
-    def _kill_all(self) -> None:
-        if self._space is not None:
-            self._space.kill_all()
-        else:
-            kill_all()
+            self._place.kill_all()
 
     def _space_says(self) -> None:
         """A helper inside has reaped somebody."""
-        assert self._space is not None
-        for status in self._space.read():
+        assert isinstance(self._place, PidSpace)
+        for status in self._place.read():
             if not self._engine_reaps:  # such engines tell of the same themselves
                 self._child_state(self._main, status)
 
     def _child_state(self, pid: int, status: int) -> None:
-        if self._space is not None and self._space.is_init(pid):
-            self._space_is_over(status)
+        if isinstance(self._place, PidSpace) and self._place.is_init(pid):
+            self._space_is_over(self._place, status)
             return
         if pid == self._main:
             self._exec_done()  # home hears of the start before it hears of the end
@@ -514,14 +515,14 @@ class Supervisor:
                 not exited and os.WCOREDUMP(status),
             )
 
-    def _space_is_over(self, status: int) -> None:
+    def _space_is_over(self, space: PidSpace, status: int) -> None:
         """Its init has ended, and all others with it."""
-        if os.WIFSTOPPED(status) or os.WIFCONTINUED(status) or self._space is None:
+        if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
             return
         self._space_says()
         self._exec_done()
-        self._space.ended = True
-        self._reactor.remove_reader(self._space.fileno())
+        space.ended = True
+        self._reactor.remove_reader(space.fileno())
         if self._root is None and not self._ended:
             self._root = stream.Exited(self._vnn, 0, signal.SIGKILL)
 
@@ -529,7 +530,7 @@ class Supervisor:
         """The program has ended: is that the end of the job, or does something of it live on?"""
         if self._root is None or self._ended:
             return
-        family = self._space.look() if self._space is not None else Family.look()
+        family = self._place.look()
         if family is Family.GONE:
             self._ended = True
             self._report(self._root)

@@ -201,7 +201,7 @@ def test_resize_while_it_runs(terminal: MakeTerminal, level: str) -> None:
     (tty.folder / "p.py").write_text(
         "import os, signal\n"
         "signal.signal(signal.SIGWINCH, lambda *_: print(*os.get_terminal_size()))\n"
-        "print('waits')\n"
+        "os.write(1, b'waits\\n')\n"
         "while True: signal.pause()\n"
     )
     tty.line("$G $PYTHON p.py")
