@@ -14,11 +14,11 @@ import pytest
 from e2e.cluster import Result
 
 from lab.kinds import KINDS
-from lab.machines import Ability, Lab, Machine
+from lab.machines import DEADLINE, Ability, Lab, Machine
 from vagrant.steps import step
 
 ROOT = Path(__file__).resolve().parents[2]
-INSTALL_LIMIT, JOIN_LIMIT = 300.0, 120.0
+INSTALL_LIMIT, JOIN_LIMIT = 5 * DEADLINE, 2 * DEADLINE
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from e2e.terminal import Terminal
 from lab.machines import DEADLINE, Ability, Lab, Machine
 from lab.test_machines import done, need
 
+pytestmark = pytest.mark.vm
+
 LOST_AFTER = 20.0
 """Seconds of silence that make a node lost (docs/cluster.md, `lost_after`)."""
 

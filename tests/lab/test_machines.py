@@ -9,6 +9,8 @@ from e2e.cluster import Result
 
 from lab.machines import Ability, Lab
 
+pytestmark = pytest.mark.vm
+
 
 def done(result: Result) -> str:
     """The output of a command that must have worked."""
