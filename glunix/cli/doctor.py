@@ -106,7 +106,8 @@ FEATURES: tuple[Feature, ...] = (
     Feature(
         "PID namespaces",
         _either(probe.pid_namespace),
-        "nodes share the machine's pids; what a dead node leaves is found by cgroup or pid only",
+        "nodes share the machine's pids, and -T jobs have those ($$, getppid and getsid are not "
+        "home's); what a dead node leaves is found by cgroup or pid only",
     ),
     Feature(
         "mount namespaces",
@@ -116,7 +117,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature(
         "ns_last_pid",
         _either(probe.ns_last_pid),
-        "pids of a -T job differ from its shadows' unless clone3 set_tid works",
+        "-T jobs have the node's pids: $$, getppid, getpgrp and getsid are not home's",
     ),
     Feature(
         "clone3 set_tid",

@@ -149,6 +149,8 @@ def start(folder: Path) -> tuple[list[up.Member], list[up.Member]]:
             for name in wanted:
                 if name not in have:
                     _start_one(state, name, serve, note)
+            if node in have and any(m.name == MASTER for m in started):
+                up.wait_back(state, {node}, time.monotonic() + up.READY_TIMEOUT)
         except BaseException:
             up.stop(started)
             up.save(state, alive)

@@ -34,7 +34,7 @@ from glunix.ids import StreamId
 from glunix.msg import master, stream
 from glunix.msg.base import Body, Message
 from glunix.msg.job import RunningProc
-from glunix.node.fed import MOVED
+from glunix.node.ends import MOVED
 from glunix.node.userjob import UserJob
 from glunix.state import daemonevents as effects
 from glunix.state.homejobs import HomeJobs, command_text

@@ -120,7 +120,7 @@ class BareIoctl:
         sources = (fd, script, self._results, self._memory, image)
         *high, program = (fcntl(source, F_DUPFD_CLOEXEC, _MEMORY + 1) for source in sources)
         try:
-            self._pid = posix.posix_spawn(
+            self.pid = posix.posix_spawn(
                 f"/proc/self/fd/{program}",
                 ["glurun"],
                 {},
@@ -130,7 +130,7 @@ class BareIoctl:
                 ],
                 setsigmask=_ALL_SIGNALS,
             )
-            self._pidfd = posix.pidfd_open(self._pid)
+            self._pidfd = posix.pidfd_open(self.pid)
         except OSError:
             posix.close(self._memory)
             posix.close(self._results)
@@ -175,11 +175,11 @@ class BareIoctl:
         return value, changed
 
     def _reap(self) -> None:
-        posix.waitpid(self._pid, 0)
+        posix.waitpid(self.pid, 0)
 
     def kill(self) -> None:
         """The call is not wanted any more."""
-        posix.kill(self._pid, _SIGKILL)
+        posix.kill(self.pid, _SIGKILL)
         self._reap()
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from glunix.home.direct import Line
     from glunix.home.options import Options
+    from glunix.home.shadow import Half
     from glunix.home.terminal import HomeTerminal
 
 
@@ -50,7 +51,7 @@ class Opening:
         from glunix.home.direct import Line
         from glunix.home.homecalls import stdin_kind
 
-        if stdin_kind(options.fds[0], False)[0] == "pipe":
+        if stdin_kind(options.fds[0], False)[0] in ("pipe", "socket"):
             return None  # its bytes go ahead to the daemon, and must not be overtaken
         return Line(self.link)
 
@@ -83,9 +84,26 @@ def run(options: Options) -> int:
     try:
         settle_fds(options)
         opening = Opening(options, posix.environ)
+    except GlunixError as error:
+        complain(str(error), None)
+        return config.exit_error()
+    half = None
+    if options.transparent:
+        from glunix.home.shadow import divide
+
+        half = divide()
+    status = _go_on(options, opening, half)
+    if half is not None:
+        half.end(status, 0, alone=False)
+        posix._exit(status)
+    return status
+
+
+def _go_on(options: Options, opening: Opening, half: Half | None) -> int:
+    try:
         from glunix.home.startup import Startup
 
-        return Startup(options, opening).run()
+        return Startup(options, opening, half).run()
     except GlunixError as error:
         complain(str(error), None)
         return config.exit_error()

@@ -11,6 +11,7 @@ class Options:
         "engine",
         "exclude",
         "fds",
+        "home",
         "keep",
         "label",
         "nodes",
@@ -29,6 +30,8 @@ class Options:
         self.exclude: list[str] = []
         self.fds = {0: 0, 1: 1, 2: 2}
         """Job descriptor -> home descriptor (-i, -o and -e open files)."""
+        self.home: list[bytes] = []
+        """Paths that a transparent job finds at home: absolute, normal."""
         self.keep = False
         self.label = ""
         """"": none, "vnn" or "host": what is put before each line of output."""

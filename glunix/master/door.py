@@ -27,12 +27,15 @@ from glunix.trust import certs
 from glunix.trust.authority import Authority
 from glunix.trust.files import TrustFiles
 from glunix.trust.member import server_context
-from glunix.trust.peer import Peer
+from glunix.trust.peer import NotTrusted, Peer
 from glunix.users import Users
 
 DAY = 86400.0
 JOIN_TIMEOUT = 30.0
 """Seconds that an invited machine has to ask for its certificate."""
+
+JOINS_MAX = 64
+"""Machines that may be joining at the same time."""
 
 LOOK = 60.0
 """Seconds between looks for invitations that expired and our own certificate."""
@@ -71,6 +74,7 @@ class CertifiedDoor:
             raise GlunixError(f"{users.mapping}: {error}") from None
         self._vetting = Vetting(self._users, users.show_commands)
         self._refusals = 0
+        self._joins = 0
         self._server: Server | None = None
         self._admin = admin_socket(folder)
         self._sock = listening_tcp(split_address(section.listen, MASTER_PORT))
@@ -171,7 +175,13 @@ class CertifiedDoor:
                 raise FrameError("an invited machine opens no streams")
             self._enrol(der, host, link, trust.joiner_to_master.decode(body))
 
-        link = Link(frame, lambda link, reason: None, host)
+        def closed(link: Link, reason: str) -> None:
+            self._joins -= 1
+
+        if self._joins >= JOINS_MAX:
+            raise NotTrusted(f"{JOINS_MAX} machines are joining already")
+        self._joins += 1
+        link = Link(frame, closed, host)
         ca = certs.cert_pem(self._authority.ca)
         name = self._settings.cluster.name
         link.send(CONTROL, trust.Offer(MAJOR, name, ca, time.time()))

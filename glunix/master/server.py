@@ -122,7 +122,8 @@ class Server:
         nodes = [other.node for other in self._peers.values()]
         if peer is not None and nodes.count(peer.node) >= LINKS_EACH:
             raise GlunixError(f"{peer.node} has {LINKS_EACH} links already")
-        link = Link(self._frame, self._closed, "a daemon")
+        # A member that does not read our answers is not heard, and then silent.
+        link = Link(self._frame, self._closed, "a daemon", answers=peer is not None)
         number = LinkId(self._next)
         self._next += 1
         self._links[number] = link

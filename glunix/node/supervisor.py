@@ -5,12 +5,14 @@ the job's view of home: its UTS namespace has home's host name, its stand-ins ar
 If it dies the kernel kills the program; if the daemon dies the kernel kills it.
 """
 
+import contextlib
 import errno
 import os
 import signal
 import socket
 import termios
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from signal import SIGTTOU
 from typing import Any
@@ -19,15 +21,16 @@ import slic.engines.shipped  # noqa: F401 - loaded once, by the daemon, not by e
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
-from glunix.msg.homecalls import PagesDone
+from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.node.asks import Asks
 from glunix.node.become import StepFailed, become, join_terminal, own_group, place_fds
 from glunix.node.bill import Bill
-from glunix.node.bridge import RELAY, REPORT, Bridge
 from glunix.node.channels import Output
-from glunix.node.direct import connect
+from glunix.node.direct import WayHome, connect
 from glunix.node.family import Family, kill_all, living_groups
+from glunix.node.homefiles import HomeFiles as NodeHomeFiles
 from glunix.node.keeper import GRACE, end_descendants
+from glunix.node.pidspace import PidSpace, SpaceUnavailable
 from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.process import set_size
 from glunix.node.spawn import (
@@ -40,7 +43,10 @@ from glunix.node.standins import StandIns
 from slic.engine import EngineUnavailable, Launch, MissingCapability, Session, select
 from slic.interposer import Interposer
 from slic.interposers.homefds import HomeFds, IoctlHome, Native, PagesHome, ReadHome
+from slic.interposers.homefiles import HomeFiles
 from slic.interposers.homeioctls import STOPPING_IOCTLS
+from slic.interposers.homepaths import HomePaths
+from slic.interposers.homequestions import CallHome
 from slic.interposers.identity import Identity
 from slic.kernel.prctl import (
     CLONE_NEWUTS,
@@ -63,17 +69,18 @@ _TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
 
 
 def spawn_supervisor(
-    start: stream.Start, env: dict[bytes, bytes], fed: int = -1
+    start: stream.Start, env: dict[bytes, bytes], fed: Sequence[int] = ()
 ) -> tuple[int, socket.socket]:
     """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end).
 
-    `fed` is the read end of the pipe that becomes standard input when that is a pipe at home.
+    `fed` is what becomes standard input when the daemon fills it: the read end of a pipe, or two
+    sockets, the program's and the one from which its answers are read.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def body() -> None:
         set_parent_death_signal(signal.SIGKILL)
-        close_others({theirs.fileno(), fed})
+        close_others({theirs.fileno(), *fed})
         ours.detach()
         Supervisor(start, env, theirs, fed).run()
 
@@ -87,7 +94,7 @@ class Supervisor:
     """Runs in its own process from fork to exit. Is the Host of its engine session."""
 
     def __init__(
-        self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket, fed: int
+        self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket, fed: Sequence[int]
     ) -> None:
         self._start = start
         self._spec = start.spec
@@ -95,19 +102,17 @@ class Supervisor:
         self._env = env
         self._fed = fed
         self._reactor = PollReactor()
-        self._bridge = Bridge(self._reactor, sock, self._frame, self._abandoned)
-        self._line = self._own_line()
-        self._way = self._line or self._bridge
-        """Where frames of the job's stream go."""
-        self._late: list[Message] = []
-        """Reports that wait until home can have read what was sent before them."""
+        line = connect(self._spec.line, start.owner.uid)
+        self._way = WayHome(self._reactor, sock, line, self._frame, self._abandoned)
         self._asks = Asks(self._to_home, self, self._reactor)
         self._held: list[tuple[int, object, int, bool]] = []
         self._outputs: dict[int, Output] = {}
         self._session: Session | None = None
         self._engine_reaps = False
+        self._home_files: NodeHomeFiles | None = None
         self._exec_end: socket.socket | None = None
-        self._main = 0
+        self._main = self._group = 0
+        self._space: PidSpace | None = None
         self._root: stream.Exited | None = None
         """How the program ended; processes that it left may live on."""
         self._told_root = False
@@ -123,7 +128,9 @@ class Supervisor:
         os.setsid()
         set_child_subreaper(True)
         try:
-            self._stand_ins = self._surround()
+            self._stand_ins = StandIns(self._spec, self._start.owner.uid, self._fed)
+            if self._spec.stdin == "file":
+                self._asks.read_ahead(0)
             launch = self._engine()
             self._main = self._fork_program(launch)
         except StepFailed as error:
@@ -135,31 +142,20 @@ class Supervisor:
         while not (self._ended and all(o.closed for o in self._outputs.values())):
             self._reactor.turn()
             self._look_after()
-            self._report_late()
+            self._way.turned()
         self._finish()
-
-    def _own_line(self) -> Bridge | None:
-        """Where home is this machine, its startup listens for us."""
-        sock = connect(self._spec.line, self._start.owner.uid)
-        if sock is None:
-            return None
-        return Bridge(self._reactor, sock, self._frame, lambda: None)
 
     def _finish(self) -> None:
         for fd, data in self._asks.left_over():
             self._to_home(stream.Back(fd, data))
-        while self._late or self._bridge.pending or (self._line and self._line.pending):
+        while self._way.pending:
             self._reactor.turn()
-            self._report_late()
+            self._way.turned()
         if self._session is not None:
             self._session.close()
+        if self._space is not None:
+            self._space.close()
         end_descendants(GRACE)
-
-    def _surround(self) -> StandIns:
-        stand_ins = StandIns(self._spec, self._start.owner.uid, self._fed)
-        if stand_ins.slave >= 0:
-            join_terminal(stand_ins.slave)
-        return stand_ins
 
     def _identity(self) -> list[Interposer]:
         """Home's host name: from a UTS namespace where there can be one, else by interposition."""
@@ -172,8 +168,14 @@ class Supervisor:
 
     def _engine(self) -> Launch | None:
         interposers = self._identity()
-        if self._stand_ins.interposed:
-            interposers.append(HomeFds(self._stand_ins.interposed))
+        paths = self._spec.home_paths
+        if self._stand_ins.interposed or paths:
+            fds = HomeFds(self._stand_ins.interposed, opens=bool(paths))
+            if paths:
+                native = self._stand_ins.native_names()
+                interposers += [HomePaths(fds, paths, native), HomeFiles(fds)]
+                self._home_files = NodeHomeFiles(fds, self._to_home, self, self._reactor)
+            interposers.append(fds)
         if not interposers:
             return None  # nothing to catch: the job runs at native speed
         try:
@@ -187,12 +189,9 @@ class Supervisor:
     def _fork_program(self, launch: Launch | None) -> int:
         exec_end, our_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         around = self._stand_ins
-        tty = around.slave if around.slave >= 0 else None
 
-        def body() -> None:
+        def program() -> None:
             try:
-                own_group(tty)
-                set_parent_death_signal(signal.SIGKILL)
                 place_fds(around.theirs[0], around.theirs[1], around.theirs[2])
 
                 def before_user() -> None:
@@ -206,7 +205,7 @@ class Supervisor:
                 report_failure(exec_end, error)
                 os._exit(127)
 
-        pid = fork_child(body)
+        pid = self._fork_into_space(program) or self._fork_plainly(program)
         exec_end.close()
         around.close_theirs()
         if launch is not None:
@@ -224,6 +223,33 @@ class Supervisor:
         for fd in {1, 2} - self._outputs.keys():  # the same place as the other: one channel
             self._to_home(stream.Out(self._vnn, fd, b""))
         return pid
+
+    def _fork_into_space(self, program: Callable[[], None]) -> int:
+        """Fork the program into a PID namespace with home's numbers; 0 where there is none."""
+        tty = self._stand_ins.slave if self._stand_ins.slave >= 0 else None
+        if self._spec.pids is None:
+            return 0
+        try:
+            self._space = PidSpace(self._spec.pids, tty, program)
+        except SpaceUnavailable as error:  # `glunix doctor` tells what is lost
+            print(f"job {self._start.npid} has the pids of this node: {error}", flush=True)
+            return 0
+        self._group = self._space.group
+        self._reactor.add_reader(self._space.fileno(), self._space_says)
+        return self._space.program
+
+    def _fork_plainly(self, program: Callable[[], None]) -> int:
+        tty = self._stand_ins.slave if self._stand_ins.slave >= 0 else None
+        if tty is not None:
+            join_terminal(tty)
+
+        def body() -> None:
+            own_group(tty)
+            set_parent_death_signal(signal.SIGKILL)
+            program()
+
+        self._group = fork_child(body)
+        return self._group
 
     def _child_failed(self, our_end: socket.socket) -> None:
         """The child failed before its filter was in: its own words say why, if it left any."""
@@ -254,11 +280,13 @@ class Supervisor:
                 output.finish()
         else:
             self._report(stream.Started(self._vnn, self._main))
+            self._stand_ins.started()
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
+            self._asks.settle()
             if data:
-                self._way.relay(RELAY, stream.out_head(self._vnn, fd, len(data)), data)
+                self._way.relay(stream.out_head(self._vnn, fd, len(data)), data)
             else:
                 self._to_home(stream.Out(self._vnn, fd, b""))
 
@@ -280,6 +308,9 @@ class Supervisor:
             self._bill.asked(call_id, question)
         around = self._stand_ins
         tid, may_write = tracee.tid, False
+        if isinstance(question, CallHome) and self._home_files is not None:
+            self._home_files.ask(call_id, question, tid)
+            return
         if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
             if isinstance(question, IoctlHome):
                 may_write = question.command in STOPPING_IOCTLS and self.immune(tid, SIGTTOU)
@@ -306,6 +337,8 @@ class Supervisor:
         self._asks.cancelled(call_id)
         if self._bill is not None:
             self._bill.answered(call_id, None)
+        if self._home_files is not None:
+            self._home_files.cancelled(call_id)
 
     def exited(self, pid: int, wait_status: int) -> None:
         """Engines that reap tell of our children here."""
@@ -349,7 +382,7 @@ class Supervisor:
     # -- home --------------------------------------------------------------------------------
 
     def _to_home(self, message: Message) -> None:
-        self._way.send(RELAY, message)
+        self._way.send(message)
 
     def _present_bill(self) -> None:
         """Before home hears of the program's end, with which its startup may end, too."""
@@ -360,13 +393,8 @@ class Supervisor:
     def _report(self, message: Message) -> None:
         if isinstance(message, stream.Exited):
             self._present_bill()
-        self._late.append(message)
-        self._report_late()
-
-    def _report_late(self) -> None:
-        """The daemon's words to home must not overtake ours."""
-        while self._late and not (self._line and self._line.pending):
-            self._bridge.send(REPORT, self._late.pop(0))
+        self._asks.drop_ahead()
+        self._way.report(message)
 
     def _frame(self, number: StreamId, body: bytes) -> None:
         message = stream.home_to_node.decode(body)
@@ -376,8 +404,12 @@ class Supervisor:
             self._asks.done(message)
         elif isinstance(message, PagesDone):
             self._asks.pages_done(message)
+        elif isinstance(message, HomeDone) and self._home_files is not None:
+            self._home_files.done(message)
         elif isinstance(message, stream.Ready):
             self._stand_ins.set_readable(message.fd, message.readable)
+            if self._home_files is not None:
+                self._home_files.set_readable(message.fd, message.readable)
             if message.readable:
                 self._asks.retry(message.fd)
         elif isinstance(message, stream.Credit):
@@ -387,18 +419,28 @@ class Supervisor:
             self._outputs[message.fd].close()
             self._ask_held()
         elif isinstance(message, stream.Signal):
-            self._kill(message.signal)
+            self._asks.drop_ahead()
+            if message.signal == signal.SIGKILL and message.vnn is not None:
+                self._kill_program()
+            else:
+                self._kill(message.signal)
         elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
             set_size(self._stand_ins.slave, message.size)
         elif isinstance(message, stream.In):
             self._report(stream.InCredit(0))  # the end of a pipe that the daemon feeds: its turn
+
+    def _kill_program(self) -> None:
+        """Its shadow was killed: that is for this one process, whatever else lives."""
+        if self._root is None and not self._ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._main, signal.SIGKILL)
 
     def _kill(self, number: int) -> None:
         if self._ended or not number:
             return
         if number == signal.SIGKILL:  # is for all of the job, whatever groups and sessions it made
             self._doomed = True
-            kill_all()
+            self._kill_all()
         for group in self._groups(number):
             try:
                 os.killpg(group, number)
@@ -410,11 +452,11 @@ class Supervisor:
     def _groups(self, number: int) -> set[int]:
         """Who gets a signal of the startup: what the keyboard sends is the foreground's."""
         foreground = self._stand_ins.foreground()
-        found = {self._main}
+        found = {self._group}
         if foreground > 1 and number in _KEYBOARD:
             found = {foreground}
         elif foreground > 1 and number in _EVERYBODY:
-            found = {self._main, foreground}
+            found = {self._group, foreground}
         if self._root is not None:  # the number of a group that is gone may be somebody else's
             found &= living_groups()
         return found
@@ -440,9 +482,25 @@ class Supervisor:
                 break
             self._child_state(pid, status)
         if self._doomed:  # what was below the one that ended is ours now
+            self._kill_all()
+
+    def _kill_all(self) -> None:
+        if self._space is not None:
+            self._space.kill_all()
+        else:
             kill_all()
 
+    def _space_says(self) -> None:
+        """A helper inside has reaped somebody."""
+        assert self._space is not None
+        for status in self._space.read():
+            if not self._engine_reaps:  # such engines tell of the same themselves
+                self._child_state(self._main, status)
+
     def _child_state(self, pid: int, status: int) -> None:
+        if self._space is not None and self._space.is_init(pid):
+            self._space_is_over(status)
+            return
         if pid == self._main:
             self._exec_done()  # home hears of the start before it hears of the end
         if pid != self._main or self._ended or self._root is not None:
@@ -460,11 +518,22 @@ class Supervisor:
                 not exited and os.WCOREDUMP(status),
             )
 
+    def _space_is_over(self, status: int) -> None:
+        """Its init has ended, and all others with it."""
+        if os.WIFSTOPPED(status) or os.WIFCONTINUED(status) or self._space is None:
+            return
+        self._space_says()
+        self._exec_done()
+        self._space.ended = True
+        self._reactor.remove_reader(self._space.fileno())
+        if self._root is None and not self._ended:
+            self._root = stream.Exited(self._vnn, 0, signal.SIGKILL)
+
     def _look_after(self) -> None:
         """The program has ended: is that the end of the job, or does something of it live on?"""
         if self._root is None or self._ended:
             return
-        family = Family.look()
+        family = self._space.look() if self._space is not None else Family.look()
         if family is Family.GONE:
             self._ended = True
             self._report(self._root)
@@ -481,4 +550,5 @@ class Supervisor:
         elif self._root is not None and not self._ended:
             root = self._root
             self._present_bill()
+            self._asks.drop_ahead()
             self._to_home(stream.RootExited(root.vnn, root.code, root.signal, root.core))

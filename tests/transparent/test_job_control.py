@@ -55,7 +55,7 @@ SCRIPTS: dict[str, Sequence[str]] = {
         "wait; echo $?",
     ],
     "kill by job": [
-        "$G sleep 100 & sleep 0.3; kill -STOP %1; wait %1; echo $?",
+        "$G sleep 100 & sleep 0.3; kill -STOP %1; sleep 0.5; wait %1; echo $?",
         "kill -CONT %1; jobs",
         "kill %1; wait %1; echo $?",
     ],
@@ -63,7 +63,7 @@ SCRIPTS: dict[str, Sequence[str]] = {
         f"{KEYS}$G sh -c 'echo it runs; exec sleep 66.6'\r",
         "shows it runs",
         f"{KEYS}\x1a",
-        "kill -9 %1; wait %1; echo $?",
+        "kill -9 %1; sleep 0.5; wait %1; echo $?",  # else the shell may not know yet
     ],
     "pipeline": [
         f"{KEYS}$G sh -c 'echo it runs >&2; exec sleep 100' | cat | $G cat\r",
