@@ -147,5 +147,5 @@ def test_interposers_know_no_engine() -> None:
 
 @pytest.mark.parametrize(("name", "path"), modules(), ids=lambda v: v if isinstance(v, str) else "")
 def test_only_bindings_use_ctypes(name: str, path: Path) -> None:
-    binds = name.startswith(("slic.kernel.", "slic.ebpf.", "migration."))
+    binds = name.startswith("slic.kernel.")
     assert binds or "ctypes" not in imports_of(name, path), f"{name} is no module of bindings"

@@ -36,7 +36,7 @@ TOOLS = (
     *network.TOOLS,
     *ssh.TOOLS,
 )
-READY_LIMIT, BOX_LIMIT, UP_LIMIT, STEP_LIMIT = 30.0, 300.0, 900.0, 60.0
+READY_LIMIT, BOX_LIMIT, UP_LIMIT, STEP_LIMIT = 60.0, 600.0, 1800.0, 120.0
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ Run COMMAND on the least loaded node of the cluster, as if it ran here.
   -t, --time=TIME       end the job after TIME: seconds, or [[HH:]MM:]SS
   -T, --transparent     the interposed level: reads, terminal and host name are home's
       --engine=NAME     SLIC engine of a transparent job
+      --stage[=A,B]     send COMMAND's file and files A, B along: for nodes that do not have them;
+                        the job works in a directory of its own, which is removed afterwards
       --home=PATH       a transparent job finds PATH, and all below it, at home (repeatable)
       --stats[=json]    of a transparent job: what its calls home cost, on stderr at the end
       --keep            leave background processes running when COMMAND exits
@@ -42,7 +44,7 @@ GLUNIX_NODE in its environment.
 
 _SHORT = {"n": "degree", "w": "nodes", "x": "exclude", "i": "input", "o": "output", "e": "error",
           "D": "chdir", "t": "time", "l": "label", "T": "transparent", "h": "help"}  # fmt: skip
-_FLAGS = ("label", "transparent", "keep", "stats", "help", "version")
+_FLAGS = ("label", "transparent", "keep", "stage", "stats", "help", "version")
 _VALUED = (
     "degree", "nodes", "exclude", "input", "output", "error", "chdir", "time", "engine", "home",
     "uid",
@@ -82,7 +84,8 @@ def split_words(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
 def _check_long(name: str, equals: str, value: str) -> None:
     if name not in _FLAGS and name not in _VALUED:
         raise UsageError(f"unknown option --{name}")
-    if name in _FLAGS and equals and (name, value) not in _WITH_VALUE:
+    fits = (name, value) in _WITH_VALUE or (name == "stage" and value)
+    if name in _FLAGS and equals and not fits:
         raise UsageError(f"option --{name} takes no such value: {value}")
 
 
@@ -176,6 +179,11 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
             options.fds[("input", "output", "error").index(name)] = _open(name, value)
         elif name == "chdir":
             options.chdir = os.fsencode(_from_here(value))
+        elif name == "stage":
+            options.stage = [
+                *(options.stage or []),
+                *(os.fsencode(f) for f in value.split(",") if f),
+            ]
         elif name == "time":
             options.time_limit = _seconds(value)
         elif name == "engine":

@@ -25,7 +25,7 @@ from glunix.errors import GlunixError
 from slic.kernel import prctl
 
 NODES = 4
-READY_TIMEOUT = 30.0
+READY_TIMEOUT = 60.0
 ISOLATED = ("uts", "pid", "mount")
 """What an isolated node does not share with the machine."""
 DESCRIPTORS = 1 << 18

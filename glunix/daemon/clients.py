@@ -185,7 +185,8 @@ class Clients:
         message = client.client_to_daemon.decode(body)
         if isinstance(message, client.Submit):
             if len(body) > SUBMIT_MAX:
-                text = f"command line and environment are over {SUBMIT_MAX // 2**20} MiB"
+                what = "staged files, " if message.spec.staged else ""
+                text = f"{what}command line and environment are over {SUBMIT_MAX // 2**20} MiB"
                 link.send(CONTROL, client.Refused(message.request, Why.BAD_REQUEST, text))
                 return
             if message.spec.tty is not None:

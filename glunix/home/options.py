@@ -15,6 +15,7 @@ class Options:
         "keep",
         "label",
         "nodes",
+        "stage",
         "stats",
         "time_limit",
         "times",
@@ -36,6 +37,8 @@ class Options:
         self.label = ""
         """"": none, "vnn" or "host": what is put before each line of output."""
         self.nodes: list[str] = []
+        self.stage: list[bytes] | None = None
+        """Files at home that go along with the program; None: nothing is sent."""
         self.stats = ""
         """Transparent: "text" or "json": the job's bill on stderr at the end; "": none."""
         self.time_limit: float | None = None

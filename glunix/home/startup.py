@@ -44,6 +44,7 @@ KILL_AFTER = 5.0
 PATIENCE_MAX = 86400.0
 """Seconds of one poll(2) at most: it takes an int of milliseconds."""
 
+ENOENT = 2
 BACKGROUND_LOOK = 0.25
 """Seconds between looks whether we have come to the foreground: the kernel tells nobody."""
 
@@ -383,7 +384,12 @@ class Startup:
         elif tag == "failed":
             self._job.failed(process, text(message[2]), integer(message[3]), config.exit_error())
             where = f"[{process.vnn} on {process.node}] " if self._job.degree > 1 else ""
-            complain(where + text(message[4]), self._terminal)
+            line = text(message[4])
+            if integer(message[3]) == ENOENT:
+                from glunix.home.staged import here_though
+
+                line += here_though(text(message[2]), process.node, self._options)
+            complain(where + line, self._terminal)
         else:
             raise FrameError(f"unexpected {tag!r}")
 

@@ -105,8 +105,14 @@ def submit_message(
         stdin = stdin_kind(fd, tty is not None and os.isatty(fd))
         one_output = same_output()
         sockets = same_sockets() if stdin[0] == "socket" else []
+    staged: list[object] = []
+    argv = options.argv
+    if options.stage is not None:
+        from glunix.home.staged import packed
+
+        argv, staged = packed(argv, options.stage, options.chdir)
     spec: list[object] = [
-        options.argv,
+        argv,
         environ,
         _working_directory(options),
         umask,
@@ -126,6 +132,7 @@ def submit_message(
         options.home,
         _numbers() if options.transparent else None,
         sockets,
+        staged,
         line,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from glunix import config
 from glunix.comm.link import Link
+from glunix.comm.logline import say
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.comm.tls import listening_tcp, split_address
@@ -38,7 +39,8 @@ JOINS_MAX = 64
 """Machines that may be joining at the same time."""
 
 LOOK = 60.0
-"""Seconds between looks for invitations that expired and our own certificate."""
+"""Seconds between looks for invitations that expired and our own certificate (sooner when
+certificates live less than ten minutes)."""
 
 REFUSALS_LOGGED = 10
 """Refused connections that the log tells each LOOK; the rest is a number."""
@@ -65,7 +67,9 @@ class CertifiedDoor:
         self._section = section
         self._files = TrustFiles(config.private(folder))
         self._log = log
-        self._authority = Authority(self._files, section.certificate_days * DAY)
+        life = section.certificate_days * DAY
+        self._authority = Authority(self._files, life)
+        self._pause = min(LOOK, life / 10)
         users = settings.users
         table = read_users(users.mapping)
         try:
@@ -88,7 +92,7 @@ class CertifiedDoor:
             self._sock, lambda: self._context, self._admit, self._refused, self._section.lost_after
         )
         self._loop.listen(listening_socket(self._admin, 0o600), self._owner)
-        self._loop.call_later(LOOK, self._look)
+        self._loop.call_later(self._pause, self._look)
 
     def _new_context(self) -> None:
         files = self._files
@@ -98,7 +102,7 @@ class CertifiedDoor:
     def _look(self) -> None:
         """Every minute: what time has ended."""
         if self._refusals > REFUSALS_LOGGED:
-            self._log(f"refused {self._refusals} connections in {LOOK:.0f} s")
+            self._log(f"refused {self._refusals} connections in {self._pause:.0f} s")
         self._refusals = 0
         try:
             self._authority.forget_expired(time.time())
@@ -106,7 +110,7 @@ class CertifiedDoor:
             self._new_context()
         except GlunixError as error:  # a full disk: tried again in a minute
             self._log(str(error))
-        self._loop.call_later(LOOK, self._look)
+        self._loop.call_later(self._pause, self._look)
 
     def _refused(self, host: str, why: str) -> None:
         self._refusals += 1
@@ -250,10 +254,6 @@ def serve(folder: Path, state: Path, settings: Settings, ready: Callable[[], Non
     if section is None:
         raise GlunixError("this machine has no master: glunix.toml has no [master]")
     loop = Loop()
-    door = CertifiedDoor(loop, settings, section, folder, _say)
+    door = CertifiedDoor(loop, settings, section, folder, say)
     conf = MasterConfig(state, settings.cluster.name, section.heartbeat, section.lost_after)
     return loop.run(Server(loop, conf, ready, door).start)
-
-
-def _say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from glunix import config
 from glunix.comm.link import Link
+from glunix.comm.logline import say
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.errors import FrameError, GlunixError
@@ -108,7 +109,7 @@ class Server:
 
     def log(self, text: str) -> None:
         """One entry in the master's log."""
-        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+        say(text)
 
     def _accepted(self, connection: socket.socket, fds: list[int]) -> Link | None:
         _, owner = peer_owner(connection)

@@ -18,9 +18,10 @@ from glunix.msg import stream
 from glunix.msg.base import Message
 from glunix.msg.homecalls import HomeCall, HomeClose, HomeDone
 from glunix.node.asks import Calls
+from glunix.node.homeplaces import HomePlaces
 from glunix.node.reactor import Reactor
 from slic.interposers.homefds import HomeFds, StandIn
-from slic.interposers.homequestions import CallHome, Opened
+from slic.interposers.homequestions import CallHome, HavePlace, Opened
 from slic.kernel.inotify import Watcher
 from slic.kernel.pidfd import status_fields
 
@@ -33,9 +34,15 @@ class HomeFiles:
     """`fds` learns of the stand-ins' end; `send` sends home."""
 
     def __init__(
-        self, fds: HomeFds, send: Callable[[Message], None], calls: Calls, reactor: Reactor
+        self,
+        fds: HomeFds,
+        places: HomePlaces,
+        send: Callable[[Message], None],
+        calls: Calls,
+        reactor: Reactor,
     ) -> None:
         self._fds = fds
+        self._places = places
         self._send = send
         self._calls = calls
         self._reactor = reactor
@@ -49,8 +56,12 @@ class HomeFiles:
 
     # -- questions ---------------------------------------------------------------------------
 
-    def ask(self, call: int, question: CallHome, tid: int) -> None:
+    def ask(self, call: int, question: CallHome | HavePlace, tid: int) -> None:
         """A handler asks."""
+        if isinstance(question, HavePlace):
+            self._places.make(question.path)
+            self._calls.answer(call, None)
+            return
         try:
             umask = int(status_fields(tid)["Umask"], 8)
         except ProcessLookupError:

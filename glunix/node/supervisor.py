@@ -29,6 +29,7 @@ from glunix.node.channels import Output
 from glunix.node.direct import WayHome, connect
 from glunix.node.family import Family, kill_all, living_groups
 from glunix.node.homefiles import HomeFiles as NodeHomeFiles
+from glunix.node.homeplaces import HomePlaces
 from glunix.node.keeper import GRACE, end_descendants
 from glunix.node.pidspace import PidSpace, SpaceUnavailable
 from glunix.node.pollreactor import PollReactor, watch_children
@@ -46,7 +47,7 @@ from slic.interposers.homefds import HomeFds, IoctlHome, Native, PagesHome, Read
 from slic.interposers.homefiles import HomeFiles
 from slic.interposers.homeioctls import STOPPING_IOCTLS
 from slic.interposers.homepaths import HomePaths
-from slic.interposers.homequestions import CallHome
+from slic.interposers.homequestions import CallHome, HavePlace
 from slic.interposers.identity import Identity
 from slic.kernel.prctl import (
     CLONE_NEWUTS,
@@ -174,7 +175,10 @@ class Supervisor:
             if paths:
                 native = self._stand_ins.native_names()
                 interposers += [HomePaths(fds, paths, native), HomeFiles(fds)]
-                self._home_files = NodeHomeFiles(fds, self._to_home, self, self._reactor)
+                places = HomePlaces(paths)
+                places.make(self._spec.cwd)
+                to_home, reactor = self._to_home, self._reactor
+                self._home_files = NodeHomeFiles(fds, places, to_home, self, reactor)
             interposers.append(fds)
         if not interposers:
             return None  # nothing to catch: the job runs at native speed
@@ -308,7 +312,7 @@ class Supervisor:
             self._bill.asked(call_id, question)
         around = self._stand_ins
         tid, may_write = tracee.tid, False
-        if isinstance(question, CallHome) and self._home_files is not None:
+        if isinstance(question, CallHome | HavePlace) and self._home_files is not None:
             self._home_files.ask(call_id, question, tid)
             return
         if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:

@@ -4,7 +4,8 @@ Reads, seeks and ioctls are `HomeFds`'; here are writes, attributes and the rest
 leads to a stand-in that is a file, directory or terminal as home's is, so dup, fork, exec, close,
 poll, select and epoll are native; the offset, O_APPEND and the end of file are home's.
 
-Limits: mmap fails with ENODEV, locks with ENOLCK (they would hold on one node only), extended
+Limits: a map shows what the file held when mmap was called (up to 256 MiB); one that is shared and
+written fails with ENODEV. Locks fail with ENOLCK (they would hold on one node only), extended
 attributes with EOPNOTSUPP; copies inside the kernel (sendfile, splice, copy_file_range) with
 EINVAL, on which programs read and write. O_ASYNC, leases and notifications (inotify) see nothing.
 """
@@ -15,16 +16,19 @@ import struct
 
 from slic.interposer import Bits, Interposer, on
 from slic.interposers.callers import gathered, signed
-from slic.interposers.homefds import Asking, HomeFds, StandIn
+from slic.interposers.homefds import Asking, HomeFds, ReadHome, StandIn
 from slic.interposers.homequestions import CallHome
-from slic.interposers.homestat import NANO, encode_stat, encode_statfs
+from slic.interposers.homestat import FIELDS, NANO, encode_stat, encode_statfs
 from slic.tracee import BadAddress, Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
 
 WRITE_MAX = 256 * 1024
 """Bytes that one question carries."""
 
-MAP_ANONYMOUS = 0x20
+MAP_MAX = 256 * 1024 * 1024
+"""Bytes of a file that is mapped."""
+
+MAP_TYPE, MAP_PRIVATE, MAP_ANONYMOUS, PROT_WRITE = 0xF, 2, 0x20, 2
 F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLKW = 4, 5, 6, 7, 36, 38
 _LOCKS = {F_GETLK, F_SETLK, F_SETLKW, *range(F_OFD_GETLK, F_OFD_SETLKW + 1)}
 UNCHANGED = (1 << 32) - 1
@@ -206,11 +210,42 @@ class HomeFiles(Interposer):
             return Fail(errno.EFAULT)
         return Return(len(data))
 
-    # -- what cannot be ----------------------------------------------------------------------
+    # -- maps --------------------------------------------------------------------------------
 
     @on("mmap", where={"flags": Bits(MAP_ANONYMOUS, frozenset({0}))})
-    def mmap(self, tracee: Tracee, fd: int) -> Verdict:
-        return self._refused(tracee, fd, errno.ENODEV)
+    def mmap(self, tracee: Tracee, prot: int, flags: int, fd: int) -> Verdict | Asking:
+        stand_in = self._opened(tracee, fd)
+        if stand_in is None:
+            return PASS
+        if stand_in.kind != "file" or (prot & PROT_WRITE and flags & MAP_TYPE != MAP_PRIVATE):
+            return Fail(errno.ENODEV)
+        if tracee.fd_flags(fd) & os.O_ACCMODE == os.O_WRONLY:
+            return PASS  # EACCES
+        return self._map(stand_in, tracee.fd_dup(fd))
+
+    def _map(self, stand_in: StandIn, own: int) -> Asking:
+        """Fill the stand-in, which is a file in memory, with what is at home now."""
+        try:
+            _, facts, _ = yield CallHome("fstat", stand_in.fd)
+            size = facts[FIELDS.index("size")]
+            if size > MAP_MAX:
+                return Fail(errno.ENODEV)
+            fd = os.open(f"/proc/self/fd/{own}", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.ftruncate(fd, size)
+                done = 0
+                while done < size:
+                    data = yield ReadHome(stand_in.fd, min(size - done, WRITE_MAX), False, done)
+                    if not data:
+                        break
+                    done += os.pwrite(fd, data, done)
+            finally:
+                os.close(fd)
+        finally:
+            os.close(own)
+        return PASS
+
+    # -- what cannot be ----------------------------------------------------------------------
 
     @on("flock")
     def flock(self, tracee: Tracee, fd: int) -> Verdict:

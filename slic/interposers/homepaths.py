@@ -5,23 +5,24 @@ each is meant with all below it. Home follows its own links, and refuses (EACCES
 outside the list. Descriptors that come from here are `HomeFds`' and `HomeFiles`'.
 
 Limits: a link on the node that leads to a listed path is followed on the node; programs of home
-cannot be executed, nor its FIFOs and sockets opened (EOPNOTSUPP); chdir goes only to what exists
-on the node as well (fchdir anywhere); a second name on the other side is EXDEV, renameat2's flags
-EINVAL, openat2's resolve flags ENOSYS, device nodes EPERM, extended attributes EOPNOTSUPP; O_PATH
-opens plainly.
+cannot be executed, nor its FIFOs and sockets opened (EOPNOTSUPP); chdir goes to what exists on the
+node as well, or can be made there for the job; a second name on the other side is EXDEV,
+renameat2's flags EINVAL, openat2's resolve flags ENOSYS, device nodes EPERM, extended attributes
+EOPNOTSUPP; O_PATH opens plainly.
 """
 
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterable
 
 from slic.interposer import Call, Interposer, on
 from slic.interposers.homefds import Asking, HomeFds, StandIn
 from slic.interposers.homefiles import times
 from slic.interposers.homenames import CALLS
-from slic.interposers.homequestions import CallHome, Opened
-from slic.interposers.homestat import encode_stat, encode_statx
+from slic.interposers.homequestions import CallHome, HavePlace, Opened
+from slic.interposers.homestat import FIELDS, encode_stat, encode_statx
 from slic.interposers.opens import OPENS, Opening, opening
 from slic.interposers.pathcalls import spoken
 from slic.tracee import AT_FDCWD, Tracee
@@ -127,6 +128,21 @@ class HomePaths(Interposer):
             return Fail(errno.EINVAL)
         tracee.write(given["buf"], path[: given["bufsiz"]])
         return Return(min(len(path), given["bufsiz"]))
+
+    # -- being somewhere -----------------------------------------------------------------------
+
+    @on("chdir")
+    def chdir(self, tracee: Tracee, filename: int) -> Verdict | Asking:
+        path = self._at_home(tracee, AT_FDCWD, tracee.cstring(filename))
+        return PASS if path is None else self._chdir(path)
+
+    def _chdir(self, path: bytes) -> Asking:
+        _, facts, _ = yield CallHome("stat", -1, (path,), (1,))
+        if not stat.S_ISDIR(facts[FIELDS.index("mode")]):
+            return Fail(errno.ENOTDIR)
+        yield CallHome("access", -1, (path,), (os.X_OK, 1))
+        yield HavePlace(path)
+        return PASS  # to the place of that name on the node
 
     # -- calls on a descriptor with an empty name ----------------------------------------------
 

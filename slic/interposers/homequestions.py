@@ -20,6 +20,12 @@ class CallHome(Struct, frozen=True):
     data: bytes = b""
 
 
+class HavePlace(Struct, frozen=True):
+    """Question: let there be this directory on the node, if that can be. Answer: anything."""
+
+    path: bytes
+
+
 class Opened(NamedTuple):
     """A path of home was opened: the supervisor's descriptor of its stand-in, to be handed in."""
 

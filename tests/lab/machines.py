@@ -3,9 +3,10 @@
 A lab is a few machines called `home`, `node1`, `node2`, ... which see each other by those names,
 and nothing else. The kinds differ in what a machine is (the variable GLUNIX_LAB chooses):
 
-- `netns`: a network namespace with a host name of its own; seconds, no kernel of its own.
 - `qemu`: a virtual machine under plain QEMU, from the image that `vagrant/` builds; about a minute.
 - `vagrant`: the virtual machines of `make lab`, as a person gets them; minutes.
+
+Network-namespace nodes, without kernels of their own but there in seconds, are in `tests/net`.
 
 A test that needs more than every kind has asks for it in `Lab.abilities` and says what is missing.
 """

@@ -37,13 +37,16 @@ class Loopback:
         ports = free_ports(3)
         self.master, self.home_port, self.node_port = (f"127.0.0.1:{port}" for port in ports)
 
-    def up(self) -> None:
-        """init, up, invite, join."""
+    def init(self) -> None:
+        """`glunix init`; root may run jobs where we are root."""
         self._good(self.home, "init", "--listen", self.master, "--name", "home",
                    "--daemon-listen", self.home_port)  # fmt: skip
         path = self.home.folder / "glunix.toml"
         allowed = str(os.geteuid() == 0).lower()
         path.write_text(path.read_text().replace("allow_root = false", f"allow_root = {allowed}"))
+
+    def join(self) -> None:
+        """up, invite, join."""
         self._good(self.home, "up")
         token = self._good(self.home, "invite")
         self._good(self.node, "join", "--name", "node1", "--listen", self.node_port, "--",
@@ -53,6 +56,15 @@ class Loopback:
         result = where.run("glunix", *words, timeout=40)
         assert result.status == 0, (words, result)
         return result.text
+
+    def close(self) -> None:
+        """It is down and its folder gone."""
+        try:
+            for where in (self.node, self.home):
+                if (where.folder / "glunix.toml").exists():
+                    where.run("glunix", "down", timeout=40)
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def services(self) -> dict[str, Member]:
         """master, home and node1 with their pids."""
@@ -84,12 +96,8 @@ def loopback() -> Iterator[Loopback]:
     """A cluster that is up, and gone afterwards."""
     made = Loopback()
     try:
-        made.up()
+        made.init()
+        made.join()
         yield made
     finally:
-        try:
-            for where in (made.node, made.home):
-                if (where.folder / "glunix.toml").exists():
-                    where.run("glunix", "down", timeout=40)
-        finally:
-            shutil.rmtree(made.folder, ignore_errors=True)
+        made.close()

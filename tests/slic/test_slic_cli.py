@@ -15,7 +15,12 @@ import pytest
 
 from slic.cli import main
 from slic.engine import engines
+from slic.engines.filter import JEQ, compile_filter
+from slic.interposer import Kind
+from slic.kernel.seccomp import RET_USER_NOTIF
 from slic.loading import LoadError, load, shipped
+from slic.policy import Policy
+from slic.syscalls import BY_NAME, BY_NUMBER
 
 Guest = Callable[..., str]
 ROOT = Path(__file__).resolve().parents[2]
@@ -362,5 +367,55 @@ def test_the_worked_example_of_the_docs(engine: str, tmp_path: Path) -> None:
 def test_the_support_table_of_the_docs_is_the_generated_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["list", "--markdown", "-i", "trace", "-i", "passthrough"]) == 0
-    assert capsys.readouterr().out in DOCS.read_text()
+    """To renew it: `slic list --markdown`, the rows of the interposers that SLIC documents."""
+    named = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "interposers.md").read_text(), re.M)
+    assert len(named) == 6
+    assert main(["list", "--markdown"]) == 0
+    head, line, *rows = capsys.readouterr().out.splitlines()
+    table = [head, line, *(row for row in rows if row.split()[1] in named)]
+    assert {row.split()[1] for row in table[2:]} == set(named)
+    assert "\n".join(table) + "\n" in DOCS.read_text()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "crypt:dir={folder},key={folder}/key",
+        "guard:{folder}/rules.toml",
+        "identity:hostname=home",
+        "passthrough:read,openat",
+        "restrict:{folder}/policy.toml",
+        "trace:openat,close",
+    ],
+    ids=lambda spec: spec.partition(":")[0],
+)
+def test_one_declaration_drives_list_filter_and_dispatch(
+    spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "key").write_bytes(bytes(32))
+    (tmp_path / "key").chmod(0o600)
+    (tmp_path / "policy.toml").write_text('files.read = ["/usr"]\n')
+    (tmp_path / "rules.toml").write_text('[[rule]]\nname = "r"\ncalls = ["chmod", "kill"]\n')
+    spec = spec.format(folder=tmp_path)
+    assert main(["list", "--markdown", "-i", spec]) == 0
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    listed = {
+        call for _, calls, kind, *_ in rows if kind.startswith("on ") for call in calls.split()
+    }
+    policy = Policy([load(spec)])
+    declared = {c for _, h in policy.handlers() if h.kind is Kind.CALL for c in h.calls}
+    assert listed == declared
+    numbers = {BY_NAME[call].number for call in declared}
+    assert set(policy.subscription().calls) == numbers  # the dispatch is by the same table
+    program = compile_filter(policy.subscription(), RET_USER_NOTIF)
+    compared = {i.k for i in program if i.code == JEQ}
+    others = set(BY_NUMBER) - numbers - {BY_NAME["io_uring_setup"].number}
+    assert numbers <= compared
+    tested = {
+        v
+        for alternatives in policy.subscription().calls.values()
+        for a in alternatives
+        for t in a
+        for v in t.test.values
+    }
+    assert not compared & (others - tested)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from slic_fake import FakeTracee, call
 
-from slic.interposers.homefds import HomeFds, SeekHome, StandIn
+from slic.interposers.homefds import HomeFds, ReadHome, SeekHome, StandIn
 from slic.interposers.homefiles import NOW, OMIT, HomeFiles
 from slic.interposers.homenames import CALLS
 from slic.interposers.homepaths import HomePaths
@@ -228,7 +228,7 @@ def test_a_wrong_buffer_leaves_a_files_offset() -> None:
 def test_what_cannot_be_is_refused_and_only_for_homes() -> None:
     world = World()
     refused = {
-        ("mmap", 0, 4096, 1, 2, 3, 0): errno.ENODEV,
+        ("mmap", 0, 4096, 3, 1, 3, 0): errno.ENODEV,
         ("flock", 3, 2): errno.ENOLCK,
         ("fcntl", 3, 6, 0): errno.ENOLCK,
         ("fgetxattr", 3, 0, 0, 0): errno.EOPNOTSUPP,
@@ -249,3 +249,21 @@ def test_being_in_a_directory_of_home() -> None:
     assert world.tracee.read(BUFFER, 7) == b"/h/dir\0"
     assert world.asked("getcwd", BUFFER, 6)[1] == Fail(errno.ERANGE)
     assert world.asked("open", world.name(b"b"), 0, 0)[1].paths == (b"/h/dir/b",)
+
+
+def test_a_map_is_filled_with_what_home_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    own = os.memfd_create("stand-in")
+    monkeypatch.setattr(world.tracee, "fd_dup", lambda fd: os.dup(own))
+    asking, question = world.asked("mmap", 0, 4096, 1, 2, 3, 0)
+    assert question == CallHome("fstat", 20)
+    facts = [*FACTS]
+    facts[FIELDS.index("size")] = 6
+    assert asking.send((0, facts, b"")) == ReadHome(20, 6, False, 0)
+    assert asking.send(b"abc") == ReadHome(20, 3, False, 3)
+    assert isinstance(answer(asking, b"def"), Continue)
+    assert os.pread(own, 99, 0) == b"abcdef"
+    asking, _ = world.asked("mmap", 0, 4096, 1, 1, 3, 0)
+    facts[FIELDS.index("size")] = 1 << 40
+    assert answer(asking, (0, facts, b"")) == Fail(errno.ENODEV)
+    os.close(own)
