@@ -30,7 +30,6 @@ from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from glunix.home.bill import Stats
     from glunix.home.homecalls import HomeCalls
     from glunix.home.opening import Opening
     from glunix.home.shadow import Half
@@ -72,7 +71,7 @@ class Startup:
         self._held: list[list[Value]] = []
         self._deadline: float | None = None
         self._timed_out = False
-        self._stats = self._make_stats()
+        self._stats = opening.stats
         self._written: dict[int, int] | None = None
         """What is to be written before the shadow of an outlived job may end."""
 
@@ -173,13 +172,6 @@ class Startup:
             sys.stderr.write(self._stats.told(self._options.stats == "json"))
             sys.stderr.flush()
             self._stats = None
-
-    def _make_stats(self) -> Stats | None:
-        if not self._options.stats:
-            return None
-        from glunix.home.bill import Stats
-
-        return Stats()
 
     def _serve(self) -> None:
         """Until the job is over."""
