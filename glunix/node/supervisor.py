@@ -25,9 +25,8 @@ from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.node.asks import Asks
 from glunix.node.become import StepFailed, become, place_fds
 from glunix.node.bill import Bill
-from glunix.node.bridge import RELAY, REPORT, Bridge
 from glunix.node.channels import Output
-from glunix.node.direct import connect
+from glunix.node.direct import WayHome, connect
 from glunix.node.family import Family, living_groups
 from glunix.node.homefiles import HomeFiles as NodeHomeFiles
 from glunix.node.homeplaces import HomePlaces
@@ -104,12 +103,8 @@ class Supervisor:
         self._env = env
         self._fed = fed
         self._reactor = PollReactor()
-        self._bridge = Bridge(self._reactor, sock, self._frame, self._abandoned)
-        self._line = self._own_line()
-        self._way = self._line or self._bridge
-        """Where frames of the job's stream go."""
-        self._late: list[Message] = []
-        """Reports that wait until home can have read what was sent before them."""
+        line = connect(self._spec.line, start.owner.uid)
+        self._way = WayHome(self._reactor, sock, line, self._frame, self._abandoned)
         self._asks = Asks(self._to_home, self, self._reactor)
         self._held: list[tuple[int, object, int, bool]] = []
         self._outputs: dict[int, Output] = {}
@@ -148,22 +143,15 @@ class Supervisor:
         while not (self._ended and all(o.closed for o in self._outputs.values())):
             self._reactor.turn()
             self._look_after()
-            self._report_late()
+            self._way.turned()
         self._finish()
-
-    def _own_line(self) -> Bridge | None:
-        """Where home is this machine, its startup listens for us."""
-        sock = connect(self._spec.line, self._start.owner.uid)
-        if sock is None:
-            return None
-        return Bridge(self._reactor, sock, self._frame, lambda: None)
 
     def _finish(self) -> None:
         for fd, data in self._asks.left_over():
             self._to_home(stream.Back(fd, data))
-        while self._late or self._bridge.pending or (self._line and self._line.pending):
+        while self._way.pending:
             self._reactor.turn()
-            self._report_late()
+            self._way.turned()
         if self._session is not None:
             self._session.close()
         if isinstance(self._place, PidSpace):
@@ -279,7 +267,7 @@ class Supervisor:
         def send(data: Body) -> None:
             self._asks.settle()
             if data:
-                self._way.relay(RELAY, stream.out_head(self._vnn, fd, len(data)), data)
+                self._way.relay(stream.out_head(self._vnn, fd, len(data)), data)
             else:
                 self._to_home(stream.Out(self._vnn, fd, b""))
 
@@ -375,7 +363,7 @@ class Supervisor:
     # -- home --------------------------------------------------------------------------------
 
     def _to_home(self, message: Message) -> None:
-        self._way.send(RELAY, message)
+        self._way.send(message)
 
     def _present_bill(self) -> None:
         """Before home hears of the program's end, with which its startup may end, too."""
@@ -387,13 +375,7 @@ class Supervisor:
         if isinstance(message, stream.Exited):
             self._present_bill()
         self._asks.drop_ahead()
-        self._late.append(message)
-        self._report_late()
-
-    def _report_late(self) -> None:
-        """The daemon's words to home must not overtake ours."""
-        while self._late and not (self._line and self._line.pending):
-            self._bridge.send(REPORT, self._late.pop(0))
+        self._way.report(message)
 
     def _frame(self, number: StreamId, body: bytes) -> None:
         message = stream.home_to_node.decode(body)
