@@ -73,7 +73,6 @@ _USER_LEVEL = {
 
 _TRANSPARENT = {
     "stdin_socket": Known("a socket as stdin is no socket on the node", Kind.OPEN),
-    "tty_hangup": Known("no POLLHUP after the home terminal hangs up", Kind.OPEN),
     "tty_suspend": Known(
         "a second SIGCONT now and then, and no stop from a handler", Kind.OPEN, False
     ),

@@ -84,7 +84,7 @@ class HomeCalls:
         self._stream = stream
         self._send_on = send
         self._send_data = send_data
-        self._over = False
+        self._over = self._told_hangup = False
         self._sources: dict[int, Source] = {}
         self._by_own: dict[int, Source] = {}
         self._epoll = select.epoll()
@@ -121,6 +121,14 @@ class HomeCalls:
         """Before the node hears of anything else: what came before it is on its way."""
         if self._ahead is not None:
             self._ahead.look()
+        for fd, source in self._sources.items():
+            if source.terminal is not None and source.is_hung_up():
+                self._hung_up(fd)
+
+    def _hung_up(self, fd: int) -> None:
+        if not self._told_hangup:
+            self._told_hangup = True
+            self._send(["hangup", fd])
 
     def _send_ahead(self, data: bytes | memoryview) -> None:
         self._send_data(self._stream, data)
@@ -158,7 +166,7 @@ class HomeCalls:
 
     def read(self) -> None:
         """Input came: tell the node. Nothing is read."""
-        for own, _ in self._epoll.poll(0):
+        for own, events in self._epoll.poll(0):
             if self._ahead is not None and own == self._ahead.fileno():
                 self._ahead.look()
                 continue
@@ -166,6 +174,8 @@ class HomeCalls:
                 continue
             source = self._by_own[own]
             fd = next(fd for fd, other in self._sources.items() if other is source)
+            if source.terminal is not None and events & select.EPOLLHUP:
+                self._hung_up(fd)
             if source.wants_edge or not source.told:
                 self._tell(fd, source, True)
 

@@ -47,6 +47,10 @@ class Source:
         """What poll(2) says."""
         return bool(self._poll.poll(0))
 
+    def is_hung_up(self) -> bool:
+        """Whether poll(2) says POLLHUP: of a terminal that it is gone."""
+        return any(events & select.POLLHUP for _, events in self._poll.poll(0))
+
     def available(self) -> int:
         """Bytes that can be read now (FIONREAD)."""
         return int.from_bytes(ioctl(self._own, termios.FIONREAD, bytes(4)), "little")
@@ -73,6 +77,8 @@ class Source:
     def _read_terminal(
         self, terminal: HomeTerminal, count: int, nonblock: bool
     ) -> tuple[int, bytes, int]:
+        if self.is_hung_up():
+            return 0, posix.read(self._own, count), 0
         if not terminal.in_foreground():
             return 0, as_background(_signal.SIGTTIN, lambda: posix.read(self._own, count)), 0
         if not nonblock:

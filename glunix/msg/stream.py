@@ -128,8 +128,26 @@ class InAnew(Message, frozen=True, tag="inanew"):
     number: U32
 
 
+class Hangup(Message, frozen=True, tag="hangup"):
+    """Home to node: the home terminal that is this descriptor was hung up, and so is its stand-in.
+    Who is to have SIGHUP for it gets that by Signal."""
+
+    fd: HomeFd
+
+
 HomeToNode = (
-    In | Credit | Refuse | Signal | Resize | Got | IoctlDone | PagesDone | Ready | InRecall | InAnew
+    In
+    | Credit
+    | Refuse
+    | Signal
+    | Resize
+    | Got
+    | IoctlDone
+    | PagesDone
+    | Ready
+    | InRecall
+    | InAnew
+    | Hangup
 )
 
 

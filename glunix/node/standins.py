@@ -55,6 +55,9 @@ class _Token:
             self._is_set = wanted
             (self._put if wanted else self._take)()
 
+    def close(self) -> None:
+        """Let go of the stand-in."""
+
     def _put(self) -> None:
         raise NotImplementedError
 
@@ -66,6 +69,9 @@ class _TerminalToken(_Token):
     def __init__(self, master: int, slave: int) -> None:
         super().__init__()
         self._master, self._slave = master, slave
+
+    def close(self) -> None:
+        os.close(self._master)
 
     def _put(self) -> None:
         os.write(self._master, TOKEN)
@@ -191,6 +197,13 @@ class StandIns:
         """Bytes of home's `fd` that left home are (not) kept on the node."""
         if fd in self._tokens:
             self._tokens[fd].kept(some)
+
+    def hang_up(self) -> None:
+        """The home terminal is gone: the stand-in is, too, once its output channel is closed."""
+        self._tokens.pop(self.terminal_fd).close()
+        for fd in (self._master, self.slave):
+            os.close(fd)
+        self._master = self.slave = -1
 
     # -- job control on the node -------------------------------------------------------------
 

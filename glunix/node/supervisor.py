@@ -365,8 +365,19 @@ class Supervisor:
                 self._kill(message.signal)
         elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
             set_size(self._stand_ins.slave, message.size)
+        elif isinstance(message, stream.Hangup):
+            self._hang_up()
         elif isinstance(message, stream.In):
             self._report(stream.InCredit(0))  # the end of a pipe that the daemon feeds: its turn
+
+    def _hang_up(self) -> None:
+        pids, around = self._spec.pids, self._stand_ins
+        if around.slave >= 0 and (pids is None or pids.session != pids.pid):
+            # Else the program leads the session: this kernel would tell it a second time.
+            self._outputs[around.terminal_channel].close()
+            around.hang_up()
+            self._ask_held()
+        self._asks.retry(around.terminal_fd)
 
     def _kill_program(self) -> None:
         """Its shadow was killed: that is for this one process, whatever else lives."""
