@@ -13,20 +13,22 @@ JOBS ?= auto
 # Debian package : command that shows it is there.
 VENV_NEEDS := python3-venv:py=ensurepip
 TEST_NEEDS := gcc:gcc libc6-dev:/usr/include/stdio.h make:make git:git tar:tar gzip:gzip \
-	vim:vim bash:bash less:less tmux:tmux procps:ps nano:nano sqlite3:sqlite3 strace:strace
+	vim:vim bash:bash less:less tmux:tmux procps:ps iputils-ping:ping nano:nano sqlite3:sqlite3 strace:strace
 
 # A checkout that was moved needs new scripts: they hold absolute paths.
 ifneq ($(shell cat .venv/.stamp-at 2>/dev/null),$(CURDIR))
 .PHONY: .venv/.stamp-install
 endif
 
-.PHONY: help install demo test check shell bench test-long clean
+.PHONY: help install demo test check shell bench test-long clean lab lab-test lab-down test-vm
 help:
 	@echo "make demo       install, start 4 nodes, run real jobs at both levels, stop"
 	@echo "make test       install what tests need, and pass them"
 	@echo "make check      format, lint, types, unit tests: under a minute"
 	@echo "make shell      a shell with a cluster and the tools on PATH"
 	@echo "make bench      measure against peers      make test-long  the long campaigns"
+	@echo "make lab        three virtual machines (Vagrant), then: make lab-test, make lab-down"
+	@echo "make test-vm    the same tests on machines that live as long as the test"
 	@echo "make install    only .venv with the tools  make clean      remove what make made"
 
 install: .venv/.stamp-install
@@ -74,6 +76,21 @@ test: .venv/.stamp-test
 test-long: .venv/.stamp-test
 	@.ci/need -o $(TEST_NEEDS)
 	@GLUNIX_LONG=1 $(BIN)/python -m pytest --timeout 5400 -n $(JOBS) tests
+
+# Machines with kernels of their own (vagrant/README.md); as root.
+lab: .venv/.stamp-install
+	@.ci/need $$($(BIN)/python -m vagrant tools vagrant)
+	@$(BIN)/python -m vagrant up
+
+lab-test: .venv/.stamp-test lab
+	@GLUNIX_LAB=vagrant $(BIN)/python -m pytest --timeout 900 -p no:xdist tests/lab
+
+lab-down: .venv/.stamp-install
+	@$(BIN)/python -m vagrant down
+
+test-vm: .venv/.stamp-test
+	@.ci/need $$($(BIN)/python -m vagrant tools quick)
+	@GLUNIX_LAB=qemu $(BIN)/python -m pytest --timeout 900 -p no:xdist tests/lab
 
 bench: .venv/.stamp-test
 	@$(BIN)/python -m tests.bench

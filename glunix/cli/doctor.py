@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from glunix.cli import machine
 from glunix.cli.common import one_line, show_table
+from glunix.errors import Refused
+from glunix.ids import Why
 from slic.kernel import probe
 
 Try = Callable[[], str | int | None]
@@ -217,6 +219,12 @@ def _reason(error: OSError) -> str:
 
 def run_doctor(args: argparse.Namespace) -> int:
     """Print the table (or JSON) and return the exit status."""
+    if args.nodes:
+        from glunix.cli.paths import run_paths
+
+        return run_paths(args)
+    if args.path:
+        raise Refused(Why.BAD_REQUEST, "paths are compared with --nodes")
     findings = examine()
     bad = any(found.needed and found.state is not State.WORKS for found in findings)
     if args.json:

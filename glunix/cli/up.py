@@ -25,7 +25,7 @@ from glunix.errors import GlunixError
 from slic.kernel import prctl
 
 NODES = 4
-READY_TIMEOUT = 30.0
+READY_TIMEOUT = 60.0
 ISOLATED = ("uts", "pid", "mount")
 """What an isolated node does not share with the machine."""
 DESCRIPTORS = 1 << 18
@@ -277,7 +277,7 @@ def _member(name: str, line: bytes) -> Member:
     return Member(name, int(pid), birth(int(pid)), [x for x in isolated.split(",") if x])
 
 
-def _wait_back(folder: Path, names: set[str], deadline: float) -> None:
+def wait_back(folder: Path, names: set[str], deadline: float) -> None:
     """A master came to daemons that were there before: wait until they have found it."""
     from glunix import api
 
@@ -348,7 +348,7 @@ def start_cluster(folder: Path, nodes: int) -> tuple[list[Member], list[Member]]
                     os.waitpid(child, 0)
                 wait_ready(folder, waiting, deadline, note)
             if alive and any(m.name == "master" for m in started):
-                _wait_back(folder, {m.name for m in alive}, deadline)
+                wait_back(folder, {m.name for m in alive}, deadline)
         except BaseException:
             stop(started)
             raise

@@ -19,6 +19,7 @@ import msgspec
 import psutil
 
 from glunix.comm.link import Link
+from glunix.comm.logline import say
 from glunix.comm.loop import Loop
 from glunix.comm.network import Network, UnixNetwork
 from glunix.daemon.children import Children
@@ -34,7 +35,8 @@ from glunix.ids import StreamId
 from glunix.msg import master, stream
 from glunix.msg.base import Body, Message
 from glunix.msg.job import RunningProc
-from glunix.node.fed import MOVED
+from glunix.node.ends import MOVED
+from glunix.node.staging import Stage
 from glunix.node.userjob import UserJob
 from glunix.state import daemonevents as effects
 from glunix.state.homejobs import HomeJobs, command_text
@@ -68,10 +70,15 @@ class NodeStream:
         self.since = time.time()
         self.running: dict[int, tuple[int, bool]] = {}
         """vnn -> (pid, stopped), for the next hello to a master."""
+        self.stage: Stage | None = None
         node, loop = daemon.config.node, daemon.loop
         self.job: UserJob | SupervisedJob | RefusedJob
         try:
-            start = self.start = daemon.vetted(mate, start)
+            start = daemon.vetted(mate, start)
+            if start.spec.staged:
+                self.stage = Stage(daemon.config.folder / "stage", start)
+                start = self.stage.start(start)
+            self.start = start
         except Refused as refusal:
             self.job = RefusedJob(start, refusal, self.tell, self._ended)
             return
@@ -223,7 +230,7 @@ class Daemon:
 
     def log(self, text: str) -> None:
         """One line in this daemon's log."""
-        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+        say(text)
 
     def stop(self) -> None:
         """End all jobs here, then the loop."""
@@ -340,6 +347,8 @@ class Daemon:
         """All of this stream was reported: forget it, end what it left behind."""
         self._streams.remove(node_stream)
         self._children.sweep(node_stream.job)
+        if node_stream.stage is not None and not node_stream.start.spec.keep:
+            node_stream.stage.remove()
 
 
 class Ready:

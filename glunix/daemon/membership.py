@@ -4,7 +4,7 @@ Owns what the master last told about users. What certificates are worth is gluni
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from glunix.comm.loop import Loop
 from glunix.errors import GlunixError
@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 LOOK_MOST = 6 * 3600.0
 """Seconds between looks whether the certificate is to be renewed: clocks are set meanwhile."""
 
-LOOK_LEAST = 60.0
+AGAIN = 60.0
+"""Seconds until the next try when a renewal was asked for and did not come."""
+
+
+class Cancellable(Protocol):
+    """A call that has not been made yet."""
+
+    def cancel(self) -> None:
+        """It is not to be made."""
 
 
 class Membership:
@@ -38,6 +46,7 @@ class Membership:
         self._revoked = revoked
         self._log = log
         self.users = Users()
+        self._next: Cancellable | None = None
 
     def start(self) -> None:
         """Look at the certificate now and then."""
@@ -47,7 +56,13 @@ class Membership:
         due = self.member.renew_in()
         if due <= 0:
             self._tell(master.Renew(self.member.request()))
-        self._loop.call_later(min(max(due, LOOK_LEAST), LOOK_MOST), self._look)
+        self._look_later()
+
+    def _look_later(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+        due = self.member.renew_in()
+        self._next = self._loop.call_later(min(due if due > 0 else AGAIN, LOOK_MOST), self._look)
 
     def welcomed(self) -> None:
         """There is a master again: ask at once for what is overdue."""
@@ -71,6 +86,7 @@ class Membership:
                 self._log(f"the certificate was not renewed: {error}")
             else:
                 self._log("the certificate was renewed")
+                self._look_later()
         else:
             return False
         return True

@@ -13,6 +13,7 @@ seven words each: a call's number and arguments. x86-64 only, as SLIC's tables a
 
 from __future__ import annotations
 
+import _signal
 import os
 import posix
 from fcntl import F_DUPFD_CLOEXEC, fcntl
@@ -120,7 +121,7 @@ class BareIoctl:
         sources = (fd, script, self._results, self._memory, image)
         *high, program = (fcntl(source, F_DUPFD_CLOEXEC, _MEMORY + 1) for source in sources)
         try:
-            self._pid = posix.posix_spawn(
+            self.pid = posix.posix_spawn(
                 f"/proc/self/fd/{program}",
                 ["glurun"],
                 {},
@@ -130,7 +131,7 @@ class BareIoctl:
                 ],
                 setsigmask=_ALL_SIGNALS,
             )
-            self._pidfd = posix.pidfd_open(self._pid)
+            self._pidfd = posix.pidfd_open(self.pid)
         except OSError:
             posix.close(self._memory)
             posix.close(self._results)
@@ -175,11 +176,17 @@ class BareIoctl:
         return value, changed
 
     def _reap(self) -> None:
-        posix.waitpid(self._pid, 0)
+        try:
+            posix.waitpid(self.pid, 0)
+        except ChildProcessError:
+            pass  # the startup's, and we are its child that goes on for it
 
     def kill(self) -> None:
         """The call is not wanted any more."""
-        posix.kill(self._pid, _SIGKILL)
+        try:
+            _signal.pidfd_send_signal(self._pidfd, _SIGKILL)
+        except ProcessLookupError:
+            pass  # it has ended
         self._reap()
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """Calls of a transparent job that few programs make; loaded when the first comes.
 
 Owns the bare processes (glunix.home.bare) that make ioctls no table knows. They run beside the
-startup: one that blocks holds up nothing, and ends when its caller is interrupted.
+startup: one that blocks holds up nothing, and ends when its caller is interrupted. Files that the
+job opens here are glunix.home.homefiles'.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 
 from glunix.home.bare import BareIoctl
+from glunix.home.homefiles import HomeFiles
 from glunix.home.link import blob, integer
 from glunix.home.wire import Value
 
@@ -23,7 +25,14 @@ if TYPE_CHECKING:
 class RareCalls:
     """`epoll` tells the startup of what ended; `home_fd` gives our descriptor of a home one."""
 
-    def __init__(self, send: Send, epoll: select.epoll, home_fd: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        send: Send,
+        epoll: select.epoll,
+        home_fd: Callable[[int], int],
+        files: HomeFiles,
+    ) -> None:
+        self.files = files
         self._send = send
         self._epoll = epoll
         self._home_fd = home_fd
@@ -34,6 +43,11 @@ class RareCalls:
         """One message; False when it is not for us."""
         if tag == "unwant":
             self._unwant(integer(message[1]))
+            self.files.unwant(integer(message[1]))
+        elif tag == "homecall":
+            self.files.call(message)
+        elif tag == "homeclose":
+            self.files.close(integer(message[1]))
         elif tag == "ioctlpages":
             self._ioctl(message)
         else:
@@ -55,7 +69,7 @@ class RareCalls:
     def ended(self, own: int) -> bool:
         """Whether this descriptor of the epoll was ours: then its call is answered."""
         if own not in self._running:
-            return False
+            return self.files.ready(own)
         ask, made = self._running.pop(own)
         value, changed = made.result()
         made.close()
@@ -73,3 +87,4 @@ class RareCalls:
         """The job is over."""
         for ask, _ in list(self._running.values()):
             self._unwant(ask)
+        self.files.end()

@@ -47,10 +47,6 @@ class Source:
         """What poll(2) says."""
         return bool(self._poll.poll(0))
 
-    def is_hung_up(self) -> bool:
-        """Whether poll(2) says POLLHUP: of a terminal that it is gone."""
-        return any(events & select.POLLHUP for _, events in self._poll.poll(0))
-
     def available(self) -> int:
         """Bytes that can be read now (FIONREAD)."""
         return int.from_bytes(ioctl(self._own, termios.FIONREAD, bytes(4)), "little")
@@ -71,14 +67,14 @@ class Source:
             return 0, posix.read(self._own, count), 0
         except BeingStopped:
             return STOPPED, b"", 0
+        except termios.error:
+            return 0, b"", 0  # it was hung up: that is the end of it
         except OSError as error:
             return error.errno or errno.EIO, b"", 0
 
     def _read_terminal(
         self, terminal: HomeTerminal, count: int, nonblock: bool
     ) -> tuple[int, bytes, int]:
-        if self.is_hung_up():
-            return 0, posix.read(self._own, count), 0
         if not terminal.in_foreground():
             return 0, as_background(_signal.SIGTTIN, lambda: posix.read(self._own, count)), 0
         if not nonblock:

@@ -44,6 +44,7 @@ KILL_AFTER = 5.0
 PATIENCE_MAX = 86400.0
 """Seconds of one poll(2) at most: it takes an int of milliseconds."""
 
+ENOENT = 2
 BACKGROUND_LOOK = 0.25
 """Seconds between looks whether we have come to the foreground: the kernel tells nobody."""
 
@@ -57,6 +58,7 @@ class Startup:
     def __init__(self, options: Options, opening: Opening, half: Half | None) -> None:
         self._options = options
         self._link = opening.link
+        self._line = opening.line
         self._terminal = opening.terminal
         self._tty = opening.tty
         self._times = opening.times
@@ -141,9 +143,11 @@ class Startup:
             if not isinstance(row, list) or not isinstance(row[2], list):
                 raise FrameError("bad placement")
             streams.append((integer(row[0]), text(row[1]), [integer(v) for v in row[2]]))
+        self._stream = streams[0][0]
         self._job = JobView(integer(message[2]), streams)
         self._input = self._make_input([stream for stream, _, _ in streams])
-        self._outputs.open(self._job, self._tty if self._options.transparent else None)
+        answers = not isinstance(self._input, Input) and self._input.answers
+        self._outputs.open(self._job, self._tty if self._options.transparent else None, answers)
         if self._half is None:
             self._signals.catch()
         else:
@@ -160,7 +164,8 @@ class Startup:
         def tell(line: str) -> None:
             complain(line, self._terminal)
 
-        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell)
+        paths = self._options.home
+        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell, paths)
         calls.begin()
         return calls
 
@@ -186,9 +191,12 @@ class Startup:
             self._written = self._outputs.mark()
         if self._outputs.reached(self._written):
             self._leave_terminal()
+            if self._line is not None:
+                self._line.flush()
             by = self._job.killed_by
             half.end(TIMED_OUT if self._timed_out else self._job.status(), by, alone=True)
             self._outputs.go_on_alone()
+            self._look_again()
 
     def _lost_shadow(self, half: Half) -> None:
         """Somebody killed it: so ends the program, as it would at home, and nothing else."""
@@ -197,6 +205,7 @@ class Startup:
             self._tty.undo_late()
             self._send(0, ["tty", False])
         self._outputs.go_on_alone()
+        self._look_again()
         for process in self._job.live():
             self._send(process.stream, ["signal", _signal.SIGKILL, process.vnn])
 
@@ -204,11 +213,14 @@ class Startup:
         """One round of the poll loop."""
         poll = select.poll()
         poll.register(self._link, select.POLLIN | (select.POLLOUT if self._link.pending else 0))
+        if self._line is not None and self._line.fileno() >= 0:
+            out = select.POLLOUT if self._line.blocked else 0
+            poll.register(self._line, select.POLLIN | out)
         poll.register(self._signals, select.POLLIN)
         half = self._half if self._half is not None and not self._half.is_alone else None
         if half is not None:
             poll.register(half, select.POLLIN)
-        watch_input = self._input.wants(self._link.pending)
+        watch_input = self._input.wants(self._unsent())
         if watch_input:
             poll.register(self._input, select.POLLIN)
         sinks = self._outputs.waiting_sinks()
@@ -228,6 +240,8 @@ class Startup:
                 self._outputs.write(sink, ready=True)
         if watch_input and self._input.fileno() in ready:
             self._input.read()
+        if self._line is not None and self._line.fileno() in ready:
+            self._take_line()
         if self._link.fileno() in ready:
             self._link.flush()
             for stream, message in self._link.receive():
@@ -249,12 +263,27 @@ class Startup:
     # -- messages ----------------------------------------------------------------------------
 
     def _send(self, stream: int, message: list[object]) -> None:
-        self._link.send(stream, message)
+        if stream and self._line is not None:
+            self._line.send(stream, message)
+        else:
+            self._link.send(stream, message)
+
+    def _unsent(self) -> int:
+        """Bytes that no socket took yet."""
+        return self._link.pending if self._line is None else self._line.pending
+
+    def _take_line(self) -> None:
+        """What the supervisor said on its own line comes before anything that a daemon says."""
+        while self._line is not None and (messages := self._line.receive()):
+            for message in messages:
+                self._take(self._stream, message, direct=True)
 
     def _send_data(self, stream: int, data: bytes | memoryview) -> None:
         self._link.send_data(stream, "in", data)
 
-    def _take(self, stream: int, message: list[Value]) -> None:
+    def _take(self, stream: int, message: list[Value], direct: bool = False) -> None:
+        if stream and not direct:
+            self._take_line()
         try:
             if stream == 0:
                 self._take_control(message)
@@ -342,12 +371,21 @@ class Startup:
         elif tag == "exited":
             self._job.exited(process, integer(message[2]), integer(message[3]))
             self._input.maybe_over(self._job)
+            if len(message) > 5 and message[5] is True:
+                if self._tty is not None:
+                    self._tty.undo()
+                complain(f"the job's supervisor on {process.node} is gone", self._terminal)
         elif tag == "rootexited":
             self._job.parted(process, integer(message[2]), integer(message[3]))
         elif tag == "failed":
             self._job.failed(process, text(message[2]), integer(message[3]), config.exit_error())
             where = f"[{process.vnn} on {process.node}] " if self._job.degree > 1 else ""
-            complain(where + text(message[4]), self._terminal)
+            line = text(message[4])
+            if integer(message[3]) == ENOENT:
+                from glunix.home.staged import here_though
+
+                line += here_though(text(message[2]), process.node, self._options)
+            complain(where + line, self._terminal)
         else:
             raise FrameError(f"unexpected {tag!r}")
 
@@ -387,7 +425,7 @@ class Startup:
             self._stop(_signal.SIGTTOU)  # it has ended, but the terminal takes no output yet
             self._outputs.release()
         by = self._job.stopped_by()
-        if not by or self._link.pending or self._outputs.writable:
+        if not by or self._unsent() or self._outputs.writable:
             return  # a blocked reader may be stopped too: it must not keep us from stopping
         if not self._options.transparent:
             self._leave_terminal()

@@ -12,20 +12,25 @@ import signal
 import socket
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGTTOU
 from typing import Any
 
+import slic.engines.shipped  # noqa: F401 - loaded once, by the daemon, not by every supervisor
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
-from glunix.msg.homecalls import PagesDone
+from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.node.asks import Asks
 from glunix.node.become import StepFailed, become, place_fds
 from glunix.node.bill import Bill
 from glunix.node.bridge import RELAY, REPORT, Bridge
 from glunix.node.channels import Output
+from glunix.node.direct import connect
 from glunix.node.family import Family, living_groups
+from glunix.node.homefiles import HomeFiles as NodeHomeFiles
+from glunix.node.homeplaces import HomePlaces
 from glunix.node.keeper import GRACE, end_descendants
 from glunix.node.pidspace import PidSpace, Plain, fork_program
 from glunix.node.pollreactor import PollReactor, watch_children
@@ -40,7 +45,10 @@ from glunix.node.standins import StandIns
 from slic.engine import EngineUnavailable, Launch, MissingCapability, Session, select
 from slic.interposer import Interposer
 from slic.interposers.homefds import HomeFds, IoctlHome, Native, PagesHome, ReadHome
+from slic.interposers.homefiles import HomeFiles
 from slic.interposers.homeioctls import STOPPING_IOCTLS
+from slic.interposers.homepaths import HomePaths
+from slic.interposers.homequestions import CallHome, HavePlace
 from slic.interposers.identity import Identity
 from slic.kernel.prctl import (
     CLONE_NEWUTS,
@@ -63,17 +71,18 @@ _TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
 
 
 def spawn_supervisor(
-    start: stream.Start, env: dict[bytes, bytes], fed: int = -1
+    start: stream.Start, env: dict[bytes, bytes], fed: Sequence[int] = ()
 ) -> tuple[int, socket.socket]:
     """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end).
 
-    `fed` is the read end of the pipe that becomes standard input when that is a pipe at home.
+    `fed` is what becomes standard input when the daemon fills it: the read end of a pipe, or two
+    sockets, the program's and the one from which its answers are read.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def body() -> None:
         set_parent_death_signal(signal.SIGKILL)
-        close_others({theirs.fileno(), fed})
+        close_others({theirs.fileno(), *fed})
         ours.detach()
         Supervisor(start, env, theirs, fed).run()
 
@@ -87,7 +96,7 @@ class Supervisor:
     """Runs in its own process from fork to exit. Is the Host of its engine session."""
 
     def __init__(
-        self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket, fed: int
+        self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket, fed: Sequence[int]
     ) -> None:
         self._start = start
         self._spec = start.spec
@@ -96,11 +105,17 @@ class Supervisor:
         self._fed = fed
         self._reactor = PollReactor()
         self._bridge = Bridge(self._reactor, sock, self._frame, self._abandoned)
+        self._line = self._own_line()
+        self._way = self._line or self._bridge
+        """Where frames of the job's stream go."""
+        self._late: list[Message] = []
+        """Reports that wait until home can have read what was sent before them."""
         self._asks = Asks(self._to_home, self, self._reactor)
         self._held: list[tuple[int, object, int, bool]] = []
         self._outputs: dict[int, Output] = {}
         self._session: Session | None = None
         self._engine_reaps = False
+        self._home_files: NodeHomeFiles | None = None
         self._exec_end: socket.socket | None = None
         self._main = 0
         self._place: PidSpace | Plain = Plain()
@@ -120,6 +135,8 @@ class Supervisor:
         set_child_subreaper(True)
         try:
             self._stand_ins = StandIns(self._spec, self._start.owner.uid, self._fed)
+            if self._spec.stdin == "file":
+                self._asks.read_ahead(0)
             launch = self._engine()
             self._main = self._fork_program(launch)
         except StepFailed as error:
@@ -131,13 +148,22 @@ class Supervisor:
         while not (self._ended and all(o.closed for o in self._outputs.values())):
             self._reactor.turn()
             self._look_after()
+            self._report_late()
         self._finish()
+
+    def _own_line(self) -> Bridge | None:
+        """Where home is this machine, its startup listens for us."""
+        sock = connect(self._spec.line, self._start.owner.uid)
+        if sock is None:
+            return None
+        return Bridge(self._reactor, sock, self._frame, lambda: None)
 
     def _finish(self) -> None:
         for fd, data in self._asks.left_over():
             self._to_home(stream.Back(fd, data))
-        while self._bridge.pending:
+        while self._late or self._bridge.pending or (self._line and self._line.pending):
             self._reactor.turn()
+            self._report_late()
         if self._session is not None:
             self._session.close()
         if isinstance(self._place, PidSpace):
@@ -155,8 +181,17 @@ class Supervisor:
 
     def _engine(self) -> Launch | None:
         interposers = self._identity()
-        if self._stand_ins.interposed:
-            interposers.append(HomeFds(self._stand_ins.interposed))
+        paths = self._spec.home_paths
+        if self._stand_ins.interposed or paths:
+            fds = HomeFds(self._stand_ins.interposed, opens=bool(paths))
+            if paths:
+                native = self._stand_ins.native_names()
+                interposers += [HomePaths(fds, paths, native), HomeFiles(fds)]
+                places = HomePlaces(paths)
+                places.make(self._spec.cwd)
+                to_home, reactor = self._to_home, self._reactor
+                self._home_files = NodeHomeFiles(fds, places, to_home, self, reactor)
+            interposers.append(fds)
         if not interposers:
             return None  # nothing to catch: the job runs at native speed
         try:
@@ -238,11 +273,13 @@ class Supervisor:
                 output.finish()
         else:
             self._report(stream.Started(self._vnn, self._main))
+            self._stand_ins.started()
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
+            self._asks.settle()
             if data:
-                self._bridge.relay(RELAY, stream.out_head(self._vnn, fd, len(data)), data)
+                self._way.relay(RELAY, stream.out_head(self._vnn, fd, len(data)), data)
             else:
                 self._to_home(stream.Out(self._vnn, fd, b""))
 
@@ -264,6 +301,9 @@ class Supervisor:
             self._bill.asked(call_id, question)
         around = self._stand_ins
         tid, may_write = tracee.tid, False
+        if isinstance(question, CallHome | HavePlace) and self._home_files is not None:
+            self._home_files.ask(call_id, question, tid)
+            return
         if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
             if isinstance(question, IoctlHome):
                 may_write = question.command in STOPPING_IOCTLS and self.immune(tid, SIGTTOU)
@@ -290,6 +330,8 @@ class Supervisor:
         self._asks.cancelled(call_id)
         if self._bill is not None:
             self._bill.answered(call_id, None)
+        if self._home_files is not None:
+            self._home_files.cancelled(call_id)
 
     def exited(self, pid: int, wait_status: int) -> None:
         """Engines that reap tell of our children here."""
@@ -326,19 +368,32 @@ class Supervisor:
 
     def changed(self, question: IoctlHome) -> None:
         """See asks.Calls."""
-        if question.command in _TCSETS:
+        if question.command in _TCSETS and self._stand_ins.slave >= 0:
             local_modes = int.from_bytes(question.data[12:16], "little")
             self._stand_ins.set_tostop(bool(local_modes & termios.TOSTOP))
 
     # -- home --------------------------------------------------------------------------------
 
     def _to_home(self, message: Message) -> None:
-        self._bridge.send(RELAY, message)
+        self._way.send(RELAY, message)
+
+    def _present_bill(self) -> None:
+        """Before home hears of the program's end, with which its startup may end, too."""
+        if self._bill is not None:
+            self._to_home(self._bill.message())
+            self._bill = None
 
     def _report(self, message: Message) -> None:
-        if self._bill is not None and isinstance(message, stream.Exited):
-            self._to_home(self._bill.message())
-        self._bridge.send(REPORT, message)
+        if isinstance(message, stream.Exited):
+            self._present_bill()
+        self._asks.drop_ahead()
+        self._late.append(message)
+        self._report_late()
+
+    def _report_late(self) -> None:
+        """The daemon's words to home must not overtake ours."""
+        while self._late and not (self._line and self._line.pending):
+            self._bridge.send(REPORT, self._late.pop(0))
 
     def _frame(self, number: StreamId, body: bytes) -> None:
         message = stream.home_to_node.decode(body)
@@ -348,8 +403,16 @@ class Supervisor:
             self._asks.done(message)
         elif isinstance(message, PagesDone):
             self._asks.pages_done(message)
+        elif isinstance(message, HomeDone) and self._home_files is not None:
+            self._home_files.done(message)
         elif isinstance(message, stream.Ready):
+            if message.hung_up:
+                self._stand_ins.hang_up()
+                self._outputs[self._stand_ins.terminal_channel].close()
+                self._ask_held()
             self._stand_ins.set_readable(message.fd, message.readable)
+            if self._home_files is not None:
+                self._home_files.set_readable(message.fd, message.readable)
             if message.readable:
                 self._asks.retry(message.fd)
         elif isinstance(message, stream.Credit):
@@ -359,25 +422,15 @@ class Supervisor:
             self._outputs[message.fd].close()
             self._ask_held()
         elif isinstance(message, stream.Signal):
+            self._asks.drop_ahead()
             if message.signal == signal.SIGKILL and message.vnn is not None:
                 self._kill_program()
             else:
                 self._kill(message.signal)
         elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
             set_size(self._stand_ins.slave, message.size)
-        elif isinstance(message, stream.Hangup):
-            self._hang_up()
         elif isinstance(message, stream.In):
             self._report(stream.InCredit(0))  # the end of a pipe that the daemon feeds: its turn
-
-    def _hang_up(self) -> None:
-        pids, around = self._spec.pids, self._stand_ins
-        if around.slave >= 0 and (pids is None or pids.session != pids.pid):
-            # Else the program leads the session: this kernel would tell it a second time.
-            self._outputs[around.terminal_channel].close()
-            around.hang_up()
-            self._ask_held()
-        self._asks.retry(around.terminal_fd)
 
     def _kill_program(self) -> None:
         """Its shadow was killed: that is for this one process, whatever else lives."""
@@ -493,4 +546,6 @@ class Supervisor:
             outputs[0].settle(lambda: self._settle(outputs[1:]))
         elif self._root is not None and not self._ended:
             root = self._root
+            self._present_bill()
+            self._asks.drop_ahead()
             self._to_home(stream.RootExited(root.vnn, root.code, root.signal, root.core))

@@ -1,12 +1,12 @@
 """What a test may ask of a lab: the contract that every kind of it keeps.
 
 A lab is a few machines called `home`, `node1`, `node2`, ... which see each other by those names,
-and nothing else. The kinds differ in what a machine is (the environment variable GLUNIX_LAB says
-which):
+and nothing else. The kinds differ in what a machine is (the variable GLUNIX_LAB chooses):
 
-- `netns`: a network namespace with a host name of its own; seconds, no kernel of its own.
 - `qemu`: a virtual machine under plain QEMU, from the image that `vagrant/` builds; about a minute.
 - `vagrant`: the virtual machines of `make lab`, as a person gets them; minutes.
+
+Network-namespace nodes, without kernels of their own but there in seconds, are in `tests/net`.
 
 A test that needs more than every kind has asks for it in `Lab.abilities` and says what is missing.
 """
@@ -14,6 +14,7 @@ A test that needs more than every kind has asks for it in `Lab.abilities` and sa
 from __future__ import annotations
 
 import enum
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -62,6 +63,19 @@ class Machine(Protocol):
         Its standard input is empty unless `stdin` is given. A status of 128+N is signal N.
         """
 
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        user: str = "root",
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+    ) -> subprocess.Popen[bytes]:
+        """A command there that runs while the test goes on; its three streams are pipes.
+
+        The test ends it (`e2e.cluster.ended`). Its standard input is empty unless `stdin`.
+        """
+
     def terminal(self, argv: Sequence[str], *, user: str = "root") -> Terminal:
         """A command on a terminal there, driven by pexpect; the lab closes it at its end."""
 
@@ -95,6 +109,10 @@ class Lab(Protocol):
     @property
     def machines(self) -> Mapping[str, Machine]:
         """By name: home first, then the nodes in order."""
+
+    @property
+    def description(self) -> str:
+        """One line for the head of a test run: what it is made of, how long it took."""
 
     def story(self) -> str:
         """The end of every machine's console, for a failure."""

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +97,21 @@ class LabNode(Cluster):
         assert result.status == 0, (argv, result)
         return result.text
 
+    def open_interpreter(self) -> None:
+        """Have other users of this node reach our Python, also where it lies in root's home.
+
+        (What setpriv starts is found with the rights of root, what that starts is not.)
+        """
+        path = Path(sys.executable).resolve()
+        closed = [p for p in reversed(path.parents) if not p.stat().st_mode & 1]
+        if not closed:
+            return
+        name = path.relative_to(closed[0]).parts[0]
+        stage = self.lab.folder / f"open-{self.name}"
+        (stage / name).mkdir(parents=True)
+        self.good("mount", "--bind", str(closed[0] / name), str(stage / name))
+        self.good("mount", "--rbind", str(stage), str(closed[0]))
+
     def service(self, name: str) -> int:
         """Pid, as this machine has it, of a service that runs on the node."""
         inner = self.members()[name].pid
@@ -171,20 +187,28 @@ class Lab:
 
     # -- the cluster -------------------------------------------------------------------------
 
-    def init(self, root_jobs: bool = True, **knobs: object) -> None:
-        """`glunix init` and `glunix up` at home; `knobs` replace values in glunix.toml."""
+    def init(self, root_jobs: bool = True, home_disk: str = "", **knobs: object) -> None:
+        """`glunix init` and `glunix up` at home; `knobs` replace values in glunix.toml.
+
+        `home_disk` gives home's state folder a disk of that size, which only home sees.
+        """
+        if home_disk:
+            options = f"size={home_disk},mode=0755"
+            self.home.good("mount", "-t", "tmpfs", "-o", options, "lab", str(self.home.folder))
         self.home.good("glunix", "init", "--listen", self.master)
-        path = self.home.folder / "glunix.toml"
-        text = path.read_text()
         for name, value in {"allow_root": str(root_jobs).lower(), **knobs}.items():
-            lines = text.splitlines()
-            found = [n for n, line in enumerate(lines) if line.startswith(f"{name} = ")]
-            assert found, name
-            for at in found:
-                lines[at] = f"{name} = {value}"
-            text = "\n".join(lines) + "\n"
-        path.write_text(text)
+            self.set_knob(name, value)
         self.home.good("glunix", "up", timeout=40)
+
+    def set_knob(self, name: str, value: object) -> None:
+        """Give a knob of home's glunix.toml another value, wherever it stands."""
+        path = Path(f"/proc/{self.home.pid}/root{self.home.folder}/glunix.toml")
+        lines = path.read_text().splitlines()
+        found = [n for n, line in enumerate(lines) if line.startswith(f"{name} = ")]
+        assert found, name
+        for at in found:
+            lines[at] = f"{name} = {value}"
+        path.write_text("\n".join(lines) + "\n")
 
     def invite(self, *words: str) -> str:
         """A token."""
@@ -253,15 +277,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def running_lab(count: int, **knobs: object) -> Iterator[Lab]:
-    """A lab whose cluster is up, with launchers of its own."""
+def running_lab(count: int, join: bool = True, **knobs: object) -> Iterator[Lab]:
+    """A lab with launchers of its own whose cluster is up, with `join` on all nodes."""
     tools = Path(tempfile.mkdtemp(prefix="glunix-bin-"))
     try:
         tools.chmod(0o755)
         make_launchers(tools)
         with contextlib.closing(Lab(tools, count)) as lab:
             lab.init(**knobs)  # type: ignore[arg-type]
-            lab.join_all()
+            if join:
+                lab.join_all()
             yield lab
     finally:
         shutil.rmtree(tools)

@@ -90,7 +90,7 @@ def test_it_is_gone_when_it_is_killed(terminal: int) -> None:
     call.close()
     assert set(os.listdir("/proc/self/fd")) == before
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(call.pid, os.WNOHANG)
 
 
 @pytest.mark.parametrize(

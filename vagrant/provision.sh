@@ -1,0 +1,16 @@
+#!/bin/sh
+# Run by Vagrant as root on each machine, ours or a public box: provision.sh NAME.
+# Home serves /home, the nodes mount it when it is first used; both again after every boot.
+set -eu
+name=$1
+# Vagrant adds "127.0.1.1 NAME", and then a machine would know itself by another address than others.
+sed -i '/^127\.0\.[12]\.1[[:space:]]/d' /etc/hosts
+if [ "$name" = home ]; then
+    systemctl enable --quiet --now nfs-server.service
+    exportfs -ra
+else
+    grep -q "^home:/home" /etc/fstab ||
+        echo 'home:/home /home nfs4 soft,timeo=100,retrans=3,_netdev,x-systemd.automount 0 0' >>/etc/fstab
+    systemctl daemon-reload
+    systemctl start home.automount
+fi
