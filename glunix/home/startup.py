@@ -200,7 +200,7 @@ class Startup:
         """Somebody killed it: so ends the program, as it would at home, and nothing else."""
         half.go_on_alone()
         if self._tty is not None:
-            self._tty.undo()
+            self._tty.undo_late()
             self._send(0, ["tty", False])
         self._outputs.go_on_alone()
         self._look_again()

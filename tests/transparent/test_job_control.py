@@ -86,6 +86,10 @@ SCRIPTS: dict[str, Sequence[str]] = {
 }
 
 
+NOT_COMPARED = r"\[\d+\] \d+||bash: warning: wait_for_job: job \d+ is stopped"
+"""A pid; and what bash says when it had heard of a stop before `wait` began, or not."""
+
+
 def play(tty: Terminal, steps: Sequence[str]) -> list[list[str]]:
     """What the user sees after each step; job announcements with their pids left out."""
     seen = []
@@ -102,7 +106,7 @@ def play(tty: Terminal, steps: Sequence[str]) -> list[list[str]]:
         else:
             tty.prompt()
             lines = tty.run(step)
-            seen.append([line for line in lines if not re.fullmatch(r"\[\d+\] \d+|", line)])
+            seen.append([line for line in lines if not re.fullmatch(NOT_COMPARED, line)])
     tty.prompt()
     return seen
 
