@@ -152,7 +152,13 @@ class Supervisor:
         self._finish()
 
     def _own_line(self) -> Bridge | None:
-        """Where home is this machine, its startup listens for us."""
+        """Where home is this machine, its startup listens for us.
+
+        Not while input goes ahead: the daemon says how much of it was read, and what the program
+        writes must not come before that (glunix.node.fed).
+        """
+        if self._fed:
+            return None
         sock = connect(self._spec.line, self._start.owner.uid)
         if sock is None:
             return None
