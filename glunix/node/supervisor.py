@@ -401,7 +401,7 @@ class Supervisor:
         while self._late and not (self._line and self._line.pending):
             self._bridge.send(REPORT, self._late.pop(0))
 
-    def _frame(self, number: StreamId, body: bytes) -> None:
+    def _frame(self, number: StreamId, body: Body) -> None:
         message = stream.home_to_node.decode(body)
         if isinstance(message, stream.Got):
             self._asks.got(message)
