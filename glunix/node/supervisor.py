@@ -103,7 +103,9 @@ class Supervisor:
         self._env = env
         self._fed = fed
         self._reactor = PollReactor()
-        line = connect(self._spec.line, start.owner.uid)
+        # No line while input goes ahead: the daemon says how much of it was read, and what the
+        # program writes must not come before that (glunix.node.fed).
+        line = None if fed else connect(self._spec.line, start.owner.uid)
         self._way = WayHome(self._reactor, sock, line, self._frame, self._abandoned)
         self._asks = Asks(self._to_home, self, self._reactor)
         self._held: list[tuple[int, object, int, bool]] = []
@@ -377,7 +379,7 @@ class Supervisor:
         self._asks.drop_ahead()
         self._way.report(message)
 
-    def _frame(self, number: StreamId, body: bytes) -> None:
+    def _frame(self, number: StreamId, body: Body) -> None:
         message = stream.home_to_node.decode(body)
         if isinstance(message, stream.Got):
             self._asks.got(message)
