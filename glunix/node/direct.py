@@ -48,7 +48,7 @@ class WayHome:
         reactor: Reactor,
         daemon: socket.socket,
         line: socket.socket | None,
-        frame: Callable[[StreamId, bytes], None],
+        frame: Callable[[StreamId, Body], None],
         gone: Callable[[], None],
     ) -> None:
         self._bridge = Bridge(reactor, daemon, frame, gone)

@@ -29,7 +29,7 @@ from glunix.node.channels import Output
 from glunix.node.direct import WayHome, connect
 from glunix.node.family import Family, living_groups
 from glunix.node.homefiles import HomeFiles as NodeHomeFiles
-from glunix.node.homeplaces import HomePlaces
+from glunix.node.interposing import Interposing
 from glunix.node.keeper import GRACE, end_descendants
 from glunix.node.pidspace import PidSpace, Plain, fork_program
 from glunix.node.pollreactor import PollReactor, watch_children
@@ -41,24 +41,16 @@ from glunix.node.spawn import (
     report_failure,
 )
 from glunix.node.standins import StandIns
-from slic.engine import EngineUnavailable, Launch, MissingCapability, Session, select
-from slic.interposer import Interposer
-from slic.interposers.homefds import HomeFds, IoctlHome, Native, PagesHome, ReadHome
-from slic.interposers.homefiles import HomeFiles
+from slic.engine import EngineUnavailable, Launch, Session
+from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome
 from slic.interposers.homeioctls import STOPPING_IOCTLS
-from slic.interposers.homepaths import HomePaths
 from slic.interposers.homequestions import CallHome, HavePlace
-from slic.interposers.identity import Identity
 from slic.kernel.prctl import (
-    CLONE_NEWUTS,
     set_child_subreaper,
     set_parent_death_signal,
-    unshare,
 )
-from slic.policy import Policy
 from slic.tracee import Tracee
 
-DEFAULT_ENGINE = "unotify"
 STEPS_PER_TURN = 64
 
 _KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
@@ -134,8 +126,13 @@ class Supervisor:
             self._stand_ins = StandIns(self._spec, self._start.owner.uid, self._fed)
             if self._spec.stdin == "file":
                 self._asks.read_ahead(0)
-            launch = self._engine()
-            self._main = self._fork_program(launch)
+            caught = Interposing(self._spec, self._stand_ins)
+            self._engine_reaps = caught.reaps
+            if caught.fds is not None and caught.places is not None:
+                self._home_files = NodeHomeFiles(
+                    caught.fds, caught.places, self._to_home, self, self._reactor
+                )
+            self._main = self._fork_program(caught.launch)
         except StepFailed as error:
             self._report(stream.Failed(self._vnn, error.step, error.error, error.text))
             self._finish()
@@ -159,38 +156,6 @@ class Supervisor:
         if isinstance(self._place, PidSpace):
             self._place.close()
         end_descendants(GRACE)
-
-    def _identity(self) -> list[Interposer]:
-        """Home's host name: from a UTS namespace where there can be one, else by interposition."""
-        try:
-            unshare(CLONE_NEWUTS)
-            socket.sethostname(self._spec.home_host)
-        except OSError:
-            return [Identity(os.fsencode(self._spec.home_host))]
-        return []
-
-    def _engine(self) -> Launch | None:
-        interposers = self._identity()
-        paths = self._spec.home_paths
-        if self._stand_ins.interposed or paths:
-            fds = HomeFds(self._stand_ins.interposed, opens=bool(paths))
-            if paths:
-                native = self._stand_ins.native_names()
-                interposers += [HomePaths(fds, paths, native), HomeFiles(fds)]
-                places = HomePlaces(paths)
-                places.make(self._spec.cwd)
-                to_home, reactor = self._to_home, self._reactor
-                self._home_files = NodeHomeFiles(fds, places, to_home, self, reactor)
-            interposers.append(fds)
-        if not interposers:
-            return None  # nothing to catch: the job runs at native speed
-        try:
-            policy = Policy(interposers)
-            engine = select(policy, self._spec.engine or DEFAULT_ENGINE)
-            self._engine_reaps = engine.reaps
-            return engine.prepare(policy)
-        except (EngineUnavailable, MissingCapability) as error:
-            raise StepFailed("engine", errno.ENOSYS, f"cannot run transparently: {error}") from None
 
     def _fork_program(self, launch: Launch | None) -> int:
         exec_end, our_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
