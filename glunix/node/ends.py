@@ -142,10 +142,11 @@ class PipeEnd:
         self._fd = -1
         self._ended = False
         self._room = False
+        self._follows = False
         self._take(fd)
 
     def _take(self, fd: int) -> None:
-        self._fd = fd
+        self._fd, self._follows = fd, False
         os.set_blocking(fd, False)
         fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(fd, fcntl.F_SETSIG, MOVED)
@@ -203,10 +204,10 @@ class PipeEnd:
                 self._reactor.add_writer(self._fd, self._moved)
             else:
                 self._reactor.remove_writer(self._fd)
-        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
-        wished = flags | os.O_ASYNC if follow else flags & ~os.O_ASYNC
-        if wished != flags:
-            fcntl.fcntl(self._fd, fcntl.F_SETFL, wished)
+        if follow != self._follows:
+            self._follows = follow
+            flags = os.O_WRONLY | os.O_NONBLOCK
+            fcntl.fcntl(self._fd, fcntl.F_SETFL, flags | os.O_ASYNC if follow else flags)
 
     def close(self) -> None:
         if self._fd < 0:
