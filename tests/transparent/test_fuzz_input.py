@@ -161,7 +161,7 @@ class Play:
             if self.dice.random() < 0.3:
                 size = self.dice.choice((1, 30, 600, 4000, 60000))
                 self.sent += self.way.write(self.whole[self.sent : self.sent + size])
-            if self.dice.random() < 0.1:
+            if self.dice.random() < 0.1 or not self.signals:
                 self.signal()
 
     def signal(self) -> None:
