@@ -26,6 +26,7 @@ from e2e.cluster import (
     ended,
     make_launchers,
     read_line,
+    until,
 )
 
 from . import slowlink
@@ -154,7 +155,7 @@ class Lab:
             raise
 
     def _build(self, count: int) -> None:
-        switch = self._stack.enter_context(ended(_hold(["--net", "--uts"], "switch")))
+        switch = self._stack.enter_context(ended(_hold(["--net", "--uts", "--pid"], "switch")))
         self.switch = _child(switch.pid)
         self._stack.callback(_end, switch)
         lines = ["link add br0 type bridge", "link set br0 up"]
@@ -270,8 +271,23 @@ class Lab:
         _ip(self.switch, "link del slow0", f"link set {node.port} master br0 promisc off")
 
     def close(self) -> None:
-        """All processes, namespaces and folders of it are gone afterwards."""
+        """All processes, namespaces and folders of it are gone afterwards, or it fails."""
+        spaces = {os.readlink(f"/proc/{pid}/ns/net") for pid in self._first()}
         self._stack.close()
+        until(lambda: not spaces & _network_spaces(), "no process is left in the lab's networks")
+
+    def _first(self) -> list[int]:
+        found = [node.pid for node in self.machines.values()]
+        return [*found, self.switch] if hasattr(self, "switch") else found
+
+
+def _network_spaces() -> set[str]:
+    found = set()
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdecimal():
+                found.add(os.readlink(entry / "ns/net"))
+    return found
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
