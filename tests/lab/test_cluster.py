@@ -78,7 +78,9 @@ def test_input_stays_home(home: Machine) -> None:
 
 def test_type_ahead_and_job_control(shell: Terminal) -> None:
     """What is typed for the shell reaches the shell; ^Z, fg and ^C do what they do at home."""
-    shell.line("glurun -T -w node1 sh -c 'read x; echo got:$x'")
+    # Before each line: a sign that the shell's line editor has left the terminal to the job.
+    shell.line("glurun -T -w node1 sh -c 'echo begun; read x; echo got:$x'")
+    shell.expect("\r\nbegun")
     shell.line("first")
     shell.line("echo second:$?")
     shell.expect("\r\ngot:first")
@@ -92,6 +94,7 @@ def test_type_ahead_and_job_control(shell: Terminal) -> None:
     shell.expect("Stopped")
     shell.expect("home> ")
     shell.line("fg")
+    shell.expect("\r\nglurun -T -w node2")
     shell.line("again")
     shell.expect("again\r\nagain")
     shell.control("c")
@@ -106,7 +109,7 @@ def test_vim(home: Machine, shell: Terminal) -> None:
     """An editor on a node, in a terminal at home, on a file at home."""
     done(ann(home, "rm", "-f", "letter"))
     shell.line("glurun -T -w node2 vi letter")
-    shell.expect("letter")  # its last line names the file when it has drawn its screen
+    shell.expect('"letter"')  # its last line names the file when it has drawn its screen
     shell.send("iDear node,\rit is I.\x1b:wq\r")
     shell.expect("home> ")
     shell.line("echo was:$?")
