@@ -1,67 +1,64 @@
 """`slic bench`: what interposition costs here, as ratios to native, all in one run.
 
-Every figure is the best of several runs, because other load only ever adds: of a small C loop for
-single calls, of a `make -j2` of small C files (policy: uname and connect) for a whole job. strace
-is measured beside the engines where it is installed.
+Calls: each figure is the best of many small batches in several rounds, and stands beside a bare C
+supervisor on the same mechanism. What an uncaught call costs more is the median of comparisons
+with native runs right before (a processor's clock is not the same from second to second).
+
+Builds: `make -j2` of small C files under a narrow policy (uname and connect), the ways in turn.
+Besides the best wall time, the processor time of the whole tree (supervisor, program, descendants)
+is compared with the native build of the same round, and the median of those ratios is told: it
+stands also while other load runs. strace is measured beside the engines where it is installed.
 """
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
+from types import FrameType
+from typing import NamedTuple
 
+from slic.bench_sources import BARE, FILES, LOOP, MAKEFILE, SOURCE
 from slic.engine import Engine, engines
 from slic.interposer import Interposer, on
 from slic.interposers.passthrough import PassThrough
+from slic.kernel.prctl import set_child_subreaper
 from slic.policy import Policy
-from slic.run import run
+from slic.run import exit_like, run
 from slic.tracee import Tracee
 from slic.verdict import Return, Verdict
 
-LOOP = r"""
-#define _GNU_SOURCE
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-static double loop(long call, int n) {
-  struct timespec a, b;
-  clock_gettime(CLOCK_MONOTONIC, &a);
-  for (int i = 0; i < n; i++) syscall(call);
-  clock_gettime(CLOCK_MONOTONIC, &b);
-  return ((b.tv_sec - a.tv_sec) * 1e9 + (b.tv_nsec - a.tv_nsec)) / n;
-}
-int main(int argc, char **argv) {
-  int n = atoi(argv[1]); double caught = 1e18, other = 1e18, t; FILE *out = fopen(argv[2], "w");
-  for (int i = 0; i < 5; i++) {
-    if ((t = loop(SYS_getppid, n)) < caught) caught = t;
-    if ((t = loop(SYS_getuid, 100000)) < other) other = t;
-  }
-  fprintf(out, "%f %f\n", caught, other);
-  return fclose(out);
-}
-"""
-
-
-FILES = 16
-SOURCE = """
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-int f%d(int x) { char b[100]; snprintf(b, sizeof b, "%%d", x); return strlen(b); }
-"""
-MAKEFILE = """
-all: $(patsubst %.c,%.o,$(wildcard f*.c))
-%.o: %.c
-\tcc -O2 -c $<
-"""
 NARROW = ("uname", "connect")
-Start = Callable[[list[str]], object]
+ROUNDS = 5
+BUILDS = 5
+FAILED = 125
+ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+Start = Callable[[list[str]], None]
+
+
+class Ended(BaseException):
+    """The benchmark, or the program it runs, was ended by a signal: there are no figures."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Failed(RuntimeError):
+    """A program of the benchmark could not do its work."""
+
+
+class Cost(NamedTuple):
+    """Nanoseconds a call: caught by whoever supervises, and not caught."""
+
+    caught: float
+    other: float
 
 
 class Answers(Interposer):
@@ -75,81 +72,176 @@ class Answers(Interposer):
 
 
 def report(calls: int) -> int:
-    """Measure and print; 125 without a C compiler."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        print("slic: bench needs a C compiler (gcc)")
-        return 125
-    with tempfile.TemporaryDirectory(prefix="slic-bench-") as folder:
-        program = Path(folder, "loop")
-        source = Path(folder, "loop.c")
-        source.write_text(LOOP)
-        subprocess.run([compiler, "-O2", "-o", str(program), str(source)], check=True)
-        _measure(str(program), str(Path(folder, "figures")), calls)
-        if shutil.which("make"):
+    """Measure and print; 125 without a C compiler. A signal ends it, its programs and this process.
+
+    `calls` is the number of caught calls of one run.
+    """
+    try:
+        with _own_tree(), tempfile.TemporaryDirectory(prefix="slic-bench-") as folder:
+            _calls(Path(folder), max(calls, 100))
+            sys.stdout.flush()
             _builds(Path(folder))
-        else:
-            print("the build needs make")
+    except Ended as ended:
+        print(f"slic: bench ended by {signal.Signals(ended.number).name}", file=sys.stderr)
+        exit_like(ended.number)  # the wait status of a process that this signal ended
+    except Failed as failed:
+        print(f"slic: bench: {failed}", file=sys.stderr)
+        return FAILED
     return 0
 
 
-def _builds(folder: Path) -> None:
-    """Whole builds, the ways in turn so that other load falls on all of them."""
-    for number in range(FILES):
-        Path(folder, f"f{number}.c").write_text(SOURCE % number)
-    Path(folder, "Makefile").write_text(MAKEFILE)
-    argv = ["make", "-s", "-j2", "-C", str(folder)]
-    ways: dict[str, Start] = {"native": lambda argv: subprocess.run(argv, check=True)}
-    for engine in engines().values():
-        if engine.unavailable() is None:
-            ways[engine.name] = _under(engine, PassThrough(NARROW))
-    if strace := shutil.which("strace"):
-        options = ["-f", "-o", os.devnull, "-e", f"trace={','.join(NARROW)}"]
-        ways["strace -f"] = _strace([strace, *options])
-        ways["strace -f --seccomp-bpf"] = _strace([strace, *options, "--seccomp-bpf"])
-    best: dict[str, float] = {}
-    for _ in range(3):
-        for name, start in ways.items():
-            for made in folder.glob("f*.o"):
-                made.unlink()
-            began = time.perf_counter()
-            start(argv)
-            best[name] = min(best.get(name, 1e9), time.perf_counter() - began)
-    print(f"\n{'':28} {'make -j2':>20}")
-    for name, seconds in best.items():
-        print(f"{name:28} {seconds:10.2f} s {seconds / best['native']:7.2f}x")
-
-
-def _measure(program: str, figures: str, calls: int) -> None:
-    def figure(start: Start, n: int) -> tuple[float, float]:
-        start([program, str(n), figures])
-        caught, other = Path(figures).read_text().split()
-        return float(caught), float(other)
-
-    def line(name: str, caught: float, other: float) -> None:
-        more = other - native[1]
-        print(
-            f"{name:28} {caught:9.0f} ns {caught / native[0]:7.1f}x   {other:7.0f} ns {more:+6.0f}"
-        )
-
-    native = figure(lambda argv: subprocess.run(argv, check=True), 100000)
-    print(f"{'':28} {'caught call':>20}   {'uncaught call':>17}")
-    line("native", *native)
+# -- single calls --------------------------------------------------------------------------------
+def _calls(folder: Path, calls: int) -> None:
+    loop = _compiled(folder, "loop", LOOP)
+    bare = _compiled(folder, "bare", BARE)
+    ways: dict[str, Start] = {"native": _start([])}
     for engine in engines().values():
         if why := engine.unavailable():
             print(f"{engine.name:28} does not work here: {why}")
             continue
-        line(f"{engine.name}, answered", *figure(_under(engine, Answers()), calls))
-        line(f"{engine.name}, passed on", *figure(_under(engine, PassThrough(["getppid"])), calls))
-    strace = shutil.which("strace")
-    for options in ([], ["--seccomp-bpf"]) if strace else ():
-        command = [str(strace), "-f", "-o", os.devnull, "-e", "trace=getppid", *options]
-        line(" ".join(["strace -f", *options]), *figure(_strace(command), calls))
+        ways[f"{engine.name} from C"] = _start([bare, engine.name])
+        ways[f"{engine.name}, answered"] = _under(engine, Answers)
+        ways[f"{engine.name}, passed on"] = _under(engine, lambda: PassThrough(["getppid"]))
+    if strace := shutil.which("strace"):
+        for options in ([], ["--seccomp-bpf"]):
+            command = [strace, "-f", "-o", os.devnull, "-e", "trace=getppid", *options]
+            ways[" ".join(["strace -f", *options])] = _start(command)
+    figures = folder / "figures"
+
+    def cost(start: Start) -> Cost:
+        start([loop, str(calls), str(figures)])
+        return Cost(*(float(word) for word in figures.read_text().split()))
+
+    found: dict[str, list[Cost]] = {name: [] for name in ways}
+    more: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, start in ways.items():
+            native, own = cost(ways["native"]), cost(start)
+            found[name].append(own)
+            more[name].append(own.other - native.other)
+    best = {n: Cost(min(c.caught for c in f), min(c.other for c in f)) for n, f in found.items()}
+    _print_calls(best, {name: median(values) for name, values in more.items()})
 
 
-def _strace(command: list[str]) -> Start:
-    return lambda argv: subprocess.run([*command, *argv], check=True)
+def _print_calls(best: Mapping[str, Cost], more: Mapping[str, float]) -> None:
+    native = best["native"]
+    print(f"{'':28} {'caught call':>20} {'to C':>8}   {'uncaught call':>17}")
+    for name, cost in best.items():
+        bare = best.get(f"{name.partition(',')[0]} from C")
+        beside = f"{cost.caught / bare.caught:7.1f}x" if bare and "," in name else ""
+        print(
+            f"{name:28} {cost.caught:9.0f} ns {cost.caught / native.caught:7.1f}x {beside:8}   "
+            f"{cost.other:7.0f} ns {more[name]:+6.0f}"
+        )
 
 
-def _under(engine: Engine, interposer: Interposer) -> Start:
-    return lambda argv: run(Policy([interposer]), argv, engine=engine)
+# -- whole builds --------------------------------------------------------------------------------
+def _builds(folder: Path) -> None:
+    if not shutil.which("make"):
+        print("the build needs make")
+        return
+    for number in range(FILES):
+        Path(folder, f"f{number}.c").write_text(SOURCE % number)
+    Path(folder, "Makefile").write_text(MAKEFILE)
+    ways: dict[str, Start] = {"native": _start([])}
+    for engine in engines().values():
+        if engine.unavailable() is None:
+            ways[engine.name] = _under(engine, lambda: PassThrough(NARROW))
+    if strace := shutil.which("strace"):
+        options = ["-f", "-o", os.devnull, "-e", f"trace={','.join(NARROW)}"]
+        ways["strace -f"] = _start([strace, *options])
+        ways["strace -f --seccomp-bpf"] = _start([strace, *options, "--seccomp-bpf"])
+    wall: dict[str, list[float]] = {name: [] for name in ways}
+    processor: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(BUILDS):
+        for name, start in ways.items():
+            for made in folder.glob("f*.o"):
+                made.unlink()
+            began, used = time.perf_counter(), _used()
+            start(["make", "-s", "-j2", "-C", str(folder)])
+            wall[name].append(time.perf_counter() - began)
+            processor[name].append(_used() - used)
+    print(f"\n{f'make -j2, {BUILDS} times':28} {'wall (best)':>20}   {'processor (median)':>20}")
+    for name in ways:
+        pairs = zip(processor[name], processor["native"], strict=True)
+        ratio = median(own / native for own, native in pairs)
+        print(
+            f"{name:28} {min(wall[name]):10.2f} s {min(wall[name]) / min(wall['native']):7.2f}x   "
+            f"{median(processor[name]):10.2f} s {ratio:7.2f}x"
+        )
+
+
+def _used() -> float:
+    """Processor seconds of this process and of all that it, or a descendant, has waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+# -- running things ------------------------------------------------------------------------------
+def _compiled(folder: Path, name: str, text: str) -> str:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        raise Failed("it needs a C compiler (gcc)")
+    source = folder / f"{name}.c"
+    source.write_text(text)
+    _start([])([compiler, "-O2", "-o", str(folder / name), str(source)])
+    return str(folder / name)
+
+
+def _start(command: list[str]) -> Start:
+    def start(argv: list[str]) -> None:
+        _check(argv, subprocess.run([*command, *argv], check=False).returncode)
+
+    return start
+
+
+def _under(engine: Engine, make: Callable[[], Interposer]) -> Start:
+    def start(argv: list[str]) -> None:
+        # A signal for us meanwhile goes to the program, and its status says so.
+        _check(argv, os.waitstatus_to_exitcode(run(Policy([make()]), argv, engine=engine)))
+
+    return start
+
+
+def _check(argv: list[str], status: int) -> None:
+    if status < 0:
+        raise Ended(-status)
+    if status:
+        raise Failed(f"{argv[0]} failed with status {status}")
+
+
+@contextmanager
+def _own_tree() -> Iterator[None]:
+    """Signals raise `Ended`; every process started within is gone afterwards."""
+
+    def ended(number: int, _: FrameType | None) -> None:
+        for other in ENDING:
+            signal.signal(other, signal.SIG_IGN)  # clearing up must not be interrupted
+        raise Ended(number)
+
+    set_child_subreaper(True)
+    before = {number: signal.signal(number, ended) for number in ENDING}
+    try:
+        yield
+    finally:
+        while children := _children():
+            for pid in children:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        set_child_subreaper(False)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _children() -> list[int]:
+    """This process's children, those of ended children among them (it is their subreaper)."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                text = (entry / "stat").read_text(errors="surrogateescape")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(text.rpartition(")")[2].split()[1]) == os.getpid():
+                found.append(int(entry.name))
+    return found

@@ -4,9 +4,13 @@ Exit status: the program's own for `run`, 125 when SLIC itself cannot (126 and 1
 """
 
 import argparse
+import os
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Sequence
+from typing import NoReturn
 
 from slic import __version__
 from slic.engine import Capability, Engine, EngineUnavailable, MissingCapability, engines, select
@@ -25,11 +29,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (LoadError, EngineUnavailable, MissingCapability) as error:
         print(f"slic: {error}", file=sys.stderr)
         return FAILED
+    except BrokenPipeError:  # the reader of a list has left: `slic list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     return result
 
 
+class _Parser(argparse.ArgumentParser):
+    """Ends with 125 where argparse ends with 2: that could be the program's own status."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        super().exit(FAILED if status else 0, message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="slic", description="Stackable system-call extensions for unmodified programs."
     )
     parser.add_argument("--version", action="version", version=f"slic {__version__}")
@@ -50,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--markdown", action="store_true", help="as a table for the docs")
     listing.set_defaults(act=_list)
     bench = commands.add_parser("bench", help="costs as ratios to native, in one run")
-    bench.add_argument("--calls", type=int, default=20000, metavar="N", help="caught calls a run")
+    bench.add_argument("--calls", type=int, default=4000, metavar="N", help="caught calls a run")
     bench.set_defaults(act=_bench)
     return parser
 
@@ -122,11 +136,31 @@ def _list(options: argparse.Namespace) -> int:
         rows.insert(1, tuple("---" for _ in rows[0]))
         print("\n".join("| " + " | ".join(row) + " |" for row in rows))
     else:
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        for row in rows:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            print("  ".join(cells).rstrip())
+        _print_columns(rows, shutil.get_terminal_size().columns)
     return 0
+
+
+CALLS = 1  # the column that is wrapped
+LEAST = 24
+
+
+def _print_columns(rows: Sequence[tuple[str, ...]], columns: int) -> None:
+    """Aligned. The calls fill what the others leave of the terminal's width, on several lines, or
+    stand in lines of their own where that is too little."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    left = columns - sum(widths) + widths[CALLS] - 2 * (len(widths) - 1)
+    beside = left >= LEAST
+    widths[CALLS] = min(widths[CALLS], left) if beside else 0
+    for row in rows:
+        room = widths[CALLS] if beside else columns - 4
+        parts = textwrap.wrap(row[CALLS], room, break_long_words=False, break_on_hyphens=False)
+        first = parts.pop(0) if beside else ""
+        cells = [first if i == CALLS else cell for i, cell in enumerate(row)]
+        pairs = [(c, w) for c, w in zip(cells, widths, strict=True) if w]
+        print("  ".join(cell.ljust(width) for cell, width in pairs).rstrip())
+        indent = sum(widths[:CALLS]) + 2 * CALLS if beside else 4
+        for part in parts:
+            print(" " * indent + part)
 
 
 def _row(name: str, handler: Handler, known: Sequence[Engine]) -> tuple[str, ...]:

@@ -52,7 +52,10 @@ def load(spec: str) -> Interposer:
         chosen = class_of(name)
     try:
         return chosen.from_argument(text)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise LoadError(f"{spec}: {where}{error.strerror or error}") from error
+    except ValueError as error:
         raise LoadError(f"{spec}: {error}") from error
 
 

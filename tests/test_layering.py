@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "glunix.timer",
         "glunix.debug",
         "glunix.config",
+        "slic.kernel.libc",  # bindings: none of comm's own
     ),
     "glunix.master": (
         "glunix.settings",
@@ -142,3 +143,9 @@ def test_interposers_know_no_engine() -> None:
                 if under(i, "slic.engine") or under(i, "slic.engines")
             }
             assert not bad, f"{name} imports an engine: {bad}"
+
+
+@pytest.mark.parametrize(("name", "path"), modules(), ids=lambda v: v if isinstance(v, str) else "")
+def test_only_bindings_use_ctypes(name: str, path: Path) -> None:
+    binds = name.startswith("slic.kernel.")
+    assert binds or "ctypes" not in imports_of(name, path), f"{name} is no module of bindings"

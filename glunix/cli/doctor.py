@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from glunix.cli import machine
 from glunix.cli.common import one_line, show_table
+from glunix.errors import Refused
+from glunix.ids import Why
 from slic.kernel import probe
 
 Try = Callable[[], str | int | None]
@@ -106,7 +108,8 @@ FEATURES: tuple[Feature, ...] = (
     Feature(
         "PID namespaces",
         _either(probe.pid_namespace),
-        "nodes share the machine's pids; what a dead node leaves is found by cgroup or pid only",
+        "nodes share the machine's pids, and -T jobs have those ($$, getppid and getsid are not "
+        "home's); what a dead node leaves is found by cgroup or pid only",
     ),
     Feature(
         "mount namespaces",
@@ -116,7 +119,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature(
         "ns_last_pid",
         _either(probe.ns_last_pid),
-        "pids of a -T job differ from its shadows' unless clone3 set_tid works",
+        "-T jobs have the node's pids: $$, getppid, getpgrp and getsid are not home's",
     ),
     Feature(
         "clone3 set_tid",
@@ -216,6 +219,12 @@ def _reason(error: OSError) -> str:
 
 def run_doctor(args: argparse.Namespace) -> int:
     """Print the table (or JSON) and return the exit status."""
+    if args.nodes:
+        from glunix.cli.paths import run_paths
+
+        return run_paths(args)
+    if args.path:
+        raise Refused(Why.BAD_REQUEST, "paths are compared with --nodes")
     findings = examine()
     bad = any(found.needed and found.state is not State.WORKS for found in findings)
     if args.json:

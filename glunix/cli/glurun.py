@@ -27,6 +27,9 @@ Run COMMAND on the least loaded node of the cluster, as if it ran here.
   -t, --time=TIME       end the job after TIME: seconds, or [[HH:]MM:]SS
   -T, --transparent     the interposed level: reads, terminal and host name are home's
       --engine=NAME     SLIC engine of a transparent job
+      --stage[=A,B]     send COMMAND's file and files A, B along: for nodes that do not have them;
+                        the job works in a directory of its own, which is removed afterwards
+      --home=PATH       a transparent job finds PATH, and all below it, at home (repeatable)
       --stats[=json]    of a transparent job: what its calls home cost, on stderr at the end
       --keep            leave background processes running when COMMAND exits
       --uid=UID         run as this user (refused unless it is you)
@@ -41,9 +44,10 @@ GLUNIX_NODE in its environment.
 
 _SHORT = {"n": "degree", "w": "nodes", "x": "exclude", "i": "input", "o": "output", "e": "error",
           "D": "chdir", "t": "time", "l": "label", "T": "transparent", "h": "help"}  # fmt: skip
-_FLAGS = ("label", "transparent", "keep", "stats", "help", "version")
+_FLAGS = ("label", "transparent", "keep", "stage", "stats", "help", "version")
 _VALUED = (
-    "degree", "nodes", "exclude", "input", "output", "error", "chdir", "time", "engine", "uid",
+    "degree", "nodes", "exclude", "input", "output", "error", "chdir", "time", "engine", "home",
+    "uid",
 )  # fmt: skip
 _WITH_VALUE = (("label", "host"), ("stats", "json"))
 """The values that flags take, after `=` only."""
@@ -80,7 +84,8 @@ def split_words(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
 def _check_long(name: str, equals: str, value: str) -> None:
     if name not in _FLAGS and name not in _VALUED:
         raise UsageError(f"unknown option --{name}")
-    if name in _FLAGS and equals and (name, value) not in _WITH_VALUE:
+    fits = (name, value) in _WITH_VALUE or (name == "stage" and value)
+    if name in _FLAGS and equals and not fits:
         raise UsageError(f"option --{name} takes no such value: {value}")
 
 
@@ -139,6 +144,13 @@ def _from_here(path: str) -> str:
         raise GlunixError(f"the current directory is gone: {error.strerror}") from None
 
 
+def _home_path(path: str) -> bytes:
+    found = os.path.normpath(_from_here(path)) if path else ""
+    if not found.strip("/"):
+        raise UsageError(f"--home wants a path below the root, not {path!r}")
+    return b"/" + os.fsencode(found.lstrip("/"))
+
+
 def _names(text: str) -> list[str]:
     names = [name for name in text.split(",") if name]
     if not names:
@@ -167,10 +179,17 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
             options.fds[("input", "output", "error").index(name)] = _open(name, value)
         elif name == "chdir":
             options.chdir = os.fsencode(_from_here(value))
+        elif name == "stage":
+            options.stage = [
+                *(options.stage or []),
+                *(os.fsencode(f) for f in value.split(",") if f),
+            ]
         elif name == "time":
             options.time_limit = _seconds(value)
         elif name == "engine":
             options.engine = value
+        elif name == "home":
+            options.home.append(_home_path(value))
         elif name == "uid":
             options.uid = _number(name, value, 0, 2**32 - 2)
         else:
@@ -179,6 +198,8 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
         raise UsageError("-T runs one process: leave out -n")
     if options.engine and not options.transparent:
         raise UsageError("--engine is for -T: other jobs have no engine")
+    if options.home and not options.transparent:
+        raise UsageError("--home is for -T: other jobs have no files of home")
     if options.stats and not options.transparent:
         raise UsageError("--stats is for -T: other jobs make no calls home")
     if "GLUNIX_TIMES" in os.environ:

@@ -2,9 +2,12 @@
 owner with his master. Blocking sockets with deadlines; one question at a time.
 """
 
+import contextlib
+import signal
 import socket
 import ssl
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -75,6 +78,16 @@ def _why(error: OSError) -> str:
     return error.strerror or str(error)
 
 
+@contextlib.contextmanager
+def _no_sigpipe() -> Iterator[None]:
+    """A tool dies of SIGPIPE as a filter does, but not because a master hangs up."""
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGPIPE, before)
+
+
 def _connected(address: Address, context: ssl.SSLContext) -> ssl.SSLSocket:
     where = join_address(address)
     try:
@@ -104,7 +117,7 @@ class Found:
 def join(address: Address, token: Token, name: str, uid: int | None, request: bytes) -> Found:
     """Use an invitation. Nothing of us is sent before the master has proved to be the token's."""
     where = join_address(address)
-    with _connected(address, joining_context(token.cert, token.key)) as sock:
+    with _no_sigpipe(), _connected(address, joining_context(token.cert, token.key)) as sock:
         talk = Talk(sock, where, messages.master_to_joiner)
         try:
             offer = talk.receive()
@@ -142,7 +155,7 @@ def _check_clock(cert: x509.Certificate, clock: float) -> None:
 def leave(files: TrustFiles, address: Address) -> None:
     """Have this machine's certificates revoked."""
     member = Member(files)
-    with _connected(address, member.dialling) as sock:
+    with _no_sigpipe(), _connected(address, member.dialling) as sock:
         member.is_master(sock.getpeercert(binary_form=True) or b"")
         talk = Talk(sock, "the master", master_messages.master_to_daemon)
         talk.send(master_messages.Leave())
@@ -162,7 +175,7 @@ class Admin:
 
     def ask(self, question: Message, wanted: type[T]) -> T:
         """Ask one question; Refused is the master's no."""
-        with socket.socket(socket.AF_UNIX) as sock:
+        with _no_sigpipe(), socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(TIMEOUT)
             try:
                 with reachable(self._path) as name:

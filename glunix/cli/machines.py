@@ -114,6 +114,7 @@ def _first_settings(folder: Path, args: argparse.Namespace, listen: Address, nod
             accepts_jobs=args.accept_jobs,
         ),
         master=settings.MasterSection(join_address(listen)),
+        users=settings.UsersSection(allow_root=args.allow_root),
         state=default_state(folder),
     )
 

@@ -20,6 +20,7 @@ _WORK: dict[str, tuple[str, str]] = {
     "doctor": ("glunix.cli.doctor", "run_doctor"),
     "down": ("glunix.cli.up", "run_down"),
     "init": ("glunix.cli.machines", "run_init"),
+    "install-units": ("glunix.cli.units", "run_install_units"),
     "invite": ("glunix.cli.machines", "run_invite"),
     "join": ("glunix.cli.machines", "run_join"),
     "leave": ("glunix.cli.machines", "run_leave"),
@@ -53,6 +54,10 @@ def parser() -> argparse.ArgumentParser:
     _add_logs(subs)
     _add_compare(subs)
     doctor = subs.add_parser("doctor", help="what this machine's kernel lets GLUnix do")
+    text = "compare paths, programs and clocks of the nodes with ours"
+    doctor.add_argument("--nodes", action="store_true", help=text)
+    text = "with --nodes: what to compare (folders, files, programs)"
+    doctor.add_argument("path", nargs="*", metavar="PATH", help=text)
     completion = subs.add_parser("completion", help="print completion for a shell")
     completion.add_argument("shell", choices=["bash"])
     demo = subs.add_parser("demo", help="start 4 nodes, run real jobs, print what happened")
@@ -78,6 +83,7 @@ def _add_machines(subs: "argparse._SubParsersAction[Parser]") -> None:
     init.add_argument("--name", metavar="NODE", help="this machine's name (its host name)")
     init.add_argument("--cluster", metavar="NAME", help="the cluster's name (this machine's)")
     init.add_argument("--accept-jobs", action="store_true", help="place jobs on this machine, too")
+    init.add_argument("--allow-root", action="store_true", help="let root run jobs")
     invite = subs.add_parser("invite", help="print a token with which one machine can join, once")
     invite.add_argument("--expires", type=_span, default=3600.0, metavar="TIME",
                         help="how long it is valid: 90s, 15m, 1h, 7d (1h)")  # fmt: skip
@@ -98,12 +104,15 @@ def _add_machines(subs: "argparse._SubParsersAction[Parser]") -> None:
     revoke = subs.add_parser("revoke", help="take a member's certificates back, at once")
     revoke.add_argument("node", metavar="NODE")
     members = subs.add_parser("members", help="who has a certificate of this cluster")
+    units = subs.add_parser("install-units", help="write systemd units for master and daemon")
+    units.add_argument("--dir", metavar="D", help="where to (/etc/systemd/system, or the user's)")
+    units.add_argument("--now", action="store_true", help="also enable and start them")
     settings = subs.add_parser("config", help="check glunix.toml and print every knob")
     master = subs.add_parser("master", help="serve as master, in the foreground")
     daemon = subs.add_parser("daemon", help="serve as this machine's daemon, in the foreground")
-    for sub in (init, invite, join, leave, revoke, members, settings, master, daemon):
+    for sub in (init, invite, join, leave, revoke, members, settings, units, master, daemon):
         sub.add_argument("--folder", metavar="F", help="of glunix.toml and keys (GLUNIX_DIR)")
-    for sub in (init, invite, join, leave, revoke, members, settings):
+    for sub in (init, invite, join, leave, revoke, members, settings, units):
         sub.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 

@@ -85,7 +85,7 @@ def run_master(args: argparse.Namespace) -> int:
     conf = settings.read(folder)
     _prepare(folder, conf)
     up.own_signals()
-    return _serve_master(folder, conf, _ready("master"))
+    return _served(_serve_master(folder, conf, _ready("master")))
 
 
 def run_daemon(args: argparse.Namespace) -> int:
@@ -94,7 +94,12 @@ def run_daemon(args: argparse.Namespace) -> int:
     conf = settings.read(folder)
     _prepare(folder, conf)
     up.own_signals()
-    return _serve_daemon(folder, conf, _ready(f"daemon {conf.daemon.node}"))
+    return _served(_serve_daemon(folder, conf, _ready(f"daemon {conf.daemon.node}")))
+
+
+def _served(status: int) -> int:
+    notify("STOPPING=1")
+    return status
 
 
 def _ready(what: str) -> Callable[[], None]:
@@ -110,7 +115,7 @@ def _ready(what: str) -> Callable[[], None]:
 # -- in the background -----------------------------------------------------------------------
 
 
-def _this_tool() -> list[str]:
+def this_tool() -> list[str]:
     """The words that started this tool, without its arguments; good from any directory."""
     script = len(sys.orig_argv) - len(sys.argv)
     words = [sys.executable, *sys.orig_argv[1 : script + 1]]
@@ -126,7 +131,7 @@ def start(folder: Path) -> tuple[list[up.Member], list[up.Member]]:
     """
     conf = settings.read(folder)
     state = state_of(folder, conf)
-    node, tool = conf.daemon.node, _this_tool()
+    node, tool = conf.daemon.node, this_tool()
 
     def serve(_: Path, name: str, isolated: tuple[str, ...], ready_fd: int) -> int:
         """Become `glunix daemon`: our own words may hold an invitation, which ps(1) would show."""
@@ -149,6 +154,8 @@ def start(folder: Path) -> tuple[list[up.Member], list[up.Member]]:
             for name in wanted:
                 if name not in have:
                     _start_one(state, name, serve, note)
+            if node in have and any(m.name == MASTER for m in started):
+                up.wait_back(state, {node}, time.monotonic() + up.READY_TIMEOUT)
         except BaseException:
             up.stop(started)
             up.save(state, alive)

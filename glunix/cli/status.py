@@ -20,7 +20,9 @@ def run_status(args: argparse.Namespace) -> int:
     """Print one paragraph, or an object with --json; return the exit status."""
     folder = config.state_dir()
     try:
-        rows = [row for row in api.nodes(folder) if row.name != config.HOME_NODE]
+        rows = [
+            row for row in api.nodes(folder) if row.name != config.HOME_NODE or row.accepts_jobs
+        ]
         running = [job for job in api.jobs(everything=True, folder=folder) if not job.ended]
     except NotRunning as error:
         if args.json:

@@ -277,7 +277,7 @@ def _member(name: str, line: bytes) -> Member:
     return Member(name, int(pid), birth(int(pid)), [x for x in isolated.split(",") if x])
 
 
-def _wait_back(folder: Path, names: set[str], deadline: float) -> None:
+def wait_back(folder: Path, names: set[str], deadline: float) -> None:
     """A master came to daemons that were there before: wait until they have found it."""
     from glunix import api
 
@@ -348,7 +348,7 @@ def start_cluster(folder: Path, nodes: int) -> tuple[list[Member], list[Member]]
                     os.waitpid(child, 0)
                 wait_ready(folder, waiting, deadline, note)
             if alive and any(m.name == "master" for m in started):
-                _wait_back(folder, {m.name for m in alive}, deadline)
+                wait_back(folder, {m.name for m in alive}, deadline)
         except BaseException:
             stop(started)
             raise
@@ -457,6 +457,9 @@ def run_up(args: argparse.Namespace) -> int:
 def run_down(args: argparse.Namespace) -> int:
     """`glunix down`: stop everything that `up` started."""
     folder = config.state_dir().absolute()  # daemons work in /
+    if settings.path_of(cluster_folder()).exists():
+        conf = settings.read(cluster_folder())
+        folder = Path(conf.state) if conf.state else cluster_folder()
     count, killed = stop_cluster(folder)
     if args.json:
         print(json.dumps({"folder": str(folder), "ended": count, "killed": killed}))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from glunix.errors import FrameError
 from glunix.ids import StreamId
 from glunix.msg.base import Body, Message, encode
-from glunix.msg.frame import CHUNK, Deframer, frame_head
+from glunix.msg.frame import CHUNK, Budget, Deframer, frame_head
 
 OnFrame = Callable[["Link", StreamId, Body], None]
 """The body is valid during the call only: decode it, relay it, or copy it."""
@@ -37,7 +37,12 @@ class Link(asyncio.BufferedProtocol):
     """A framed connection. `frame` is called for every frame, `closed` once at the end."""
 
     def __init__(
-        self, frame: OnFrame, closed: OnClosed, name: str = "", answers: bool = False
+        self,
+        frame: OnFrame,
+        closed: OnClosed,
+        name: str = "",
+        answers: bool = False,
+        budget: Budget | None = None,
     ) -> None:
         self.name = name
         self._answers = answers
@@ -49,7 +54,11 @@ class Link(asyncio.BufferedProtocol):
         """What was sent before the transport was made."""
         self._frame = frame
         self._closed = closed
-        self._deframer = Deframer()
+        self._deframer = Deframer(budget)
+        self.full = False
+        """Whether much (UNREAD_MAX) waits to be sent."""
+        self._drained: list[Callable[[], None]] = []
+        self._holds = 0
         self._transport: asyncio.Transport | None = None
         self._fd = -1
         """The socket where plain writes to it are what the transport would do, else -1."""
@@ -72,7 +81,7 @@ class Link(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         # Never pause our own frames: credit bounds streams, SEND_MAX bounds the rest.
-        transport.set_write_buffer_limits(high=UNREAD_MAX if self._answers else SEND_MAX)
+        transport.set_write_buffer_limits(high=UNREAD_MAX)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family == socket.AF_UNIX:
             self._fd = sock.fileno()
@@ -80,6 +89,8 @@ class Link(asyncio.BufferedProtocol):
         early, self._early = self._early, []
         for stream, body in early:
             self.relay(stream, body)
+        if self._holds:
+            transport.pause_reading()
         if self.reason:
             transport.close()  # closed before it was made
 
@@ -88,15 +99,21 @@ class Link(asyncio.BufferedProtocol):
         self._take(self._deframer.feed(data))
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._deframer.room()
+        try:
+            return self._deframer.room()
+        except FrameError as error:  # over the budget of this user
+            self.abort(str(error))
+            return memoryview(bytearray(1))
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self.reason:
+            return  # closed, and what comes now may have found no room
         self._take(self._deframer.received(nbytes))
 
     def _take(self, frames: Iterable[tuple[StreamId, Body]]) -> None:
         try:
             for stream, body in frames:
-                self._frame(self, stream, body)
+                self._frame(self, stream, body)  # a held link still takes what came before
                 if self.reason:
                     return
         except FrameError as error:
@@ -106,17 +123,43 @@ class Link(asyncio.BufferedProtocol):
         return False
 
     def pause_writing(self) -> None:
-        if self._answers and self._transport is not None:
-            self._transport.pause_reading()
+        self.full = True
+        if self._answers:
+            self.hold()
 
     def resume_writing(self) -> None:
-        if self._answers and self._transport is not None:
+        self.full = False
+        if self._answers:
+            self.go_on()
+        drained, self._drained = self._drained, []
+        for call in drained:
+            call()
+
+    def when_drained(self, call: Callable[[], None]) -> None:
+        """Call once when this link is not full any more, or is lost."""
+        self._drained.append(call)
+
+    def hold(self) -> None:
+        """Read nothing of the other side until as many `go_on`."""
+        self._holds += 1
+        if self._holds == 1 and self._transport is not None:
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """See `hold`."""
+        self._holds -= 1
+        if self._holds == 0 and self._transport is not None:
             self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if isinstance(exc, OSError) and self._fd >= 0 and not self.reason:
             self._read_rest()
+        self._deframer.release()
+        self.full = False
+        drained, self._drained = self._drained, []
+        for call in drained:
+            call()
         reason = self.reason or (str(exc) if exc else "closed by the other side")
         self._closed(self, reason)
         self.reason = reason

@@ -6,7 +6,6 @@ Paths longer than sun_path (107 bytes, unix(7)) are reached through /proc/self/f
 import array
 import asyncio
 import contextlib
-import ctypes
 import errno
 import os
 import resource
@@ -100,14 +99,11 @@ def _peer_groups(sock: socket.socket) -> bytes:
     except OSError as error:
         if error.errno != errno.ERANGE:
             raise
-    # More groups than Python's own getsockopt has room for.
-    room = ctypes.create_string_buffer(_GROUPS_MAX * 4)
-    size = ctypes.c_uint32(len(room))
-    call = ctypes.CDLL(None, use_errno=True).getsockopt
-    if call(sock.fileno(), socket.SOL_SOCKET, SO_PEERGROUPS, room, ctypes.byref(size)):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return room.raw[: size.value]
+    # More groups than Python's own getsockopt has room for. Imported when needed: it loads ctypes,
+    # and every tool starts by way of this module.
+    from slic.kernel.libc import getsockopt
+
+    return getsockopt(sock.fileno(), socket.SOL_SOCKET, SO_PEERGROUPS, _GROUPS_MAX * 4)
 
 
 def connections_max() -> int:

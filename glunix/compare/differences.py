@@ -40,10 +40,19 @@ _NOT_THE_STREAM = Known("stdin is a pipe from the startup, which has read ahead"
 _TWO_PTYS = Known("stderr has a pseudo-terminal of its own", section="7")
 _STATUS = Known("a job killed by signal N ends glurun with status 128+N, not by that signal")
 
+_ANOTHER_FILE = Known(
+    "stdin is a pipe; not every file tells its extents", always=False, section="7"
+)
+
 _USER_LEVEL = {
     "identity_home_name": Known(
         "the node shows its own name, where it has one", always=False, section="7.3"
     ),
+    "ioctl_fiemap": _ANOTHER_FILE,
+    "ioctl_file": _NOT_THE_STREAM,
+    "ioctl_file-static": _NOT_THE_STREAM,
+    "ioctl_socket": _NOT_THE_STREAM,
+    "ioctl_socket-static": _NOT_THE_STREAM,
     "signal_from_home": _STATUS,
     "signal_kill_self": _STATUS,
     "stdin_file_offset": _NOT_THE_STREAM,
@@ -71,14 +80,7 @@ _USER_LEVEL = {
     ),
 }
 
-_TRANSPARENT = {
-    "stdin_socket": Known("a socket as stdin is no socket on the node", Kind.OPEN),
-    "tty_hangup": Known("no POLLHUP after the home terminal hangs up", Kind.OPEN),
-    "tty_suspend": Known(
-        "a second SIGCONT now and then, and no stop from a handler", Kind.OPEN, False
-    ),
-    "tty_readiness": Known("the terminal may stay readable when all is read", Kind.OPEN, False),
-}
+_TRANSPARENT: dict[str, Known] = {}
 
 DIFFERENCES: dict[str, Mapping[str, Known]] = {
     "slic-unotify": {

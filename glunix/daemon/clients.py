@@ -9,6 +9,7 @@ import fcntl
 import os
 import socket
 import termios
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from glunix.daemon.peers import PeerLink
 from glunix.ids import CONTROL, StreamId, Why
 from glunix.msg import client
 from glunix.msg.base import Body, Message, encode
-from glunix.msg.frame import BODY_MAX, encode_frame
+from glunix.msg.frame import BODY_MAX, Budget, encode_frame
 from glunix.msg.job import Owner
 from glunix.msg.stream import INPUT_WINDOW, Start
 
@@ -29,6 +30,12 @@ SUBMIT_MAX = BODY_MAX - 2**20
 
 SHARE = 4
 """One user's clients may take one in so many of the daemon's connections."""
+
+CONNECTIONS_EACH = 2048
+"""Connections of one user at the most: each costs the daemon 40 kB."""
+
+LARGE_EACH = 256 * 1024 * 1024
+"""Bytes of one user's unfinished messages beyond that."""
 
 
 class Join:
@@ -44,6 +51,11 @@ class Join:
         self._peer_stream = StreamId(0)
         self._early: list[bytes] = []
         self._early_size = 0
+        self._held = False
+
+    def _drained(self) -> None:
+        self._held = False
+        self._link.go_on()
 
     def open(self, mate: PeerLink, start: Start) -> None:
         """The node can be reached: start there, then send what came meanwhile."""
@@ -56,7 +68,13 @@ class Join:
     def from_client(self, body: Body) -> None:
         """A frame of the startup for the node."""
         if self._mate is not None:
-            self._mate.link.relay(self._peer_stream, body)
+            mate = self._mate.link
+            mate.relay(self._peer_stream, body)
+            if mate.full and not self._held:
+                # Whoever sends without credit is stopped here: the link is everybody's.
+                self._held = True
+                self._link.hold()
+                mate.when_drained(self._drained)
             return
         self._early.append(bytes(body))
         self._early_size += len(body)
@@ -113,6 +131,9 @@ class Clients:
         self._next = 1
         self._by_number: dict[int, _Client] = {}
         self._by_link: dict[Link, _Client] = {}
+        self._count: Counter[int] = Counter()
+        self._budgets: dict[int, Budget] = {}
+        """uid -> its connections, and what their unfinished messages may hold."""
 
     def listen(self, folder: Path, node: str, is_home: bool) -> None:
         """Accept every user of this machine; who they are is the kernel's word.
@@ -131,7 +152,10 @@ class Clients:
             with contextlib.suppress(OSError):
                 connection.send(encode_frame(CONTROL, encode(refusal)))
             return None
-        link = Link(self._frame, self._closed, f"pid {pid} of uid {owner.uid}", answers=True)
+        budget = self._budgets.setdefault(owner.uid, Budget(LARGE_EACH))
+        name = f"pid {pid} of uid {owner.uid}"
+        link = Link(self._frame, self._closed, name, answers=True, budget=budget)
+        self._count[owner.uid] += 1
         who = _Client(self._next, link, owner, pid)
         self._next += 1
         if fds:
@@ -148,8 +172,8 @@ class Clients:
         """Whether one user, who is not the cluster's own, would keep the others out."""
         if uid in (0, os.geteuid()):
             return False
-        theirs = sum(who.owner.uid == uid for who in self._by_number.values())
-        return theirs >= connections_max() // SHARE
+        theirs = self._count[uid]
+        return theirs >= min(connections_max() // SHARE, CONNECTIONS_EACH)
 
     def _frame(self, link: Link, stream: StreamId, body: Body) -> None:
         who = self._by_link[link]
@@ -161,7 +185,8 @@ class Clients:
         message = client.client_to_daemon.decode(body)
         if isinstance(message, client.Submit):
             if len(body) > SUBMIT_MAX:
-                text = f"command line and environment are over {SUBMIT_MAX // 2**20} MiB"
+                what = "staged files, " if message.spec.staged else ""
+                text = f"{what}command line and environment are over {SUBMIT_MAX // 2**20} MiB"
                 link.send(CONTROL, client.Refused(message.request, Why.BAD_REQUEST, text))
                 return
             if message.spec.tty is not None:
@@ -175,6 +200,10 @@ class Clients:
             self._log(f"closed client {link.name}: {reason}")
         self._down(who.number)
         del self._by_number[who.number]
+        uid = who.owner.uid
+        self._count[uid] -= 1
+        if not self._count[uid]:
+            del self._count[uid], self._budgets[uid]
         if who.tty_fd >= 0:
             os.close(who.tty_fd)
 

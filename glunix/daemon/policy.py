@@ -23,9 +23,12 @@ def owner_here(users: Users, peer: Peer, node: str, owner: Owner) -> Owner:
         text = f"the daemon of {peer.node} serves uid {peer.uid} only, not {owner.uid}"
         raise Refused(Why.NOT_YOURS, text)
     uid = users.on_node(users.may_run(peer.node, owner.uid), node)
-    if os.geteuid() not in (0, uid):
-        text = f"{node} runs without root and serves uid {os.geteuid()} only"
+    own = os.geteuid()
+    if own not in (0, uid):
+        text = f"{node} runs without root and serves uid {own} only"
         raise Refused(Why.NOT_YOURS, text)
+    if own:
+        return Owner(own, os.getegid(), os.getgroups())  # who we are cannot be changed
     if uid == owner.uid and peer.uid is None:
         return owner
     try:

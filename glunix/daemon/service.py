@@ -3,10 +3,12 @@
 Owns putting these together; the daemon itself is glunix.daemon.daemon.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from glunix import config
+from glunix.comm.logline import say
 from glunix.comm.loop import Loop
 from glunix.comm.network import TlsNetwork
 from glunix.daemon.daemon import Daemon, DaemonConfig
@@ -23,8 +25,9 @@ def serve(folder: Path, state: Path, settings: Settings, ready: Callable[[], Non
     if member.me.node != conf.node:
         raise GlunixError(f"the certificate is of {member.me.node}, glunix.toml says {conf.node}")
     loop = Loop()
-    network = TlsNetwork(loop, member, settings.cluster.master, conf, _say)
+    network = TlsNetwork(loop, member, settings.cluster.master, conf, say)
     network.bind()
+    shutil.rmtree(state / "stage", ignore_errors=True)  # of jobs that ended with a daemon before us
     daemon = Daemon(
         loop,
         DaemonConfig(state, conf.node, conf.accepts_jobs, is_home=True),
@@ -33,7 +36,3 @@ def serve(folder: Path, state: Path, settings: Settings, ready: Callable[[], Non
         member,
     )
     return loop.run(daemon.start)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)

@@ -4,6 +4,7 @@ Has the shape of glunix.node.userjob.UserJob. Relays the stream undecoded both w
 process's life on the report stream, and makes up its end if the supervisor dies without a word.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -18,13 +19,17 @@ from glunix.msg import stream
 from glunix.msg.base import Body, Message
 from glunix.msg.frame import BODY_MAX
 from glunix.node.bridge import RELAY, REPORT
-from glunix.node.fed import FedInput, PipeEnd
+from glunix.node.ends import End, PipeEnd, SocketEnd
+from glunix.node.fed import FedInput, MakeEnd
 from glunix.node.process import pipe
 from glunix.node.supervisor import spawn_supervisor
 from glunix.node.userjob import job_environment
 
 _TAG = slice(2, 4)
 """Where an encoded message that is a small array begins its tag: In, InRecall, InAnew with "in"."""
+
+_ROOT = b"rootexited"
+_ROOT_AT = slice(2, 2 + len(_ROOT))
 
 
 class SupervisedJob:
@@ -49,7 +54,7 @@ class SupervisedJob:
         self._reaped = False
         self._told_end = False
         self._abandoned = False
-        self._feeds = start.spec.stdin == "pipe"
+        self._feeds = start.spec.stdin in ("pipe", "socket")
         self._fed: FedInput | None = None
         self._early: list[bytes] = []
         self._early_size = 0
@@ -77,30 +82,49 @@ class SupervisedJob:
             self._loop.call_soon(self._ended)
             return False
         self._loop.adopt(sock, self._link)
+        early, self._early = self._early, []
+        for body in early:
+            self.frame(body)
         return False
 
     def _spawn(self, env: dict[bytes, bytes]) -> tuple[int, socket.socket]:
         if not self._feeds:
             return spawn_supervisor(self.start, env)
-        theirs, ours = pipe()
-        try:
-            made = spawn_supervisor(self.start, env, theirs)
-        except OSError:
-            os.close(ours)
-            raise
-        finally:
-            os.close(theirs)
+        make: MakeEnd
+        if self.start.spec.stdin == "pipe":
+            theirs, ours = pipe()
+            with contextlib.ExitStack() as stack:
+                stack.callback(os.close, ours)
+                try:
+                    made = spawn_supervisor(self.start, env, [theirs])
+                finally:
+                    os.close(theirs)
+                stack.pop_all()
+
+            def make(moved: Callable[[], None], gone: Callable[[], None]) -> End:
+                return PipeEnd(self._loop, ours, moved, gone)
+        else:
+            one, other = socket.socketpair()
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(one)
+                stack.enter_context(other)
+                made = spawn_supervisor(self.start, env, [other.fileno(), one.fileno()])
+                stack.pop_all()
+
+            def make(moved: Callable[[], None], gone: Callable[[], None]) -> End:
+                return SocketEnd(self._loop, one, other, moved)
+
+        self._feed_through(make)
+        return made
+
+    def _feed_through(self, make: MakeEnd) -> None:
         self._fed = FedInput(
             self._loop,
-            lambda moved, gone: PipeEnd(self._loop, ours, moved, gone),
+            make,
             lambda count: self._tell(stream.InCredit(count)),
             lambda: self._tell(stream.InClosed()),
             lambda number: self._tell(stream.InBack(number)),
         )
-        early, self._early = self._early, []
-        for body in early:
-            self.frame(body)
-        return made
 
     def frame(self, body: Body) -> None:
         """From home."""
@@ -189,7 +213,9 @@ class SupervisedJob:
 
     def _frame(self, link: Link, number: StreamId, body: Body) -> None:
         if number == RELAY:
-            if self._fed is not None:
+            if self._fed is not None and body[_ROOT_AT] == _ROOT:
+                self._fed.recall()
+            elif self._fed is not None:
                 self._fed.settle()  # who reads this at home may look what is left of the input
             self._relay(body)
             return
@@ -210,10 +236,12 @@ class SupervisedJob:
             if self._fed is not None:
                 self._fed.settle()
             vnn = self.start.vnns[0]
-            for fd in (1, 2):
+            spec = self.start.spec
+            answers = spec.stdin == "socket" and spec.sockets == [0]
+            for fd in (1, 2, stream.ANSWERS) if answers else (1, 2):
                 self._tell(stream.Out(vnn, fd, b""))
             self._told_end = True
-            self._tell(stream.Exited(vnn, 0, signal.SIGKILL))
+            self._tell(stream.Exited(vnn, 0, signal.SIGKILL, orphaned=True))
         if self._fed is not None:
             self._fed.end()
         self._ended()

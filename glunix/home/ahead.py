@@ -11,6 +11,7 @@ with what was sent), said, and what went ahead is called back, so that it does n
 from __future__ import annotations
 
 import _ctypes
+import _socket
 import os
 import posix
 import select
@@ -170,6 +171,48 @@ class Ahead:
             self._ask(["inanew", self._void])
             self._void = 0
             self.look()
+
+
+class SocketAhead(Ahead):
+    """A stream socket: MSG_PEEK looks. It stays open to the end: the job may write into it."""
+
+    def __init__(
+        self,
+        fd: int,
+        send: Callable[[bytes | memoryview], None],
+        ask: Callable[[list[object]], None],
+        complain: Callable[[str], None],
+    ) -> None:
+        super().__init__(fd, send, ask, complain)
+        self._sock = _socket.socket(fileno=posix.dup(fd))
+        self._poll.register(fd, select.POLLRDHUP)
+        self._peeked = bulk_buffer(WINDOW)
+
+    def close(self) -> None:
+        self._open = False
+        self._sock.close()
+
+    def _copy(self) -> bool:
+        size = self._size
+        try:
+            got = self._sock.recv_into(self._peeked, 0, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
+        except OSError:
+            return False  # nothing, or broken, which poll says
+        for at in range(size, got, CHUNK):
+            self._sent(self._peeked[at : min(at + CHUNK, got)])
+        if got < size:
+            self._mixed()
+        return got > size
+
+    def _discard(self, count: int, first: bytes) -> int:
+        room = self._room()[: min(count, CHUNK)]
+        try:
+            got = self._sock.recv_into(room, 0, _socket.MSG_DONTWAIT)
+        except OSError:
+            return 0
+        if room[: min(got, len(first))] != first[:got]:
+            self._mixed()
+        return got
 
 
 class _Long(_ctypes._SimpleCData):  # type: ignore[type-arg]

@@ -9,6 +9,7 @@ it, so that its poll never promises what a read will not find.
 from __future__ import annotations
 
 import _signal
+import _socket
 import errno
 import os
 import posix
@@ -19,6 +20,7 @@ from fcntl import ioctl
 
 from glunix.home.jobview import JobView
 from glunix.home.signals import STOPPED, BeingStopped, as_background
+from glunix.home.sinks import to_nowhere
 from glunix.home.sources import Source
 from glunix.home.surroundings import is_open
 from glunix.home.terminal import HomeTerminal
@@ -59,12 +61,36 @@ def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
     if stat.S_ISREG(found.st_mode):
         return "file", found.st_size
     if stat.S_ISSOCK(found.st_mode):
-        return "socket", 0
+        return ("socket" if _is_stream(fd) else "packets"), 0
     if stat.S_ISFIFO(found.st_mode):
         return "pipe", 0
     if stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == 1:
         return _DEVICES.get(os.minor(found.st_rdev), "other"), 0
     return "other", 0
+
+
+def _is_stream(fd: int) -> bool:
+    """Whether this is a socket that carries bytes: neither packets nor connections."""
+    sock = _socket.socket(fileno=posix.dup(fd))
+    try:
+        accepts = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
+        return sock.type == _socket.SOCK_STREAM and not accepts
+    finally:
+        sock.close()
+
+
+def same_sockets() -> list[int]:
+    """Which of fds 0-2 are the socket that fd 0 is."""
+    own = posix.fstat(0)
+    found = []
+    for fd in (0, 1, 2):
+        try:
+            seen = posix.fstat(fd)
+        except OSError:
+            continue
+        if (seen.st_dev, seen.st_ino) == (own.st_dev, own.st_ino):
+            found.append(fd)
+    return found
 
 
 class HomeCalls:
@@ -78,7 +104,10 @@ class HomeCalls:
         send: Send,
         send_data: Callable[[int, bytes | memoryview], None],
         complain: Callable[[str], None],
+        paths: list[bytes],
     ) -> None:
+        """`paths` of home may be opened by the job (glurun --home)."""
+        self._paths = paths
         self._terminal = terminal
         self._stream = stream
         self._send_on = send
@@ -91,12 +120,18 @@ class HomeCalls:
         if terminal is not None:
             self._add(min(terminal.fds, default=TERMINAL_FD), Source(terminal.fd, terminal))
         self._ahead: Ahead | None = None
+        self.answers = False
+        """Whether what the program writes into its fd 0 is an output of its own."""
         if is_open(0) and 0 not in self._sources:
-            if stat.S_ISFIFO(posix.fstat(0).st_mode):
-                from glunix.home.ahead import PipeAhead
+            kind = stdin_kind(0, False)[0]
+            if kind in ("pipe", "socket"):
+                from glunix.home.ahead import PipeAhead, SocketAhead
 
-                self._ahead = PipeAhead(0, self._send_ahead, self._send, complain)
-                self._epoll.register(self._ahead, select.EPOLLIN | select.EPOLLET)
+                make = PipeAhead if kind == "pipe" else SocketAhead
+                self._ahead = make(0, self._send_ahead, self._send, complain)
+                news = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+                self._epoll.register(self._ahead, news)
+                self.answers = kind == "socket" and not {1, 2} & set(same_sockets())
             else:
                 self._add(0, Source(0, None))
 
@@ -140,6 +175,7 @@ class HomeCalls:
             self._epoll.unregister(self._ahead)
             self._ahead.close()
             self._ahead = None
+            to_nowhere(0)  # who writes into it hears that, as at home
 
     def _send(self, message: list[object]) -> None:
         self._send_on(self._stream, message)
@@ -156,7 +192,7 @@ class HomeCalls:
 
     def read(self) -> None:
         """Input came: tell the node. Nothing is read."""
-        for own, _ in self._epoll.poll(0):
+        for own, events in self._epoll.poll(0):
             if self._ahead is not None and own == self._ahead.fileno():
                 self._ahead.look()
                 continue
@@ -164,7 +200,10 @@ class HomeCalls:
                 continue
             source = self._by_own[own]
             fd = next(fd for fd, other in self._sources.items() if other is source)
-            if source.wants_edge or not source.told:
+            if events & select.EPOLLHUP and source.terminal is not None:
+                source.told = True
+                self._send(["ready", fd, True, True])
+            elif source.wants_edge or not source.told:
                 self._tell(fd, source, True)
 
     def in_background(self) -> bool:
@@ -215,7 +254,13 @@ class HomeCalls:
     def seek(self, ask: int, fd: int, offset: int, whence: int) -> None:
         """lseek(2) on the user's own open file: its offset is shared with the user's shell."""
         try:
-            self._send(["ioctled", ask, posix.lseek(fd, offset, whence), 0, b""])
+            rare = self._rare
+            moved = (
+                posix.lseek(fd, offset, whence)
+                if fd <= 2 or rare is None
+                else rare.files.seek(fd, offset, whence)
+            )
+            self._send(["ioctled", ask, moved, 0, b""])
         except OSError as error:
             self._send(["ioctled", ask, 0, error.errno or errno.EIO, b""])
 
@@ -227,14 +272,18 @@ class HomeCalls:
         `may_write`: the program blocks or ignores SIGTTOU, so it may from the background, too.
         """
         source = self._sources.get(fd)
-        home_fd = self._home_fd(fd)
         buffer = bytearray(data)
 
         def call() -> int:
+            home_fd = self._home_fd(fd)
             if data:
                 return int(ioctl(home_fd, command, buffer, True))
             return ioctl(home_fd, command, argument)
 
+        if command in MODE_CHANGES and self._terminal is not None:
+            # Said before it is done: if we are killed in between, the daemon puts it right.
+            self._terminal.changed = True
+            self._send_on(0, ["tty", True])
         value = error = 0
         try:
             value = self._make(call, command, may_write)
@@ -242,9 +291,6 @@ class HomeCalls:
             error = STOPPED
         except OSError as failed:
             error = failed.errno or errno.EIO
-        if command in MODE_CHANGES and self._terminal is not None:
-            self._terminal.changed = True
-            self._send_on(0, ["tty", True])
         if source is not None:
             self._refresh(fd, source)  # other modes make other input readable
         self._send(["ioctled", ask, value, error, b"" if error else bytes(buffer)])
@@ -263,16 +309,40 @@ class HomeCalls:
     def rare(self, tag: str, message: list[Value]) -> bool:
         """A call that few programs make; False when it is another message."""
         if self._rare is None:
-            if tag != "ioctlpages":
+            if tag not in ("ioctlpages", "homecall"):
                 return False
+            from glunix.home.homefiles import HomeFiles
             from glunix.home.rarecalls import RareCalls
 
-            self._rare = RareCalls(self._send, self._epoll, self._home_fd)
+            files = HomeFiles(self._paths, self._send, self._epoll, self._opened, self._closed)
+            self._rare = RareCalls(self._send, self._epoll, self._home_fd, files)
         return self._rare.take(tag, message)
 
+    def _opened(self, fd: int, own: int) -> None:
+        """The job has opened a file here, under this number."""
+        source = Source(own, None)
+        self._add(fd, source)
+        self._refresh(fd, source)
+
+    def _closed(self, fd: int) -> None:
+        source = self._sources.pop(fd, None)
+        if source is not None:
+            del self._by_own[source.fileno()]
+            try:
+                self._epoll.unregister(source)
+            except PermissionError:
+                pass  # a file: see _add
+
     def _home_fd(self, fd: int) -> int:
+        """Our descriptor of what the node calls `fd`; OSError EBADF."""
         source = self._sources.get(fd)
-        return source.fd if source is not None else fd
+        if source is not None:
+            return source.fd
+        if fd <= 2:
+            return fd
+        if self._rare is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._rare.files.descriptor(fd)
 
     def give_back(self, fd: int, data: bytes) -> None:
         """Bytes the job fetched and never took: to the terminal's input, or a file's offset."""

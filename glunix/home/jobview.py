@@ -108,7 +108,8 @@ class JobView:
     def lost(self, failure: int, killed_by: int) -> None:
         """A node is gone and with it the job (paper 4.2.3); transparent ones as if by a signal."""
         self.killed_by = killed_by
-        for process in self.live():
+        # Of all, not of the live: some may have been killed for it, and told first.
+        for process in self.live() if killed_by else self.processes.values():
             process.ended = True
             process.status = failure
         for process in self.processes.values():

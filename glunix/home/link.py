@@ -4,6 +4,8 @@ Owns the socket and what could not be written yet. No library beyond the interpr
 modules, because the startup pays for every import (see glunix.home.wire).
 """
 
+from __future__ import annotations
+
 import _socket
 import os
 import posix
@@ -34,16 +36,33 @@ class HomeLink:
     """A connected, non-blocking link. NotRunning when nobody answers."""
 
     def __init__(self, folder: str, name: str) -> None:
-        self._sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         try:
-            _connect(self._sock, folder, name)
+            _connect(sock, folder, name)
         except OSError as error:
             why = "no daemon is running" if error.errno in (2, 111) else error.strerror
             raise NotRunning(f"{why} ({folder}/{name}): start one with `glunix up`") from None
-        self._sock.setblocking(False)
-        self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SNDBUF)
+        self._set_up(sock)
+
+    @classmethod
+    def over(cls, sock: _socket.socket) -> HomeLink:
+        """A link over a connected socket (glunix.home.direct)."""
+        found = cls.__new__(cls)
+        found._set_up(sock)
+        return found
+
+    def _set_up(self, sock: _socket.socket) -> None:
+        self._sock = sock
+        sock.setblocking(False)
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SNDBUF)
         self._frames = Deframer()
         self._out = bytearray()
+        self.dry = True
+        """Whether the last `receive` found nothing; else it may have found part of a frame."""
+
+    def close(self) -> None:
+        """Close it; not needed before a process ends."""
+        self._sock.close()
 
     def fileno(self) -> int:
         """For poll."""
@@ -100,9 +119,11 @@ class HomeLink:
 
         Data in them are views of the receive buffer, valid until the next call.
         """
+        self.dry = False
         try:
             count = self._sock.recv_into(self._frames.room())
         except BlockingIOError:
+            self.dry = True
             return []
         except OSError as error:
             raise NotRunning(f"lost the daemon of this node: {error.strerror}") from None

@@ -18,7 +18,10 @@ from glunix.home.surroundings import settle_fds, submit_message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from glunix.home.bill import Stats
+    from glunix.home.direct import Line
     from glunix.home.options import Options
+    from glunix.home.shadow import Half
     from glunix.home.terminal import HomeTerminal
 
 
@@ -35,10 +38,31 @@ class Opening:
         node = os.fsdecode(posix.environ.get(b"GLUNIX_NODE") or config.HOME_NODE.encode())
         self.link = HomeLink(config.state_folder(), f"{node}.sock")
         self.times.append(("connect", time.perf_counter()))
+        self.stats = self._make_stats(options)
+        self.line = self._listen(options)
+        """The way that frames take where the node is this machine."""
         spec = self.tty.spec(options.transparent) if self.tty is not None else None
         fd = self.tty.fd if self.tty is not None else -1
-        self.link.send_first(submit_message(options, spec, environ), fd)
+        name = self.line.name if self.line is not None else b""
+        self.link.send_first(submit_message(options, spec, environ, name), fd)
         self.times.append(("submit", time.perf_counter()))
+
+    def _make_stats(self, options: Options) -> Stats | None:
+        if not options.stats:
+            return None
+        from glunix.home.bill import Stats
+
+        return Stats()
+
+    def _listen(self, options: Options) -> Line | None:
+        if not options.transparent:
+            return None
+        from glunix.home.direct import Line
+        from glunix.home.homecalls import stdin_kind
+
+        if stdin_kind(options.fds[0], False)[0] in ("pipe", "socket"):
+            return None  # its bytes go ahead to the daemon, and must not be overtaken
+        return Line(self.link)
 
 
 def _find_terminal(options: Options) -> HomeTerminal | None:
@@ -69,9 +93,26 @@ def run(options: Options) -> int:
     try:
         settle_fds(options)
         opening = Opening(options, posix.environ)
+    except GlunixError as error:
+        complain(str(error), None)
+        return config.exit_error()
+    half = None
+    if options.transparent:
+        from glunix.home.shadow import divide
+
+        half = divide()
+    status = _go_on(options, opening, half)
+    if half is not None:
+        half.end(status, 0, alone=False)
+        posix._exit(status)
+    return status
+
+
+def _go_on(options: Options, opening: Opening, half: Half | None) -> int:
+    try:
         from glunix.home.startup import Startup
 
-        return Startup(options, opening).run()
+        return Startup(options, opening, half).run()
     except GlunixError as error:
         complain(str(error), None)
         return config.exit_error()

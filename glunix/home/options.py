@@ -11,9 +11,11 @@ class Options:
         "engine",
         "exclude",
         "fds",
+        "home",
         "keep",
         "label",
         "nodes",
+        "stage",
         "stats",
         "time_limit",
         "times",
@@ -29,10 +31,14 @@ class Options:
         self.exclude: list[str] = []
         self.fds = {0: 0, 1: 1, 2: 2}
         """Job descriptor -> home descriptor (-i, -o and -e open files)."""
+        self.home: list[bytes] = []
+        """Paths that a transparent job finds at home: absolute, normal."""
         self.keep = False
         self.label = ""
         """"": none, "vnn" or "host": what is put before each line of output."""
         self.nodes: list[str] = []
+        self.stage: list[bytes] | None = None
+        """Files at home that go along with the program; None: nothing is sent."""
         self.stats = ""
         """Transparent: "text" or "json": the job's bill on stderr at the end; "": none."""
         self.time_limit: float | None = None

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Channel = tuple[int, int, int]
 
+_ANSWERS = 3
+
 
 class Outputs:
     """Takes Out messages; writes them without blocking."""
@@ -42,16 +44,21 @@ class Outputs:
         self.failed = False
         """Whether output was lost because a file could not take it (a full disk)."""
 
-    def open(self, job: JobView, terminal: HomeTerminal | None) -> None:
+    def open(self, job: JobView, terminal: HomeTerminal | None, answers: bool = False) -> None:
         """Make the sinks; a descriptor the user closed refuses its channels at once.
 
         `terminal` is a transparent job's, which may be neither fd 1 nor 2: that is channel 0.
+        `answers`: it may write into its fd 0, a socket: channel 3 (glunix.msg.stream.ANSWERS).
         """
         fds = self._options.fds
         for fd in (1, 2):
             self._sinks[fd] = Sink(fds[fd])
         if terminal is not None and not {1, 2} & set(terminal.fds):
             self._sinks[0] = Sink(terminal.fd)
+        if answers:
+            self._sinks[_ANSWERS] = Sink(0)
+            for process in job.processes.values():
+                process.channels.add(_ANSWERS)
         self._terminal = terminal
         self._job = job
         self._one = same_output()
@@ -126,6 +133,11 @@ class Outputs:
             self._ended.discard(fd)
             if fd and (self._terminal is None or fd not in self._terminal.fds):
                 sink.close()
+
+    def go_on_alone(self) -> None:
+        """The shadow has ended with the program: see `alone`."""
+        self.alone = True
+        self.let_go()
 
     def _stderr_too(self) -> bool:
         return self.alone and not (self._one and self._sinks[1].is_open)

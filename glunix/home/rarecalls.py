@@ -1,14 +1,16 @@
 """Calls of a transparent job that few programs make; loaded when the first comes.
 
 Owns the bare processes (glunix.home.bare) that make ioctls no table knows. They run beside the
-startup: one that blocks holds up nothing, and ends when its caller is interrupted.
+startup: one that blocks holds up nothing, and ends when its caller is interrupted. Files that the
+job opens here are glunix.home.homefiles'.
 """
 
 from __future__ import annotations
 
 import errno
 
-from glunix.home.bare import BareIoctl
+from glunix.home.bare import IOCTL, BareCall
+from glunix.home.homefiles import HomeFiles
 from glunix.home.link import blob, integer
 from glunix.home.wire import Value
 
@@ -23,17 +25,29 @@ if TYPE_CHECKING:
 class RareCalls:
     """`epoll` tells the startup of what ended; `home_fd` gives our descriptor of a home one."""
 
-    def __init__(self, send: Send, epoll: select.epoll, home_fd: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        send: Send,
+        epoll: select.epoll,
+        home_fd: Callable[[int], int],
+        files: HomeFiles,
+    ) -> None:
+        self.files = files
         self._send = send
         self._epoll = epoll
         self._home_fd = home_fd
-        self._running: dict[int, tuple[int, BareIoctl]] = {}
+        self._running: dict[int, tuple[int, BareCall]] = {}
         """fileno -> (ask, the process)."""
 
     def take(self, tag: str, message: list[Value]) -> bool:
         """One message; False when it is not for us."""
         if tag == "unwant":
             self._unwant(integer(message[1]))
+            self.files.unwant(integer(message[1]))
+        elif tag == "homecall":
+            self.files.call(message)
+        elif tag == "homeclose":
+            self.files.close(integer(message[1]))
         elif tag == "ioctlpages":
             self._ioctl(message)
         else:
@@ -45,7 +59,7 @@ class RareCalls:
         given = message[5] if isinstance(message[5], list) else []
         pages = [(integer(piece[0]), blob(piece[1])) for piece in given if isinstance(piece, list)]
         try:
-            made = BareIoctl(self._home_fd(fd), command, argument, pages)
+            made = BareCall(IOCTL, self._home_fd(fd), command, argument, pages)
         except OSError as error:
             self._send(["pagesdone", ask, -(error.errno or errno.EIO), []])
             return
@@ -55,7 +69,7 @@ class RareCalls:
     def ended(self, own: int) -> bool:
         """Whether this descriptor of the epoll was ours: then its call is answered."""
         if own not in self._running:
-            return False
+            return self.files.ready(own)
         ask, made = self._running.pop(own)
         value, changed = made.result()
         made.close()
@@ -73,3 +87,4 @@ class RareCalls:
         """The job is over."""
         for ask, _ in list(self._running.values()):
             self._unwant(ask)
+        self.files.end()

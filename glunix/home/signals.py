@@ -43,14 +43,23 @@ class Signals:
 
     def catch(self) -> None:
         """Catch all that are forwarded; what was ignored stays ignored."""
-        _signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        self.listen()
+        self.overhear()
+
+    @property
+    def fds(self) -> tuple[int, int]:
+        """The pipe's two ends."""
+        return self._read_fd, self._write_fd
+
+    def overhear(self) -> None:
+        """Catch all that are forwarded, but leave it to another process to put them here."""
         for number in FORWARDED:
             if _signal.getsignal(number) != _signal.SIG_IGN:
                 _signal.signal(number, _nothing)
 
-    def release(self) -> None:
-        """Another process, which has this pipe too, goes on: ours are no news for it."""
-        _signal.set_wakeup_fd(-1)
+    def listen(self) -> None:
+        """From now on those that this process gets count."""
+        _signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
 
     def read(self) -> list[int]:
         """The numbers that have come since the last call."""

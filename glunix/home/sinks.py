@@ -33,6 +33,14 @@ def reopened(fd: int, flags: int) -> int:
         return -1
 
 
+def to_nowhere(*fds: int) -> None:
+    """Let go of what these lead to, but keep their numbers from being used again."""
+    nothing = posix.open("/", os.O_PATH | os.O_CLOEXEC)
+    for fd in fds:
+        posix.dup2(nothing, fd, inheritable=False)
+    posix.close(nothing)
+
+
 def widen(fd: int) -> None:
     """Make a pipe that proved to be busy hold more: a quarter of the wake-ups of 64 KiB."""
     import fcntl  # only busy pipes pay for it
@@ -94,18 +102,13 @@ class Sink:
         return sum(len(data) for data, _, _ in self._queue)
 
     def close(self) -> None:
-        """Let go of the descriptor: a reader at home must not wait for us.
-
-        Its number stays taken, so that nothing else becomes our standard output.
-        """
+        """Let go of the descriptor: a reader at home must not wait for us."""
         self.is_open = False
         if self._kind == "socket":
             self._sock.close()
         elif self._fd != self.home_fd:
             posix.close(self._fd)
-        nothing = posix.open("/", os.O_PATH | os.O_CLOEXEC)
-        posix.dup2(nothing, self.home_fd, inheritable=False)
-        posix.close(nothing)
+        to_nowhere(self.home_fd)
 
     def put(self, data: bytes | memoryview, tag: object, credit: int) -> None:
         """Add bytes; call `write` to get them out, then `own` if they will be overwritten."""

@@ -67,6 +67,8 @@ class Source:
             return 0, posix.read(self._own, count), 0
         except BeingStopped:
             return STOPPED, b"", 0
+        except termios.error:
+            return 0, b"", 0  # it was hung up: that is the end of it
         except OSError as error:
             return error.errno or errno.EIO, b"", 0
 

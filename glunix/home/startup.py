@@ -4,8 +4,8 @@ Owns the user's descriptors while the job runs: keystrokes go to the job, its ou
 signals are forwarded, the terminal is raw meanwhile and restored on every path out. One poll loop;
 never blocks on an output; reads input only as far as the node has given credit.
 
-A transparent job can outlive its program. The startup then ends as the program did, and a child of
-it goes on with the loop for the processes that are left: home's half of the job.
+A transparent job can outlive its program, so this is a child there: home's half, whose shadow the
+shell started (glunix.home.shadow).
 
 What it must never do: import much. `tests/unit/test_startup_imports.py` counts.
 """
@@ -13,7 +13,6 @@ What it must never do: import much. `tests/unit/test_startup_imports.py` counts.
 from __future__ import annotations
 
 import _signal
-import posix
 import select
 import sys
 import time
@@ -31,9 +30,9 @@ from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from glunix.home.bill import Stats
     from glunix.home.homecalls import HomeCalls
     from glunix.home.opening import Opening
+    from glunix.home.shadow import Half
 
 TIMED_OUT = 124
 """Exit status when the time limit ended the job, as timeout(1)."""
@@ -44,6 +43,7 @@ KILL_AFTER = 5.0
 PATIENCE_MAX = 86400.0
 """Seconds of one poll(2) at most: it takes an int of milliseconds."""
 
+ENOENT = 2
 BACKGROUND_LOOK = 0.25
 """Seconds between looks whether we have come to the foreground: the kernel tells nobody."""
 
@@ -54,14 +54,16 @@ class Startup:
     `run` returns the exit status; errors are GlunixError with one line.
     """
 
-    def __init__(self, options: Options, opening: Opening) -> None:
+    def __init__(self, options: Options, opening: Opening, half: Half | None) -> None:
         self._options = options
         self._link = opening.link
+        self._line = opening.line
         self._terminal = opening.terminal
         self._tty = opening.tty
         self._times = opening.times
         self._time("more imports")
-        self._signals = Signals()
+        self._half = half
+        self._signals = Signals() if half is None else half.signals
         self._outputs = Outputs(options, self._send)
         self._stop_signal = 0
         self._in_back = False
@@ -69,11 +71,9 @@ class Startup:
         self._held: list[list[Value]] = []
         self._deadline: float | None = None
         self._timed_out = False
-        self._stats = self._make_stats()
-        self._is_half = False
-        """We are what is left at home of a job whose program, and startup, have ended."""
+        self._stats = opening.stats
         self._written: dict[int, int] | None = None
-        """What is to be written before the startup of an outlived job may end."""
+        """What is to be written before the shadow of an outlived job may end."""
 
     # -- the life of the job -----------------------------------------------------------------
 
@@ -95,27 +95,30 @@ class Startup:
 
     def _end(self) -> int:
         self._time("exited")
-        if self._stats is not None:
-            sys.stderr.write(self._stats.told(self._options.stats == "json"))
-            sys.stderr.flush()
+        self._tell_stats()
         if self._options.times:
             self._print_times()
         if self._timed_out:
             return TIMED_OUT
-        if self._options.transparent and self._job.killed_by and not self._outputs.alone:
-            die_of(self._job.killed_by)  # as the program did, so that the shell says so
+        if self._half is not None and self._job.killed_by:
+            self._half.end(0, self._job.killed_by, alone=False)  # so that the shell says so
         return self._job.status() or (config.exit_error() if self._outputs.failed else 0)
 
     def _place(self) -> None:
         """Wait for Placed; the deadline covers a daemon or master that does not answer."""
         poll = select.poll()
+        if self._half is not None:
+            poll.register(self._half, select.POLLIN)
         deadline = time.monotonic() + config.PLACE_TIMEOUT
         while True:
             events = select.POLLIN | (select.POLLOUT if self._link.pending else 0)
             poll.register(self._link, events)
             left = deadline - time.monotonic()
-            if left <= 0 or not poll.poll(left * 1000):
+            ready = [fd for fd, _ in poll.poll(left * 1000)] if left > 0 else []
+            if not ready:
                 raise GlunixError("no answer from the cluster: is the master alive?")
+            if self._half is not None and self._half.fileno() in ready:
+                self._half.die(_signal.SIGKILL)  # as our shadow was
             self._link.flush()
             messages = self._link.receive()
             for number, (stream, message) in enumerate(messages):
@@ -137,10 +140,15 @@ class Startup:
             if not isinstance(row, list) or not isinstance(row[2], list):
                 raise FrameError("bad placement")
             streams.append((integer(row[0]), text(row[1]), [integer(v) for v in row[2]]))
+        self._stream = streams[0][0]
         self._job = JobView(integer(message[2]), streams)
         self._input = self._make_input([stream for stream, _, _ in streams])
-        self._outputs.open(self._job, self._tty if self._options.transparent else None)
-        self._signals.catch()
+        answers = not isinstance(self._input, Input) and self._input.answers
+        self._outputs.open(self._job, self._tty if self._options.transparent else None, answers)
+        if self._half is None:
+            self._signals.catch()
+        else:
+            self._half.catch()
         self._enter_terminal()
         if self._options.time_limit is not None:
             self._deadline = time.monotonic() + self._options.time_limit
@@ -153,55 +161,64 @@ class Startup:
         def tell(line: str) -> None:
             complain(line, self._terminal)
 
-        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell)
+        paths = self._options.home
+        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell, paths)
         calls.begin()
         return calls
 
-    def _make_stats(self) -> Stats | None:
-        if not self._options.stats:
-            return None
-        from glunix.home.bill import Stats
-
-        return Stats()
+    def _tell_stats(self) -> None:
+        """Once, at the program's end."""
+        if self._stats is not None:
+            sys.stderr.write(self._stats.told(self._options.stats == "json"))
+            sys.stderr.flush()
+            self._stats = None
 
     def _serve(self) -> None:
-        """Until the job is over, or another process goes on with what is left of it."""
+        """Until the job is over."""
         for stream, message in self._early:
             self._take(stream, message)
         while not (self._job.over() and not self._outputs.waiting):
             self._turn()
-            if self._job.outlived() and not self._is_half and self._part():
-                return
+            if self._half is not None and not self._half.is_alone and self._job.outlived():
+                self._part(self._half)
 
-    def _part(self) -> bool:
-        """The program has ended: True in the startup, which ends so, too, and False in the child
-        that goes on; also while something that the program wrote is not where it was to go."""
+    def _part(self, half: Half) -> None:
+        """The program has ended, and so does its shadow once all that was written is written."""
         if self._written is None:
             self._written = self._outputs.mark()
-        if not self._outputs.reached(self._written):
-            return False
-        self._leave_terminal()
-        self._link.flush()
-        try:
-            child = posix.fork()
-        except OSError as error:
-            complain(f"cannot leave the job alone: {error.strerror}", self._terminal)
-            self._is_half = True  # then the shell waits until all of the job has ended
-            return False
-        if child:
-            self._signals.release()
-            self._tty = None  # the child's, as the link is
-            return True
-        self._is_half = self._outputs.alone = True
-        self._outputs.let_go()
-        return False
+        if self._outputs.reached(self._written):
+            self._leave_terminal()
+            if self._line is not None:
+                self._line.flush()
+            self._tell_stats()
+            by = self._job.killed_by
+            half.end(TIMED_OUT if self._timed_out else self._job.status(), by, alone=True)
+            self._outputs.go_on_alone()
+            self._look_again()
+
+    def _lost_shadow(self, half: Half) -> None:
+        """Somebody killed it: so ends the program, as it would at home, and nothing else."""
+        half.go_on_alone()
+        if self._tty is not None:
+            self._tty.undo_late()
+            self._send(0, ["tty", False])
+        self._outputs.go_on_alone()
+        self._look_again()
+        for process in self._job.live():
+            self._send(process.stream, ["signal", _signal.SIGKILL, process.vnn])
 
     def _turn(self) -> None:
         """One round of the poll loop."""
         poll = select.poll()
         poll.register(self._link, select.POLLIN | (select.POLLOUT if self._link.pending else 0))
+        if self._line is not None and self._line.fileno() >= 0:
+            out = select.POLLOUT if self._line.blocked else 0
+            poll.register(self._line, select.POLLIN | out)
         poll.register(self._signals, select.POLLIN)
-        watch_input = self._input.wants(self._link.pending)
+        half = self._half if self._half is not None and not self._half.is_alone else None
+        if half is not None:
+            poll.register(half, select.POLLIN)
+        watch_input = self._input.wants(self._unsent())
         if watch_input:
             poll.register(self._input, select.POLLIN)
         sinks = self._outputs.waiting_sinks()
@@ -214,11 +231,15 @@ class Startup:
         if self._signals.fileno() in ready:
             for number in self._signals.read():
                 self._signal(number)
+        if half is not None and half.fileno() in ready:
+            self._lost_shadow(half)
         for sink in sinks:
             if sink.fileno() in ready:
                 self._outputs.write(sink, ready=True)
         if watch_input and self._input.fileno() in ready:
             self._input.read()
+        if self._line is not None and self._line.fileno() in ready:
+            self._take_line()
         if self._link.fileno() in ready:
             self._link.flush()
             for stream, message in self._link.receive():
@@ -240,12 +261,27 @@ class Startup:
     # -- messages ----------------------------------------------------------------------------
 
     def _send(self, stream: int, message: list[object]) -> None:
-        self._link.send(stream, message)
+        if stream and self._line is not None:
+            self._line.send(stream, message)
+        else:
+            self._link.send(stream, message)
+
+    def _unsent(self) -> int:
+        """Bytes that no socket took yet."""
+        return self._link.pending if self._line is None else self._line.pending
+
+    def _take_line(self) -> None:
+        """What the supervisor said on its own line comes before anything that a daemon says."""
+        while self._line is not None and (messages := self._line.receive()):
+            for message in messages:
+                self._take(self._stream, message, direct=True)
 
     def _send_data(self, stream: int, data: bytes | memoryview) -> None:
         self._link.send_data(stream, "in", data)
 
-    def _take(self, stream: int, message: list[Value]) -> None:
+    def _take(self, stream: int, message: list[Value], direct: bool = False) -> None:
+        if stream and not direct:
+            self._take_line()
         try:
             if stream == 0:
                 self._take_control(message)
@@ -333,12 +369,21 @@ class Startup:
         elif tag == "exited":
             self._job.exited(process, integer(message[2]), integer(message[3]))
             self._input.maybe_over(self._job)
+            if len(message) > 5 and message[5] is True:
+                if self._tty is not None:
+                    self._tty.undo()
+                complain(f"the job's supervisor on {process.node} is gone", self._terminal)
         elif tag == "rootexited":
             self._job.parted(process, integer(message[2]), integer(message[3]))
         elif tag == "failed":
             self._job.failed(process, text(message[2]), integer(message[3]), config.exit_error())
             where = f"[{process.vnn} on {process.node}] " if self._job.degree > 1 else ""
-            complain(where + text(message[4]), self._terminal)
+            line = text(message[4])
+            if integer(message[3]) == ENOENT:
+                from glunix.home.staged import here_though
+
+                line += here_though(text(message[2]), process.node, self._options)
+            complain(where + line, self._terminal)
         else:
             raise FrameError(f"unexpected {tag!r}")
 
@@ -349,7 +394,7 @@ class Startup:
             return  # see _maybe_stop
         if not self._job.live() and number not in HARMLESS:
             self._leave_terminal()  # only output that nobody takes is left: nothing to forward to
-            die_of(number)
+            (die_of if self._half is None else self._half.die)(number)
         if number == _signal.SIGWINCH and self._tty is not None:
             for stream in {p.stream for p in self._job.live()}:
                 self._send(stream, ["resize", self._tty.size()])
@@ -361,7 +406,7 @@ class Startup:
         self._signal_job(number)
         if number == _signal.SIGCONT:
             self._enter_terminal()
-            if self._is_half:
+            if self._half is not None and self._half.is_alone:
                 self._outputs.release()
                 self._look_again()
 
@@ -373,16 +418,16 @@ class Startup:
 
     def _maybe_stop(self) -> None:
         """When the job is stopped, so is its startup: the user's shell must see it (paper 4.3)."""
-        ended = self._job.outlived() and not self._is_half
+        ended = self._job.outlived() and not self._outputs.alone
         if self._outputs.held and (ended or not self._job.live()):
-            stop_self(_signal.SIGTTOU)  # it has ended, but the terminal takes no output yet
+            self._stop(_signal.SIGTTOU)  # it has ended, but the terminal takes no output yet
             self._outputs.release()
         by = self._job.stopped_by()
-        if not by or self._link.pending or self._outputs.writable:
+        if not by or self._unsent() or self._outputs.writable:
             return  # a blocked reader may be stopped too: it must not keep us from stopping
         if not self._options.transparent:
             self._leave_terminal()
-        stop_self(self._stop_signal or (by if by in STOPPING else _signal.SIGSTOP))
+        self._stop(self._stop_signal or (by if by in STOPPING else _signal.SIGSTOP))
         self._stop_signal = 0
         for process in self._job.live():
             process.stopped = 0
@@ -391,6 +436,13 @@ class Startup:
             self._signal_job(_signal.SIGCONT)  # else we caught it and pass it on, once
         self._enter_terminal()
         self._outputs.release()
+
+    def _stop(self, number: int) -> None:
+        """Be stopped by this signal, or have our shadow stopped, until it goes on."""
+        if self._half is None:
+            stop_self(number)
+        elif not self._half.is_alone and not self._half.stop(number):
+            self._lost_shadow(self._half)
 
     def _look_again(self) -> None:
         if not isinstance(self._input, Input):

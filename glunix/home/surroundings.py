@@ -78,19 +78,41 @@ def _working_directory(options: Options) -> bytes:
     return real
 
 
-def submit_message(options: Options, tty: list[object] | None, environ: object) -> list[object]:
+def _numbers() -> list[object]:
+    """Ours, as glunix.msg.job.HomePids."""
+    parent = posix.getppid()
+    return [posix.getpid(), parent, posix.getpgrp(), posix.getsid(0), _group_of(parent)]
+
+
+def _group_of(pid: int) -> int:
+    try:
+        return posix.getpgid(pid) if pid else 0
+    except OSError:
+        return 0
+
+
+def submit_message(
+    options: Options, tty: list[object] | None, environ: object, line: bytes = b""
+) -> list[object]:
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
     umask = posix.umask(0)
     posix.umask(umask)
-    stdin, one_output = ("pipe", 0), False
+    stdin, one_output, sockets = ("pipe", 0), False, []
     if options.transparent:
-        from glunix.home.homecalls import stdin_kind
+        from glunix.home.homecalls import same_sockets, stdin_kind
 
         fd = options.fds[0]
         stdin = stdin_kind(fd, tty is not None and os.isatty(fd))
         one_output = same_output()
+        sockets = same_sockets() if stdin[0] == "socket" else []
+    staged: list[object] = []
+    argv = options.argv
+    if options.stage is not None:
+        from glunix.home.staged import packed
+
+        argv, staged = packed(argv, options.stage, options.chdir)
     spec: list[object] = [
-        options.argv,
+        argv,
         environ,
         _working_directory(options),
         umask,
@@ -107,5 +129,10 @@ def submit_message(options: Options, tty: list[object] | None, environ: object) 
         output_window(options.degree),
         [fd for fd in (0, 1, 2) if options.transparent and not is_open(fd)],
         bool(options.stats),
+        options.home,
+        _numbers() if options.transparent else None,
+        sockets,
+        staged,
+        line,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

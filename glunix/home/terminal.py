@@ -3,6 +3,7 @@
 Owns every change made to the user's terminal and takes each one back (`restore` is idempotent).
 """
 
+import _signal
 import posix
 import termios
 from fcntl import ioctl
@@ -98,16 +99,27 @@ class HomeTerminal:
     def restore(self) -> None:
         """Give back the modes it had; nothing when they were never changed."""
         if self.is_raw and self.in_foreground():
-            try:
-                ioctl(self.fd, termios.TCSETS, self.saved)
-            except OSError:
-                pass  # it was hung up: nobody misses its modes
+            self._give_back()
         self.is_raw = False
+
+    def _give_back(self) -> None:
+        try:
+            ioctl(self.fd, termios.TCSETS, self.saved)
+        except OSError:
+            pass  # it was hung up: nobody misses its modes
 
     def undo(self) -> None:
         """Give back the modes from before a transparent job that could not end by itself."""
         self.is_raw = self.changed
         self.restore()
+
+    def undo_late(self) -> None:
+        """`undo` when the shell may have taken the terminal back: nothing stops us for it."""
+        before = _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTTOU])
+        if self.changed:
+            self._give_back()
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+        self.changed = False
 
 
 def sane(modes: bytes) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from glunix import config
 from glunix.comm.link import Link
+from glunix.comm.logline import say
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.comm.tls import listening_tcp, split_address
@@ -27,15 +28,19 @@ from glunix.trust import certs
 from glunix.trust.authority import Authority
 from glunix.trust.files import TrustFiles
 from glunix.trust.member import server_context
-from glunix.trust.peer import Peer
+from glunix.trust.peer import NotTrusted, Peer
 from glunix.users import Users
 
 DAY = 86400.0
 JOIN_TIMEOUT = 30.0
 """Seconds that an invited machine has to ask for its certificate."""
 
+JOINS_MAX = 64
+"""Machines that may be joining at the same time."""
+
 LOOK = 60.0
-"""Seconds between looks for invitations that expired and our own certificate."""
+"""Seconds between looks for invitations that expired and our own certificate (sooner when
+certificates live less than ten minutes)."""
 
 REFUSALS_LOGGED = 10
 """Refused connections that the log tells each LOOK; the rest is a number."""
@@ -62,7 +67,9 @@ class CertifiedDoor:
         self._section = section
         self._files = TrustFiles(config.private(folder))
         self._log = log
-        self._authority = Authority(self._files, section.certificate_days * DAY)
+        life = section.certificate_days * DAY
+        self._authority = Authority(self._files, life)
+        self._pause = min(LOOK, life / 10)
         users = settings.users
         table = read_users(users.mapping)
         try:
@@ -71,6 +78,7 @@ class CertifiedDoor:
             raise GlunixError(f"{users.mapping}: {error}") from None
         self._vetting = Vetting(self._users, users.show_commands)
         self._refusals = 0
+        self._joins = 0
         self._server: Server | None = None
         self._admin = admin_socket(folder)
         self._sock = listening_tcp(split_address(section.listen, MASTER_PORT))
@@ -84,7 +92,7 @@ class CertifiedDoor:
             self._sock, lambda: self._context, self._admit, self._refused, self._section.lost_after
         )
         self._loop.listen(listening_socket(self._admin, 0o600), self._owner)
-        self._loop.call_later(LOOK, self._look)
+        self._loop.call_later(self._pause, self._look)
 
     def _new_context(self) -> None:
         files = self._files
@@ -94,7 +102,7 @@ class CertifiedDoor:
     def _look(self) -> None:
         """Every minute: what time has ended."""
         if self._refusals > REFUSALS_LOGGED:
-            self._log(f"refused {self._refusals} connections in {LOOK:.0f} s")
+            self._log(f"refused {self._refusals} connections in {self._pause:.0f} s")
         self._refusals = 0
         try:
             self._authority.forget_expired(time.time())
@@ -102,7 +110,7 @@ class CertifiedDoor:
             self._new_context()
         except GlunixError as error:  # a full disk: tried again in a minute
             self._log(str(error))
-        self._loop.call_later(LOOK, self._look)
+        self._loop.call_later(self._pause, self._look)
 
     def _refused(self, host: str, why: str) -> None:
         self._refusals += 1
@@ -171,7 +179,13 @@ class CertifiedDoor:
                 raise FrameError("an invited machine opens no streams")
             self._enrol(der, host, link, trust.joiner_to_master.decode(body))
 
-        link = Link(frame, lambda link, reason: None, host)
+        def closed(link: Link, reason: str) -> None:
+            self._joins -= 1
+
+        if self._joins >= JOINS_MAX:
+            raise NotTrusted(f"{JOINS_MAX} machines are joining already")
+        self._joins += 1
+        link = Link(frame, closed, host)
         ca = certs.cert_pem(self._authority.ca)
         name = self._settings.cluster.name
         link.send(CONTROL, trust.Offer(MAJOR, name, ca, time.time()))
@@ -240,10 +254,6 @@ def serve(folder: Path, state: Path, settings: Settings, ready: Callable[[], Non
     if section is None:
         raise GlunixError("this machine has no master: glunix.toml has no [master]")
     loop = Loop()
-    door = CertifiedDoor(loop, settings, section, folder, _say)
+    door = CertifiedDoor(loop, settings, section, folder, say)
     conf = MasterConfig(state, settings.cluster.name, section.heartbeat, section.lost_after)
     return loop.run(Server(loop, conf, ready, door).start)
-
-
-def _say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from glunix import config
 from glunix.comm.link import Link
+from glunix.comm.logline import say
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.errors import FrameError, GlunixError
@@ -108,7 +109,7 @@ class Server:
 
     def log(self, text: str) -> None:
         """One entry in the master's log."""
-        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+        say(text)
 
     def _accepted(self, connection: socket.socket, fds: list[int]) -> Link | None:
         _, owner = peer_owner(connection)
@@ -122,7 +123,8 @@ class Server:
         nodes = [other.node for other in self._peers.values()]
         if peer is not None and nodes.count(peer.node) >= LINKS_EACH:
             raise GlunixError(f"{peer.node} has {LINKS_EACH} links already")
-        link = Link(self._frame, self._closed, "a daemon")
+        # A member that does not read our answers is not heard, and then silent.
+        link = Link(self._frame, self._closed, "a daemon", answers=peer is not None)
         number = LinkId(self._next)
         self._next += 1
         self._links[number] = link
@@ -215,10 +217,22 @@ class Server:
         if peer is None or self._door is None:
             link.send(CONTROL, message)
             return
+        if isinstance(message, messages.PlacedJob) and peer.uid is not None:
+            self._announce(peer, message)
         link.send(CONTROL, self._door.answered(peer, message))
         if isinstance(message, messages.Welcome):
             for more in self._door.news():
                 link.send(CONTROL, more)
+
+    def _announce(self, home: Peer, placed: messages.PlacedJob) -> None:
+        """Nodes hear from us what the daemon of an ordinary user may start there."""
+        vnns: dict[str, list[int]] = {}
+        for proc in placed.procs:
+            vnns.setdefault(proc.node, []).append(proc.vnn)
+        for number, node in self._master.books.ndb.by_link.items():
+            if node.name in vnns:
+                what = messages.Expect(placed.npid, home.node, vnns[node.name])
+                self._links[number].send(CONTROL, what)
 
     def _arm(self) -> None:
         """Wake at the master's next deadline, if it is earlier than what we wait for."""

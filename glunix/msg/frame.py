@@ -106,6 +106,23 @@ def _head(view: memoryview) -> tuple[Any, int, int] | None:
     return stream, at, at + size
 
 
+class Budget:
+    """Bytes that many deframers may hold together: all connections of one user."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def take(self, count: int) -> None:
+        """Count bytes as held; FrameError when that is too much."""
+        if count > self._left:
+            raise FrameError("too much is under way in large messages of this user")
+        self._left -= count
+
+    def give(self, count: int) -> None:
+        """They are held no more."""
+        self._left += count
+
+
 class Deframer:
     """Cuts a byte stream into frames. One per link and direction.
 
@@ -113,7 +130,8 @@ class Deframer:
     is a view that the next `room()` may overwrite: decode it, send it on, or copy it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget | None = None) -> None:
+        self._budget = budget
         self._buffer = bulk_buffer(_FIRST)
         self._usual = _FIRST
         self._start = 0
@@ -136,9 +154,17 @@ class Deframer:
         """Bring the unfinished frame to the front of a buffer that it will fit."""
         old = self._buffer[self._start : self._end]
         if size != len(self._buffer):
+            if self._budget is not None:
+                self._budget.take(size - len(self._buffer))
             self._buffer = bulk_buffer(size)
         self._buffer[:held] = old
         self._start, self._end = 0, held
+
+    def release(self) -> None:
+        """Nothing more comes: what the budget counts for us is free again."""
+        if self._budget is not None:
+            self._budget.give(len(self._buffer) - _FIRST)
+            self._budget = None
 
     def received(self, count: int) -> Iterator[tuple[StreamId, memoryview]]:
         """Yield every frame completed by `count` more bytes; FrameError names what is wrong."""

@@ -45,3 +45,37 @@ class PagesDone(Message, frozen=True, tag="pagesdone"):
     ask: U32
     value: int
     changed: Annotated[list[Memory], Meta(max_length=PAGES_MAX * 4096)]
+
+
+Path = Annotated[bytes, Meta(min_length=1, max_length=4096)]
+
+
+class HomeCall(Message, frozen=True, tag="homecall"):
+    """Make this call on a path of home (`fd` -1), or on a descriptor that one has opened.
+
+    `call` names it as the table of glunix.home.homefiles does; `numbers` are its other arguments.
+    """
+
+    ask: U32
+    call: Annotated[str, Meta(min_length=1, max_length=32)]
+    fd: Annotated[int, Meta(ge=-1, le=1023)]
+    paths: Annotated[list[Path], Meta(max_length=2)]
+    numbers: Annotated[list[int], Meta(max_length=8)]
+    data: Data
+    umask: Annotated[int, Meta(ge=0, le=0o777)]
+
+
+class HomeDone(Message, frozen=True, tag="homedone"):
+    """Answer to HomeCall: its value or an errno, and what else it gives."""
+
+    ask: U32
+    value: int
+    error: Annotated[int, Meta(ge=0, le=4095)]
+    numbers: Annotated[list[int], Meta(max_length=32)]
+    data: Data
+
+
+class HomeClose(Message, frozen=True, tag="homeclose"):
+    """No process of the job has this descriptor any more."""
+
+    fd: HomeFd

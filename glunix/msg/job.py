@@ -17,6 +17,10 @@ TextField = Annotated[str, Meta(max_length=4096)]
 LimitField = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
 
 
+STAGED_MAX = 256 * 1024 * 1024
+"""Bytes of one staged file, and of all of a job."""
+
+
 class Rlimit(Record, frozen=True):
     """One resource limit: setrlimit(2)'s resource number, soft, hard; -1 is RLIM_INFINITY."""
 
@@ -47,6 +51,31 @@ class TtySpec(Record, frozen=True):
     """Transparent: who else may write to it (mesg(1))."""
 
 
+PidField = Annotated[int, Meta(ge=0, le=2**22)]
+
+
+class HomePids(Record, frozen=True):
+    """The numbers of a transparent job's startup at home; 0: outside of its PID namespace."""
+
+    pid: PidField
+    parent: PidField
+    group: PidField
+    session: PidField
+    parent_group: PidField
+
+
+class StagedFile(Record, frozen=True):
+    """A file that goes along where there is no shared file system (glurun --stage)."""
+
+    name: Annotated[bytes, Meta(min_length=1, max_length=4096)]
+    """Relative to the job's directory on the node; no `..` in it."""
+    mode: Annotated[int, Meta(ge=0, le=0o777)]
+    data: bytes
+    """Compressed (zlib)."""
+    size: Annotated[int, Meta(ge=0, le=STAGED_MAX)]
+    """Bytes of the file; what is decompressed may not be more."""
+
+
 class JobSpec(Record, frozen=True):
     """What to run and in which surroundings (paper 4.2.1). Paths, argv and env are raw bytes."""
 
@@ -66,7 +95,7 @@ class JobSpec(Record, frozen=True):
     """Host name of the home node; the daemon fills it in."""
     stdin: Annotated[str, Meta(max_length=16)] = "pipe"
     """Transparent: what home's fd 0 is: tty, pipe, file, socket, a memory device's name
-    (null, zero, ...), other or closed."""
+    (null, zero, ...), other or closed. A socket is a stream socket; other ones are packets."""
     stdin_size: Annotated[int, Meta(ge=0)] = 0
     """Transparent: st_size of a file on fd 0."""
     one_output: bool = False
@@ -77,6 +106,17 @@ class JobSpec(Record, frozen=True):
     """Transparent: which of fds 0-2 are closed at home."""
     stats: bool = False
     """Transparent: count what forwarded calls cost, and tell home at the end (stream.Bill)."""
+    home_paths: Annotated[list[bytes], Meta(max_length=256)] = []
+    """Transparent: absolute paths that are opened at home, each with all below it."""
+    pids: HomePids | None = None
+    """Transparent: what the program is to find as its own numbers."""
+    sockets: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)] = []
+    """Transparent: which of fds 0-2 are one stream socket at home; empty unless fd 0 is."""
+    staged: Annotated[list[StagedFile], Meta(max_length=1024)] = []
+    """Files for a directory of the job's own on the node, which becomes its working directory."""
+    line: Annotated[bytes, Meta(max_length=64)] = b""
+    """Transparent: an abstract socket (unix(7)) where the startup listens for the supervisor, which
+    then sends and hears this stream's frames there. Empty: they go through the daemons."""
 
 
 WINDOW_MIN = 64 * 1024

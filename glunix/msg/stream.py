@@ -7,11 +7,11 @@ undecoded. Start is in a union of its own, so that a startup cannot forge one la
 Flow: `Out` and `In` carry at most CHUNK bytes and only within credit. Each output channel
 (vnn, fd) starts with `spec.window` bytes of credit; home gives more with `Credit` as its
 descriptor takes them. Input of user-level jobs starts with INPUT_WINDOW bytes per stream; the node
-gives more as *all* processes on it took them. Of a transparent job's terminal, file or socket home
-sends exactly what a `Want` asked for. A pipe's bytes go ahead in `In`, at most INPUT_WINDOW, and
-leave home's pipe as `InCredit` says that the program has read them; `InClosed`: nobody can. When
-the program stops or ends, or home asks (`InRecall`), `InBack` voids what was not read; the next
-`In` that counts comes after an `InAnew` with the same number.
+gives more as *all* processes on it took them. Of a transparent job's terminal or file home
+sends exactly what a `Want` asked for. The bytes of a pipe or stream socket go ahead in `In`, at
+most INPUT_WINDOW, and leave home as `InCredit` says that the program has read them; `InClosed`:
+nobody can. When the program stops or ends, or home asks (`InRecall`), `InBack` voids what was not
+read; the next `In` that counts comes after an `InAnew` with the same number.
 """
 
 from typing import Annotated
@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from glunix.msg.base import Body, Decoder, Message, Record, encode
 from glunix.msg.frame import CHUNK
-from glunix.msg.homecalls import HomeFd, IoctlPages, PagesDone
+from glunix.msg.homecalls import HomeCall, HomeClose, HomeDone, HomeFd, IoctlPages, PagesDone
 from glunix.msg.job import (
     U32,
     DegreeField,
@@ -36,8 +36,10 @@ from glunix.msg.job import (
 
 INPUT_WINDOW = 1024 * 1024
 Data = Annotated[bytes, Meta(max_length=CHUNK)]
-OutFd = Annotated[int, Meta(ge=0, le=2)]
-"""0: the terminal of a transparent job whose fds 1 and 2 are both elsewhere."""
+OutFd = Annotated[int, Meta(ge=0, le=3)]
+"""0: the terminal of a transparent job whose fds 1 and 2 are both elsewhere. ANSWERS: what it
+writes into a stream socket that is its fd 0 and neither 1 nor 2."""
+ANSWERS = 3
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
@@ -77,7 +79,10 @@ class Refuse(Message, frozen=True, tag="refuse"):
 
 
 class Signal(Message, frozen=True, tag="signal"):
-    """Deliver a signal: to one process's group, or (vnn None) to all on this stream."""
+    """Deliver a signal: to one process's group, or (vnn None) to all on this stream.
+
+    To a transparent job SIGKILL with a VNN is for the program only: its shadow at home was killed.
+    """
 
     signal: SignalField
     vnn: VnnField | None = None
@@ -113,6 +118,8 @@ class Ready(Message, frozen=True, tag="ready"):
 
     fd: HomeFd
     readable: bool
+    hung_up: bool = False
+    """The home terminal is gone (tty_ioctl(4)): the stand-in is hung up, too."""
 
 
 class InRecall(Message, frozen=True, tag="inrecall"):
@@ -126,7 +133,18 @@ class InAnew(Message, frozen=True, tag="inanew"):
 
 
 HomeToNode = (
-    In | Credit | Refuse | Signal | Resize | Got | IoctlDone | PagesDone | Ready | InRecall | InAnew
+    In
+    | Credit
+    | Refuse
+    | Signal
+    | Resize
+    | Got
+    | IoctlDone
+    | PagesDone
+    | HomeDone
+    | Ready
+    | InRecall
+    | InAnew
 )
 
 
@@ -190,6 +208,8 @@ class Exited(Message, frozen=True, tag="exited"):
     code: Annotated[int, Meta(ge=0, le=255)]
     signal: SignalField
     core: bool = False
+    orphaned: bool = False
+    """Transparent: its supervisor died and it with it, so it left no modes of its own choice."""
 
 
 class RootExited(Message, frozen=True, tag="rootexited"):
@@ -281,6 +301,8 @@ NodeToHome = (
     | Unwant
     | Ioctl
     | IoctlPages
+    | HomeCall
+    | HomeClose
     | Seek
     | Back
     | Bill

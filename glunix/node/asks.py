@@ -16,10 +16,14 @@ from glunix.msg import stream
 from glunix.msg.base import Message
 from glunix.msg.homecalls import IoctlPages, Memory, PagesDone
 from glunix.node.reactor import Reactor, Timer
+from glunix.node.readahead import ReadAhead
 from slic.interposers.homefds import IoctlHome, PagesHome, ReadHome, SeekHome, TakeBack
 
 STOPPED = 85
 """ERESTART from home: it is being stopped for this call (SIGTTIN, SIGTTOU), and we will be."""
+
+SETTLE = 0.02
+"""Seconds after which home's offset follows a program that does nothing else."""
 
 _FIONREAD = 0x541B
 _TCFLSH = 0x540B
@@ -67,6 +71,11 @@ class Asks:
         """Reads that home had nothing for, in order."""
         self._timers: dict[int, Timer] = {}
         """call -> when its read gives up."""
+        self._settling = False
+        self._seeks: list[tuple[int, SeekHome, int]] = []
+        """Seeks that wait for a read which is at home."""
+        self._ahead: dict[int, ReadAhead] = {}
+        """home descriptor -> a file that is read ahead."""
         self._kept: dict[int, bytes] = {}
         """Bytes of each home descriptor that a dead call left over."""
         self._pages: dict[int, int] = {}
@@ -75,9 +84,14 @@ class Asks:
 
     def ask(self, call: int, question: object, tid: int, may_write: bool = False) -> None:
         """An interposer asks. `may_write`: see msg.stream.Ioctl."""
+        if not isinstance(question, ReadHome):
+            self.settle()
         if isinstance(question, ReadHome):
             self._read(_Read(call, question, tid))
+        elif isinstance(question, SeekHome) and self._is_read(question.fd):
+            self._seeks.append((call, question, tid))  # of a read that is gone: its bytes go back
         elif isinstance(question, SeekHome):
+            self.drop_ahead()
             ask = self._number()
             self._others[ask] = (call, question, tid)
             self._send(stream.Seek(ask, question.fd, question.offset, question.whence))
@@ -100,10 +114,14 @@ class Asks:
             pages = [Memory(address, data) for address, data in question.pages]
             self._send(IoctlPages(ask, question.fd, question.command, question.argument, pages))
         elif isinstance(question, TakeBack):
-            self._keep(question.fd, question.data, first=True)
+            self._take_back(question.fd, question.data, first=True)
             self._calls.answer(call, None)
         else:
             raise TypeError(f"nobody answers {question!r}")
+
+    def _is_read(self, fd: int) -> bool:
+        """Whether a read that moves the offset of home's `fd` is at home."""
+        return any(r.question.fd == fd and r.question.offset < 0 for r in self._reads.values())
 
     def _number(self) -> int:
         ask = self._next
@@ -115,14 +133,18 @@ class Asks:
 
     def _read(self, read: _Read) -> None:
         question = read.question
+        ahead = self._ahead.get(question.fd)
         if question.offset < 0:
+            if ahead is not None and self._serve_ahead(ahead, read):
+                return
             if self._kept.get(question.fd):
                 self._serve_kept(read)
                 return
-            if any(r.question.fd == question.fd for r in self._reads.values()):
+            if self._is_read(question.fd):
                 # An earlier read of this descriptor is at home: this one must not overtake it.
                 self._waiting.append(read)
                 return
+        self.settle()
         ask = self._number()
         self._reads[ask] = read
         self._send(
@@ -134,6 +156,72 @@ class Asks:
                 question.offset,
             )
         )
+
+    # -- a file that is read ahead -------------------------------------------------------------
+
+    def read_ahead(self, fd: int) -> None:
+        """Home's `fd` is a file: its bytes may be fetched before they are asked for."""
+
+        def want(offset: int, count: int) -> int:
+            ask = self._number()
+            self._send(stream.Want(ask, fd, count, True, offset))
+            return ask
+
+        def seek(offset: int, whence: int) -> int:
+            ask = self._number()
+            self._send(stream.Seek(ask, fd, offset, whence))
+            return ask
+
+        self._ahead[fd] = ReadAhead(want, seek)
+
+    def settle(self) -> None:
+        """Before home hears of anything that the program did: its offsets are the program's."""
+        for ahead in self._ahead.values():
+            ahead.settle()
+
+    def _settle_later(self) -> None:
+        self._settling = False
+        self.settle()
+
+    def drop_ahead(self) -> None:
+        """The program stands still, or something happened that it may know of."""
+        for fd, ahead in self._ahead.items():
+            ahead.drop()
+            self.retry(fd)
+
+    def _serve_ahead(self, ahead: ReadAhead, read: _Read) -> bool:
+        """Whether the read was answered, or waits for what is under way."""
+        data = ahead.take(read.question.count)
+        if data:
+            if not self._answer(read, data):
+                ahead.put_back(data)
+            ahead.more()
+            if not self._settling:
+                self._settling = True
+                self._reactor.call_later(SETTLE, self._settle_later)
+            self.retry(read.question.fd)
+            return True
+        if ahead.coming:
+            self._waiting.append(read)
+            return True
+        return False
+
+    def _got_ahead(self, message: stream.Got) -> bool:
+        for fd, ahead in self._ahead.items():
+            if ahead.got(message.ask, b"" if message.error else message.data):
+                self.retry(fd)
+                return True
+        return False
+
+    def _take_back(self, fd: int, data: bytes, first: bool) -> None:
+        """Bytes that left home were not delivered."""
+        if fd in self._ahead:
+            self._ahead[fd].put_back(data)
+            if not first:
+                self.settle()  # nobody may ask again: home's offset goes back now
+            self.retry(fd)
+        else:
+            self._keep(fd, data, first)
 
     def _serve_kept(self, read: _Read) -> None:
         fd, count = read.question.fd, read.question.count
@@ -150,6 +238,7 @@ class Asks:
         """Home answered a read."""
         read = self._reads.pop(message.ask, None)
         if read is None:
+            self._got_ahead(message)
             return
         fd, error = read.question.fd, message.error
         if error == errno.EAGAIN and not read.question.nonblock and not read.last:
@@ -166,8 +255,15 @@ class Asks:
         value: object = message.data
         if error and not (error == errno.EAGAIN and read.last):
             value = OSError(error, os.strerror(error))
+        ahead = self._ahead.get(fd) if read.question.offset < 0 else None
+        if ahead is not None:
+            ahead.read_at_home(read.question.count, len(message.data))
         if not self._answer(read, value) and message.data and read.question.offset < 0:
-            self._keep(fd, message.data, first=False)
+            self._take_back(fd, message.data, first=False)
+        elif ahead is not None:
+            ahead.more()
+        if self._seeks:
+            self.ask(*self._seeks.pop(0))
         self.retry(fd)
 
     def _give_up_after(self, read: _Read, seconds: float) -> None:
@@ -221,6 +317,9 @@ class Asks:
         """Home answered an ioctl or a seek."""
         entry = self._others.pop(message.ask, None)
         if entry is None:
+            for fd, ahead in self._ahead.items():
+                if ahead.sought(message.ask, -1 if message.error else message.value):
+                    self.retry(fd)
             return
         call, question, tid = entry
         if message.error == STOPPED and isinstance(question, IoctlHome):

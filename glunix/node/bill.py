@@ -7,8 +7,9 @@ program got its answer: the way there and back, home's own work, and waiting for
 from collections.abc import Callable
 
 from glunix.msg import stream
-from slic.interposers.homefds import IoctlHome, Native, ReadHome, SeekHome
+from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome, SeekHome
 from slic.interposers.homeioctls import TERMINAL_IOCTLS
+from slic.interposers.homequestions import CallHome
 
 
 def name_of(question: object) -> str | None:
@@ -17,9 +18,11 @@ def name_of(question: object) -> str | None:
         return "read"
     if isinstance(question, SeekHome):
         return "lseek"
-    if isinstance(question, IoctlHome):
+    if isinstance(question, IoctlHome | PagesHome):
         known = TERMINAL_IOCTLS.get(question.command)
         return f"ioctl {known.name if known is not None else hex(question.command)}"
+    if isinstance(question, CallHome):
+        return question.call
     return None
 
 

@@ -10,16 +10,12 @@ else may read at home. What home had under way is void until it says `anew` with
 """
 
 import contextlib
-import fcntl
-import os
-import signal
-import termios
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 from glunix.errors import FrameError
 from glunix.msg.stream import INPUT_WINDOW
+from glunix.node.ends import End
 from glunix.node.reactor import Reactor, Timer
 
 LOOK_AGAIN = 0.02
@@ -28,132 +24,10 @@ LOOK_AT_LEAST = 1.0
 moves, the more."""
 
 LOOK_BUSY = 0.001
-PLENTY = 64 * 1024
-"""A program that has so much to read is looked at by time: its every read is not worth a look."""
+"""The same while there is plenty."""
 
 SMALL = 4096
 """A reader of less between two looks is not followed step by step."""
-
-BATCH = 256 * 1024
-"""Bytes after which home is told even though the program has more to read."""
-
-
-MOVED = signal.SIGURG
-"""What the kernel sends after a read: a signal that does nothing where nobody catches it."""
-
-
-class End(Protocol):
-    """Our end of a stand-in. All calls are harmless once it is closed."""
-
-    def write(self, data: bytes | memoryview) -> int:
-        """How many bytes it took; 0 for none; -1 when nobody can read it any more."""
-
-    def unread(self) -> int:
-        """Bytes in it that the program has not read."""
-
-    def drain(self) -> int:
-        """Take out what was not read; returns how many bytes."""
-
-    def end(self) -> None:
-        """The program sees the end after what is in it. A later `write` undoes that."""
-
-    def watch(self, room: bool, follow: bool) -> None:
-        """room: say when there is room. follow: say when the program read something."""
-
-    def close(self) -> None:
-        """Give it up."""
-
-
-class PipeEnd:
-    """A pipe's write end; its read end while the program is to see the end.
-
-    How reads are noticed: the kernel sends MOVED to the owner of the write end after each read(2)
-    (pipe(7), O_ASYNC), which the owner of the signals passes to FedInput.look. After a copy inside
-    the kernel (splice) it does not: the timer looks.
-    """
-
-    def __init__(
-        self, reactor: Reactor, fd: int, moved: Callable[[], None], gone: Callable[[], None]
-    ) -> None:
-        self._reactor = reactor
-        self._moved = moved
-        self._gone = gone
-        self._fd = -1
-        self._ended = False
-        self._room = False
-        self._take(fd)
-
-    def _take(self, fd: int) -> None:
-        self._fd = fd
-        os.set_blocking(fd, False)
-        fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(fd, fcntl.F_SETSIG, MOVED)
-        self._reactor.add_reader(fd, self._gone)  # a write end is "readable" without a reader
-
-    def _reader(self) -> int:
-        return os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-
-    def write(self, data: bytes | memoryview) -> int:
-        if self._fd < 0:
-            return -1
-        if self._ended:  # a fifo that was at its end has a new writer
-            reader, self._ended = self._fd, False
-            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
-            self._take(os.open(f"/proc/self/fd/{reader}", flags))
-            os.close(reader)
-        try:
-            return os.write(self._fd, data)
-        except BlockingIOError:
-            return 0
-        except BrokenPipeError:
-            return -1
-
-    def unread(self) -> int:
-        if self._fd < 0:
-            return 0
-        return int.from_bytes(fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)), "little")
-
-    def drain(self) -> int:
-        if self._fd < 0:
-            return 0
-        count, reader = 0, self._reader()
-        try:
-            while got := len(os.read(reader, BATCH)):
-                count += got
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(reader)
-        return count
-
-    def end(self) -> None:
-        if self._fd < 0 or self._ended:
-            return
-        reader = self._reader()
-        self.close()
-        self._fd, self._ended = reader, True
-
-    def watch(self, room: bool, follow: bool) -> None:
-        if self._fd < 0 or self._ended:
-            return
-        if room != self._room:
-            self._room = room
-            if room:
-                self._reactor.add_writer(self._fd, self._moved)
-            else:
-                self._reactor.remove_writer(self._fd)
-        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
-        wished = flags | os.O_ASYNC if follow else flags & ~os.O_ASYNC
-        if wished != flags:
-            fcntl.fcntl(self._fd, fcntl.F_SETFL, wished)
-
-    def close(self) -> None:
-        if self._fd < 0:
-            return
-        self.watch(room=False, follow=False)
-        self._reactor.remove_reader(self._fd)
-        os.close(self._fd)
-        self._fd = -1
 
 
 MakeEnd = Callable[[Callable[[], None], Callable[[], None]], End]
@@ -230,7 +104,8 @@ class FedInput:
                 self._queue.popleft()
         waits = bool(self._queue)
         self._end.watch(room=waits and not self._calm, follow=not waits and not self._calm)
-        if self._ending and not waits and self._is_open:
+        last = self._end.final and self._out and self._end.unread()  # may be called back until then
+        if self._ending and not waits and not last and self._is_open:
             self._ending = False
             self._end.end()
 
@@ -248,10 +123,11 @@ class FedInput:
             return
         unread = self._end.unread() + self._queued
         gone = self._out - unread
-        if gone >= BATCH or (gone and not unread):
+        if gone >= self._end.batch or (gone and not unread):
             self._tell(gone)
         small = 0 < gone < SMALL and not self._queue
-        self._go_on(small or unread > PLENTY, LOOK_BUSY if unread > PLENTY else LOOK_AGAIN)
+        plenty = unread > self._end.plenty
+        self._go_on(small or plenty, LOOK_BUSY if plenty else LOOK_AGAIN)
 
     def _go_on(self, calm: bool, pause: float) -> None:
         self._calm, self._pause = calm, pause
@@ -275,7 +151,7 @@ class FedInput:
         self._timer = None
         unread = self._end.unread() + self._queued
         moved = unread != self._seen
-        if moved and unread > PLENTY:
+        if moved and unread > self._end.plenty:
             self.look()
             return
         self.settle()

@@ -25,16 +25,20 @@ _TIOCGPTN, _TIOCSPTLCK = 0x80045430, 0x40045431
 _KEPT_OPTIONS = ("gid=", "mode=")
 
 
-def stand_in_terminal(tty: TtySpec, uid: int) -> tuple[int, int]:
-    """A pseudo-terminal (master, slave) with home's number, owner, modes and size, if it can be."""
+def stand_in_terminal(tty: TtySpec, uid: int) -> tuple[int, int, list[int]]:
+    """A pseudo-terminal (master, slave) with home's number, owner, modes and size, if it can be.
+
+    Also the masters of those with lower numbers: to be closed when there is time for it, a quarter
+    of a millisecond each.
+    """
     if not 0 <= tty.number <= NUMBER_MAX or not _private_devpts():
-        return open_terminal(tty, uid)
-    master, slave = _numbered(tty.number)
+        return *open_terminal(tty, uid), []
+    master, slave, lower = _numbered(tty.number)
     fcntl.ioctl(slave, termios.TCSETS, tty.termios)
     set_size(slave, tty.size)
     os.fchown(slave, uid, tty.gid)
     os.fchmod(slave, tty.mode)
-    return master, slave
+    return master, slave, lower
 
 
 def _private_devpts() -> bool:
@@ -61,19 +65,15 @@ def _node_options() -> str | None:
     return None
 
 
-def _numbered(number: int) -> tuple[int, int]:
-    """The pseudo-terminal of this number; those before it are made and given up."""
+def _numbered(number: int) -> tuple[int, int, list[int]]:
+    """The pseudo-terminal of this number, and the masters of those before it."""
     lower: list[int] = []
-    try:
-        while True:
-            master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-            (given,) = struct.unpack("i", fcntl.ioctl(master, _TIOCGPTN, bytes(4)))
-            if given >= number:
-                break
-            lower.append(master)
-        fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
-        slave = os.open(f"/dev/pts/{given}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-        return master, slave
-    finally:
-        for one in lower:
-            os.close(one)
+    while True:
+        master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        (given,) = struct.unpack("i", fcntl.ioctl(master, _TIOCGPTN, bytes(4)))
+        if given >= number:
+            break
+        lower.append(master)
+    fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
+    slave = os.open(f"/dev/pts/{given}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    return master, slave, lower

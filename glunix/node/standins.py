@@ -12,8 +12,12 @@ import contextlib
 import os
 import socket
 import termios
+import threading
+from collections.abc import Sequence
+from fcntl import ioctl
 
 from glunix.msg.job import JobSpec
+from glunix.msg.stream import ANSWERS
 from glunix.node.become import StepFailed
 from glunix.node.homepts import stand_in_terminal
 from glunix.node.process import pipe
@@ -23,6 +27,9 @@ TOKEN = b"\0"
 
 TERMINAL_FD = 3
 """The number under which home knows the terminal when none of fds 0-2 is it."""
+
+TIOCGSID = 0x5429
+"""ioctl_tty(2); Python has no name for it."""
 
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
@@ -57,6 +64,9 @@ class _Token:
     def _take(self) -> None:
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Nobody asks for readiness any more."""
+
 
 class _TerminalToken(_Token):
     def __init__(self, master: int, slave: int) -> None:
@@ -68,6 +78,9 @@ class _TerminalToken(_Token):
 
     def _take(self) -> None:
         termios.tcflush(self._slave, termios.TCIFLUSH)
+
+    def close(self) -> None:
+        os.close(self._master)
 
 
 class _PipeToken(_Token):
@@ -103,17 +116,19 @@ class _SocketToken(_Token):
 class StandIns:
     """The descriptors of one transparent job. `theirs` are the child's 0, 1, 2."""
 
-    def __init__(self, spec: JobSpec, uid: int, fed: int) -> None:
+    def __init__(self, spec: JobSpec, uid: int, fed: Sequence[int]) -> None:
         self.theirs: dict[int, int] = {}
         self.outputs: list[tuple[int, int]] = []
         """(channel, our end) of each output; channel 0 is a terminal that is neither 1 nor 2."""
         self.interposed: list[StandIn] = []
-        self.slave = -1
+        self.slave = self._master = -1
+        self._last_foreground = 0
         self.terminal_fd = -1
         """Home's number of the terminal."""
         self.terminal_channel = -1
         self._tokens: dict[int, _Token] = {}
         self._kept: list[socket.socket] = []
+        self._spare: list[int] = []
         if spec.tty is not None:
             self._make_terminal(spec, uid)
         if 0 not in self.theirs:
@@ -123,7 +138,7 @@ class StandIns:
     def _make_terminal(self, spec: JobSpec, uid: int) -> None:
         assert spec.tty is not None
         fds = spec.tty.fds
-        master, self.slave = stand_in_terminal(spec.tty, uid)
+        master, self.slave, self._spare = stand_in_terminal(spec.tty, uid)
         _make_transparent(self.slave)
         for fd in fds:
             self.theirs[fd] = self.slave
@@ -132,9 +147,10 @@ class StandIns:
         device = os.fstat(self.slave).st_rdev
         self.interposed.append(StandIn(self.terminal_fd, "tty", device, 0))
         self._tokens[self.terminal_fd] = _TerminalToken(os.dup(master), self.slave)
+        self._master = os.dup(master)
         self.outputs.append((self.terminal_channel, master))
 
-    def _make_input(self, spec: JobSpec, fed: int) -> None:
+    def _make_input(self, spec: JobSpec, fed: Sequence[int]) -> None:
         if spec.stdin in _DEVICES or spec.stdin == "closed":
             name = spec.stdin if spec.stdin in _DEVICES else "null"
             self.theirs[0] = os.open(f"/dev/{name}", os.O_RDONLY | os.O_CLOEXEC)
@@ -145,13 +161,19 @@ class StandIns:
                 os.ftruncate(fd, spec.stdin_size)
             self.theirs[0] = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
             os.close(fd)
-        elif spec.stdin == "socket":
+        elif spec.stdin == "packets":
             ours, theirs = socket.socketpair()
             self._kept += [ours, theirs]
             self.theirs[0] = theirs.fileno()
             self._tokens[0] = _SocketToken(ours, theirs)
         elif spec.stdin == "pipe":
-            self.theirs[0] = fed  # read without our help (glunix.node.fed)
+            self.theirs[0] = fed[0]  # read without our help (glunix.node.fed)
+            return
+        elif spec.stdin == "socket":
+            for fd in {0, *spec.sockets} - self.theirs.keys():
+                self.theirs[fd] = fed[0]
+            channel = min((fd for fd in spec.sockets if fd), default=ANSWERS)
+            self.outputs.append((channel, fed[1]))
             return
         else:
             self.theirs[0], pipe_end = pipe()
@@ -177,6 +199,12 @@ class StandIns:
         for fd in set(self.theirs.values()) - keep:
             os.close(fd)
 
+    def started(self) -> None:
+        """The program runs: what has time until now is done beside it."""
+        spare, self._spare = self._spare, []
+        if spare:
+            threading.Thread(target=_close_all, args=(spare,), daemon=True).start()
+
     def set_readable(self, fd: int, readable: bool) -> None:
         """Make poll on the stand-in of home's `fd` say what poll at home says."""
         if fd in self._tokens:
@@ -187,14 +215,30 @@ class StandIns:
         if fd in self._tokens:
             self._tokens[fd].kept(some)
 
+    def native_names(self) -> list[bytes]:
+        """Names of the stand-in terminal: opening them opens it."""
+        if self.slave < 0:
+            return [b"/dev/tty"]
+        return [b"/dev/tty", os.fsencode(os.ttyname(self.slave))]
+
+    def hang_up(self) -> None:
+        """The home terminal is gone: with the last master the kernel hangs the stand-in up."""
+        if self.slave < 0:
+            return
+        self._last_foreground = self.foreground()
+        self._tokens.pop(self.terminal_fd).close()
+        os.close(self._master)
+        os.close(self.slave)
+        self.slave = self._master = -1
+
     # -- job control on the node -------------------------------------------------------------
 
     def foreground(self) -> int:
         """The stand-in terminal's foreground group; 0 when there is none."""
         if self.slave < 0:
-            return 0
+            return self._last_foreground
         try:
-            return os.tcgetpgrp(self.slave)
+            return os.tcgetpgrp(self._master)  # may be asked from outside of its session
         except OSError:
             return 0
 
@@ -203,16 +247,24 @@ class StandIns:
         if self.slave < 0:
             return False
         try:
-            return os.getsid(tid) == os.getsid(0) and os.getpgid(tid) != self.foreground()
-        except ProcessLookupError:
+            session = int.from_bytes(ioctl(self._master, TIOCGSID, bytes(4)), "little")
+            return os.getsid(tid) == session and os.getpgid(tid) != self.foreground()
+        except OSError:  # nobody's terminal, or the thread is gone
             return False
 
     def set_tostop(self, wanted: bool) -> None:
         """As home's terminal has it, so that background writers are stopped by this kernel."""
+        if self.slave < 0:
+            return
         mode = termios.tcgetattr(self.slave)
         if bool(mode[3] & termios.TOSTOP) != wanted:
             mode[3] ^= termios.TOSTOP
             termios.tcsetattr(self.slave, termios.TCSANOW, mode)
+
+
+def _close_all(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _make_transparent(slave: int) -> None:

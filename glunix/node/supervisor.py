@@ -5,27 +5,33 @@ the job's view of home: its UTS namespace has home's host name, its stand-ins ar
 If it dies the kernel kills the program; if the daemon dies the kernel kills it.
 """
 
+import contextlib
 import errno
 import os
 import signal
 import socket
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGTTOU
 from typing import Any
 
+import slic.engines.shipped  # noqa: F401 - loaded once, by the daemon, not by every supervisor
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
-from glunix.msg.homecalls import PagesDone
+from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.node.asks import Asks
-from glunix.node.become import StepFailed, become, join_terminal, own_group, place_fds
+from glunix.node.become import StepFailed, become, place_fds
 from glunix.node.bill import Bill
-from glunix.node.bridge import RELAY, REPORT, Bridge
 from glunix.node.channels import Output
-from glunix.node.family import Family, kill_all, living_groups
+from glunix.node.direct import WayHome, connect
+from glunix.node.family import Family, living_groups
+from glunix.node.homefiles import HomeFiles as NodeHomeFiles
+from glunix.node.interposing import Interposing
 from glunix.node.keeper import GRACE, end_descendants
+from glunix.node.pidspace import PidSpace, Plain, fork_program
 from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.process import set_size
 from glunix.node.spawn import (
@@ -35,21 +41,16 @@ from glunix.node.spawn import (
     report_failure,
 )
 from glunix.node.standins import StandIns
-from slic.engine import EngineUnavailable, Launch, MissingCapability, Session, select
-from slic.interposer import Interposer
-from slic.interposers.homefds import HomeFds, IoctlHome, Native, PagesHome, ReadHome
+from slic.engine import EngineUnavailable, Launch, Session
+from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome
 from slic.interposers.homeioctls import STOPPING_IOCTLS
-from slic.interposers.identity import Identity
+from slic.interposers.homequestions import CallHome, HavePlace
 from slic.kernel.prctl import (
-    CLONE_NEWUTS,
     set_child_subreaper,
     set_parent_death_signal,
-    unshare,
 )
-from slic.policy import Policy
 from slic.tracee import Tracee
 
-DEFAULT_ENGINE = "unotify"
 STEPS_PER_TURN = 64
 
 _KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
@@ -61,17 +62,18 @@ _TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
 
 
 def spawn_supervisor(
-    start: stream.Start, env: dict[bytes, bytes], fed: int = -1
+    start: stream.Start, env: dict[bytes, bytes], fed: Sequence[int] = ()
 ) -> tuple[int, socket.socket]:
     """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end).
 
-    `fed` is the read end of the pipe that becomes standard input when that is a pipe at home.
+    `fed` is what becomes standard input when the daemon fills it: the read end of a pipe, or two
+    sockets, the program's and the one from which its answers are read.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def body() -> None:
         set_parent_death_signal(signal.SIGKILL)
-        close_others({theirs.fileno(), fed})
+        close_others({theirs.fileno(), *fed})
         ours.detach()
         Supervisor(start, env, theirs, fed).run()
 
@@ -85,7 +87,7 @@ class Supervisor:
     """Runs in its own process from fork to exit. Is the Host of its engine session."""
 
     def __init__(
-        self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket, fed: int
+        self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket, fed: Sequence[int]
     ) -> None:
         self._start = start
         self._spec = start.spec
@@ -93,14 +95,19 @@ class Supervisor:
         self._env = env
         self._fed = fed
         self._reactor = PollReactor()
-        self._bridge = Bridge(self._reactor, sock, self._frame, self._abandoned)
+        # No line while input goes ahead: the daemon says how much of it was read, and what the
+        # program writes must not come before that (glunix.node.fed).
+        line = None if fed else connect(self._spec.line, start.owner.uid)
+        self._way = WayHome(self._reactor, sock, line, self._frame, self._abandoned)
         self._asks = Asks(self._to_home, self, self._reactor)
         self._held: list[tuple[int, object, int, bool]] = []
         self._outputs: dict[int, Output] = {}
         self._session: Session | None = None
         self._engine_reaps = False
+        self._home_files: NodeHomeFiles | None = None
         self._exec_end: socket.socket | None = None
         self._main = 0
+        self._place: PidSpace | Plain = Plain()
         self._root: stream.Exited | None = None
         """How the program ended; processes that it left may live on."""
         self._told_root = False
@@ -116,9 +123,16 @@ class Supervisor:
         os.setsid()
         set_child_subreaper(True)
         try:
-            self._stand_ins = self._surround()
-            launch = self._engine()
-            self._main = self._fork_program(launch)
+            self._stand_ins = StandIns(self._spec, self._start.owner.uid, self._fed)
+            if self._spec.stdin == "file":
+                self._asks.read_ahead(0)
+            caught = Interposing(self._spec, self._stand_ins)
+            self._engine_reaps = caught.reaps
+            if caught.fds is not None and caught.places is not None:
+                self._home_files = NodeHomeFiles(
+                    caught.fds, caught.places, self._to_home, self, self._reactor
+                )
+            self._main = self._fork_program(caught.launch)
         except StepFailed as error:
             self._report(stream.Failed(self._vnn, error.step, error.error, error.text))
             self._finish()
@@ -128,55 +142,27 @@ class Supervisor:
         while not (self._ended and all(o.closed for o in self._outputs.values())):
             self._reactor.turn()
             self._look_after()
+            self._way.turned()
         self._finish()
 
     def _finish(self) -> None:
         for fd, data in self._asks.left_over():
             self._to_home(stream.Back(fd, data))
-        while self._bridge.pending:
+        while self._way.pending:
             self._reactor.turn()
+            self._way.turned()
         if self._session is not None:
             self._session.close()
+        if isinstance(self._place, PidSpace):
+            self._place.close()
         end_descendants(GRACE)
-
-    def _surround(self) -> StandIns:
-        stand_ins = StandIns(self._spec, self._start.owner.uid, self._fed)
-        if stand_ins.slave >= 0:
-            join_terminal(stand_ins.slave)
-        return stand_ins
-
-    def _identity(self) -> list[Interposer]:
-        """Home's host name: from a UTS namespace where there can be one, else by interposition."""
-        try:
-            unshare(CLONE_NEWUTS)
-            socket.sethostname(self._spec.home_host)
-        except OSError:
-            return [Identity(os.fsencode(self._spec.home_host))]
-        return []
-
-    def _engine(self) -> Launch | None:
-        interposers = self._identity()
-        if self._stand_ins.interposed:
-            interposers.append(HomeFds(self._stand_ins.interposed))
-        if not interposers:
-            return None  # nothing to catch: the job runs at native speed
-        try:
-            policy = Policy(interposers)
-            engine = select(policy, self._spec.engine or DEFAULT_ENGINE)
-            self._engine_reaps = engine.reaps
-            return engine.prepare(policy)
-        except (EngineUnavailable, MissingCapability) as error:
-            raise StepFailed("engine", errno.ENOSYS, f"cannot run transparently: {error}") from None
 
     def _fork_program(self, launch: Launch | None) -> int:
         exec_end, our_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         around = self._stand_ins
-        tty = around.slave if around.slave >= 0 else None
 
-        def body() -> None:
+        def program() -> None:
             try:
-                own_group(tty)
-                set_parent_death_signal(signal.SIGKILL)
                 place_fds(around.theirs[0], around.theirs[1], around.theirs[2])
 
                 def before_user() -> None:
@@ -190,7 +176,11 @@ class Supervisor:
                 report_failure(exec_end, error)
                 os._exit(127)
 
-        pid = fork_child(body)
+        tty = around.slave if around.slave >= 0 else None
+        self._place = fork_program(self._start.npid, self._spec.pids, tty, program)
+        pid = self._place.program
+        if isinstance(self._place, PidSpace):
+            self._reactor.add_reader(self._place.fileno(), self._space_says)
         exec_end.close()
         around.close_theirs()
         if launch is not None:
@@ -238,11 +228,13 @@ class Supervisor:
                 output.finish()
         else:
             self._report(stream.Started(self._vnn, self._main))
+            self._stand_ins.started()
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
+            self._asks.settle()
             if data:
-                self._bridge.relay(RELAY, stream.out_head(self._vnn, fd, len(data)), data)
+                self._way.relay(stream.out_head(self._vnn, fd, len(data)), data)
             else:
                 self._to_home(stream.Out(self._vnn, fd, b""))
 
@@ -264,6 +256,9 @@ class Supervisor:
             self._bill.asked(call_id, question)
         around = self._stand_ins
         tid, may_write = tracee.tid, False
+        if isinstance(question, CallHome | HavePlace) and self._home_files is not None:
+            self._home_files.ask(call_id, question, tid)
+            return
         if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
             if isinstance(question, IoctlHome):
                 may_write = question.command in STOPPING_IOCTLS and self.immune(tid, SIGTTOU)
@@ -290,6 +285,8 @@ class Supervisor:
         self._asks.cancelled(call_id)
         if self._bill is not None:
             self._bill.answered(call_id, None)
+        if self._home_files is not None:
+            self._home_files.cancelled(call_id)
 
     def exited(self, pid: int, wait_status: int) -> None:
         """Engines that reap tell of our children here."""
@@ -326,21 +323,28 @@ class Supervisor:
 
     def changed(self, question: IoctlHome) -> None:
         """See asks.Calls."""
-        if question.command in _TCSETS:
+        if question.command in _TCSETS and self._stand_ins.slave >= 0:
             local_modes = int.from_bytes(question.data[12:16], "little")
             self._stand_ins.set_tostop(bool(local_modes & termios.TOSTOP))
 
     # -- home --------------------------------------------------------------------------------
 
     def _to_home(self, message: Message) -> None:
-        self._bridge.send(RELAY, message)
+        self._way.send(message)
+
+    def _present_bill(self) -> None:
+        """Before home hears of the program's end, with which its startup may end, too."""
+        if self._bill is not None:
+            self._to_home(self._bill.message())
+            self._bill = None
 
     def _report(self, message: Message) -> None:
-        if self._bill is not None and isinstance(message, stream.Exited):
-            self._to_home(self._bill.message())
-        self._bridge.send(REPORT, message)
+        if isinstance(message, stream.Exited):
+            self._present_bill()
+        self._asks.drop_ahead()
+        self._way.report(message)
 
-    def _frame(self, number: StreamId, body: bytes) -> None:
+    def _frame(self, number: StreamId, body: Body) -> None:
         message = stream.home_to_node.decode(body)
         if isinstance(message, stream.Got):
             self._asks.got(message)
@@ -348,8 +352,16 @@ class Supervisor:
             self._asks.done(message)
         elif isinstance(message, PagesDone):
             self._asks.pages_done(message)
+        elif isinstance(message, HomeDone) and self._home_files is not None:
+            self._home_files.done(message)
         elif isinstance(message, stream.Ready):
+            if message.hung_up:
+                self._stand_ins.hang_up()
+                self._outputs[self._stand_ins.terminal_channel].close()
+                self._ask_held()
             self._stand_ins.set_readable(message.fd, message.readable)
+            if self._home_files is not None:
+                self._home_files.set_readable(message.fd, message.readable)
             if message.readable:
                 self._asks.retry(message.fd)
         elif isinstance(message, stream.Credit):
@@ -359,18 +371,28 @@ class Supervisor:
             self._outputs[message.fd].close()
             self._ask_held()
         elif isinstance(message, stream.Signal):
-            self._kill(message.signal)
+            self._asks.drop_ahead()
+            if message.signal == signal.SIGKILL and message.vnn is not None:
+                self._kill_program()
+            else:
+                self._kill(message.signal)
         elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
             set_size(self._stand_ins.slave, message.size)
         elif isinstance(message, stream.In):
             self._report(stream.InCredit(0))  # the end of a pipe that the daemon feeds: its turn
+
+    def _kill_program(self) -> None:
+        """Its shadow was killed: that is for this one process, whatever else lives."""
+        if self._root is None and not self._ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._main, signal.SIGKILL)
 
     def _kill(self, number: int) -> None:
         if self._ended or not number:
             return
         if number == signal.SIGKILL:  # is for all of the job, whatever groups and sessions it made
             self._doomed = True
-            kill_all()
+            self._place.kill_all()
         for group in self._groups(number):
             try:
                 os.killpg(group, number)
@@ -382,11 +404,11 @@ class Supervisor:
     def _groups(self, number: int) -> set[int]:
         """Who gets a signal of the startup: what the keyboard sends is the foreground's."""
         foreground = self._stand_ins.foreground()
-        found = {self._main}
+        found = {self._place.group}
         if foreground > 1 and number in _KEYBOARD:
             found = {foreground}
         elif foreground > 1 and number in _EVERYBODY:
-            found = {self._main, foreground}
+            found = {self._place.group, foreground}
         if self._root is not None:  # the number of a group that is gone may be somebody else's
             found &= living_groups()
         return found
@@ -412,9 +434,19 @@ class Supervisor:
                 break
             self._child_state(pid, status)
         if self._doomed:  # what was below the one that ended is ours now
-            kill_all()
+            self._place.kill_all()
+
+    def _space_says(self) -> None:
+        """A helper inside has reaped somebody."""
+        assert isinstance(self._place, PidSpace)
+        for status in self._place.read():
+            if not self._engine_reaps:  # such engines tell of the same themselves
+                self._child_state(self._main, status)
 
     def _child_state(self, pid: int, status: int) -> None:
+        if isinstance(self._place, PidSpace) and self._place.is_init(pid):
+            self._space_is_over(self._place, status)
+            return
         if pid == self._main:
             self._exec_done()  # home hears of the start before it hears of the end
         if pid != self._main or self._ended or self._root is not None:
@@ -432,11 +464,22 @@ class Supervisor:
                 not exited and os.WCOREDUMP(status),
             )
 
+    def _space_is_over(self, space: PidSpace, status: int) -> None:
+        """Its init has ended, and all others with it."""
+        if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
+            return
+        self._space_says()
+        self._exec_done()
+        space.ended = True
+        self._reactor.remove_reader(space.fileno())
+        if self._root is None and not self._ended:
+            self._root = stream.Exited(self._vnn, 0, signal.SIGKILL)
+
     def _look_after(self) -> None:
         """The program has ended: is that the end of the job, or does something of it live on?"""
         if self._root is None or self._ended:
             return
-        family = Family.look()
+        family = self._place.look()
         if family is Family.GONE:
             self._ended = True
             self._report(self._root)
@@ -452,4 +495,6 @@ class Supervisor:
             outputs[0].settle(lambda: self._settle(outputs[1:]))
         elif self._root is not None and not self._ended:
             root = self._root
+            self._present_bill()
+            self._asks.drop_ahead()
             self._to_home(stream.RootExited(root.vnn, root.code, root.signal, root.core))

@@ -6,7 +6,6 @@ an invitation be used twice nor forget a revocation. Takes the time as an argume
 
 from dataclasses import dataclass, field
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from glunix.errors import GlunixError, Refused
@@ -258,8 +257,3 @@ def new_cluster(files: TrustFiles, life: float, now: float, names_key: bytes) ->
     authority = Authority(files, life)
     authority.own_listener(now)
     return authority
-
-
-def certificate_text(cert: x509.Certificate) -> str:
-    """When a certificate ends, for people."""
-    return cert.not_valid_after_utc.strftime("%Y-%m-%d %H:%M UTC")

@@ -32,6 +32,7 @@ from slic.engines.filter import compile_filter
 from slic.engines.ptrace_session import PtraceSession
 from slic.kernel import ptrace as pt
 from slic.kernel import seccomp
+from slic.kernel.pidfd import status_fields
 from slic.policy import Policy
 
 EVERYTHING = (
@@ -137,16 +138,20 @@ class PtraceEngine:
         session = PtraceSession(policy, host, pid, every=True, parks=False)
         try:
             session.seize(pid, exit_kill=False)
-            while new := _tasks_under(pid) - session.tasks.keys():
+            over: set[int] = set()
+            while new := _tasks_under(pid) - session.tasks.keys() - over:
                 for tid in new:
                     try:
                         session.seize(tid, exit_kill=False)
                     except ProcessLookupError:
-                        continue  # ended meanwhile, or attached with its parent's fork
+                        over.add(tid)
                     except PermissionError:
-                        if os.path.exists(f"/proc/{tid}") and not _is_ours(tid):
+                        if _is_ours(tid):
+                            session.adopt(tid)
+                        elif _has_ended(tid):
+                            over.add(tid)
+                        else:
                             raise
-                        session.adopt(tid)
         except BaseException:
             session.close()
             raise
@@ -194,8 +199,18 @@ def _tasks_under(pid: int) -> set[int]:
     return found
 
 
+def _has_ended(tid: int) -> bool:
+    """Is the task gone, or a zombie? The kernel refuses to trace one with EPERM, too."""
+    try:
+        text = Path(f"/proc/{tid}/stat").read_text(errors="surrogateescape")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return text.rpartition(")")[2].split()[0] in "ZX"
+
+
 def _is_ours(tid: int) -> bool:
     """Is this task already traced by this very process (attached through its parent's fork)?"""
-    text = Path(f"/proc/{tid}/status").read_text(errors="surrogateescape")
-    fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
-    return int(fields["TracerPid"]) == os.getpid()
+    try:
+        return int(status_fields(tid)["TracerPid"]) == os.getpid()
+    except ProcessLookupError:
+        return False

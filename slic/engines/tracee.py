@@ -19,30 +19,25 @@ from slic.kernel.asuser import acting_as, open_as, uname_of
 from slic.tracee import AT_FDCWD, BadAddress, CallGone
 
 IOV_MAX = 1024
+UNSEEN: dict[str, str] = {}  # one for all: a tracee is made for every caught call
 _Seen = TypeVar("_Seen")
 
 
 class TaskTracee:
     """A caught task. Subclasses say how an engine knows that its call still waits."""
 
-    __slots__ = ("_pid", "tid")
+    __slots__ = ("_seen", "tid")
 
     def __init__(self, tid: int) -> None:
         self.tid = tid
-        self._pid = 0
+        self._seen = UNSEEN
 
     def still_valid(self) -> bool:
         raise NotImplementedError
 
     @property
     def pid(self) -> int:
-        if not self._pid:
-            try:
-                self._pid = pidfd.process_of(self.tid)
-            except ProcessLookupError:
-                raise CallGone from None
-            self._check()
-        return self._pid
+        return int(self._status()["Tgid"])
 
     def _check(self) -> None:
         if not self.still_valid():
@@ -53,12 +48,15 @@ class TaskTracee:
         return int(self._status()["Uid"].split()[1])
 
     def _status(self) -> dict[str, str]:
-        try:
-            status = pidfd.status_fields(self.tid)
-        except ProcessLookupError:
-            raise CallGone from None
-        self._check()
-        return status
+        """Read once: a thread in a call does not change its credentials (another thread of its
+        process can change the umask, as it could at any moment of the real call)."""
+        if not self._seen:
+            try:
+                self._seen = pidfd.status_fields(self.tid)
+            except ProcessLookupError:
+                raise CallGone from None
+            self._check()
+        return self._seen
 
     # -- memory ------------------------------------------------------------------------------
     def read_some(self, address: int, size: int) -> bytes:
@@ -165,7 +163,7 @@ class TaskTracee:
     def open(self, dirfd: int, name: bytes, flags: int, mode: int = 0, resolve: int = 0) -> int:
         self._check()
         try:
-            return open_as(self.tid, dirfd, name, flags, mode, resolve)
+            return open_as(self.tid, dirfd, name, flags, mode, resolve, self._status())
         except ProcessLookupError:
             raise CallGone from None
 

@@ -42,7 +42,7 @@ from typing import Any, Self
 from slic.engine import Capability, EngineUnavailable, Host, begin
 from slic.engines.filter import compile_filter
 from slic.engines.pending import Pending, PendingCalls
-from slic.engines.tracee import TaskTracee
+from slic.engines.tracee import UNSEEN, TaskTracee
 from slic.interposer import Call
 from slic.kernel import pidfd, seccomp
 from slic.policy import Decision, Policy
@@ -64,7 +64,7 @@ class NotifyTracee(TaskTracee):
 
     def __init__(self, tid: int, listener: int, cookie: int) -> None:
         self.tid = tid
-        self._pid = 0
+        self._seen = UNSEEN
         self._listener = listener
         self._cookie = cookie
 

@@ -95,14 +95,20 @@ class StandIn(NamedTuple):
 
     `kind` is as glunix.msg.job.JobSpec.stdin has it, or "out" for one that is only written.
 
-    `device` is st_rdev of a terminal; else (`device`, `inode`) are st_dev and st_ino.
+    `device` is st_rdev of a terminal; else (`device`, `inode`) are st_dev and st_ino. `path` is
+    home's name of what the job opened there itself (`HomePaths`); empty for descriptors 0-2.
+    `place` is the node's name of a stand-in directory.
     """
 
     fd: int
     kind: str
     device: int
     inode: int
+    path: bytes = b""
+    place: str = ""
 
+
+SEEKABLE = ("file", "dir")
 
 Asking = Generator[object, Any, Verdict]
 
@@ -112,22 +118,42 @@ class HomeFds(Interposer):
 
     confines = False
 
-    def __init__(self, stand_ins: Iterable[StandIn]) -> None:
+    def __init__(self, stand_ins: Iterable[StandIn], opens: bool = False) -> None:
+        """`opens`: more will be added while the job runs."""
+        self._opens = opens
         self._terminals: dict[int, StandIn] = {}
         self._others: dict[tuple[int, int], StandIn] = {}
+        self._places: dict[str, StandIn] = {}
         for stand_in in stand_ins:
             if stand_in.kind == "tty":
                 self._terminals[stand_in.device] = stand_in
             else:
-                self._others[stand_in.device, stand_in.inode] = stand_in
+                self.add(stand_in)
+
+    def add(self, stand_in: StandIn) -> None:
+        """The job has one more."""
+        self._others[stand_in.device, stand_in.inode] = stand_in
+        if stand_in.place:
+            self._places[stand_in.place] = stand_in
+
+    def remove(self, stand_in: StandIn) -> None:
+        """No process has it any more; its numbers may come again."""
+        self._others.pop((stand_in.device, stand_in.inode), None)
+        self._places.pop(stand_in.place, None)
+
+    def named(self, node_path: str) -> bytes:
+        """Home's name of a place where the caller is; empty when it is this node's."""
+        stand_in = self._places.get(node_path.removesuffix(" (deleted)"))
+        return stand_in.path if stand_in is not None else b""
 
     def declarations(self) -> Iterable[Handler]:
         """What is only written is no reason to catch reads."""
         stand_ins = (*self._terminals.values(), *self._others.values())
-        only_ioctl = all(stand_in.kind == "out" for stand_in in stand_ins)
+        only_ioctl = all(stand_in.kind == "out" for stand_in in stand_ins) and not self._opens
         return [h for h in type(self).handlers if h.method == "ioctl" or not only_ioctl]
 
-    def _find(self, tracee: Tracee, fd: int) -> StandIn | None:
+    def find(self, tracee: Tracee, fd: int) -> StandIn | None:
+        """What a descriptor of the caller stands for; None: for itself."""
         try:
             seen = tracee.fd_stat(fd)
         except OSError as error:
@@ -145,14 +171,14 @@ class HomeFds(Interposer):
 
     @on("read")
     def read(self, tracee: Tracee, fd: int, buf: Address, count: int) -> Verdict | Asking:
-        stand_in = self._find(tracee, fd)
+        stand_in = self.find(tracee, fd)
         if stand_in is None or count == 0:
             return PASS
         return self._ask(tracee, stand_in, fd, [(buf, count)], -1)
 
     @on("readv")
     def readv(self, tracee: Tracee, fd: int, vec: Address, vlen: int) -> Verdict | Asking:
-        stand_in = self._find(tracee, fd)
+        stand_in = self.find(tracee, fd)
         if stand_in is None:
             return PASS
         return self._ask(tracee, stand_in, fd, tracee.iovec(vec, vlen), -1)
@@ -161,7 +187,7 @@ class HomeFds(Interposer):
     def pread(
         self, tracee: Tracee, fd: int, buf: Address, count: int, pos: int
     ) -> Verdict | Asking:
-        stand_in = self._find(tracee, fd)
+        stand_in = self.find(tracee, fd)
         if stand_in is None or stand_in.kind != "file" or pos < 0:
             return PASS  # ESPIPE and EINVAL are the kernel's to say
         return self._ask(tracee, stand_in, fd, [(buf, count)], pos)
@@ -170,7 +196,7 @@ class HomeFds(Interposer):
     def preadv(
         self, tracee: Tracee, fd: int, vec: Address, vlen: int, pos_l: int
     ) -> Verdict | Asking:
-        stand_in = self._find(tracee, fd)
+        stand_in = self.find(tracee, fd)
         if stand_in is None or (stand_in.kind != "file" and pos_l != -1):
             return PASS
         return self._ask(tracee, stand_in, fd, tracee.iovec(vec, vlen), pos_l)
@@ -197,7 +223,9 @@ class HomeFds(Interposer):
             return Return(tracee.scatter(vector, data))
         except BadAddress:
             # Natively a wrong pointer loses nothing either.
-            if offset < 0:
+            if offset < 0 and stand_in.kind == "file":
+                yield SeekHome(stand_in.fd, -len(data), os.SEEK_CUR)
+            elif offset < 0:
                 yield TakeBack(stand_in.fd, data)
             return Fail(errno.EFAULT)
 
@@ -218,15 +246,15 @@ class HomeFds(Interposer):
         return self._no_copy(tracee, fdin)
 
     def _no_copy(self, tracee: Tracee, fd: int) -> Verdict:
-        stand_in = self._find(tracee, fd)
+        stand_in = self.find(tracee, fd)
         return PASS if stand_in is None or stand_in.kind == "out" else Fail(errno.EINVAL)
 
     # -- seeks and ioctls --------------------------------------------------------------------
 
     @on("lseek")
     def lseek(self, tracee: Tracee, fd: int, offset: int, whence: int) -> Verdict | Asking:
-        stand_in = self._find(tracee, fd) if self._others else None
-        if stand_in is None or stand_in.kind != "file" or not 0 <= whence <= 4:
+        stand_in = self.find(tracee, fd) if self._others else None
+        if stand_in is None or stand_in.kind not in SEEKABLE or not 0 <= whence <= 4:
             return PASS
         return self._seek(stand_in, offset, whence)
 
@@ -238,8 +266,8 @@ class HomeFds(Interposer):
     def ioctl(self, tracee: Tracee, fd: int, cmd: int, arg: int) -> Verdict | Asking:
         if cmd in NATIVE:
             return PASS
-        stand_in = self._find(tracee, fd)
-        if stand_in is None or is_natives(stand_in.kind, cmd):
+        stand_in = self.find(tracee, fd)
+        if stand_in is None or (not stand_in.path and is_natives(stand_in.kind, cmd)):
             return PASS
         if cmd in LEADING_ELSEWHERE:
             return Fail(LEADING_ELSEWHERE[cmd])

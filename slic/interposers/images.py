@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 from typing import NamedTuple
 
 from slic.interposers.confined import Pin
@@ -35,3 +36,13 @@ def interpreter_of(pin: Pin) -> bytes | None:
         os.close(fd)
     words = head[2:].split(b"\n")[0].split() if head.startswith(b"#!") else []
     return words[0] if words else None
+
+
+def is_our_fork(pid: int) -> bool:
+    """Is this a child of the supervisor that has not executed its program yet?"""
+    try:
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        same = Path(f"/proc/{pid}/cmdline").read_bytes() == Path("/proc/self/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return same and parent == os.getpid()

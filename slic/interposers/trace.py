@@ -18,6 +18,7 @@ from typing import Self
 
 from slic.interposer import EVERY, Call, Event, Handler, Interposer, Kind, ProcessEvent, after, on
 from slic.interposer import on_event as on_process
+from slic.interposers.images import is_our_fork
 from slic.syscalls import BY_NAME, Argument, Syscall
 from slic.syscalls import Kind as Width
 from slic.tracee import AT_FDCWD, BadAddress, Tracee
@@ -66,9 +67,22 @@ class Trace(Interposer):
         self._results = False
         self._open: dict[int, tuple[str, int]] = {}  # tid: the line so far, when it began
         self.counts: dict[str, Count] = {}
+        self._launched: int | None = None  # the process that still has to execute the program
+
+    def _is_launch(self, tracee: Tracee, call: Call) -> bool:
+        """Is it a call of the supervisor's own, between the engine's start and the program's?"""
+        if self._launched is None:
+            self._launched = tracee.pid
+        if self._launched and tracee.pid == self._launched:
+            if is_our_fork(tracee.pid):
+                return call.name not in ("execve", "execveat")
+            self._launched = 0
+        return False
 
     @on(EVERY, needs=Capability.INSPECT)
     def called(self, tracee: Tracee, call: Call) -> Verdict:
+        if self._launched != 0 and self._is_launch(tracee, call):
+            return PASS
         count = self.counts.setdefault(call.name, Count())
         count.calls += 1
         line = "" if self._summary else f"[{tracee.tid}] {described(tracee, call)}"
@@ -80,6 +94,8 @@ class Trace(Interposer):
 
     @after(EVERY, optional=True)
     def returned(self, tracee: Tracee, call: Call, result: int) -> None:
+        if self._launched != 0 and self._is_launch(tracee, call):
+            return
         line, began = self._open.pop(tracee.tid, ("", 0))
         count = self.counts.setdefault(call.name, Count())
         count.errors += -4096 < result < 0

@@ -28,14 +28,22 @@ CLONE_NEWUTS = 0x04000000
 _umask_lock = threading.Lock()
 
 
-def open_as(tid: int, dirfd: int, name: bytes, flags: int, mode: int, resolve: int) -> int:
+def open_as(
+    tid: int,
+    dirfd: int,
+    name: bytes,
+    flags: int,
+    mode: int,
+    resolve: int,
+    status: dict[str, str] | None = None,
+) -> int:
     """openat2(2) with the task's root, cwd, fsuid, fsgid, groups and umask; our descriptor.
 
     OSError as openat2 would give it, ESRCH if the task is gone. O_CLOEXEC and O_NOCTTY are added
     for the supervisor's sake. Paths that mean the caller itself (/proc/self, /dev/fd, /dev/tty)
-    are led to the caller.
+    are led to the caller. `status` is the task's (`status_fields`) if it is known already.
     """
-    status = status_fields(tid)
+    status = status or status_fields(tid)
     creating = flags & os.O_CREAT or flags & os.O_TMPFILE == os.O_TMPFILE
     how_mode = mode & 0o7777 if creating else 0
     flags |= os.O_CLOEXEC | (0 if flags & os.O_PATH else os.O_NOCTTY)

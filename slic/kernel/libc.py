@@ -44,3 +44,13 @@ def connect(fd: int, address: bytes) -> None:
     if LIBC.connect(fd, address, len(address)) == -1:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
+
+
+def getsockopt(fd: int, level: int, option: int, room: int) -> bytes:
+    """getsockopt(2) with as much room as wanted; Python's own gives 1024 bytes at most."""
+    buffer = ctypes.create_string_buffer(room)
+    size = ctypes.c_uint32(room)
+    if LIBC.getsockopt(fd, level, option, buffer, ctypes.byref(size)) == -1:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return buffer.raw[: size.value]

@@ -20,6 +20,7 @@ MS_NOEXEC = 8
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
+MNT_DETACH = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
@@ -30,6 +31,7 @@ _libc.mount.argtypes = [
     ctypes.c_ulong,
     ctypes.c_char_p,
 ]
+_libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
 
 
 def _checked(result: int, what: str) -> None:
@@ -57,3 +59,8 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
     """Mount; an empty `kind` with MS_PRIVATE changes propagation only."""
     words = source.encode(), os.fsencode(target), kind.encode() or None
     _checked(_libc.mount(*words, flags, data.encode() or None), f"mount {target}")
+
+
+def umount(target: str, flags: int) -> None:
+    """umount2(2)."""
+    _checked(_libc.umount2(os.fsencode(target), flags), f"umount {target}")

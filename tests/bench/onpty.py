@@ -23,6 +23,8 @@ from .proc import exited
 ROWS, COLUMNS = 24, 80
 QUIET = 0.2
 """Seconds without output after which a screen counts as painted."""
+PAUSE = 0.03
+"""Seconds between two keys: a fast typist's."""
 
 
 class OnPty:
@@ -86,7 +88,10 @@ class OnPty:
             self.said += data
 
     def key(self, key: bytes, shown: bytes) -> float:
-        """Press a key; seconds until `shown` comes."""
+        """After a typist's pause press a key; seconds until `shown` comes."""
+        end = time.perf_counter() + PAUSE
+        while (left := end - time.perf_counter()) > 0:
+            self._read(left)
         self.said = b""
         begin = time.perf_counter()
         os.write(self._master, key)

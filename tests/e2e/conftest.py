@@ -78,7 +78,9 @@ def _ptys() -> int:
 
 
 def _mounts() -> list[str]:
-    return Path("/proc/self/mountinfo").read_text().splitlines()
+    """Without the names of network namespaces: `ip netns` of others on the machine makes them."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in lines if " - nsfs " not in line]
 
 
 def _children(everything: Mapping[int, tuple[int, str]]) -> set[int]:

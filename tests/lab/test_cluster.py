@@ -78,25 +78,26 @@ def test_input_stays_home(home: Machine) -> None:
 
 def test_type_ahead_and_job_control(shell: Terminal) -> None:
     """What is typed for the shell reaches the shell; ^Z, fg and ^C do what they do at home."""
-    # Before each line: a sign that the shell's line editor has left the terminal to the job.
+    # Before each line: a sign that the shell's line editor has left the terminal to the job; and
+    # with LF, for a CR that is typed before would stay one (no ICRNL).
     shell.line("glurun -T -w node1 sh -c 'echo begun; read x; echo got:$x'")
     shell.expect("\r\nbegun")
-    shell.line("first")
+    shell.send("first\n")
     shell.line("echo second:$?")
     shell.expect("\r\ngot:first")
     shell.expect("\r\nsecond:0")
     shell.expect("home> ")
-    shell.line("glurun -T -w node2 sh -c 'echo begun; cat'")
+    shell.line("glurun -T -w node2 sh -c 'echo begun; exec sed -u s/^/=/'")
     shell.expect("\r\nbegun")
-    shell.line("typed")
-    shell.expect("typed\r\ntyped")
+    shell.send("typed\n")
+    shell.expect("=typed")
     shell.control("z")
     shell.expect("Stopped")
     shell.expect("home> ")
     shell.line("fg")
     shell.expect("\r\nglurun -T -w node2")
-    shell.line("again")
-    shell.expect("again\r\nagain")
+    shell.send("again\n")
+    shell.expect("=again")
     shell.control("c")
     shell.expect("home> ")
     shell.line("echo was:$?")

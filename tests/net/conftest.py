@@ -1,4 +1,4 @@
-"""The lab of network-namespace nodes: one that tests leave as it is, others that they break."""
+"""The lab of network-namespace nodes: what a test breaks of it, it mends."""
 
 from __future__ import annotations
 
@@ -19,12 +19,5 @@ def can_lab() -> None:
 @pytest.fixture(scope="session")
 def shared_lab(can_lab: None) -> Iterator[Lab]:
     """Home and three nodes, up."""
-    with running_lab(3) as lab:
-        yield lab
-
-
-@pytest.fixture
-def own_lab(can_lab: None) -> Iterator[Lab]:
-    """Home and three nodes, up, for a test that breaks them."""
     with running_lab(3) as lab:
         yield lab

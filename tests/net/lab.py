@@ -12,18 +12,18 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.e2e.cluster import (
+from e2e.cluster import (
     DEADLINE,
     Cluster,
     Result,
     as_user,
     ended,
-    finish,
     make_launchers,
     read_line,
 )
@@ -95,6 +95,21 @@ class LabNode(Cluster):
         result = self.run(*argv, **how)  # type: ignore[arg-type]
         assert result.status == 0, (argv, result)
         return result.text
+
+    def open_interpreter(self) -> None:
+        """Have other users of this node reach our Python, also where it lies in root's home.
+
+        (What setpriv starts is found with the rights of root, what that starts is not.)
+        """
+        path = Path(sys.executable).resolve()
+        closed = [p for p in reversed(path.parents) if not p.stat().st_mode & 1]
+        if not closed:
+            return
+        name = path.relative_to(closed[0]).parts[0]
+        stage = self.lab.folder / f"open-{self.name}"
+        (stage / name).mkdir(parents=True)
+        self.good("mount", "--bind", str(closed[0] / name), str(stage / name))
+        self.good("mount", "--rbind", str(stage), str(closed[0]))
 
     def service(self, name: str) -> int:
         """Pid, as this machine has it, of a service that runs on the node."""
@@ -171,20 +186,28 @@ class Lab:
 
     # -- the cluster -------------------------------------------------------------------------
 
-    def init(self, root_jobs: bool = True, **knobs: object) -> None:
-        """`glunix init` and `glunix up` at home; `knobs` replace values in glunix.toml."""
+    def init(self, root_jobs: bool = True, home_disk: str = "", **knobs: object) -> None:
+        """`glunix init` and `glunix up` at home; `knobs` replace values in glunix.toml.
+
+        `home_disk` gives home's state folder a disk of that size, which only home sees.
+        """
+        if home_disk:
+            options = f"size={home_disk},mode=0755"
+            self.home.good("mount", "-t", "tmpfs", "-o", options, "lab", str(self.home.folder))
         self.home.good("glunix", "init", "--listen", self.master)
-        path = self.home.folder / "glunix.toml"
-        text = path.read_text()
         for name, value in {"allow_root": str(root_jobs).lower(), **knobs}.items():
-            lines = text.splitlines()
-            found = [n for n, line in enumerate(lines) if line.startswith(f"{name} = ")]
-            assert found, name
-            for at in found:
-                lines[at] = f"{name} = {value}"
-            text = "\n".join(lines) + "\n"
-        path.write_text(text)
+            self.set_knob(name, value)
         self.home.good("glunix", "up", timeout=40)
+
+    def set_knob(self, name: str, value: object) -> None:
+        """Give a knob of home's glunix.toml another value, wherever it stands."""
+        path = Path(f"/proc/{self.home.pid}/root{self.home.folder}/glunix.toml")
+        lines = path.read_text().splitlines()
+        found = [n for n, line in enumerate(lines) if line.startswith(f"{name} = ")]
+        assert found, name
+        for at in found:
+            lines[at] = f"{name} = {value}"
+        path.write_text("\n".join(lines) + "\n")
 
     def invite(self, *words: str) -> str:
         """A token."""
@@ -204,11 +227,19 @@ class Lab:
     @contextlib.contextmanager
     def silent(self, node: LabNode) -> Iterator[None]:
         """Packets of this node vanish, both ways; nobody is told (no carrier change)."""
-        _ip(self.switch, f"link set {node.port} nomaster")
+        self.pull(node)
         try:
             yield
         finally:
-            _ip(self.switch, f"link set {node.port} master br0")
+            self.plug(node)
+
+    def pull(self, node: LabNode) -> None:
+        """See `silent`."""
+        _ip(self.switch, f"link set {node.port} nomaster")
+
+    def plug(self, node: LabNode) -> None:
+        """See `silent`."""
+        _ip(self.switch, f"link set {node.port} master br0")
 
     @contextlib.contextmanager
     def slow(self, node: LabNode, delay: float, loss: float) -> Iterator[str]:
@@ -253,18 +284,22 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def running_lab(count: int, **knobs: object) -> Iterator[Lab]:
-    """A lab whose cluster is up, with launchers of its own."""
+def tools_of_this_checkout() -> Iterator[Path]:
+    """A folder with launchers, which everybody may read."""
     tools = Path(tempfile.mkdtemp(prefix="glunix-bin-"))
     try:
         tools.chmod(0o755)
         make_launchers(tools)
-        with contextlib.closing(Lab(tools, count)) as lab:
-            lab.init(**knobs)  # type: ignore[arg-type]
-            lab.join_all()
-            yield lab
+        yield tools
     finally:
         shutil.rmtree(tools)
 
 
-__all__ = ["Lab", "LabNode", "Result", "ended", "finish", "missing", "running_lab"]
+@contextlib.contextmanager
+def running_lab(count: int, join: bool = True, **knobs: object) -> Iterator[Lab]:
+    """A lab with launchers of its own whose cluster is up, with `join` on all nodes."""
+    with tools_of_this_checkout() as tools, contextlib.closing(Lab(tools, count)) as lab:
+        lab.init(**knobs)  # type: ignore[arg-type]
+        if join:
+            lab.join_all()
+        yield lab

@@ -279,6 +279,30 @@ def test_an_attached_program_may_be_asked_about(guest: Guest) -> None:
         tree.end()
 
 
+def test_attaching_to_a_tree_of_zombies_and_short_lives(guest: Guest) -> None:
+    """The kernel refuses to trace a zombie: it is passed over, and so is one that ends just now."""
+    engine = engines()["ptrace"]
+    assert isinstance(engine, PtraceEngine)
+    program = guest(
+        "zombietree",
+        r"""int main(void) { for (int i = 0; i < 3; i++) if (!fork()) _exit(0);
+          for (;;) { pid_t p = fork(); if (!p) { syscall(SYS_getppid); _exit(0); }
+            waitpid(p, 0, 0); write(1, "f", 1); } }""",
+    )
+    tree = _Attached(program)
+    try:
+        _until(tree.read, lambda: False)
+        answer = Answer(Return(6))
+        for _ in range(10):
+            answer.callers.clear()
+            with engine.attach(Policy([answer]), tree.process.pid, Recorder()) as session:
+                _until(lambda: answer.callers, session.step)
+        tree.seen = b""
+        _until(lambda: tree.read() and b"f" in tree.seen, lambda: False)  # it goes on
+    finally:
+        tree.end()
+
+
 def test_attaching_to_nobody_is_an_error() -> None:
     engine = engines()["ptrace"]
     assert isinstance(engine, PtraceEngine)

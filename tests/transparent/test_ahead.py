@@ -13,6 +13,7 @@ LINES = [
     "{ $G head -c 100000 >g; head -c 9; $G head -c 200000; cat; } | md5sum",
     "{ $G sh -c 'head -c 11; kill -9 $$'; cat; } 2>g | md5sum",
     "{ $G sh -c '(head -c 11); (head -c 12 <&3) 3<&0; head -c 13 & wait'; cat; } | md5sum",
+    "{ $G sh -c '(sleep 0.2; head -c 5 >g) <&3 3<&0 & head -c 9'; sleep 0.7; cat g -; } | md5sum",
     "{ $G true; $G sh -c 'exec <&-'; cat; } | md5sum",
     "{ $G bash -c 'read a; read b; echo $a $b'; read c; $G bash -c 'read d; echo $d'; cat; }"
     " | md5sum",
@@ -137,6 +138,35 @@ os.close(writes)
 print(line(), child.wait())
 """
 
+ANSWERS = """
+# A socket goes both ways, and keeps what the job did not read.
+import socket
+ours, theirs = socket.socketpair()
+talking = '''
+import os, socket, sys
+own = socket.socket(fileno=os.dup(0))
+os.write(0, b"hello")
+print(own.recv(3, socket.MSG_PEEK), own.recv(4, socket.MSG_WAITALL), own.type, flush=True)
+own.sendall(b"x" * 300000)
+os.write(0, os.read(0, 3))
+'''
+def talk(**streams):
+    child = subprocess.Popen(
+        [*os.environ["G"].split(), sys.executable, "-c", talking], stdin=theirs, **streams
+    )
+    print(ours.recv(5, socket.MSG_WAITALL))
+    ours.sendall(b"abcdefghij")
+    if streams["stdout"] is theirs:
+        print(ours.recv(17, socket.MSG_WAITALL))
+    else:
+        print(child.stdout.readline())
+    print(len(ours.recv(300000, socket.MSG_WAITALL)), ours.recv(3, socket.MSG_WAITALL))
+    print(child.wait(), theirs.recv(99))
+talk(stdout=subprocess.PIPE)
+talk(stdout=theirs)
+talk(stdout=theirs, stderr=theirs)
+"""
+
 LOOKING = """
 import os, signal
 def look(*_): os.write(1, b"%r\\n" % os.read(0, 100))
@@ -146,7 +176,13 @@ os.write(1, b"ready\\n")
 while True: signal.pause()
 """
 
-DRIVERS = {"stopped": STOPPED, "told": TOLD, "signalled": SIGNALLED, "again": AGAIN}
+DRIVERS = {
+    "stopped": STOPPED,
+    "told": TOLD,
+    "signalled": SIGNALLED,
+    "again": AGAIN,
+    "answers": ANSWERS,
+}
 
 
 @pytest.mark.parametrize("name", DRIVERS)

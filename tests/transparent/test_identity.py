@@ -69,7 +69,7 @@ def test_a_high_number(terminal: MakeTerminal) -> None:
     try:
         tty = terminal(TRANSPARENT)
         assert tty.run("$G true; tty; $G tty; $G tty")[1:] == 2 * tty.run("tty")
-        assert tty.run("$G script -qc tty /dev/null") == ["/dev/pts/0"]
+        assert tty.run("$G script -qc tty /dev/null")[0].startswith("/dev/pts/")
     finally:
         for fd in (fd for pair in others for fd in pair):
             os.close(fd)

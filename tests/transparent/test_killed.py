@@ -23,6 +23,14 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+def supervisor_of(cluster: Cluster, pid: int) -> int:
+    """Who is above the program and whatever stands for home beside it: a child of the daemon."""
+    daemons = {member.pid for member in cluster.members().values()}
+    while parent_of(pid) not in daemons:
+        pid = parent_of(pid)
+    return pid
+
+
 def pids_of(words: str) -> list[int]:
     found = []
     for entry in os.scandir("/proc"):
@@ -57,14 +65,14 @@ RAW = (
     "import os, sys, termios, time, tty\n"
     "tty.setraw(0)\n"
     "os.write(1, b'raw mode\\r\\n')\n"
-    "if 'program' not in sys.argv[1]:\n"  # whose child would live on, as at home
+    "if sys.argv[1][:5] in ('super', 'node', 'home'):\n"  # else it would live on, as at home
     "    if os.fork() == 0: os.setsid()\n"  # an escaped child: it must end with the job
     "while True: os.read(0, 1)\n"
 )
 
 
-@pytest.mark.parametrize("victim", ["supervisor", "startup", "program"])
-def test_killed_while_raw(terminal: MakeTerminal, victim: str) -> None:
+@pytest.mark.parametrize("victim", ["supervisor", "startup", "program", "parent"])
+def test_killed_while_raw(terminal: MakeTerminal, shared: Cluster, victim: str) -> None:
     tty = terminal(TRANSPARENT)
     modes = tty.run("stty sane; stty -a | md5sum")
     (tty.folder / "p.py").write_text(RAW)
@@ -74,8 +82,13 @@ def test_killed_while_raw(terminal: MakeTerminal, victim: str) -> None:
         tty.shows("raw mode")
         program, startup = program_and_startup(mark)
         tty.type(random.choice(["", "x", "xyz" * 30]))
-        pid = {"program": program, "startup": startup, "supervisor": parent_of(program)}[victim]
-        os.kill(pid, signal.SIGKILL)
+        who = {
+            "program": program,
+            "startup": startup,
+            "supervisor": supervisor_of(shared, program),
+            "parent": parent_of(program),
+        }
+        os.kill(who[victim], signal.SIGKILL)
         tty.matches(r"^\$")
         tty.type("\x15\r")  # what was typed and not read is the shell's
         tty.line("stty sane; echo is $?")
@@ -84,14 +97,19 @@ def test_killed_while_raw(terminal: MakeTerminal, victim: str) -> None:
     assert tty.run("stty -a | md5sum") == modes
 
 
-def test_startup_killed_restores_the_terminal(terminal: MakeTerminal) -> None:
+@pytest.mark.parametrize("victim", ["startup", "supervisor"])
+def test_terminal_is_restored(shared: Cluster, terminal: MakeTerminal, victim: str) -> None:
     """The modes are back without the shell's help: its own are looked at from outside."""
     tty = terminal(TRANSPARENT)
     (tty.folder / "p.py").write_text(RAW)
     tty.line("trap '' CHLD; stty -a >before; $G $PYTHON p.py restored; stty -a >after")
     tty.shows("raw mode")
-    _, startup = program_and_startup("p.py restored")
-    os.kill(startup, signal.SIGKILL)
+    program, startup = program_and_startup("p.py restored")
+    daemons = {member.pid for member in shared.nodes().values()}
+    supervisor = program  # or, with pids of its own, below the first process of their namespace
+    while parent_of(supervisor) not in daemons:
+        supervisor = parent_of(supervisor)
+    os.kill(startup if victim == "startup" else supervisor, signal.SIGKILL)
     tty.until(lambda: (tty.folder / "after").exists(), "the next command")
     tty.prompt()
     assert (tty.folder / "after").read_text() == (tty.folder / "before").read_text()
@@ -122,7 +140,7 @@ def test_daemon_killed(
     tty.until_gone(f"p.py {which}")
 
 
-def test_random_moments(terminal: MakeTerminal) -> None:
+def test_random_moments(terminal: MakeTerminal, shared: Cluster) -> None:
     """From the launch on: whoever exists at a random moment is killed; nothing hangs or stays."""
     tty = terminal(TRANSPARENT)
     modes = tty.run("stty -a | md5sum")
@@ -133,7 +151,9 @@ def test_random_moments(terminal: MakeTerminal) -> None:
         until(lambda: pids_of(words), "something of the job")  # noqa: B023
         tty.look(random.uniform(0, 0.08))
         found = pids_of(words)
-        victims = found + [parent_of(pid) for pid in found if b"glurun" not in _words(pid)]
+        inside = [pid for pid in found if b"glurun" not in _words(pid)]
+        victims = found + [parent_of(pid) for pid in inside]
+        victims += [supervisor_of(shared, pid) for pid in inside]
         mine = os.getpid()
         victim = random.choice([pid for pid in victims if pid not in (1, mine, tty.child.pid)])
         if b"daemon" in _words(victim) or b"up" in _words(victim).split(b"\0"):

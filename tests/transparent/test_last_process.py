@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from e2e.cluster import Cluster, read_line, until
 
 from .compare import NATIVE, TRANSPARENT, Both
 from .terminal import Terminal, states_of
-from .test_killed import parent_of, pids_of
+from .test_killed import pids_of, supervisor_of
 
 MakeTerminal = Callable[..., Terminal]
 
@@ -48,13 +49,24 @@ with open(sys.argv[1], "w") as file: file.write("daemon in session of its own: %
         "$G sh -c 'yes & exit 3' | head -n 2; echo ${PIPESTATUS[@]}",
         "yes | $G sh -c '(sleep 0.2; head -n 2) <&0 & echo first'",
         "echo a line >f; { $G sh -c '(sleep 0.3; read x; echo got $x) <&0 & exit 0'; } <f",
-        "$G sh -c 'sh -c \"sleep 0.2; echo third\" & echo first'; $G echo second; sleep 0.6",
+        "$G sh -c 'sh -c \"sleep 1.5; echo third\" & echo first'; $G echo second; sleep 2",
         "$G sh -c 'for i in 1 2 3; do (sleep 0.$i; echo $i) & done'; echo 0; sleep 0.6",
         "$G sh -c 'seq 200000 & wait; (sleep 0.2; seq 3) &' | md5sum",
     ],
 )
 def test_as_at_home(both: Both, line: str) -> None:
     both.same(line)
+
+
+def test_killing_the_startup_kills_the_program_only(both: Both) -> None:
+    """As SIGKILL of the program does at home: what it started lives on, and writes."""
+    line = (
+        "$G sh -c '(until [ -e go ]; do sleep 0.05; done; echo late) & echo now; exec sleep 78.5' "
+        ">f & until grep -q now f; do sleep 0.05; done; kill -9 $!; wait $!; echo $?; "
+        "touch go; until grep -q late f; do sleep 0.05; done; cat f"
+    )
+    assert both.same(line).text == "137\nnow\nlate"
+    assert not pids_of("sleep 78.5")
 
 
 @levels
@@ -111,6 +123,15 @@ def test_it_is_seen_and_killed(shared: Cluster) -> None:
         assert process.stdout is not None and process.stdout.read() == b""  # closed: nobody has it
 
 
+def halves(group: int) -> list[int]:
+    """Home's halves of jobs in this process group."""
+    found = []
+    for pid in pids_of("glurun: home's half of a job"):
+        with contextlib.suppress(ProcessLookupError):
+            found += [pid] if os.getpgid(pid) == group else []
+    return found
+
+
 @pytest.mark.parametrize("victim", ["supervisor", "half"])
 def test_when_a_part_dies_all_of_it_ends(shared: Cluster, victim: str) -> None:
     words = f"sleep 7{len(victim)}.75"
@@ -119,11 +140,11 @@ def test_when_a_part_dies_all_of_it_ends(shared: Cluster, victim: str) -> None:
         assert process.wait(20) == 0
         until(lambda: len(pids_of(words)) == 1, "the process that was left")
         (left,) = pids_of(words)
-        half = pids_of(f"setsid {words} & echo up")
-        pid = parent_of(left) if victim == "supervisor" else half[0]
+        half = halves(process.pid)
+        pid = supervisor_of(shared, left) if victim == "supervisor" else half[0]
         os.kill(pid, signal.SIGKILL)
         until(lambda: not pids_of(words), "its end")
-        until(lambda: not pids_of(f"setsid {words} & echo up"), "the end of home's half")
+        until(lambda: not halves(process.pid), "the end of home's half")
 
 
 @levels

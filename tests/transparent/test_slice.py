@@ -188,7 +188,7 @@ def test_size(terminal: MakeTerminal, level: str) -> None:
     tty = terminal(level, rows=31, cols=97)
     assert tty.run("$G stty size") == ["31 97"]
     assert tty.run("$G tput cols; $G tput lines") == ["97", "31"]
-    assert tty.run("seq 3 | $G stty size 2>&1 | $G tail -n1") == [
+    assert tty.run("seq 3 2>&- | $G stty size 2>&1 | $G tail -n1") == [
         "stty: 'standard input': Inappropriate ioctl for device"
     ]
     tty.resize(28, 88)
@@ -201,7 +201,7 @@ def test_resize_while_it_runs(terminal: MakeTerminal, level: str) -> None:
     (tty.folder / "p.py").write_text(
         "import os, signal\n"
         "signal.signal(signal.SIGWINCH, lambda *_: print(*os.get_terminal_size()))\n"
-        "print('waits')\n"
+        "os.write(1, b'waits\\n')\n"
         "while True: signal.pause()\n"
     )
     tty.line("$G $PYTHON p.py")

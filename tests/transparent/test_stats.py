@@ -90,6 +90,12 @@ def test_terminal_ioctls_by_name(terminal: Callable[..., Terminal], compiled: Co
     assert shown[2].split()[:3] == ["ioctl", "FIONREAD", str(PEEKS)]
 
 
+def test_a_program_that_others_outlive_has_its_bill_at_its_end(shared: Cluster) -> None:
+    result = shared.glurun("-T", "--stats", "sh", "-c", "sleep 1 >/dev/null 2>&1 & echo now")
+    assert result.out == b"now\n"
+    assert result.complaint.count("calls that went home: 0") == 1
+
+
 def test_user_level_jobs_have_none(shared: Cluster) -> None:
     result = shared.glurun("--stats", "true")
     assert result.status == 125

@@ -53,7 +53,8 @@ def simple(kind: Any) -> st.SearchStrategy[Any]:
     if isinstance(kind, msgspec.inspect.BytesType):
         return st.binary(min_size=kind.min_length or 0, max_size=20)
     if isinstance(kind, msgspec.inspect.ListType):
-        return st.lists(simple(kind.item_type), min_size=kind.min_length or 0, max_size=3)
+        most = 3 if kind.max_length is None else min(kind.max_length, 3)
+        return st.lists(simple(kind.item_type), min_size=kind.min_length or 0, max_size=most)
     if isinstance(kind, msgspec.inspect.DictType):
         return st.dictionaries(simple(kind.key_type), simple(kind.value_type), max_size=3)
     if isinstance(kind, msgspec.inspect.UnionType):

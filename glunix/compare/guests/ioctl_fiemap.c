@@ -2,7 +2,7 @@
  * area: files
  * source: linux/Documentation/filesystems/fiemap.rst, ioctl(2)
  * calls: ioctl, mmap
- * stdin: pattern 300000
+ * stdin: file "abcdefghij"
  * broken-by: ioctl:error=EINVAL
  */
 #include "check.h"

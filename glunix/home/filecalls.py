@@ -1,0 +1,214 @@
+"""The calls that a transparent job may make on files of home: one entry each, by name.
+
+Nothing is checked here: `glunix.home.homefiles` says which paths may be spoken of.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posix
+import stat
+import time
+from fcntl import F_GETFL, F_SETFL, fcntl
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Answer = tuple[int, list[int], bytes]
+
+_NOW, _OMIT = -(1 << 62), -(1 << 62) - 1
+"""See slic.interposers.homefiles."""
+
+_SETTABLE = os.O_APPEND | os.O_NOATIME
+_TYPES = {
+    stat.S_IFDIR: 4, stat.S_IFREG: 8, stat.S_IFLNK: 10, stat.S_IFCHR: 2, stat.S_IFBLK: 6,
+    stat.S_IFIFO: 1, stat.S_IFSOCK: 12,
+}  # fmt: skip
+
+
+class OpenFile:
+    """A descriptor; `entries` of a directory once it was read from, `at` how far."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.entries: list[tuple[int, int, bytes]] | None = None
+        self.at = 0
+
+
+def _numbers(found: os.stat_result) -> list[int]:
+    """As slic.interposers.homestat.FIELDS."""
+    return [
+        found.st_dev, found.st_ino, found.st_nlink, found.st_mode, found.st_uid, found.st_gid,
+        found.st_rdev, found.st_size, found.st_blksize, found.st_blocks, found.st_atime_ns,
+        found.st_mtime_ns, found.st_ctime_ns,
+    ]  # fmt: skip
+
+
+def _space(found: os.statvfs_result) -> list[int]:
+    return [
+        found.f_bsize, found.f_frsize, found.f_blocks, found.f_bfree, found.f_bavail,
+        found.f_files, found.f_ffree, found.f_flag, found.f_namemax,
+    ]  # fmt: skip
+
+
+def failed(number: int) -> OSError:
+    """The exception for an errno."""
+    return OSError(number, os.strerror(number))
+
+
+# -- calls on descriptors ------------------------------------------------------------------------
+def _set_flags(opened: OpenFile, numbers: list[int]) -> Answer:
+    now = fcntl(opened.fd, F_GETFL)
+    fcntl(opened.fd, F_SETFL, now & ~_SETTABLE | numbers[0] & _SETTABLE)
+    return 0, [], b""
+
+
+def _did(call: Callable[..., None], *args: object, **more: object) -> Answer:
+    """Make a call that answers nothing but that it was made."""
+    call(*args, **more)
+    return 0, [], b""
+
+
+def _getdents(opened: OpenFile, numbers: list[int]) -> Answer:
+    """struct linux_dirent64 (getdents(2)), as many as there is room for."""
+    if opened.entries is None:
+        opened.entries = _entries(opened.fd)
+    data = b""
+    while opened.at < len(opened.entries):
+        inode, kind, name = opened.entries[opened.at]
+        size = (19 + len(name) + 1 + 7) & ~7
+        if len(data) + size > numbers[0]:
+            if not data:
+                raise failed(errno.EINVAL)
+            break
+        opened.at += 1
+        head = inode.to_bytes(8, "little") + opened.at.to_bytes(8, "little")
+        head += size.to_bytes(2, "little") + bytes((kind,))
+        data += (head + name).ljust(size, b"\0")
+    return len(data), [], data
+
+
+def _entries(fd: int) -> list[tuple[int, int, bytes]]:
+    if not stat.S_ISDIR(posix.fstat(fd).st_mode):
+        raise failed(errno.ENOTDIR)
+    found = [(posix.fstat(fd).st_ino, 4, b"."), (posix.stat(b"..", dir_fd=fd).st_ino, 4, b"..")]
+    with posix.scandir(fd) as entries:
+        for entry in entries:
+            kind = _TYPES.get(stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode), 0)
+            found.append((entry.inode(), kind, os.fsencode(entry.name)))
+    return found
+
+
+def rewind(opened: OpenFile, offset: int, whence: int) -> int:
+    """lseek on a directory: to what a d_off said (telldir(3))."""
+    if whence == os.SEEK_CUR and offset == 0:
+        return opened.at
+    if whence != os.SEEK_SET or offset < 0:
+        raise failed(errno.EINVAL)
+    if offset == 0:
+        opened.entries = None
+    opened.at = offset
+    return offset
+
+
+def _times(place: bytes | int, numbers: list[int]) -> tuple[int, int]:
+    now = time.time_ns()
+    found = posix.stat(place)
+    kept = (found.st_atime_ns, found.st_mtime_ns)
+    first, second = (
+        {_NOW: now, _OMIT: old}.get(wanted, wanted)
+        for wanted, old in zip(numbers[:2], kept, strict=True)
+    )
+    return first, second
+
+
+def _set_times(place: bytes | int, numbers: list[int]) -> Answer:
+    follow = bool(numbers[2])
+    if numbers[0] == numbers[1] == _NOW:  # allowed to who may only write it
+        if isinstance(place, int):
+            return _did(posix.utime, place)
+        return _did(posix.utime, place, follow_symlinks=follow)
+    moments = _times(place, numbers)
+    if isinstance(place, int):
+        return _did(posix.utime, place, ns=moments)
+    return _did(posix.utime, place, ns=moments, follow_symlinks=follow)
+
+
+F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW = 36, 37, 38
+
+
+def struct_flock(numbers: list[int]) -> bytes:
+    """struct flock (fcntl(2)) of type, whence, start and length."""
+    kind, whence, start, length = numbers
+    head = (kind & 0xFFFF).to_bytes(2, "little") + (whence & 0xFFFF).to_bytes(2, "little")
+    head = head.ljust(8, b"\0")
+    sizes = b"".join(number.to_bytes(8, "little", signed=True) for number in (start, length))
+    return (head + sizes).ljust(32, b"\0")
+
+
+def _get_lock(opened: OpenFile, numbers: list[int]) -> Answer:
+    raw = fcntl(opened.fd, F_OFD_GETLK, struct_flock(numbers))
+    places = ((0, 2), (2, 4), (8, 16), (16, 24), (24, 28))
+    found = [int.from_bytes(raw[a:b], "little", signed=True) for a, b in places]
+    return 0, found, b""
+
+
+ON_DESCRIPTOR: dict[str, Callable[[OpenFile, list[int]], Answer]] = {
+    "fallocate": lambda o, n: _did(posix.posix_fallocate, o.fd, n[0], n[1]),
+    "fchmod": lambda o, n: _did(posix.fchmod, o.fd, n[0]),
+    "fchown": lambda o, n: _did(posix.fchown, o.fd, n[0], n[1]),
+    "fstat": lambda o, n: (0, _numbers(posix.fstat(o.fd)), b""),
+    "fstatfs": lambda o, n: (0, _space(posix.fstatvfs(o.fd)), b""),
+    "fsync": lambda o, n: _did(posix.fsync, o.fd),
+    "ftruncate": lambda o, n: _did(posix.ftruncate, o.fd, n[0]),
+    "futimens": lambda o, n: _set_times(o.fd, n),
+    "getdents": _getdents,
+    "getlk": _get_lock,
+    "setfl": _set_flags,
+}
+
+
+# -- calls on names ------------------------------------------------------------------------------
+def _access(path: bytes, mode: int, follow: bool) -> Answer:
+    posix.stat(path, follow_symlinks=follow)
+    if not posix.access(path, mode, follow_symlinks=follow):
+        raise failed(errno.EACCES)
+    return 0, [], b""
+
+
+def _chmod(path: bytes, mode: int, follow: bool) -> Answer:
+    if not follow and stat.S_ISLNK(posix.lstat(path).st_mode):
+        raise failed(errno.EOPNOTSUPP)
+    return _did(posix.chmod, path, mode)
+
+
+def _mknod(path: bytes, mode: int) -> Answer:
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFIFO):
+        raise failed(errno.EPERM)
+    return _did(posix.mknod, path, mode)
+
+
+ON_NAME: dict[str, Callable[[list[bytes], list[int], bytes], Answer]] = {
+    "access": lambda p, n, d: _access(p[0], n[0], bool(n[1])),
+    "chmod": lambda p, n, d: _chmod(p[0], n[0], bool(n[1])),
+    "chown": lambda p, n, d: _did(posix.chown, p[0], n[0], n[1], follow_symlinks=bool(n[2])),
+    "link": lambda p, n, d: _did(posix.link, p[0], p[1], follow_symlinks=bool(n[0])),
+    "mkdir": lambda p, n, d: _did(posix.mkdir, p[0], n[0]),
+    "mknod": lambda p, n, d: _mknod(p[0], n[0]),
+    "readlink": lambda p, n, d: (0, [], os.fsencode(posix.readlink(p[0]))),
+    "rename": lambda p, n, d: _did(posix.rename, p[0], p[1]),
+    "rmdir": lambda p, n, d: _did(posix.rmdir, p[0]),
+    "stat": lambda p, n, d: (0, _numbers(posix.stat(p[0], follow_symlinks=bool(n[0]))), b""),
+    "statfs": lambda p, n, d: (0, _space(posix.statvfs(p[0])), b""),
+    "symlink": lambda p, n, d: _did(posix.symlink, d, p[0]),
+    "truncate": lambda p, n, d: _did(posix.truncate, p[0], n[0]),
+    "unlink": lambda p, n, d: _did(posix.unlink, p[0]),
+    "utime": lambda p, n, d: _set_times(p[0], n),
+}
+
+FOLLOW_AT = {"access": 1, "chmod": 1, "chown": 2, "link": 0, "stat": 0, "utime": 2}
+"""Which number says whether the last link of the path is followed; others do not follow one."""
+
+FOLLOW_ALWAYS = frozenset(("statfs", "truncate"))

@@ -1,0 +1,270 @@
+"""Home's half of opens and other calls on listed paths (`glurun -T --home PATH`).
+
+Owns the descriptors that a transparent job has opened here, and who may ask for which path: only
+what the user listed, and what links in it lead to only when that is listed, too. Every call is
+made without waiting; a write that would wait is made again when there is room.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posix
+import stat
+from fcntl import LOCK_NB, fcntl, flock
+
+from glunix.home.bare import FCNTL, FLOCK, PAGE, BareCall
+from glunix.home.filecalls import (
+    F_OFD_SETLK,
+    F_OFD_SETLKW,
+    FOLLOW_ALWAYS,
+    FOLLOW_AT,
+    ON_DESCRIPTOR,
+    ON_NAME,
+    OpenFile,
+    failed,
+    rewind,
+    struct_flock,
+)
+from glunix.home.link import blob, integer, text
+from glunix.home.wire import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import select
+    from collections.abc import Callable
+
+    from glunix.home.filecalls import Answer
+
+    Send = Callable[[list[object]], None]
+
+FIRST, LAST = 16, 1023
+"""Numbers that descriptors of the job's own opens have in messages."""
+
+_EPOLLIN, _EPOLLOUT_ONCE = 1, 4 | 1 << 30
+_LOCK_AT = 0x7F0000000000
+"""Where a bare process has the lock that it waits for."""
+
+
+class HomeFiles:
+    """`added` and `removed` tell the startup of descriptors that can be read."""
+
+    def __init__(
+        self,
+        paths: list[bytes],
+        send: Send,
+        epoll: select.epoll,
+        added: Callable[[int, int], None],
+        removed: Callable[[int], None],
+    ) -> None:
+        self._paths = [*paths, *(os.path.realpath(path) for path in paths)]
+        self._send = send
+        self._epoll = epoll
+        self._added = added
+        self._removed = removed
+        self._open: dict[int, OpenFile] = {}
+        self._writes: dict[int, tuple[int, int, bytes]] = {}
+        """a descriptor of its own -> (ask, fd, bytes) of a write that waits for room."""
+        self._locks: dict[int, tuple[int, BareCall]] = {}
+        """the same of a lock that somebody else has."""
+
+    # -- messages ----------------------------------------------------------------------------
+
+    def call(self, message: list[Value]) -> None:
+        """A HomeCall."""
+        ask, name, number = integer(message[1]), text(message[2]), integer(message[3])
+        given = message[4] if isinstance(message[4], list) else []
+        paths = [blob(path) for path in given]
+        more = message[5] if isinstance(message[5], list) else []
+        numbers = [integer(value) for value in more]
+        data, umask = blob(message[6]), integer(message[7])
+        before = posix.umask(umask)
+        try:
+            answer = self._make(ask, name, number, paths, numbers, data)
+        except OSError as error:
+            self._send(["homedone", ask, 0, error.errno or errno.EIO, [], b""])
+            return
+        except (
+            LookupError,
+            ValueError,
+            TypeError,
+            OverflowError,
+        ):  # no such call, or not its arguments
+            self._send(["homedone", ask, 0, errno.EINVAL, [], b""])
+            return
+        finally:
+            posix.umask(before)
+        if answer is not None:
+            value, results, content = answer
+            self._send(["homedone", ask, value, 0, results, content])
+
+    def _make(
+        self, ask: int, name: str, number: int, paths: list[bytes], numbers: list[int], data: bytes
+    ) -> Answer | None:
+        if number >= 0:
+            opened = self._open.get(number)
+            if opened is None:
+                raise failed(errno.EBADF)
+            if name == "write":
+                return self._write(ask, opened.fd, numbers[0], bool(numbers[1]), data)
+            if name in ("flock", "setlk", "setlkw"):
+                return self._lock(ask, opened.fd, name, numbers)
+            return ON_DESCRIPTOR[name](opened, numbers)
+        if name == "open":
+            return self._do_open(paths[0], *numbers)
+        follow = name in FOLLOW_ALWAYS or (name in FOLLOW_AT and bool(numbers[FOLLOW_AT[name]]))
+        for path in paths:
+            self._check(path, follow)
+        return ON_NAME[name](paths, numbers, data)
+
+    def _check(self, path: bytes, follow: bool) -> None:
+        """EACCES when it is not listed, or leads to what is not."""
+        folder, last = os.path.split(path.rstrip(b"/"))
+        real = os.path.realpath(path) if follow else os.path.realpath(folder) + b"/" + last
+        normal = os.path.normpath(path)
+        for place in (normal, real):
+            if not any(place == own or place.startswith(own + b"/") for own in self._paths):
+                raise failed(errno.EACCES)
+
+    # -- opening and closing -------------------------------------------------------------------
+
+    def _do_open(self, path: bytes, flags: int, mode: int) -> Answer:
+        self._check(path, not flags & os.O_NOFOLLOW)
+        try:
+            found = posix.stat(path)
+        except OSError:
+            pass  # the open will say why, or make it
+        else:
+            if stat.S_ISFIFO(found.st_mode) and not flags & os.O_PATH:
+                raise failed(errno.EOPNOTSUPP)  # it would wait here for its other end
+        number = next((n for n in range(FIRST, LAST + 1) if n not in self._open), -1)
+        if number < 0:
+            raise failed(errno.EMFILE)
+        fd = posix.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
+        kind = _kind(fd)
+        self._open[number] = OpenFile(fd)
+        if kind != "dir" and not flags & os.O_PATH:
+            self._added(number, fd)
+        return number, [], kind.encode()
+
+    def descriptor(self, number: int) -> int:
+        """Our descriptor of one of the job's; OSError EBADF."""
+        if number not in self._open:
+            raise failed(errno.EBADF)
+        return self._open[number].fd
+
+    def seek(self, number: int, offset: int, whence: int) -> int:
+        """lseek(2), also on a directory."""
+        fd = self.descriptor(number)
+        if stat.S_ISDIR(posix.fstat(fd).st_mode):
+            return rewind(self._open[number], offset, whence)
+        return posix.lseek(fd, offset, whence)
+
+    def close(self, number: int) -> None:
+        """A HomeClose."""
+        opened = self._open.pop(number, None)
+        if opened is not None:
+            self._removed(number)
+            posix.close(opened.fd)
+
+    # -- locks -------------------------------------------------------------------------------
+
+    def _lock(self, ask: int, fd: int, name: str, numbers: list[int]) -> Answer | None:
+        """What is taken waits beside us: a lock belongs to the open file, whoever asked for it."""
+        try:
+            if name == "flock":
+                flock(fd, numbers[0] | LOCK_NB)
+            else:
+                fcntl(fd, F_OFD_SETLK, struct_flock(numbers))
+        except BlockingIOError:
+            if name == "setlk" or (name == "flock" and numbers[0] & LOCK_NB):
+                raise
+        else:
+            return 0, [], b""
+        if name == "flock":
+            call = BareCall(FLOCK, fd, numbers[0], 0, [])
+        else:
+            page = struct_flock(numbers).ljust(PAGE, b"\0")
+            call = BareCall(FCNTL, fd, F_OFD_SETLKW, _LOCK_AT, [(_LOCK_AT, page)])
+        self._locks[call.fileno()] = (ask, call)
+        self._epoll.register(call.fileno(), _EPOLLIN)
+        return None
+
+    def _locked(self, own: int) -> None:
+        ask, call = self._locks.pop(own)
+        value, _ = call.result()
+        call.close()
+        self._send(["homedone", ask, 0, -value if value < 0 else 0, [], b""])
+
+    # -- writes ------------------------------------------------------------------------------
+
+    def _write(self, ask: int, fd: int, where: int, nonblock: bool, data: bytes) -> Answer | None:
+        if where >= 0:
+            return posix.pwrite(fd, data, where), [], b""
+        try:
+            return posix.write(fd, data), [], b""
+        except BlockingIOError:
+            if nonblock:
+                raise
+        own = posix.dup(fd)
+        self._writes[own] = (ask, fd, data)
+        self._epoll.register(own, _EPOLLOUT_ONCE)
+        return None
+
+    def ready(self, own: int) -> bool:
+        """Whether this descriptor of the epoll is a waiting call's: then it goes on."""
+        if own in self._locks:
+            self._locked(own)
+            return True
+        if own not in self._writes:
+            return False
+        ask, _, data = self._writes[own]
+        value = error = 0
+        try:
+            value = posix.write(own, data)
+        except BlockingIOError:
+            self._epoll.modify(own, _EPOLLOUT_ONCE)
+            return True
+        except OSError as failed:
+            error = failed.errno or errno.EIO
+        self._forget(own)
+        self._send(["homedone", ask, value, error, [], b""])
+        return True
+
+    def _forget(self, own: int) -> None:
+        del self._writes[own]
+        self._epoll.unregister(own)
+        posix.close(own)
+
+    def unwant(self, ask: int) -> None:
+        """The call was interrupted: nothing has been written for it."""
+        for own, (asked, _, _) in list(self._writes.items()):
+            if asked == ask:
+                self._forget(own)
+        for own, (asked, call) in list(self._locks.items()):
+            if asked == ask:
+                del self._locks[own]
+                call.kill()
+                call.close()
+
+    def end(self) -> None:
+        """The job is over."""
+        waiting = [ask for ask, _, _ in self._writes.values()]
+        for ask in waiting + [ask for ask, _ in self._locks.values()]:
+            self.unwant(ask)
+        for number in list(self._open):
+            self.close(number)
+
+
+def _kind(fd: int) -> str:
+    """What the node makes of it: a file that is always ready, a directory, or a terminal."""
+    mode = posix.fstat(fd).st_mode
+    if stat.S_ISDIR(mode):
+        return "dir"
+    if stat.S_ISREG(mode) or stat.S_ISBLK(mode):
+        return "file"
+    try:
+        posix.lseek(fd, 0, os.SEEK_CUR)
+    except OSError:
+        return "tty"
+    return "file"

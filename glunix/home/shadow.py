@@ -1,0 +1,126 @@
+"""The startup of a transparent job divides in two (DESIGN 5.3).
+
+The *shadow* is the process that the user's shell started and knows. It stands for the job's program
+and does nothing else: signals that it gets are the program's, it stops, goes on and ends when the
+program does. *Home's half* is its child, in the same process group and session: it has the user's
+descriptors and serves the job as long as anything of it lives. So the shell hears of the program's
+end at once though others live on, and SIGKILL of the shadow ends the program only, as at home.
+
+The two speak in packets of two or three bytes. The shadow's signals go to the half through the pipe
+that both have (glunix.home.signals).
+"""
+
+from __future__ import annotations
+
+import _signal
+import _socket
+import posix
+
+from glunix.home.signals import Signals, die_of, stop_self
+from glunix.home.sinks import to_nowhere
+
+_CATCH, _STOP, _EXIT, _DIE = b"C", b"S", b"E", b"K"
+_TITLE = b"glurun: home's half of a job"
+
+
+class Half:
+    """What home's half has of its shadow."""
+
+    def __init__(self, sock: _socket.socket, signals: Signals) -> None:
+        self._sock = sock
+        self.signals = signals
+        self.is_alone = False
+        """The shadow has ended, or will without us."""
+        self._is_told = False
+
+    def fileno(self) -> int:
+        """For poll, until we are alone: readable when the shadow was killed."""
+        return self._sock.fileno()
+
+    def catch(self) -> None:
+        """From now on signals are the program's."""
+        self.signals.overhear()
+        self._send(_CATCH)
+
+    def stop(self, number: int) -> bool:
+        """Stop the shadow as this signal does; returns when it goes on, False if it was killed."""
+        self._send(_STOP + bytes((number,)))
+        return self._sock.recv(1) != b""
+
+    def end(self, status: int, killed_by: int, alone: bool) -> None:
+        """The shadow ends so. Unless we go on `alone` it waits for our end first."""
+        if self.is_alone or self._is_told:
+            return
+        self._is_told = True
+        self._send((_DIE if killed_by else _EXIT) + bytes((killed_by or status, not alone)))
+        if alone:
+            self.go_on_alone()
+
+    def die(self, number: int) -> None:
+        """Both end, and the shell sees this signal."""
+        self.end(0, number, alone=False)
+        posix._exit(128 + number)
+
+    def go_on_alone(self) -> None:
+        """There is no shadow any more: signals of its group are ours to hear."""
+        self.is_alone = True
+        self._sock.close()
+        self.signals.listen()
+
+    def _send(self, words: bytes) -> None:
+        try:
+            self._sock.send(words)
+        except OSError:
+            pass  # it was killed: poll tells
+
+
+def divide() -> Half:
+    """Fork home's half, and return in it; this process is the shadow and never returns."""
+    signals = Signals()
+    shadow_end, half_end = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    half = posix.fork()
+    if half:
+        half_end.close()
+        _stand(shadow_end, signals, half)
+    shadow_end.close()
+    _set_title(_TITLE)
+    return Half(half_end, signals)
+
+
+def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
+    """Be the shadow. Holds none of the user's descriptors: their readers wait for the half only."""
+    to_nowhere(0, 1, 2)
+    keep = sorted((sock.fileno(), *signals.fds))
+    for low, high in zip([2, *keep], [*keep, 1 << 20], strict=True):
+        posix.closerange(low + 1, high)
+    while True:
+        words = sock.recv(4)
+        if not words:
+            die_of(_signal.SIGKILL)  # without the half there is no job
+        kind, number = words[:1], words[1] if words[1:] else 0
+        if kind == _CATCH:
+            signals.catch()
+        elif kind == _STOP:
+            stop_self(number)
+            sock.send(_CATCH)
+        else:
+            if words[2]:
+                posix.waitpid(half, 0)  # the user's descriptors are closed when we have ended
+            if kind == _DIE:
+                die_of(number)
+            posix._exit(number)
+
+
+def _set_title(title: bytes) -> None:
+    """Show another command line (proc(5), arg_start): that of the job is the shadow's."""
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        start, end = int(fields[45]), int(fields[46])
+        fd = posix.open("/proc/self/mem", posix.O_WRONLY | posix.O_CLOEXEC)
+        try:
+            posix.pwrite(fd, title[: end - start - 1].ljust(end - start, b"\0"), start)
+        finally:
+            posix.close(fd)
+    except OSError:
+        pass  # no /proc: it looks like its shadow

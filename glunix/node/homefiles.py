@@ -1,0 +1,181 @@
+"""The node's half of calls on files of home: questions on their way, and what stands in for files.
+
+Owns the stand-ins of what a job opens at home and their end: an unnamed file (a file or block
+device: always ready), a removed directory, or a pseudo-terminal (terminals and other devices, whose
+readiness is mirrored by a token byte). When no process has a stand-in any more, home is told.
+"""
+
+import errno
+import fcntl
+import os
+import tempfile
+import termios
+import tty
+from collections.abc import Callable
+from typing import Any
+
+from glunix.msg import stream
+from glunix.msg.base import Message
+from glunix.msg.homecalls import HomeCall, HomeClose, HomeDone
+from glunix.node.asks import Calls
+from glunix.node.homeplaces import HomePlaces
+from glunix.node.reactor import Reactor
+from slic.interposers.homefds import HomeFds, StandIn
+from slic.interposers.homequestions import CallHome, HavePlace, Opened
+from slic.kernel.inotify import Watcher
+from slic.kernel.pidfd import status_fields
+
+_TIOCGPTPEER = 0x5441
+_TOKEN = b"\0"
+_KEPT_FLAGS = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK
+
+
+class HomeFiles:
+    """`fds` learns of the stand-ins' end; `send` sends home."""
+
+    def __init__(
+        self,
+        fds: HomeFds,
+        places: HomePlaces,
+        send: Callable[[Message], None],
+        calls: Calls,
+        reactor: Reactor,
+    ) -> None:
+        self._fds = fds
+        self._places = places
+        self._send = send
+        self._calls = calls
+        self._reactor = reactor
+        self._next = 1
+        self._asked: dict[int, tuple[int, CallHome]] = {}
+        self._watcher = Watcher()
+        reactor.add_reader(self._watcher.fileno(), self._gone)
+        self._watched: dict[int, StandIn] = {}
+        self._terminals: dict[int, tuple[int, bool]] = {}
+        """home's fd -> (master, whether the token is in)."""
+
+    # -- questions ---------------------------------------------------------------------------
+
+    def ask(self, call: int, question: CallHome | HavePlace, tid: int) -> None:
+        """A handler asks."""
+        if isinstance(question, HavePlace):
+            self._places.make(question.path)
+            self._calls.answer(call, None)
+            return
+        try:
+            umask = int(status_fields(tid)["Umask"], 8)
+        except ProcessLookupError:
+            return  # it is dead; the engine will say so
+        ask, self._next = self._next, self._next % 0xFFFFFFFF + 1
+        self._asked[ask] = (call, question)
+        self._send(
+            HomeCall(
+                ask,
+                question.call,
+                question.fd,
+                list(question.paths),
+                list(question.numbers),
+                question.data,
+                umask,
+            )
+        )
+
+    def done(self, message: HomeDone) -> None:
+        """Home has made a call."""
+        entry = self._asked.pop(message.ask, None)
+        if entry is None:
+            return
+        call, question = entry
+        answer: Any = (message.value, message.numbers, message.data)
+        if message.error:
+            answer = OSError(message.error, os.strerror(message.error))
+        elif question.call == "open":
+            answer = self._opened(message.value, message.data.decode(), question)
+        if not self._calls.answer(call, answer) and isinstance(answer, Opened):
+            os.close(answer.fd)  # nobody has it: its end is noticed like any other
+
+    def cancelled(self, call: int) -> None:
+        """The engine says that a call is gone. An open stays known: home may have made it."""
+        for ask, (asked, question) in list(self._asked.items()):
+            if asked == call and question.call != "open":
+                del self._asked[ask]
+                self._send(stream.Unwant(ask))
+
+    # -- stand-ins ---------------------------------------------------------------------------
+
+    def _opened(self, fd: int, kind: str, question: CallHome) -> Opened | OSError:
+        path, flags = question.paths[0].rstrip(b"/"), question.numbers[0]
+        try:
+            own = self._stand_in(fd, kind, flags)
+        except OSError as error:
+            self._send(HomeClose(fd))
+            return OSError(error.errno or errno.EIO, error.strerror)
+        seen = os.fstat(own)
+        place = os.readlink(f"/proc/self/fd/{own}").removesuffix(" (deleted)")
+        stand_in = StandIn(fd, kind, seen.st_dev, seen.st_ino, path, place if kind == "dir" else "")
+        if kind == "tty":
+            master = self._terminals[fd][0]
+            self._reactor.add_reader(master, self._hung_up, stand_in)
+        else:
+            self._watched[self._watcher.watch(own)] = stand_in
+        return Opened(own, stand_in)
+
+    def _stand_in(self, fd: int, kind: str, flags: int) -> int:
+        if kind == "dir":
+            place = tempfile.mkdtemp(prefix="glunix-home-")
+            try:
+                return os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            finally:
+                os.rmdir(place)
+        if kind == "tty":
+            return self._terminal(fd, flags)
+        made = os.memfd_create("home", os.MFD_CLOEXEC)
+        try:
+            return os.open(f"/proc/self/fd/{made}", flags & _KEPT_FLAGS | os.O_CLOEXEC)
+        finally:
+            os.close(made)
+
+    def _terminal(self, fd: int, flags: int) -> int:
+        master, slave = os.openpty()
+        try:
+            tty.setraw(slave)
+            how = flags & _KEPT_FLAGS & ~os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC
+            own = os.open(os.ttyname(slave), how)
+        except OSError:
+            os.close(master)
+            raise
+        finally:
+            os.close(slave)
+        self._terminals[fd] = (master, False)
+        return own
+
+    def set_readable(self, fd: int, readable: bool) -> None:
+        """Make poll on the stand-in of home's `fd` say what poll at home says."""
+        master, now = self._terminals.get(fd, (-1, readable))
+        if readable == now:
+            return
+        self._terminals[fd] = (master, readable)
+        if readable:
+            os.write(master, _TOKEN)
+        else:
+            how = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
+            slave = fcntl.ioctl(master, _TIOCGPTPEER, how)  # for a moment, or its end went unseen
+            termios.tcflush(slave, termios.TCIFLUSH)
+            os.close(slave)
+
+    def _hung_up(self, stand_in: StandIn) -> None:
+        """The last descriptor of a pseudo-terminal was closed (nothing is ever written to it)."""
+        master, _ = self._terminals.pop(stand_in.fd)
+        self._reactor.remove_reader(master)
+        os.close(master)
+        self._ended(stand_in)
+
+    def _gone(self) -> None:
+        for number in self._watcher.gone():
+            stand_in = self._watched.pop(number, None)
+            if stand_in is not None:
+                self._ended(stand_in)
+
+    def _ended(self, stand_in: StandIn) -> None:
+        self._fds.remove(stand_in)
+        self._send(HomeClose(stand_in.fd))

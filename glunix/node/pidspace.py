@@ -1,0 +1,357 @@
+"""The job's own PID namespace: its processes find home's numbers (DESIGN 5.1, FACTS "Pids").
+
+The program gets the pid of its startup at home, and finds that one's parent, process group and
+session under their numbers. For that, processes of ours stand inside for those at home:
+
+    init      pid 1, reaper; the kernel ends the whole namespace with it, and it with the supervisor
+    leader    pid of home's session leader (the user's shell); has the stand-in terminal
+    parent    pid of the startup's parent, where that is another one
+    group     pid of home's group leader, where that is nobody of these; ends when the group stands
+
+Numbers are chosen by writing ns_last_pid before each fork (proc(5)). Each helper reaps its children
+and tells the supervisor, which is outside: it sees the pids of the node.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import msgspec
+
+from glunix.msg.job import HomePids
+from glunix.node.become import join_terminal, own_group
+from glunix.node.family import Family, descendants, kill_all
+from glunix.node.spawn import close_others, fork_child
+from slic.kernel import prctl
+from slic.kernel.libc import SYS_SETNS, syscall
+
+START_SECONDS = 10.0
+_UCRED = struct.Struct("=3i")
+_WAIT = struct.Struct("<2i")
+_HELPER, _PROGRAM, _FAILED, _REAPED = b"+", b"!", b"-", b"w"
+"""First bytes of what is said; more follows the last two."""
+
+
+class Plan(NamedTuple):
+    """Who has which number. `leader` 0: the program leads its session itself; 1 is init."""
+
+    program: int
+    leader: int
+    parent: int
+    parent_group: int
+    """0: the one it inherits."""
+    group: int
+    makes_group: bool
+    """Nobody has the group's number yet: it is made for the program."""
+
+
+def plan(home: HomePids) -> Plan:
+    """What to build for these numbers; ValueError where there can be no such namespace."""
+    if home.pid < 2:
+        raise ValueError("the startup is pid 1 at home")
+    leader = 0 if home.session == home.pid else max(home.session, 1)
+    parent = max(home.parent, 1)
+    if parent == 1 and leader > 1:
+        parent = leader  # init's own children cannot be in another's session
+    group = home.group
+    if leader == 0 or group < 1 or (group == 1 and leader != 1):
+        group = home.pid
+    led = {home.pid, leader} | ({parent} if home.parent_group == parent else set())
+    makes_group = group not in led
+    if makes_group and group == parent:
+        return plan(msgspec.structs.replace(home, parent_group=parent))
+    parent_group = 0
+    if leader and parent not in (1, leader):
+        joins = {parent, group} if makes_group else {parent}
+        parent_group = home.parent_group if home.parent_group in joins else 0
+    return Plan(home.pid, leader, parent, parent_group, group, makes_group)
+
+
+class SpaceUnavailable(Exception):
+    """The kernel refuses; the job then has the node's pids."""
+
+
+class PidSpace:
+    """A job's namespace as its supervisor sees it, from outside. Pids are the node's."""
+
+    def __init__(self, home: HomePids, tty: int | None, program: Callable[[], object]) -> None:
+        """Fork everything; `program` is called in the child that becomes it, in its group, and
+        leaves by exec. SpaceUnavailable tells why it cannot be.
+        """
+        self.ended = False
+        self.number = home.pid
+        """The program's pid inside."""
+        try:
+            todo = plan(home)
+        except ValueError as error:
+            raise SpaceUnavailable(str(error)) from None
+        self._says, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._says.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        builder = _Builder(todo, tty, theirs, program)
+        own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            prctl.unshare(prctl.CLONE_NEWPID)
+            self._init = fork_child(builder.init)
+        except OSError as error:
+            self._says.close()
+            raise SpaceUnavailable(f"no PID namespace: {error.strerror}") from None
+        finally:
+            syscall(SYS_SETNS, own, prctl.CLONE_NEWPID)  # for children that come later
+            os.close(own)
+            theirs.close()
+        self._helpers = {self._init}
+        self.program = self._await_program()
+        self._says.setblocking(False)
+
+    def _await_program(self) -> int:
+        self._says.settimeout(START_SECONDS)
+        while True:
+            try:
+                data, rights, _, _ = self._says.recvmsg(4096, socket.CMSG_SPACE(_UCRED.size))
+            except TimeoutError:
+                data, rights = _FAILED + b"it does not get ready", []
+            if data[:1] not in (_HELPER, _PROGRAM, _REAPED):
+                self.close()
+                raise SpaceUnavailable(data[1:].decode("utf-8", "replace") or "its init died")
+            pid: int = next(_UCRED.unpack(body)[0] for _, _, body in rights)
+            if data[:1] == _PROGRAM:
+                self.group = os.getpgid(pid)  # its own doing from the next line on
+                self._says.send(_PROGRAM)
+                return pid
+            if data == _HELPER:
+                self._helpers.add(pid)
+
+    def fileno(self) -> int:
+        """Readable when a helper reaped."""
+        return self._says.fileno()
+
+    def read(self) -> list[int]:
+        """The program's wait statuses that came (stops and continues, too)."""
+        found = []
+        while not self.ended:
+            try:
+                data = self._says.recv(256)
+            except BlockingIOError:
+                break
+            if not data:  # nobody holds the other end: all are gone
+                break
+            if data[:1] == _REAPED:
+                number, status = _WAIT.unpack(data[1:])
+                found += [status] if number == self.number else []
+        return found
+
+    def is_init(self, pid: int) -> bool:
+        """Whether this is the child of ours that holds all of it."""
+        return pid == self._init
+
+    def look(self) -> Family:
+        """Whether anybody but our helpers is there."""
+        if self.ended:
+            return Family.GONE
+        found = [pid for pid in descendants() if pid not in self._helpers]
+        if not found:
+            return Family.GONE
+        return Family.ENDING if all(_is_zombie(pid) for pid in found) else Family.LIVES
+
+    def kill_all(self) -> None:
+        """SIGKILL everything: the kernel does it for all of a namespace at once."""
+        if not self.ended:
+            os.kill(self._init, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End it, and wait until nobody is left."""
+        if not self.ended:
+            self.kill_all()
+            os.waitpid(self._init, 0)
+            self.ended = True
+        self._says.close()
+
+
+class Plain:
+    """A program that has the node's pids. Has the shape of PidSpace as far as both need it."""
+
+    program = 0
+
+    @classmethod
+    def fork(cls, tty: int | None, body: Callable[[], object]) -> "Plain":
+        """Fork it as our own child, leading a group in our session, on our terminal."""
+        if tty is not None:
+            join_terminal(tty)
+
+        def child() -> None:
+            own_group(tty)
+            prctl.set_parent_death_signal(signal.SIGKILL)
+            body()
+
+        found = cls()
+        found.program = fork_child(child)
+        return found
+
+    @property
+    def group(self) -> int:
+        """The group that it began in."""
+        return self.program
+
+    def look(self) -> Family:
+        """Whether anybody of the job is there."""
+        return Family.look()
+
+    def kill_all(self) -> None:
+        """SIGKILL everything that can be found."""
+        kill_all()
+
+
+def fork_program(
+    npid: int, home: HomePids | None, tty: int | None, body: Callable[[], object]
+) -> PidSpace | Plain:
+    """Fork a job's program, with home's numbers if that can be; `body` becomes it by exec."""
+    if home is not None:
+        try:
+            return PidSpace(home, tty, body)
+        except SpaceUnavailable as error:  # `glunix doctor` tells what is lost
+            print(f"job {npid} has the pids of this node: {error}", flush=True)
+    return Plain.fork(tty, body)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+class _Builder:
+    """Runs inside, in each helper from its fork on."""
+
+    def __init__(
+        self,
+        todo: Plan,
+        tty: int | None,
+        says: socket.socket,
+        program: Callable[[], object],
+    ) -> None:
+        self._plan = todo
+        self._tty = tty
+        self._says = says
+        self._program = program
+
+    def init(self) -> None:
+        """Pid 1."""
+        prctl.set_parent_death_signal(signal.SIGKILL)
+        self._step(self._own_proc)
+        for number in self._plan:  # before anything is done that cannot be undone
+            self._choose(number)
+        if self._plan.leader == 1:
+            self._step(self._lead)
+        if self._plan.leader > 1:
+            self._fork(self._plan.leader, self._leader)
+        else:
+            self._go_on()
+        self._reap()
+
+    def _own_proc(self) -> None:
+        """A /proc of this namespace: with the node's, pids would mean other processes."""
+        prctl.unshare(prctl.CLONE_NEWNS)
+        prctl.mount("none", "/", "", prctl.MS_REC | prctl.MS_PRIVATE)
+        flags = prctl.MS_NOSUID | prctl.MS_NODEV | prctl.MS_NOEXEC
+        prctl.mount("proc", "/proc", "proc", flags)
+
+    def _lead(self) -> None:
+        os.setsid()
+        if self._tty is not None:
+            join_terminal(self._tty)
+
+    def _leader(self) -> None:
+        self._says.send(_HELPER)
+        self._step(self._lead)
+        self._go_on()
+        self._reap()
+
+    def _go_on(self) -> None:
+        """In who is above the parent, or is the parent."""
+        if self._plan.parent == os.getpid():
+            self._make_program()
+        else:
+            self._fork(self._plan.parent, self._parent)
+
+    def _parent(self) -> None:
+        self._says.send(_HELPER)
+        self._make_program()
+        self._reap()
+
+    def _make_program(self) -> None:
+        todo = self._plan
+        if todo.makes_group:
+            ready, told = os.pipe()
+
+            def stand() -> None:
+                os.setpgid(0, 0)
+                os.write(told, b"+")
+
+            self._fork(todo.group, stand)
+            os.read(ready, 1)
+            os.close(ready)
+            os.close(told)
+        if todo.parent_group:
+            self._step(lambda: os.setpgid(0, todo.parent_group))
+        self._fork(todo.program, self._become)
+        if todo.makes_group:  # before whoever made it is reaped, and the group with him
+            with contextlib.suppress(OSError):  # it has joined by itself, and may have gone on
+                os.setpgid(todo.program, todo.group)
+
+    def _become(self) -> None:
+        todo = self._plan
+        if todo.leader == 0:
+            self._step(self._lead)
+        else:
+            self._step(lambda: os.setpgid(0, todo.group))
+            if self._tty is not None:
+                # In the background until this has worked; all signals are blocked (fork_child).
+                self._step(lambda: os.tcsetpgrp(self._tty or 0, todo.group))
+        self._says.send(_PROGRAM)
+        self._says.recv(1)
+        self._says.close()
+        self._program()
+
+    def _fork(self, number: int, body: Callable[[], object]) -> None:
+        self._choose(number)
+        got = fork_child(body)
+        if got != number:
+            self._fail(f"pid {number} became {got}")
+
+    def _choose(self, number: int) -> None:
+        """Make this the pid of the next child."""
+        text = str(max(number - 1, 0))
+        self._step(lambda: Path("/proc/sys/kernel/ns_last_pid").write_text(text))
+
+    def _step(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except OSError as error:
+            self._fail(f"{error.strerror}: {error.filename or work.__name__}")
+
+    def _fail(self, text: str) -> NoReturn:
+        self._says.send(_FAILED + text.encode()[:200])
+        os._exit(1)
+
+    def _reap(self) -> NoReturn:
+        """Wait for children for ever, and tell. SIGCHLD is blocked, so none is lost."""
+        close_others({self._says.fileno()})
+        while True:
+            while True:
+                try:
+                    pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+                except ChildProcessError:
+                    break
+                if not pid:
+                    break
+                try:
+                    self._says.send(_REAPED + _WAIT.pack(pid, status))
+                except OSError:
+                    os._exit(0)  # the supervisor is gone
+            signal.sigwaitinfo([signal.SIGCHLD])

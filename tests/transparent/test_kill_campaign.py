@@ -1,0 +1,199 @@
+"""Whoever serves a transparent job is SIGKILLed at a random moment, again and again.
+
+Each round has a terminal of its own, whose shell (without job control, so that it mends no modes)
+says what it got. Then: a status, the terminal's modes as before, and of the job no process,
+pseudo-terminal, mount or namespace left on any node. Seeded: a round that failed can be run again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pexpect
+import pytest
+from e2e.cluster import Cluster, Member, describe, guests_of, processes, until
+from e2e.terminal import Terminal as Pty
+from e2e.terminal import on_terminal
+
+from .compare import PYTHON
+
+LONG = bool(os.environ.get("GLUNIX_LONG"))
+SEEDS = range(10) if LONG else range(1)
+ROUNDS = 20 if LONG else 12
+LONGEST = 0.6
+"""Seconds from the startup's start to the kill, at most: launch, modes and reads are within."""
+
+RAW = (
+    "import os, tty\n"
+    "tty.setraw(0)\n"
+    "if os.fork() == 0: os.setsid()\n"  # an escaped child: it must end with the job
+    "while True: os.read(0, 1)\n"
+)
+PROGRAMS = {
+    "raw": f"{PYTHON} -I -S %s/raw.py",
+    "reads": "sh -c 'stty -echo; while :; do read x; done' sh",
+    "writes": "sh -c 'stty -icanon; while :; do echo word; done' sh",
+    "tree": "sh -c '(sleep 7777 & sleep 7778) & sleep 7779' sh",
+}
+VICTIMS = ("startup", "supervisor", "program", "node", "home")
+STATUSES = (125, 137)
+_HELD = re.compile(r".*ptmx|(mnt|uts|pid|user):\[")
+"""Descriptors that would keep a terminal or a namespace alive."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Who is there of a job at one moment: pids by role."""
+
+    pids: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def look(cls, cluster: Cluster, shell: int) -> Found:
+        """The startup is a child of the shell; a supervisor is a child of its node's daemon."""
+        everything = processes()
+        found: dict[str, int] = {}
+        for pid, (parent, _) in everything.items():
+            if parent == shell and b"glurun" in _words(pid):
+                found["startup"] = pid
+        members = cluster.members()
+        found["home"] = members["home"].pid
+        for name, member in cluster.nodes().items():
+            for pid, (parent, _) in everything.items():
+                if parent == member.pid:
+                    found["supervisor"], found["node"] = pid, members[name].pid
+        for pid, (parent, _) in everything.items():
+            if parent == found.get("supervisor"):
+                found["program"] = pid
+        return cls(found)
+
+
+def _words(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _begun_by(folder: Path) -> set[int]:
+    """Processes that have this cluster in their environment."""
+    needle = f"GLUNIX_DIR={folder}".encode()
+    found = set()
+    for pid in processes():
+        try:
+            if needle in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                found.add(pid)
+        except OSError:
+            pass
+    return found
+
+
+def _mounts(member: Member) -> int:
+    return len(Path(f"/proc/{member.pid}/mountinfo").read_text().splitlines())
+
+
+class Campaign:
+    """One cluster, many rounds."""
+
+    def __init__(self, cluster: Cluster, place: Path, seed: int) -> None:
+        self.cluster, self.place = cluster, place
+        self.random = random.Random(seed)
+        cluster.up(2)
+        (place / "raw.py").write_text(RAW)
+        self.begun = _begun_by(cluster.folder)
+        self.mounts = {name: _mounts(member) for name, member in cluster.nodes().items()}
+
+    def round(self, number: int) -> None:
+        """Start a program, kill somebody, see what is left."""
+        program = self.random.choice(list(PROGRAMS))
+        words = PROGRAMS[program].replace("%s", str(self.place))
+        delay, wanted = self.random.uniform(0, LONGEST), self.random.choice(VICTIMS)
+        story = f"round {number}: {program}, {wanted} killed after {delay:.3f} s"
+        script = (
+            f"cd {self.place}; stty -a >before; glurun -T {words}; s=$?; echo; echo over $s;"
+            " stty -a >after; echo done"
+        )
+        with on_terminal(self.cluster, "sh", "-c", script) as tty:
+            killed = self.kill(tty, wanted, delay)
+            status = self.status(tty, f"{story} ({killed})")
+            assert status in STATUSES, f"{story} ({killed}): status {status}"
+        before, after = ((self.place / name).read_text() for name in ("before", "after"))
+        if killed != "program":  # what a program leaves when it is killed stays, as at home
+            assert after == before, f"{story} ({killed})"
+        self.clean(killed, story)
+
+    def kill(self, tty: Pty, wanted: str, delay: float) -> str:
+        """SIGKILL to whom is wanted, or else to the startup, which is always there."""
+        shell = tty.child.pid
+        until(lambda: "startup" in Found.look(self.cluster, shell).pids, "a startup")
+        time.sleep(delay)  # the moment is the point
+        pids = Found.look(self.cluster, shell).pids
+        victim = wanted if wanted in pids else "startup"
+        os.kill(pids[victim], 9)
+        return victim
+
+    def status(self, tty: Pty, story: str) -> int:
+        """What the shell says, to the end of its script; output of the job is passed over."""
+        try:
+            tty.child.expect(r"over (\d+)\r?\n")
+            found = int(tty.child.match.group(1))
+            tty.expect("done")
+        except (pexpect.TIMEOUT, pexpect.EOF) as error:
+            raise AssertionError(f"{story}: the shell got no status: {error}") from None
+        return found
+
+    def clean(self, killed: str, story: str) -> None:
+        """Nothing of the job is left; a daemon that was killed is started again."""
+        if killed in ("node", "home"):
+            self.cluster.up(2)
+            self.begun |= {member.pid for member in self.cluster.members().values()}
+        for job in self.cluster.jobs():
+            if job["state"] not in ("exited", "killed", "failed"):
+                # Background processes outlive a killed startup: that is no leak.
+                self.cluster.run("glukill", "-9", str(job["npid"]))
+        left: list[str] = []
+
+        def nothing_left() -> bool:
+            left[:] = self.left()
+            return not left
+
+        try:
+            until(nothing_left, story)
+        except AssertionError:
+            raise AssertionError(f"{story}: left behind: {left}") from None
+
+    def left(self) -> list[str]:
+        """What is there that was not, in words."""
+        found = []
+        for name, member in self.cluster.nodes().items():
+            found += [f"on {name}: {describe(pid)}" for pid in guests_of(member)]
+            fds = member.fds().values()
+            found += [f"{name} holds {what}" for what in fds if _HELD.match(what)]
+            if _mounts(member) != self.mounts[name]:
+                found.append(f"{_mounts(member)} mounts on {name}, not {self.mounts[name]}")
+        return found + [describe(pid) for pid in _begun_by(self.cluster.folder) - self.begun]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_campaign(own: Cluster, place: Path, seed: int) -> None:
+    campaign = Campaign(own, place, seed)
+    for number in range(ROUNDS):
+        campaign.round(number)
+
+
+def test_the_campaign_sees_what_is_left(own: Cluster, place: Path) -> None:
+    """Its checks can fail: a process, a pseudo-terminal of a node, a mount."""
+    campaign = Campaign(own, place, 0)
+    assert campaign.left() == []
+    with own.start("sleep", "7780") as stray:
+        assert any("sleep" in line for line in campaign.left())
+        stray.kill()
+        assert stray.stdout is not None and stray.stderr is not None
+    campaign.mounts["node1"] += 1
+    assert any("mounts on node1" in line for line in campaign.left())
