@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import time
+from collections.abc import Iterator
 
 import pytest
 from e2e.cluster import Result, ended, finish, read_until, until
@@ -38,12 +39,13 @@ def home(cluster: Lab) -> Machine:
 
 
 @pytest.fixture
-def shell(home: Machine) -> Terminal:
+def shell(home: Machine) -> Iterator[Terminal]:
     """An interactive bash of ann's in an ssh session on home, at its first prompt."""
     terminal = home.terminal(["bash", "--norc", "--noprofile", "-i"], user="ann")
     terminal.line("PS1='ho''me> '; bind 'set enable-bracketed-paste off'")  # its echo is no prompt
     terminal.expect("home> ")
-    return terminal
+    yield terminal
+    terminal.child.close(force=True)
 
 
 def test_installed_from_the_wheel(cluster: Lab) -> None:
@@ -151,8 +153,8 @@ def test_users_are_apart(home: Machine) -> None:
     with ended(job):
         read_until(job, b"begun\n", DEADLINE)
         rows = json.loads(done(home.run(["glups", "-a", "--json"], user="bob")))
-        (npid,) = [str(row["npid"]) for row in rows if row["state"] == "running"]
-        result = home.run(["glukill", npid], user="bob")
+        npid = max(row["npid"] for row in rows if row["state"] == "running")
+        result = home.run(["glukill", str(npid)], user="bob")
         assert result.status == 1 and result.err.count(b"\n") == 1, result
         out, err = job.communicate(b"still here\n", DEADLINE)
         assert (job.returncode, out, err) == (0, b"still here\n", b"")
