@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import time
+from collections.abc import Iterator
 
 import pytest
 from e2e.cluster import Result, ended, finish, read_until, until
@@ -38,12 +39,13 @@ def home(cluster: Lab) -> Machine:
 
 
 @pytest.fixture
-def shell(home: Machine) -> Terminal:
+def shell(home: Machine) -> Iterator[Terminal]:
     """An interactive bash of ann's in an ssh session on home, at its first prompt."""
     terminal = home.terminal(["bash", "--norc", "--noprofile", "-i"], user="ann")
     terminal.line("PS1='ho''me> '; bind 'set enable-bracketed-paste off'")  # its echo is no prompt
     terminal.expect("home> ")
-    return terminal
+    yield terminal
+    terminal.child.close(force=True)
 
 
 def test_installed_from_the_wheel(cluster: Lab) -> None:
@@ -78,8 +80,10 @@ def test_input_stays_home(home: Machine) -> None:
 
 def test_type_ahead_and_job_control(shell: Terminal) -> None:
     """What is typed for the shell reaches the shell; ^Z, fg and ^C do what they do at home."""
-    # With LF: a CR that is typed while readline still has the terminal would stay one (no ICRNL).
-    shell.line("glurun -T -w node1 sh -c 'read x; echo got:$x'")
+    # Before each line: a sign that the shell's line editor has left the terminal to the job; and
+    # with LF, for a CR that is typed before would stay one (no ICRNL).
+    shell.line("glurun -T -w node1 sh -c 'echo begun; read x; echo got:$x'")
+    shell.expect("\r\nbegun")
     shell.send("first\n")
     shell.line("echo second:$?")
     shell.expect("\r\ngot:first")
@@ -93,6 +97,7 @@ def test_type_ahead_and_job_control(shell: Terminal) -> None:
     shell.expect("Stopped")
     shell.expect("home> ")
     shell.line("fg")
+    shell.expect("\r\nglurun -T -w node2")
     shell.send("again\n")
     shell.expect("=again")
     shell.control("c")
@@ -107,7 +112,7 @@ def test_vim(home: Machine, shell: Terminal) -> None:
     """An editor on a node, in a terminal at home, on a file at home."""
     done(ann(home, "rm", "-f", "letter"))
     shell.line("glurun -T -w node2 vi letter")
-    shell.expect("letter")  # its last line names the file when it has drawn its screen
+    shell.expect('"letter"')  # its last line names the file when it has drawn its screen
     shell.send("iDear node,\rit is I.\x1b:wq\r")
     shell.expect("home> ")
     shell.line("echo was:$?")
@@ -148,8 +153,8 @@ def test_users_are_apart(home: Machine) -> None:
     with ended(job):
         read_until(job, b"begun\n", DEADLINE)
         rows = json.loads(done(home.run(["glups", "-a", "--json"], user="bob")))
-        (npid,) = [str(row["npid"]) for row in rows if row["state"] == "running"]
-        result = home.run(["glukill", npid], user="bob")
+        npid = max(row["npid"] for row in rows if row["state"] == "running")
+        result = home.run(["glukill", str(npid)], user="bob")
         assert result.status == 1 and result.err.count(b"\n") == 1, result
         out, err = job.communicate(b"still here\n", DEADLINE)
         assert (job.returncode, out, err) == (0, b"still here\n", b"")
