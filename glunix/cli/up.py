@@ -457,6 +457,9 @@ def run_up(args: argparse.Namespace) -> int:
 def run_down(args: argparse.Namespace) -> int:
     """`glunix down`: stop everything that `up` started."""
     folder = config.state_dir().absolute()  # daemons work in /
+    if settings.path_of(cluster_folder()).exists():
+        conf = settings.read(cluster_folder())
+        folder = Path(conf.state) if conf.state else cluster_folder()
     count, killed = stop_cluster(folder)
     if args.json:
         print(json.dumps({"folder": str(folder), "ended": count, "killed": killed}))

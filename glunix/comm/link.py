@@ -106,6 +106,8 @@ class Link(asyncio.BufferedProtocol):
             return memoryview(bytearray(1))
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self.reason:
+            return  # closed, and what comes now may have found no room
         self._take(self._deframer.received(nbytes))
 
     def _take(self, frames: Iterable[tuple[StreamId, Body]]) -> None:

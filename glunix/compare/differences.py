@@ -80,12 +80,7 @@ _USER_LEVEL = {
     ),
 }
 
-_TRANSPARENT = {
-    "tty_suspend": Known(
-        "a second SIGCONT now and then, and no stop from a handler", Kind.OPEN, False
-    ),
-    "tty_readiness": Known("the terminal may stay readable when all is read", Kind.OPEN, False),
-}
+_TRANSPARENT: dict[str, Known] = {}
 
 DIFFERENCES: dict[str, Mapping[str, Known]] = {
     "slic-unotify": {

@@ -31,7 +31,7 @@ from glunix.daemon.policy import RefusedJob, owner_here
 from glunix.daemon.supervised import SupervisedJob
 from glunix.daemon.uplink import Ending, Uplink
 from glunix.errors import FrameError, Refused
-from glunix.ids import StreamId
+from glunix.ids import StreamId, Why
 from glunix.msg import master, stream
 from glunix.msg.base import Body, Message
 from glunix.msg.job import RunningProc
@@ -80,7 +80,8 @@ class NodeStream:
                 start = self.stage.start(start)
             self.start = start
         except Refused as refusal:
-            self.job = RefusedJob(start, refusal, self.tell, self._ended)
+            daemon.log(f"refused a job of {mate.node}: {refusal}")
+            self.job = RefusedJob(start, refusal, self._tell_home, self._ended)
             return
         if start.spec.transparent:
             self.job = SupervisedJob(start, node, loop, self.tell, self._relay, self._ended)
@@ -91,7 +92,22 @@ class NodeStream:
 
     def opened(self) -> None:
         """Start the processes, at the pace of all starts here."""
+        start, peer = self.start, self._mate.peer
+        members = self._daemon.membership
+        if members is None or peer is None or peer.uid is None:
+            self._launch()
+        else:
+            members.when_expected(start.npid, peer.node, start.vnns, self._launch, self._unknown)
+
+    def _launch(self) -> None:
         self._daemon.pace.add(self._launch_some)
+
+    def _unknown(self) -> None:
+        """The master knows of no such job: nothing was started yet."""
+        refusal = Refused(Why.NOT_YOURS, f"the master did not place job {self.start.npid} here")
+        self._daemon.log(f"refused {self._mate.node}: {refusal}")
+        self.job = RefusedJob(self.start, refusal, self._tell_home, self._ended)
+        self._launch()
 
     def _launch_some(self) -> bool:
         try:
@@ -116,6 +132,10 @@ class NodeStream:
         if self.job.kill(signal.SIGKILL, None):
             self._daemon.log(f"job {self.start.npid} killed: {text or 'home closed the stream'}")
         self.job.abandon()
+
+    def _tell_home(self, message: Message) -> None:
+        """A refusal is not the master's business: whose job this number is, nobody knows."""
+        self._mate.send_on(self._number, message)
 
     def tell(self, message: Message) -> None:
         """Send home, and to the master what Pdb wants to know."""
@@ -208,10 +228,10 @@ class Daemon:
             self.log,
             "pid" in conf.isolated,
         )
-        self._membership: Membership | None = None
+        self.membership: Membership | None = None
         if member is not None:
             tell, revoked = self.uplink.send, self._peers.revoked
-            self._membership = Membership(loop, member, tell, revoked, self.log)
+            self.membership = Membership(loop, member, tell, revoked, self.log)
         self._children = Children(loop, lambda: [s.job for s in self._streams])
 
     def start(self) -> None:
@@ -224,8 +244,8 @@ class Daemon:
             self.loop.on_signal(number, self.stop)
         self._peers.listen()
         self._clients.listen(self.config.folder, self.config.node, self.config.is_home)
-        if self._membership is not None:
-            self._membership.start()
+        if self.membership is not None:
+            self.membership.start()
         self.uplink.connect()
 
     def log(self, text: str) -> None:
@@ -263,8 +283,8 @@ class Daemon:
 
     def _master_up(self) -> None:
         self._home.master_up = True
-        if self._membership is not None:
-            self._membership.welcomed()
+        if self.membership is not None:
+            self.membership.welcomed()
         self.log("welcomed by the master")
         self._ready()
 
@@ -277,7 +297,7 @@ class Daemon:
         self.stop()
 
     def _master_message(self, message: Message) -> None:
-        if self._membership is not None and self._membership.message(message):
+        if self.membership is not None and self.membership.message(message):
             return
         if isinstance(message, master.KillOrder):
             vnns = list(message.vnns) or None
@@ -335,9 +355,9 @@ class Daemon:
 
     def vetted(self, mate: PeerLink, start: stream.Start) -> stream.Start:
         """The Start as this node may carry it out; Refused when it may not."""
-        if self._membership is None or mate.peer is None:
+        if self.membership is None or mate.peer is None:
             return start  # a process of our own user, which could start anything without us
-        owner = owner_here(self._membership.users, mate.peer, self.config.node, start.owner)
+        owner = owner_here(self.membership.users, mate.peer, self.config.node, start.owner)
         # Tools inside the job ask this machine's daemon, not a folder that only home has.
         env = {**start.spec.env, b"GLUNIX_DIR": os.fsencode(self.config.folder)}
         spec = msgspec.structs.replace(start.spec, env=env)

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 LOOK_MOST = 6 * 3600.0
 """Seconds between looks whether the certificate is to be renewed: clocks are set meanwhile."""
 
+EXPECT_WITHIN = 5.0
+"""Seconds that the master's word about a job may come after its home's."""
+
+EXPECTED_MAX = 4096
+
 AGAIN = 60.0
 """Seconds until the next try when a renewal was asked for and did not come."""
 
@@ -46,6 +51,9 @@ class Membership:
         self._revoked = revoked
         self._log = log
         self.users = Users()
+        self._expected: dict[tuple[int, str], list[int]] = {}
+        """(npid, home) -> VNNs that may be started here for a daemon of an ordinary user."""
+        self._waiting: dict[tuple[int, str], Callable[[], None]] = {}
         self._next: Cancellable | None = None
 
     def start(self) -> None:
@@ -69,6 +77,38 @@ class Membership:
         if self.member.renew_in() <= 0:
             self._tell(master.Renew(self.member.request()))
 
+    def _expect(self, what: tuple[int, str], vnns: list[int]) -> None:
+        self._expected[what] = vnns
+        if len(self._expected) > EXPECTED_MAX:
+            del self._expected[next(iter(self._expected))]
+        waiting = self._waiting.pop(what, None)
+        if waiting is not None:
+            waiting()
+
+    def when_expected(
+        self, npid: int, home: str, vnns: list[int], go: Callable[[], None], no: Callable[[], None]
+    ) -> None:
+        """Call `go` once the master has announced that job, `no` when it does not.
+
+        A home that speaks for one user only could otherwise start processes under the number of
+        another's job, and our reports of them would be taken for that job's.
+        """
+        what = (npid, home)
+
+        def decide() -> None:
+            self._waiting.pop(what, None)
+            late.cancel()
+            good = self._expected.pop(what, None) == vnns
+            (go if good else no)()
+
+        if what in self._waiting:
+            self._loop.call_soon(no)
+            return
+        late = self._loop.call_later(EXPECT_WITHIN, decide)
+        self._waiting[what] = decide
+        if what in self._expected:
+            self._loop.call_soon(decide)
+
     def message(self, message: Message) -> bool:
         """Take what is about trust; False: it is about something else."""
         if isinstance(message, master.TrustNews):
@@ -79,6 +119,8 @@ class Membership:
                 self.users = Users(message.allow_root, message.users)
             except ValueError as error:
                 self._log(f"the master's user policy is not usable, the last one stays: {error}")
+        elif isinstance(message, master.Expect):
+            self._expect((message.npid, message.home), list(message.vnns))
         elif isinstance(message, master.Renewed):
             try:
                 self.member.renewed(message.node_cert, message.listen_cert)

@@ -82,6 +82,9 @@ class SupervisedJob:
             self._loop.call_soon(self._ended)
             return False
         self._loop.adopt(sock, self._link)
+        early, self._early = self._early, []
+        for body in early:
+            self.frame(body)
         return False
 
     def _spawn(self, env: dict[bytes, bytes]) -> tuple[int, socket.socket]:
@@ -122,9 +125,6 @@ class SupervisedJob:
             lambda: self._tell(stream.InClosed()),
             lambda number: self._tell(stream.InBack(number)),
         )
-        early, self._early = self._early, []
-        for body in early:
-            self.frame(body)
 
     def frame(self, body: Body) -> None:
         """From home."""

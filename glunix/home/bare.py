@@ -1,11 +1,11 @@
-"""A bare process: makes one ioctl on a home descriptor with the memory of a program elsewhere.
+"""A bare process: makes one call on a home descriptor with the memory of a program elsewhere.
 
 An ioctl that no table knows may use any memory, at any address that its argument (or what that
 points to) names, or none: the argument may be a plain number. So the pages around those addresses
 are put at the *same addresses* of a process that has no other memory, which then makes the call
 with the very same argument, and is gone. What the program has not mapped is not there either
 (EFAULT, as natively), and nothing of ours can be read or written through a wrong pointer. What
-blocks blocks only that process, and an interrupted call ends with it.
+blocks blocks only that process, and an interrupted call ends with it: locks are waited for so, too.
 
 The process is an ELF image of two pages, in a memory file: it executes the records of a script,
 seven words each: a call's number and arguments. x86-64 only, as SLIC's tables are.
@@ -37,7 +37,9 @@ _RECORD = 8 * _WORDS
 _GO_ON = 1
 """As the last word of a record: an error does not end the script. ioctl(2) has three arguments."""
 
-_PREAD64, _PWRITE64, _IOCTL, _MMAP, _PRCTL = 17, 18, 16, 9, 157
+IOCTL, FCNTL, FLOCK = 16, 72, 73
+"""Calls of three arguments that are made this way."""
+_PREAD64, _PWRITE64, _MMAP, _PRCTL = 17, 18, 9, 157
 _PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 _PROT_READ_WRITE = 3
 _MAP_PRIVATE_ANONYMOUS_FIXED_NOREPLACE = 0x100022
@@ -109,14 +111,14 @@ def _file(content: bytes) -> int:
     return fd
 
 
-class BareIoctl:
-    """ioctl(`fd`, `command`, `argument`) with `pages` in place. OSError: no such process here."""
+class BareCall:
+    """Call `number`(`fd`, `second`, `third`) with `pages` in place. OSError: none can be had."""
 
-    def __init__(self, fd: int, command: int, argument: int, pages: Pages) -> None:
+    def __init__(self, number: int, fd: int, second: int, third: int, pages: Pages) -> None:
         self._pages = pages
         self._memory = _file(b"".join(data for _, data in pages))
         self._results = _file(b"")
-        script, image = _file(self._records(command, argument)), _file(_image())
+        script, image = _file(self._records(number, second, third)), _file(_image())
         # Numbers above the four, so that putting one in place does not overwrite another.
         sources = (fd, script, self._results, self._memory, image)
         *high, program = (fcntl(source, F_DUPFD_CLOEXEC, _MEMORY + 1) for source in sources)
@@ -140,7 +142,7 @@ class BareIoctl:
             for used in (*high, program, script, image):
                 posix.close(used)
 
-    def _records(self, command: int, argument: int) -> bytes:
+    def _records(self, number: int, second: int, third: int) -> bytes:
         calls: list[tuple[int, ...]] = [(_PRCTL, _PR_SET_PDEATHSIG, _SIGKILL)]
         moves = []
         at = 0
@@ -151,7 +153,7 @@ class BareIoctl:
             at += len(data)
         calls += [(_PREAD64, *move) for move in moves]
         self._before = len(calls)
-        calls.append((_IOCTL, _TARGET, command, argument, 0, 0, _GO_ON))
+        calls.append((number, _TARGET, second, third, 0, 0, _GO_ON))
         calls += [(_PWRITE64, *move) for move in moves]
         padded = ((*call, *(0,) * (_WORDS - len(call))) for call in calls)
         return b"".join(_word(word) for call in padded for word in call)

@@ -136,6 +136,25 @@ def _set_times(place: bytes | int, numbers: list[int]) -> Answer:
     return _did(posix.utime, place, ns=moments, follow_symlinks=follow)
 
 
+F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW = 36, 37, 38
+
+
+def struct_flock(numbers: list[int]) -> bytes:
+    """struct flock (fcntl(2)) of type, whence, start and length."""
+    kind, whence, start, length = numbers
+    head = (kind & 0xFFFF).to_bytes(2, "little") + (whence & 0xFFFF).to_bytes(2, "little")
+    head = head.ljust(8, b"\0")
+    sizes = b"".join(number.to_bytes(8, "little", signed=True) for number in (start, length))
+    return (head + sizes).ljust(32, b"\0")
+
+
+def _get_lock(opened: OpenFile, numbers: list[int]) -> Answer:
+    raw = fcntl(opened.fd, F_OFD_GETLK, struct_flock(numbers))
+    places = ((0, 2), (2, 4), (8, 16), (16, 24), (24, 28))
+    found = [int.from_bytes(raw[a:b], "little", signed=True) for a, b in places]
+    return 0, found, b""
+
+
 ON_DESCRIPTOR: dict[str, Callable[[OpenFile, list[int]], Answer]] = {
     "fallocate": lambda o, n: _did(posix.posix_fallocate, o.fd, n[0], n[1]),
     "fchmod": lambda o, n: _did(posix.fchmod, o.fd, n[0]),
@@ -146,6 +165,7 @@ ON_DESCRIPTOR: dict[str, Callable[[OpenFile, list[int]], Answer]] = {
     "ftruncate": lambda o, n: _did(posix.ftruncate, o.fd, n[0]),
     "futimens": lambda o, n: _set_times(o.fd, n),
     "getdents": _getdents,
+    "getlk": _get_lock,
     "setfl": _set_flags,
 }
 

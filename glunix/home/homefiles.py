@@ -11,8 +11,12 @@ import errno
 import os
 import posix
 import stat
+from fcntl import LOCK_NB, fcntl, flock
 
+from glunix.home.bare import FCNTL, FLOCK, PAGE, BareCall
 from glunix.home.filecalls import (
+    F_OFD_SETLK,
+    F_OFD_SETLKW,
     FOLLOW_ALWAYS,
     FOLLOW_AT,
     ON_DESCRIPTOR,
@@ -20,6 +24,7 @@ from glunix.home.filecalls import (
     OpenFile,
     failed,
     rewind,
+    struct_flock,
 )
 from glunix.home.link import blob, integer, text
 from glunix.home.wire import Value
@@ -36,7 +41,9 @@ if TYPE_CHECKING:
 FIRST, LAST = 16, 1023
 """Numbers that descriptors of the job's own opens have in messages."""
 
-_EPOLLOUT_ONCE = 4 | 1 << 30
+_EPOLLIN, _EPOLLOUT_ONCE = 1, 4 | 1 << 30
+_LOCK_AT = 0x7F0000000000
+"""Where a bare process has the lock that it waits for."""
 
 
 class HomeFiles:
@@ -58,6 +65,8 @@ class HomeFiles:
         self._open: dict[int, OpenFile] = {}
         self._writes: dict[int, tuple[int, int, bytes]] = {}
         """a descriptor of its own -> (ask, fd, bytes) of a write that waits for room."""
+        self._locks: dict[int, tuple[int, BareCall]] = {}
+        """the same of a lock that somebody else has."""
 
     # -- messages ----------------------------------------------------------------------------
 
@@ -98,6 +107,8 @@ class HomeFiles:
                 raise failed(errno.EBADF)
             if name == "write":
                 return self._write(ask, opened.fd, numbers[0], bool(numbers[1]), data)
+            if name in ("flock", "setlk", "setlkw"):
+                return self._lock(ask, opened.fd, name, numbers)
             return ON_DESCRIPTOR[name](opened, numbers)
         if name == "open":
             return self._do_open(paths[0], *numbers)
@@ -156,6 +167,35 @@ class HomeFiles:
             self._removed(number)
             posix.close(opened.fd)
 
+    # -- locks -------------------------------------------------------------------------------
+
+    def _lock(self, ask: int, fd: int, name: str, numbers: list[int]) -> Answer | None:
+        """What is taken waits beside us: a lock belongs to the open file, whoever asked for it."""
+        try:
+            if name == "flock":
+                flock(fd, numbers[0] | LOCK_NB)
+            else:
+                fcntl(fd, F_OFD_SETLK, struct_flock(numbers))
+        except BlockingIOError:
+            if name == "setlk" or (name == "flock" and numbers[0] & LOCK_NB):
+                raise
+        else:
+            return 0, [], b""
+        if name == "flock":
+            call = BareCall(FLOCK, fd, numbers[0], 0, [])
+        else:
+            page = struct_flock(numbers).ljust(PAGE, b"\0")
+            call = BareCall(FCNTL, fd, F_OFD_SETLKW, _LOCK_AT, [(_LOCK_AT, page)])
+        self._locks[call.fileno()] = (ask, call)
+        self._epoll.register(call.fileno(), _EPOLLIN)
+        return None
+
+    def _locked(self, own: int) -> None:
+        ask, call = self._locks.pop(own)
+        value, _ = call.result()
+        call.close()
+        self._send(["homedone", ask, 0, -value if value < 0 else 0, [], b""])
+
     # -- writes ------------------------------------------------------------------------------
 
     def _write(self, ask: int, fd: int, where: int, nonblock: bool, data: bytes) -> Answer | None:
@@ -172,7 +212,10 @@ class HomeFiles:
         return None
 
     def ready(self, own: int) -> bool:
-        """Whether this descriptor of the epoll is a waiting write's: then it is made."""
+        """Whether this descriptor of the epoll is a waiting call's: then it goes on."""
+        if own in self._locks:
+            self._locked(own)
+            return True
         if own not in self._writes:
             return False
         ask, _, data = self._writes[own]
@@ -198,11 +241,17 @@ class HomeFiles:
         for own, (asked, _, _) in list(self._writes.items()):
             if asked == ask:
                 self._forget(own)
+        for own, (asked, call) in list(self._locks.items()):
+            if asked == ask:
+                del self._locks[own]
+                call.kill()
+                call.close()
 
     def end(self) -> None:
         """The job is over."""
-        for own in list(self._writes):
-            self._forget(own)
+        waiting = [ask for ask, _, _ in self._writes.values()]
+        for ask in waiting + [ask for ask, _ in self._locks.values()]:
+            self.unwant(ask)
         for number in list(self._open):
             self.close(number)
 

@@ -18,6 +18,7 @@ from glunix.home.surroundings import settle_fds, submit_message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from glunix.home.bill import Stats
     from glunix.home.direct import Line
     from glunix.home.options import Options
     from glunix.home.shadow import Half
@@ -37,6 +38,7 @@ class Opening:
         node = os.fsdecode(posix.environ.get(b"GLUNIX_NODE") or config.HOME_NODE.encode())
         self.link = HomeLink(config.state_folder(), f"{node}.sock")
         self.times.append(("connect", time.perf_counter()))
+        self.stats = self._make_stats(options)
         self.line = self._listen(options)
         """The way that frames take where the node is this machine."""
         spec = self.tty.spec(options.transparent) if self.tty is not None else None
@@ -44,6 +46,13 @@ class Opening:
         name = self.line.name if self.line is not None else b""
         self.link.send_first(submit_message(options, spec, environ, name), fd)
         self.times.append(("submit", time.perf_counter()))
+
+    def _make_stats(self, options: Options) -> Stats | None:
+        if not options.stats:
+            return None
+        from glunix.home.bill import Stats
+
+        return Stats()
 
     def _listen(self, options: Options) -> Line | None:
         if not options.transparent:

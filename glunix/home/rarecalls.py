@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 
-from glunix.home.bare import BareIoctl
+from glunix.home.bare import IOCTL, BareCall
 from glunix.home.homefiles import HomeFiles
 from glunix.home.link import blob, integer
 from glunix.home.wire import Value
@@ -36,7 +36,7 @@ class RareCalls:
         self._send = send
         self._epoll = epoll
         self._home_fd = home_fd
-        self._running: dict[int, tuple[int, BareIoctl]] = {}
+        self._running: dict[int, tuple[int, BareCall]] = {}
         """fileno -> (ask, the process)."""
 
     def take(self, tag: str, message: list[Value]) -> bool:
@@ -59,7 +59,7 @@ class RareCalls:
         given = message[5] if isinstance(message[5], list) else []
         pages = [(integer(piece[0]), blob(piece[1])) for piece in given if isinstance(piece, list)]
         try:
-            made = BareIoctl(self._home_fd(fd), command, argument, pages)
+            made = BareCall(IOCTL, self._home_fd(fd), command, argument, pages)
         except OSError as error:
             self._send(["pagesdone", ask, -(error.errno or errno.EIO), []])
             return

@@ -30,7 +30,6 @@ from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from glunix.home.bill import Stats
     from glunix.home.homecalls import HomeCalls
     from glunix.home.opening import Opening
     from glunix.home.shadow import Half
@@ -72,7 +71,7 @@ class Startup:
         self._held: list[list[Value]] = []
         self._deadline: float | None = None
         self._timed_out = False
-        self._stats = self._make_stats()
+        self._stats = opening.stats
         self._written: dict[int, int] | None = None
         """What is to be written before the shadow of an outlived job may end."""
 
@@ -96,9 +95,7 @@ class Startup:
 
     def _end(self) -> int:
         self._time("exited")
-        if self._stats is not None:
-            sys.stderr.write(self._stats.told(self._options.stats == "json"))
-            sys.stderr.flush()
+        self._tell_stats()
         if self._options.times:
             self._print_times()
         if self._timed_out:
@@ -169,12 +166,12 @@ class Startup:
         calls.begin()
         return calls
 
-    def _make_stats(self) -> Stats | None:
-        if not self._options.stats:
-            return None
-        from glunix.home.bill import Stats
-
-        return Stats()
+    def _tell_stats(self) -> None:
+        """Once, at the program's end."""
+        if self._stats is not None:
+            sys.stderr.write(self._stats.told(self._options.stats == "json"))
+            sys.stderr.flush()
+            self._stats = None
 
     def _serve(self) -> None:
         """Until the job is over."""
@@ -193,6 +190,7 @@ class Startup:
             self._leave_terminal()
             if self._line is not None:
                 self._line.flush()
+            self._tell_stats()
             by = self._job.killed_by
             half.end(TIMED_OUT if self._timed_out else self._job.status(), by, alone=True)
             self._outputs.go_on_alone()

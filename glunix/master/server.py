@@ -217,10 +217,22 @@ class Server:
         if peer is None or self._door is None:
             link.send(CONTROL, message)
             return
+        if isinstance(message, messages.PlacedJob) and peer.uid is not None:
+            self._announce(peer, message)
         link.send(CONTROL, self._door.answered(peer, message))
         if isinstance(message, messages.Welcome):
             for more in self._door.news():
                 link.send(CONTROL, more)
+
+    def _announce(self, home: Peer, placed: messages.PlacedJob) -> None:
+        """Nodes hear from us what the daemon of an ordinary user may start there."""
+        vnns: dict[str, list[int]] = {}
+        for proc in placed.procs:
+            vnns.setdefault(proc.node, []).append(proc.vnn)
+        for number, node in self._master.books.ndb.by_link.items():
+            if node.name in vnns:
+                what = messages.Expect(placed.npid, home.node, vnns[node.name])
+                self._links[number].send(CONTROL, what)
 
     def _arm(self) -> None:
         """Wake at the master's next deadline, if it is earlier than what we wait for."""

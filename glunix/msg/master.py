@@ -238,6 +238,15 @@ class TrustNews(Message, frozen=True, tag="trust"):
     revoked: Annotated[list[Serial], Meta(max_length=65536)]
 
 
+class Expect(Message, frozen=True, tag="expect"):
+    """A job was placed on the receiving node whose home is a daemon of an ordinary user: only
+    what is announced may be started for it, once."""
+
+    npid: NpidField
+    home: NameField
+    vnns: list[VnnField]
+
+
 class UserPolicy(Message, frozen=True, tag="users"):
     """Who may run jobs, and which uid a user has where (glunix.users)."""
 
@@ -258,6 +267,7 @@ MasterToDaemon = (
     | Renewed
     | TrustNews
     | UserPolicy
+    | Expect
 )
 
 daemon_to_master = Decoder(DaemonToMaster, "daemon to master")

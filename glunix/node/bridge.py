@@ -16,7 +16,6 @@ from glunix.node.reactor import Reactor
 
 RELAY = StreamId(1)
 REPORT = StreamId(2)
-_READ = 256 * 1024
 
 
 class Bridge:
@@ -26,7 +25,7 @@ class Bridge:
         self,
         reactor: Reactor,
         sock: socket.socket,
-        frame: Callable[[StreamId, bytes], None],
+        frame: Callable[[StreamId, Body], None],
         gone: Callable[[], None],
     ) -> None:
         self._reactor = reactor
@@ -43,15 +42,15 @@ class Bridge:
 
     def _readable(self) -> None:
         try:
-            data = self._sock.recv(_READ)
+            count = self._sock.recv_into(self._deframer.room())
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             self._lost()
             return
-        for stream, body in self._deframer.feed(data):
+        for stream, body in self._deframer.received(count):
             self._frame(stream, body)
 
     def _lost(self) -> None:

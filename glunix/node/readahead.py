@@ -28,6 +28,12 @@ STREAK = 2
 STALE = 0.1
 
 
+def _as_it_came(piece: memoryview) -> bytes:
+    """Its bytes, without a copy where they are all of an object."""
+    whole = piece.obj
+    return whole if type(whole) is bytes and len(whole) == len(piece) else bytes(piece)
+
+
 class ReadAhead:
     """`want(offset, count)` asks for bytes, `seek(offset, whence)` moves; both return the ask."""
 
@@ -50,6 +56,7 @@ class ReadAhead:
         """(ask, where home's offset is to be then)."""
         self._streak = 0
         self._goal = BEGIN
+        self._piece = CHUNK
         self._is_alone = True
 
     @property
@@ -61,6 +68,7 @@ class ReadAhead:
         """The program's next bytes, at most `count`, as far as they are here; else nothing."""
         if self._here and self._here[0][0] < time.monotonic() - STALE:
             self.drop()
+        self._piece = count if CHUNK // 8 <= count <= CHUNK else CHUNK
         parts, left = [], count
         while left and self._here:
             at, piece = self._here.popleft()
@@ -69,7 +77,7 @@ class ReadAhead:
                 piece = piece[:left]
             parts.append(piece)
             left -= len(piece)
-        taken = b"".join(parts)
+        taken = _as_it_came(parts[0]) if len(parts) == 1 else b"".join(parts)
         self._size -= len(taken)
         self._advance(len(taken))
         self._moved += len(taken)
@@ -92,7 +100,8 @@ class ReadAhead:
         if under_way > self._goal // 2:
             return
         while under_way < self._goal:
-            count = min(CHUNK, self._goal - under_way)
+            # As long as the program's reads, so that an answer is one piece.
+            count = min(self._piece, max(BEGIN, self._goal - under_way))
             ask = self._want(self._position + under_way, count)
             self._coming.append((ask, count))
             under_way += count

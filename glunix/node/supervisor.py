@@ -25,12 +25,11 @@ from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.node.asks import Asks
 from glunix.node.become import StepFailed, become, place_fds
 from glunix.node.bill import Bill
-from glunix.node.bridge import RELAY, REPORT, Bridge
 from glunix.node.channels import Output
-from glunix.node.direct import connect
+from glunix.node.direct import WayHome, connect
 from glunix.node.family import Family, living_groups
 from glunix.node.homefiles import HomeFiles as NodeHomeFiles
-from glunix.node.homeplaces import HomePlaces
+from glunix.node.interposing import Interposing
 from glunix.node.keeper import GRACE, end_descendants
 from glunix.node.pidspace import PidSpace, Plain, fork_program
 from glunix.node.pollreactor import PollReactor, watch_children
@@ -42,24 +41,16 @@ from glunix.node.spawn import (
     report_failure,
 )
 from glunix.node.standins import StandIns
-from slic.engine import EngineUnavailable, Launch, MissingCapability, Session, select
-from slic.interposer import Interposer
-from slic.interposers.homefds import HomeFds, IoctlHome, Native, PagesHome, ReadHome
-from slic.interposers.homefiles import HomeFiles
+from slic.engine import EngineUnavailable, Launch, Session
+from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome
 from slic.interposers.homeioctls import STOPPING_IOCTLS
-from slic.interposers.homepaths import HomePaths
 from slic.interposers.homequestions import CallHome, HavePlace
-from slic.interposers.identity import Identity
 from slic.kernel.prctl import (
-    CLONE_NEWUTS,
     set_child_subreaper,
     set_parent_death_signal,
-    unshare,
 )
-from slic.policy import Policy
 from slic.tracee import Tracee
 
-DEFAULT_ENGINE = "unotify"
 STEPS_PER_TURN = 64
 
 _KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
@@ -104,12 +95,10 @@ class Supervisor:
         self._env = env
         self._fed = fed
         self._reactor = PollReactor()
-        self._bridge = Bridge(self._reactor, sock, self._frame, self._abandoned)
-        self._line = self._own_line()
-        self._way = self._line or self._bridge
-        """Where frames of the job's stream go."""
-        self._late: list[Message] = []
-        """Reports that wait until home can have read what was sent before them."""
+        # No line while input goes ahead: the daemon says how much of it was read, and what the
+        # program writes must not come before that (glunix.node.fed).
+        line = None if fed else connect(self._spec.line, start.owner.uid)
+        self._way = WayHome(self._reactor, sock, line, self._frame, self._abandoned)
         self._asks = Asks(self._to_home, self, self._reactor)
         self._held: list[tuple[int, object, int, bool]] = []
         self._outputs: dict[int, Output] = {}
@@ -137,8 +126,13 @@ class Supervisor:
             self._stand_ins = StandIns(self._spec, self._start.owner.uid, self._fed)
             if self._spec.stdin == "file":
                 self._asks.read_ahead(0)
-            launch = self._engine()
-            self._main = self._fork_program(launch)
+            caught = Interposing(self._spec, self._stand_ins)
+            self._engine_reaps = caught.reaps
+            if caught.fds is not None and caught.places is not None:
+                self._home_files = NodeHomeFiles(
+                    caught.fds, caught.places, self._to_home, self, self._reactor
+                )
+            self._main = self._fork_program(caught.launch)
         except StepFailed as error:
             self._report(stream.Failed(self._vnn, error.step, error.error, error.text))
             self._finish()
@@ -148,59 +142,20 @@ class Supervisor:
         while not (self._ended and all(o.closed for o in self._outputs.values())):
             self._reactor.turn()
             self._look_after()
-            self._report_late()
+            self._way.turned()
         self._finish()
-
-    def _own_line(self) -> Bridge | None:
-        """Where home is this machine, its startup listens for us."""
-        sock = connect(self._spec.line, self._start.owner.uid)
-        if sock is None:
-            return None
-        return Bridge(self._reactor, sock, self._frame, lambda: None)
 
     def _finish(self) -> None:
         for fd, data in self._asks.left_over():
             self._to_home(stream.Back(fd, data))
-        while self._late or self._bridge.pending or (self._line and self._line.pending):
+        while self._way.pending:
             self._reactor.turn()
-            self._report_late()
+            self._way.turned()
         if self._session is not None:
             self._session.close()
         if isinstance(self._place, PidSpace):
             self._place.close()
         end_descendants(GRACE)
-
-    def _identity(self) -> list[Interposer]:
-        """Home's host name: from a UTS namespace where there can be one, else by interposition."""
-        try:
-            unshare(CLONE_NEWUTS)
-            socket.sethostname(self._spec.home_host)
-        except OSError:
-            return [Identity(os.fsencode(self._spec.home_host))]
-        return []
-
-    def _engine(self) -> Launch | None:
-        interposers = self._identity()
-        paths = self._spec.home_paths
-        if self._stand_ins.interposed or paths:
-            fds = HomeFds(self._stand_ins.interposed, opens=bool(paths))
-            if paths:
-                native = self._stand_ins.native_names()
-                interposers += [HomePaths(fds, paths, native), HomeFiles(fds)]
-                places = HomePlaces(paths)
-                places.make(self._spec.cwd)
-                to_home, reactor = self._to_home, self._reactor
-                self._home_files = NodeHomeFiles(fds, places, to_home, self, reactor)
-            interposers.append(fds)
-        if not interposers:
-            return None  # nothing to catch: the job runs at native speed
-        try:
-            policy = Policy(interposers)
-            engine = select(policy, self._spec.engine or DEFAULT_ENGINE)
-            self._engine_reaps = engine.reaps
-            return engine.prepare(policy)
-        except (EngineUnavailable, MissingCapability) as error:
-            raise StepFailed("engine", errno.ENOSYS, f"cannot run transparently: {error}") from None
 
     def _fork_program(self, launch: Launch | None) -> int:
         exec_end, our_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -279,7 +234,7 @@ class Supervisor:
         def send(data: Body) -> None:
             self._asks.settle()
             if data:
-                self._way.relay(RELAY, stream.out_head(self._vnn, fd, len(data)), data)
+                self._way.relay(stream.out_head(self._vnn, fd, len(data)), data)
             else:
                 self._to_home(stream.Out(self._vnn, fd, b""))
 
@@ -375,7 +330,7 @@ class Supervisor:
     # -- home --------------------------------------------------------------------------------
 
     def _to_home(self, message: Message) -> None:
-        self._way.send(RELAY, message)
+        self._way.send(message)
 
     def _present_bill(self) -> None:
         """Before home hears of the program's end, with which its startup may end, too."""
@@ -387,15 +342,9 @@ class Supervisor:
         if isinstance(message, stream.Exited):
             self._present_bill()
         self._asks.drop_ahead()
-        self._late.append(message)
-        self._report_late()
+        self._way.report(message)
 
-    def _report_late(self) -> None:
-        """The daemon's words to home must not overtake ours."""
-        while self._late and not (self._line and self._line.pending):
-            self._bridge.send(REPORT, self._late.pop(0))
-
-    def _frame(self, number: StreamId, body: bytes) -> None:
+    def _frame(self, number: StreamId, body: Body) -> None:
         message = stream.home_to_node.decode(body)
         if isinstance(message, stream.Got):
             self._asks.got(message)

@@ -5,9 +5,10 @@ leads to a stand-in that is a file, directory or terminal as home's is, so dup, 
 poll, select and epoll are native; the offset, O_APPEND and the end of file are home's.
 
 Limits: a map shows what the file held when mmap was called (up to 256 MiB); one that is shared and
-written fails with ENODEV. Locks fail with ENOLCK (they would hold on one node only), extended
-attributes with EOPNOTSUPP; copies inside the kernel (sendfile, splice, copy_file_range) with
-EINVAL, on which programs read and write. O_ASYNC, leases and notifications (inotify) see nothing.
+written fails with ENODEV. Locks belong to the open file, also those that fcntl gives a process
+(F_OFD_SETLK). Extended attributes fail with EOPNOTSUPP; copies inside the kernel (sendfile, splice,
+copy_file_range) with EINVAL, on which programs read and write. O_ASYNC, leases and notifications
+(inotify) see nothing.
 """
 
 import errno
@@ -29,8 +30,11 @@ MAP_MAX = 256 * 1024 * 1024
 """Bytes of a file that is mapped."""
 
 MAP_TYPE, MAP_PRIVATE, MAP_ANONYMOUS, PROT_WRITE = 0xF, 2, 0x20, 2
-F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLKW = 4, 5, 6, 7, 36, 38
-_LOCKS = {F_GETLK, F_SETLK, F_SETLKW, *range(F_OFD_GETLK, F_OFD_SETLKW + 1)}
+F_SETFL = 4
+LOCKS = {5: "getlk", 6: "setlk", 7: "setlkw", 36: "getlk", 37: "setlk", 38: "setlkw"}
+"""F_GETLK, F_SETLK, F_SETLKW, and those of open file descriptions."""
+
+_FLOCK = struct.Struct("=hh4xqqi4x")
 UNCHANGED = (1 << 32) - 1
 UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
 NOW, OMIT = -(1 << 62), -(1 << 62) - 1
@@ -210,6 +214,24 @@ class HomeFiles(Interposer):
             return Fail(errno.EFAULT)
         return Return(len(data))
 
+    # -- locks -------------------------------------------------------------------------------
+
+    @on("flock")
+    def flock(self, tracee: Tracee, fd: int, cmd: int) -> Verdict | Asking:
+        return self._plain(tracee, "flock", fd, cmd)
+
+    @on("fcntl", where={"cmd": LOCKS})
+    def lock(self, tracee: Tracee, fd: int, cmd: int, arg: int) -> Verdict | Asking:
+        stand_in = self._opened(tracee, fd)
+        return PASS if stand_in is None else self._lock(tracee, stand_in, LOCKS[cmd], arg)
+
+    def _lock(self, tracee: Tracee, stand_in: StandIn, call: str, arg: int) -> Asking:
+        asked = _FLOCK.unpack(tracee.read(arg, _FLOCK.size))
+        _, found, _ = yield CallHome(call, stand_in.fd, (), asked[:4])
+        if call == "getlk":
+            tracee.write(arg, _FLOCK.pack(*found))
+        return Return(0)
+
     # -- maps --------------------------------------------------------------------------------
 
     @on("mmap", where={"flags": Bits(MAP_ANONYMOUS, frozenset({0}))})
@@ -246,14 +268,6 @@ class HomeFiles(Interposer):
         return PASS
 
     # -- what cannot be ----------------------------------------------------------------------
-
-    @on("flock")
-    def flock(self, tracee: Tracee, fd: int) -> Verdict:
-        return self._refused(tracee, fd, errno.ENOLCK)
-
-    @on("fcntl", where={"cmd": _LOCKS})
-    def lock(self, tracee: Tracee, fd: int) -> Verdict:
-        return self._refused(tracee, fd, errno.ENOLCK)
 
     @on("getdents")
     def getdents(self, tracee: Tracee, fd: int) -> Verdict:

@@ -229,12 +229,13 @@ def test_odd_but_well_formed(shared: Cluster, bystander: None) -> None:
     works(shared)
 
 
-def test_input_without_credit(shared: Cluster, bystander: None) -> None:
+@pytest.mark.parametrize("transparent", [False, True])
+def test_input_without_credit(shared: Cluster, bystander: None, transparent: bool) -> None:
     """Whoever sends more than was asked for loses his job, not the node its memory."""
     before = {name: member.rss() for name, member in shared.members().items()}
     chunk = encode_frame(1, encode(stream.In(b"x" * 200_000)))
     with connected(shared.folder / "home.sock") as link:
-        send(link, submit(argv=[b"sleep", b"1000"]))
+        send(link, submit(argv=[b"sleep", b"1000"], transparent=transparent))
         answers(link, b"started")
         for _ in range(500):
             send(link, chunk)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.machines import Ability, Lab
+from lab.namespaces import namespaces
 from lab.virtual import SshMachine, VirtualLab
 from vagrant import libvirt
 from vagrant.qemu import BOOT_LIMIT
@@ -101,4 +102,8 @@ def vagrant() -> Iterator[Lab]:
             libvirt.down()
 
 
-KINDS: dict[str, Callable[[], AbstractContextManager[Lab]]] = {"qemu": qemu, "vagrant": vagrant}
+KINDS: dict[str, Callable[[], AbstractContextManager[Lab]]] = {
+    "netns": namespaces,
+    "qemu": qemu,
+    "vagrant": vagrant,
+}

@@ -106,13 +106,15 @@ def as_daemon(private: Path, master: str, node: str, npid: int, me: str) -> dict
         ("start as her", me, [ALICE, ALICE, []], ["touch", marker]),
         ("start as root", me, [0, 0, []], ["touch", marker]),
         ("start with root's groups", me, [bob, 0, [0, 4]], ["id"]),
+        ("start with her number", me, [bob, bob, []], ["touch", marker]),
         ("start for home", "home", [ALICE, ALICE, []], ["touch", marker]),
     ):
         with dialled(private, node) as link:
             link.sendall(frame(0, ["hello", 1, 0, me, "hostile"]))
-            start = ["start", 77, 1, [0], home, owner, spec(*argv)]
+            number = npid if what == "start with her number" else 77
+            start = ["start", number, 1, [0], home, owner, spec(*argv)]
             link.sendall(frame(1, start))
-            told[what] = heard(link)
+            told[what] = heard(link, 8.0)
     return told
 
 

@@ -18,13 +18,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.e2e.cluster import (
+from e2e.cluster import (
     DEADLINE,
     Cluster,
     Result,
     as_user,
     ended,
-    finish,
     make_launchers,
     read_line,
 )
@@ -228,11 +227,19 @@ class Lab:
     @contextlib.contextmanager
     def silent(self, node: LabNode) -> Iterator[None]:
         """Packets of this node vanish, both ways; nobody is told (no carrier change)."""
-        _ip(self.switch, f"link set {node.port} nomaster")
+        self.pull(node)
         try:
             yield
         finally:
-            _ip(self.switch, f"link set {node.port} master br0")
+            self.plug(node)
+
+    def pull(self, node: LabNode) -> None:
+        """See `silent`."""
+        _ip(self.switch, f"link set {node.port} nomaster")
+
+    def plug(self, node: LabNode) -> None:
+        """See `silent`."""
+        _ip(self.switch, f"link set {node.port} master br0")
 
     @contextlib.contextmanager
     def slow(self, node: LabNode, delay: float, loss: float) -> Iterator[str]:
@@ -277,19 +284,22 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def running_lab(count: int, join: bool = True, **knobs: object) -> Iterator[Lab]:
-    """A lab with launchers of its own whose cluster is up, with `join` on all nodes."""
+def tools_of_this_checkout() -> Iterator[Path]:
+    """A folder with launchers, which everybody may read."""
     tools = Path(tempfile.mkdtemp(prefix="glunix-bin-"))
     try:
         tools.chmod(0o755)
         make_launchers(tools)
-        with contextlib.closing(Lab(tools, count)) as lab:
-            lab.init(**knobs)  # type: ignore[arg-type]
-            if join:
-                lab.join_all()
-            yield lab
+        yield tools
     finally:
         shutil.rmtree(tools)
 
 
-__all__ = ["Lab", "LabNode", "Result", "ended", "finish", "missing", "running_lab"]
+@contextlib.contextmanager
+def running_lab(count: int, join: bool = True, **knobs: object) -> Iterator[Lab]:
+    """A lab with launchers of its own whose cluster is up, with `join` on all nodes."""
+    with tools_of_this_checkout() as tools, contextlib.closing(Lab(tools, count)) as lab:
+        lab.init(**knobs)  # type: ignore[arg-type]
+        if join:
+            lab.join_all()
+        yield lab

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.e2e.cluster import Cluster, Member, make_launchers
+from e2e.cluster import Cluster, Member, make_launchers
 
 
 def free_ports(count: int) -> list[int]:

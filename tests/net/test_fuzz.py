@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 
 import msgpack
 import pytest
+from e2e.cluster import ended, read_line
 
 from glunix.msg import client, master, peer, stream, trust
 from glunix.msg.base import Message, encode
 from glunix.msg.frame import encode_frame
 from glunix.msg.job import JobSpec, Owner, TtySpec, WinSize
-from tests.e2e.cluster import ended, read_line
 
 from .loopback import Loopback, loopback
 

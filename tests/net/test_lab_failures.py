@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-
-from tests.e2e.cluster import ROOT, Cluster, alive, ended, finish, read_line, until
+from e2e.cluster import ROOT, Cluster, alive, ended, finish, read_line, until
 
 from .lab import Lab, LabNode, running_lab
 

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.e2e.cluster import ended, finish, read_line, until
+from e2e.cluster import ended, finish, read_line, until
 
 from .lab import Lab, running_lab
 
@@ -164,10 +163,12 @@ def test_the_key_of_an_ordinary_users_daemon(strict_lab: Lab, readable: None) ->
         for what in ("place as her", "place as root", "kill as her", "kill as root", "her jobs"):
             ((_, tag, _, why, _),) = told[what]
             assert (tag, why) == ("refused", "not-yours"), (what, told[what])
-        for what in ("start as her", "start as root", "start with root's groups"):
+        for what in ("start as her", "start as root", "start with root's groups",
+                     "start with her number"):  # fmt: skip
             tags = [message[1] for message in told[what]]
             assert "failed" in tags and "started" not in tags, (what, told[what])
         assert told["start for home"] == []
+        assert home.states()["node1"] == "up"
         result = finish(job, b"end\n")
     assert (result.status, result.out) == (0, b"end\n")
     log = home.log("master")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from e2e.cluster import NOBODY, as_user, ended, read_line, until
 
 from glunix.daemon import clients
 from glunix.errors import FrameError
@@ -20,7 +21,6 @@ from glunix.msg import client, master, stream
 from glunix.msg.base import encode
 from glunix.msg.frame import Budget, Deframer, encode_frame
 from glunix.msg.job import JobSpec
-from tests.e2e.cluster import NOBODY, as_user, ended, read_line, until
 
 from .loopback import Loopback, loopback
 
@@ -176,7 +176,7 @@ def test_a_member_that_does_not_read_answers(cluster: Loopback) -> None:
     folder = cluster.folder / "node9"
     words = ["glunix", "join", "--folder", str(folder), "--name", "node9", "--no-start", "--"]
     assert cluster.node.run(*words, cluster.master, token).status == 0
-    from tests.e2e.cluster import Cluster
+    from e2e.cluster import Cluster
 
     nine = Cluster(cluster.home.bin, folder)
     with cluster.dial(cluster.master, nine) as link:

@@ -6,8 +6,9 @@ import subprocess
 import time
 from pathlib import Path
 
+from e2e.cluster import ended, finish, read_line, until
+
 from glunix.trust import certs
-from tests.e2e.cluster import ended, finish, read_line, until
 
 from .loopback import Loopback
 

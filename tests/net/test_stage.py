@@ -8,13 +8,13 @@ import zlib
 from pathlib import Path
 
 import pytest
+from e2e.cluster import until
 
 from glunix.errors import GlunixError, Refused
 from glunix.home import staged
 from glunix.msg.job import JobSpec, Owner, StagedFile
 from glunix.msg.stream import Start
 from glunix.node.staging import Stage
-from tests.e2e.cluster import until
 
 from .lab import Lab
 

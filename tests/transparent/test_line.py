@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.cluster import NOBODY, Cluster, ended, read_line
+from e2e.cluster import NOBODY, Cluster, Member, descendants, ended, processes, read_line
 
 from glunix.home.direct import Line
 from glunix.home.link import HomeLink
@@ -104,25 +104,27 @@ def test_another_user_on_the_line_is_turned_away(relay: tuple[HomeLink, socket.s
     assert frames(daemon) == [b"\x93\xa5ready\x00\xc3"]
 
 
-def lines() -> set[str]:
-    """Names of connected or listening lines of this machine (proc(5), /proc/net/unix)."""
-    rows = Path("/proc/net/unix").read_text().splitlines()
-    return {row.split()[-1] for row in rows if "@glunix-" in row}
+def lines(job: subprocess.Popen[bytes]) -> set[str]:
+    """Names of the lines of a job: sockets of its startup and that one's children (proc(5))."""
+    everything = processes()
+    fds: set[str] = set()
+    for pid in {job.pid} | descendants(job.pid, everything):
+        fds |= set(Member("startup", pid, ()).fds().values())
+    rows = [row.split() for row in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return {row[7] for row in rows if len(row) > 7 and f"socket:[{row[6]}]" in fds}
 
 
 def test_a_job_has_one_unless_its_input_goes_ahead(shared: Cluster) -> None:
-    before = lines()
     with ended(shared.start("glurun", "-T", "sh", "-c", "echo here; exec sleep 60")) as job:
         assert read_line(job) == "here"
-        assert len(lines() - before) == 1
+        assert any(name.startswith("@glunix-") for name in lines(job))
     piped = shared.start("glurun", "-T", "sh", "-c", "echo here; cat", stdin=subprocess.PIPE)
-    before = lines()
     with ended(piped) as job:
         assert read_line(job) == "here"
-        assert not lines() - before
+        assert not any(name.startswith("@glunix-") for name in lines(job))
     with ended(shared.start("glurun", "sh", "-c", "echo here; exec sleep 60")) as job:
         assert read_line(job) == "here"
-        assert not lines() - before
+        assert not any(name.startswith("@glunix-") for name in lines(job))
 
 
 def test_much_output_is_whole_and_in_order(shared: Cluster) -> None:

@@ -9,10 +9,11 @@ import select
 import struct
 import termios
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from glunix.home.bare import PAGE, BareIoctl, Pages, differences
+from glunix.home.bare import FLOCK, IOCTL, PAGE, BareCall, Pages, differences
 
 FIOQSIZE = 0x5460
 AT = 0x7F1234567000
@@ -29,7 +30,7 @@ def terminal() -> Iterator[int]:
 
 
 def made(fd: int, command: int, argument: int, pages: Pages) -> tuple[int, Pages]:
-    call = BareIoctl(fd, command, argument, pages)
+    call = BareCall(IOCTL, fd, command, argument, pages)
     try:
         poll = select.poll()
         poll.register(call.fileno(), select.POLLIN)
@@ -85,12 +86,29 @@ def test_pages_in_its_own_place_are_refused(terminal: int) -> None:
 
 def test_it_is_gone_when_it_is_killed(terminal: int) -> None:
     before = set(os.listdir("/proc/self/fd"))
-    call = BareIoctl(terminal, termios.TIOCGWINSZ, AT, [(AT, bytes(PAGE))])
+    call = BareCall(IOCTL, terminal, termios.TIOCGWINSZ, AT, [(AT, bytes(PAGE))])
     call.kill()
     call.close()
     assert set(os.listdir("/proc/self/fd")) == before
     with pytest.raises(ChildProcessError):
         os.waitpid(call.pid, os.WNOHANG)
+
+
+def test_a_lock_is_waited_for_and_belongs_to_the_open_file(tmp_path: Path) -> None:
+    first, second = (os.open(tmp_path / "f", os.O_RDWR | os.O_CREAT) for _ in range(2))
+    fcntl.flock(first, fcntl.LOCK_EX)
+    call = BareCall(FLOCK, second, fcntl.LOCK_EX, 0, [])
+    poll = select.poll()
+    poll.register(call.fileno(), select.POLLIN)
+    assert not poll.poll(50)
+    fcntl.flock(first, fcntl.LOCK_UN)
+    assert poll.poll(5000)
+    assert call.result() == (0, [])
+    call.close()
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(first)
+    os.close(second)
 
 
 @pytest.mark.parametrize(

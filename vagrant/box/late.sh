@@ -42,6 +42,7 @@ printf '[global]\nno-index = true\nfind-links = /srv/wheels\n' >"$root/etc/pip.c
 # -- less to do at boot: all of it is emulated where there is no KVM ------------------------------
 install -m 755 "$box/lab-init" "$root/sbin/lab-init"
 in_root systemctl enable --quiet systemd-networkd.service
+in_root systemctl disable --quiet nfs-server.service # provision.sh starts it where it is wanted
 in_root systemctl set-default --quiet multi-user.target
 # shellcheck disable=SC2046
 in_root systemctl mask --quiet $(sed 's/#.*//' "$box/masked-units")

@@ -229,8 +229,6 @@ def test_what_cannot_be_is_refused_and_only_for_homes() -> None:
     world = World()
     refused = {
         ("mmap", 0, 4096, 3, 1, 3, 0): errno.ENODEV,
-        ("flock", 3, 2): errno.ENOLCK,
-        ("fcntl", 3, 6, 0): errno.ENOLCK,
         ("fgetxattr", 3, 0, 0, 0): errno.EOPNOTSUPP,
         ("copy_file_range", 5, 0, 3, 0, 9, 0): errno.EINVAL,
         ("sendfile", 3, 5, 0, 9): errno.EINVAL,
@@ -267,3 +265,18 @@ def test_a_map_is_filled_with_what_home_has(monkeypatch: pytest.MonkeyPatch) -> 
     facts[FIELDS.index("size")] = 1 << 40
     assert answer(asking, (0, facts, b"")) == Fail(errno.ENODEV)
     os.close(own)
+
+
+def test_locks() -> None:
+    world = World()
+    asking, question = world.asked("flock", 3, 2)
+    assert question == CallHome("flock", 20, (), (2,))
+    assert answer(asking, OSError(errno.EAGAIN, "")) == Fail(errno.EAGAIN)
+    lock = world.put(struct.pack("=hh4xqqi4x", 1, 0, 5, 7, 99))
+    asking, question = world.asked("fcntl", 3, 7, lock)
+    assert question == CallHome("setlkw", 20, (), (1, 0, 5, 7))
+    assert answer(asking, (0, [], b"")) == Return(0)
+    asking, question = world.asked("fcntl", 3, 5, lock)
+    assert answer(asking, (0, [2, 0, 0, 0, -1], b"")) == Return(0)
+    assert struct.unpack("=hh4xqqi4x", world.tracee.read(lock, 32)) == (2, 0, 0, 0, -1)
+    assert isinstance(world.asked("flock", 5, 2)[1], Continue)

@@ -1,0 +1,69 @@
+"""What of a transparent job's calls is caught on its node, and by which engine (DESIGN 5).
+
+Owns the choice: a namespace where the kernel can answer by itself, interposers for what is left,
+and no engine at all when nothing is. The supervisor serves what comes of it.
+"""
+
+import errno
+import os
+import socket
+
+from glunix.msg.job import JobSpec
+from glunix.node.become import StepFailed
+from glunix.node.homeplaces import HomePlaces
+from glunix.node.standins import StandIns
+from slic.engine import EngineUnavailable, Launch, MissingCapability, select
+from slic.interposer import Interposer
+from slic.interposers.homefds import HomeFds
+from slic.interposers.homefiles import HomeFiles
+from slic.interposers.homepaths import HomePaths
+from slic.interposers.identity import Identity
+from slic.kernel.prctl import CLONE_NEWUTS, unshare
+from slic.policy import Policy
+
+DEFAULT_ENGINE = "unotify"
+
+
+class Interposing:
+    """Made in the supervisor before it forks the program. StepFailed when it cannot be."""
+
+    def __init__(self, spec: JobSpec, stand_ins: StandIns) -> None:
+        self.launch: Launch | None = None
+        """None: there is nothing to catch, and the job runs at native speed."""
+        self.reaps = False
+        """Whether the engine waits for the job's processes in our stead."""
+        self.fds: HomeFds | None = None
+        self.places: HomePlaces | None = None
+        """Directories of home, when the job has any (--home)."""
+        interposers = _host_name(spec.home_host)
+        if stand_ins.interposed or spec.home_paths:
+            self.fds = HomeFds(stand_ins.interposed, opens=bool(spec.home_paths))
+            if spec.home_paths:
+                native = stand_ins.native_names()
+                interposers += [
+                    HomePaths(self.fds, spec.home_paths, native),
+                    HomeFiles(self.fds),
+                ]
+                self.places = HomePlaces(spec.home_paths)
+                self.places.make(spec.cwd)
+            interposers.append(self.fds)
+        if interposers:
+            self._prepare(Policy(interposers), spec.engine or DEFAULT_ENGINE)
+
+    def _prepare(self, policy: Policy, name: str) -> None:
+        try:
+            engine = select(policy, name)
+            self.reaps = engine.reaps
+            self.launch = engine.prepare(policy)
+        except (EngineUnavailable, MissingCapability) as error:
+            raise StepFailed("engine", errno.ENOSYS, f"cannot run transparently: {error}") from None
+
+
+def _host_name(host: str) -> list[Interposer]:
+    """Home's host name: from a UTS namespace where there can be one, else by interposition."""
+    try:
+        unshare(CLONE_NEWUTS)
+        socket.sethostname(host)
+    except OSError:
+        return [Identity(os.fsencode(host))]
+    return []
