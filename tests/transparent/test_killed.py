@@ -98,18 +98,15 @@ def test_killed_while_raw(terminal: MakeTerminal, shared: Cluster, victim: str) 
 
 
 @pytest.mark.parametrize("victim", ["startup", "supervisor"])
-def test_terminal_is_restored(shared: Cluster, terminal: MakeTerminal, victim: str) -> None:
+def test_terminal_is_restored(terminal: MakeTerminal, shared: Cluster, victim: str) -> None:
     """The modes are back without the shell's help: its own are looked at from outside."""
     tty = terminal(TRANSPARENT)
     (tty.folder / "p.py").write_text(RAW)
-    tty.line("trap '' CHLD; stty -a >before; $G $PYTHON p.py restored; stty -a >after")
+    mark = f"p.py restored-{victim}"  # both run at once
+    tty.line(f"trap '' CHLD; stty -a >before; $G $PYTHON {mark}; stty -a >after")
     tty.shows("raw mode")
-    program, startup = program_and_startup("p.py restored")
-    daemons = {member.pid for member in shared.nodes().values()}
-    supervisor = program  # or, with pids of its own, below the first process of their namespace
-    while parent_of(supervisor) not in daemons:
-        supervisor = parent_of(supervisor)
-    os.kill(startup if victim == "startup" else supervisor, signal.SIGKILL)
+    program, startup = program_and_startup(mark)
+    os.kill(startup if victim == "startup" else supervisor_of(shared, program), signal.SIGKILL)
     tty.until(lambda: (tty.folder / "after").exists(), "the next command")
     tty.prompt()
     assert (tty.folder / "after").read_text() == (tty.folder / "before").read_text()
