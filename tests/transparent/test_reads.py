@@ -65,7 +65,8 @@ def test_file(both: Both, line: str) -> None:
         "seq 2000 | $G head -n -1998",
         "seq 200 | $G sh -c 'while read x; do :; done; echo $x end'",
         "(echo a; sleep 0.2; echo b) | $G bash -c 'read x; read -t 5 y; echo $x $y'",
-        "(echo a; sleep 0.4; echo b) | $G bash -c 'read; read -t 0.1 y; echo $?; read y; echo $y'",
+        "rm -f late; (echo a; until [ -e late ]; do sleep 0.02; done; echo b)"
+        " | $G bash -c 'read; read -t 0.1 y; echo $?; : >late; read y; echo $y'",
         "(echo a; sleep 0.3) | $G bash -c 'read x; read -t 9 y; echo $? $x'",
         "printf abc | $G bash -c 'read -n1 a; read -N1 b; read c; echo $a $b $c $?'",
         "yes | head -c 3000000 | $G md5sum",
