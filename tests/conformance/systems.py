@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from functools import cache
@@ -18,7 +19,7 @@ from glunix.compare.ways import REGISTRY, Reach, Subject
 NODES = 2
 
 _folders: list[Path] = []
-_clusters: list[Cluster] = []
+_clusters = contextlib.ExitStack()
 
 
 @cache
@@ -28,8 +29,7 @@ def reach() -> Reach:
     tools.chmod(0o755)
     _folders.append(tools)
     make_launchers(tools)
-    cluster = Cluster(tools)
-    _clusters.append(cluster)
+    cluster = _clusters.enter_context(Cluster(tools).guarded())
     cluster.up(NODES)
     return Reach(str(cluster.folder), str(tools / "glurun"))
 
@@ -41,8 +41,7 @@ def wrap(way: str, subject: Subject) -> Wrap:
 
 def close() -> None:
     """Ends what this process started; safe to call more than once."""
-    while _clusters:
-        _clusters.pop().remove()
+    _clusters.close()
     while _folders:
         shutil.rmtree(_folders.pop())
     reach.cache_clear()
