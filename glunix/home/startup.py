@@ -178,9 +178,10 @@ class Startup:
         for stream, message in self._early:
             self._take(stream, message)
         while not (self._job.over() and not self._outputs.waiting):
-            self._turn()
+            # Looked at first: its end can have come together with its placement.
             if self._half is not None and not self._half.is_alone and self._job.outlived():
                 self._part(self._half)
+            self._turn()
 
     def _part(self, half: Half) -> None:
         """The program has ended, and so does its shadow once all that was written is written."""

@@ -139,6 +139,7 @@ class Supervisor:
             return
         watch_children(self._reactor, self._collect)
         self._collect()
+        self._look_after()
         while not (self._ended and all(o.closed for o in self._outputs.values())):
             self._reactor.turn()
             self._look_after()

@@ -62,7 +62,7 @@ def test_killing_the_startup_kills_the_program_only(both: Both) -> None:
     """As SIGKILL of the program does at home: what it started lives on, and writes."""
     line = (
         "$G sh -c '(until [ -e go ]; do sleep 0.05; done; echo late) & echo now; exec sleep 78.5' "
-        ">f & until grep -q now f; do sleep 0.05; done; kill -9 $!; wait $!; echo $?; "
+        ">f & until grep -qs now f; do sleep 0.05; done; kill -9 $!; wait $!; echo $?; "
         "touch go; until grep -q late f; do sleep 0.05; done; cat f"
     )
     assert both.same(line).text == "137\nnow\nlate"
