@@ -89,9 +89,10 @@ lab-test: .venv/.stamp-test lab
 lab-down: .venv/.stamp-install
 	@$(BIN)/python -m vagrant down
 
+VM_TESTS ?= tests/lab
 test-vm: .venv/.stamp-test
 	@.ci/need $$($(BIN)/python -m vagrant tools quick)
-	@GLUNIX_LAB=qemu $(BIN)/python -m pytest --timeout 900 -p no:xdist tests/lab
+	@GLUNIX_LAB=qemu $(BIN)/python -m pytest --timeout 900 -p no:xdist $(VM_TESTS)
 
 bench: .venv/.stamp-test
 	@$(BIN)/python -m tests.bench
