@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from slic.interposer import Handler, Interposer, on
+from slic.interposer import Bits, Handler, Interposer, on
 from slic.interposers.homeioctls import (
     LEADING_ELSEWHERE,
     NATIVE,
@@ -262,10 +262,9 @@ class HomeFds(Interposer):
         position = yield SeekHome(stand_in.fd, offset, whence)
         return Return(position)
 
-    @on("ioctl")
+    # In the filter, not here: a native ioctl does not wait, so no signal may interrupt it.
+    @on("ioctl", where={"cmd": Bits(0xFFFFFFFF, NATIVE, negate=True)})
     def ioctl(self, tracee: Tracee, fd: int, cmd: int, arg: int) -> Verdict | Asking:
-        if cmd in NATIVE:
-            return PASS
         stand_in = self.find(tracee, fd)
         if stand_in is None or (not stand_in.path and is_natives(stand_in.kind, cmd)):
             return PASS

@@ -32,7 +32,7 @@ SIZES = {"pipe": 300_000, "socket": 300_000, "file": 300_000, "raw": 20_000, "ca
 """Bytes in the short form."""
 
 READER = """
-import fcntl, os, random, select, signal, sys, time, tty
+import os, random, select, signal, sys, time, tty
 kind, seed, left = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 dice = random.Random(seed)
 for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
@@ -51,15 +51,14 @@ def one(want):
         size = os.readv(fd, parts)
         return b"".join(parts)[:size]
     if how == 2:
-        # Not os.set_blocking, an ioctl: a signal may interrupt those where they are forwarded.
-        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-        fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+        blocking = os.get_blocking(fd)
+        os.set_blocking(fd, False)
         try:
             return os.read(fd, want)
         except BlockingIOError:
             return None
         finally:
-            fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+            os.set_blocking(fd, blocking)
     if how == 3 and kind != "file" and not select.select([fd], [], [], 0)[0]:
         return None
     return os.read(fd, want)

@@ -191,3 +191,21 @@ def test_copies_in_the_kernel(both: Both, compiled: Callable[[str, str], str], s
     both.same(
         MAKE + (f"{source} {command}" if "|" in source else f"$G {program} {source} | md5sum")
     )
+
+
+MODES = """
+import os, signal
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+for _ in range(3000):
+    os.set_blocking(0, False)
+    os.set_blocking(0, True)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print("never interrupted")
+"""
+
+
+def test_an_ioctl_that_does_not_wait_is_not_interrupted(both: Both) -> None:
+    """FIONBIO is an ioctl, of which others go home: a signal may interrupt those only."""
+    line = f"cat >modes.py <<'E'\n{MODES}E\nsleep 0 | $G $PYTHON modes.py"
+    assert both.same(line).status == 0
