@@ -78,6 +78,7 @@ def report(calls: int) -> int:
     """
     try:
         with _own_tree(), tempfile.TemporaryDirectory(prefix="slic-bench-") as folder:
+            os.environ["TMPDIR"] = folder  # what a compiler that is killed leaves goes, too
             _calls(Path(folder), max(calls, 100))
             sys.stdout.flush()
             _builds(Path(folder))

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 INSTALL_LIMIT, JOIN_LIMIT = 5 * DEADLINE, 2 * DEADLINE
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """The machines that GLUNIX_LAB asks for, else namespaces; started once for all tests."""
     kind = os.environ.get("GLUNIX_LAB", "netns")
@@ -33,7 +33,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def wheel() -> Iterator[Path]:
     """A wheel of this checkout, built from a copy: building leaves files beside the sources."""
     with tempfile.TemporaryDirectory(prefix="glunix-wheel-") as name:
@@ -78,7 +78,7 @@ def _all(machines: Sequence[Machine], words: Sequence[str]) -> list[Result]:
         return list(pool.map(lambda machine: machine.run(words, timeout=JOIN_LIMIT), machines))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def installed(lab: Lab, request: pytest.FixtureRequest) -> Lab:
     """The lab with GLUnix on every machine.
 
@@ -95,7 +95,7 @@ def installed(lab: Lab, request: pytest.FixtureRequest) -> Lab:
     return lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(installed: Lab) -> Lab:
     """A cluster of all machines: home has the master, takes jobs as well, and invites the others.
 

@@ -9,14 +9,14 @@ import pytest
 from .lab import Lab, missing, running_lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def can_lab() -> None:
     """Skips, and says why, where no lab can be."""
     if why := missing():
         pytest.skip(f"no namespace lab: {why}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_lab(can_lab: None) -> Iterator[Lab]:
     """Home and three nodes, up."""
     with running_lab(3) as lab:

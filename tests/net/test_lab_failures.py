@@ -87,7 +87,7 @@ def test_a_slow_and_lossy_link(shared_lab: Lab) -> None:
         assert (result.status, result.out == data) == (0, True)
         both = "printf 'a\\nb\\n' | { glurun -T -w node2 sh -c 'read x; echo $x'; cat; }"
         assert home.good("bash", "-c", both, timeout=60) == "a\nb"
-    assert took >= 0.2, f"the link was not slow ({how})"  # submit to place, start to started
+    assert took >= 0.1, f"the link was not slow ({how})"  # start there, started back
     all_work(home)
 
 
