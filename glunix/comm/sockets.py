@@ -14,6 +14,7 @@ import stat
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from glunix.comm.link import Link
 from glunix.errors import NotRunning
@@ -30,6 +31,7 @@ DIAL_TIMEOUT = 5.0
 ACCEPT_PAUSE = 0.2
 """Seconds until the next try when there was no descriptor left for a connection."""
 
+ACCEPT_TURN = 64
 SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 SILENT_MAX = 256
@@ -113,6 +115,31 @@ def connections_max() -> int:
     return most - most // RESERVE
 
 
+def waiting_connections(
+    listening: socket.socket, most: int, short: Callable[[], None]
+) -> Iterator[tuple[socket.socket, Any]]:
+    """Accept what waits, `most` at a time: (connection, its address). OSError what accept(2) says.
+
+    `short()` is called when no descriptor is left for one more; the others wait in the queue.
+    """
+    for _ in range(most):
+        try:
+            sock, where = listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in SHORT_OF:
+                raise
+            short()
+            return
+        # The kernel gives the lowest free number, so a high one means that few are left.
+        if sock.fileno() >= connections_max():
+            sock.close()
+            short()
+            return
+        yield sock, where
+
+
 class Listener:
     """Accepts on a Unix socket. For each: `accepted(sock, first bytes, passed descriptors)`.
 
@@ -136,22 +163,8 @@ class Listener:
         self._loop.add_reader(self._sock.fileno(), self._accept)
 
     def _accept(self) -> None:
-        for _ in range(64):
-            try:
-                sock, _ = self._sock.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno not in SHORT_OF:
-                    raise
-                self._pause()
-                return
+        for sock, _ in waiting_connections(self._sock, ACCEPT_TURN, self._pause):
             sock.setblocking(False)
-            # The kernel gives the lowest free number, so a high one means that few are left.
-            if sock.fileno() >= connections_max():
-                sock.close()
-                self._pause()
-                return
             if not self._first(sock):
                 self._waiting[sock] = None
                 self._loop.add_reader(sock.fileno(), self._readable, sock)

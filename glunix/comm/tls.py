@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from glunix.comm.link import Link
-from glunix.comm.sockets import ACCEPT_PAUSE, SHORT_OF, connections_max
+from glunix.comm.sockets import ACCEPT_PAUSE, waiting_connections
 from glunix.errors import GlunixError, NotRunning
 
 HANDSHAKE_TIMEOUT = 5.0
@@ -175,20 +175,7 @@ class TlsListener:
         self._loop.add_reader(self._sock.fileno(), self._accept)
 
     def _accept(self) -> None:
-        for _ in range(ACCEPT_TURN):
-            try:
-                sock, where = self._sock.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno not in SHORT_OF:
-                    raise
-                self._pause()
-                return
-            if sock.fileno() >= connections_max():
-                sock.close()
-                self._pause()
-                return
+        for sock, where in waiting_connections(self._sock, ACCEPT_TURN, self._pause):
             host = str(where[0])
             if self._each[host] >= HALF_OPEN_EACH:
                 sock.close()

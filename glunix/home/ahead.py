@@ -72,6 +72,7 @@ class Ahead:
         self._buffer: memoryview | None = None
         self._poll = select.poll()
         self._poll.register(fd, 0)  # a fifo opened anew knows nothing of writers before
+        self._prepare(fd)
 
     def fileno(self) -> int:
         """For epoll, edge-triggered: bytes stay here, so the level says nothing."""
@@ -87,6 +88,10 @@ class Ahead:
             posix.close(self._own)
 
     # -- what a kind knows -----------------------------------------------------------------------
+
+    def _prepare(self, fd: int) -> None:
+        """Make what looking needs."""
+        raise NotImplementedError
 
     def _inside(self) -> int:
         return int.from_bytes(ioctl(self._own, termios.FIONREAD, bytes(4)), "little")
@@ -176,14 +181,7 @@ class Ahead:
 class SocketAhead(Ahead):
     """A stream socket: MSG_PEEK looks. It stays open to the end: the job may write into it."""
 
-    def __init__(
-        self,
-        fd: int,
-        send: Callable[[bytes | memoryview], None],
-        ask: Callable[[list[object]], None],
-        complain: Callable[[str], None],
-    ) -> None:
-        super().__init__(fd, send, ask, complain)
+    def _prepare(self, fd: int) -> None:
         self._sock = _socket.socket(fileno=posix.dup(fd))
         self._poll.register(fd, select.POLLRDHUP)
         self._peeked = bulk_buffer(WINDOW)
@@ -235,14 +233,7 @@ def _tee_function() -> Callable[[int, int, int, int], int]:
 class PipeAhead(Ahead):
     """A pipe or fifo: tee(2) looks, splice(2) to /dev/null takes."""
 
-    def __init__(
-        self,
-        fd: int,
-        send: Callable[[bytes | memoryview], None],
-        ask: Callable[[list[object]], None],
-        complain: Callable[[str], None],
-    ) -> None:
-        super().__init__(fd, send, ask, complain)
+    def _prepare(self, fd: int) -> None:
         self._tee = _tee_function()
         self._null = posix.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
         self._copy_out, self._copy_in = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)

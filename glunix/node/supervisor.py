@@ -13,7 +13,6 @@ import socket
 import termios
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from signal import SIGTTOU
 from typing import Any
 
@@ -45,6 +44,7 @@ from slic.engine import EngineUnavailable, Launch, Session
 from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome
 from slic.interposers.homeioctls import STOPPING_IOCTLS
 from slic.interposers.homequestions import CallHome, HavePlace
+from slic.kernel.pidfd import status_fields
 from slic.kernel.prctl import (
     set_child_subreaper,
     set_parent_death_signal,
@@ -55,7 +55,6 @@ STEPS_PER_TURN = 64
 
 _KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _EVERYBODY = (signal.SIGHUP, signal.SIGCONT)
-_IMMUNE = ("SigBlk:", "SigIgn:")
 _ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
 _TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
 """TCSETS and TCSETS2 with their waiting and flushing forms; all begin with four words of flags."""
@@ -312,11 +311,10 @@ class Supervisor:
     def immune(self, tid: int, number: int) -> bool:
         """See asks.Calls."""
         try:
-            status = Path(f"/proc/{tid}/status").read_text()
+            status = status_fields(tid)
         except OSError:
             return False
-        masks = [line.split()[1] for line in status.split("\n") if line[:7] in _IMMUNE]
-        return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
+        return any(int(status[mask], 16) >> (number - 1) & 1 for mask in ("SigBlk", "SigIgn"))
 
     def unread(self, fd: int, some: bool) -> None:
         """See asks.Calls."""

@@ -24,7 +24,9 @@ def open_task(tid: int) -> int:
     return os.pidfd_open(process_of(tid))
 
 
-_WANTED = re.compile(r"^(Gid|Groups|SigCgt|SigIgn|Tgid|TracerPid|Uid|Umask):\t(.*)$", re.MULTILINE)
+_WANTED = re.compile(
+    r"^(Gid|Groups|SigBlk|SigCgt|SigIgn|Tgid|TracerPid|Uid|Umask):\t(.*)$", re.MULTILINE
+)
 
 
 def status_fields(tid: int) -> dict[str, str]:
