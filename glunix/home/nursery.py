@@ -136,12 +136,14 @@ class Nursery:
         if program is None or self._pid:
             return False
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        folder = posix.environ.get(b"GLUNIX_DIR")  # so that one sees whose they are
+        around_it = {} if folder is None else {b"GLUNIX_DIR": folder}
         nothing = (posix.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0)
         copies = [(posix.POSIX_SPAWN_DUP2, old, new) for old, new in ((0, 1), (0, 2))]
         around = [(posix.POSIX_SPAWN_DUP2, theirs.fileno(), 3), nothing, *copies]
         try:
             self._pid = posix.posix_spawn(
-                program, [b"glurun: shadows", _ROOM], {}, file_actions=around
+                program, [b"glurun: shadows", _ROOM], around_it, file_actions=around
             )
         except OSError:
             ours.close()
