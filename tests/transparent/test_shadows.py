@@ -32,7 +32,8 @@ WAIT = "n=0; until [ -s up ] || [ $n -gt 500 ]; do sleep 0.02; n=$((n+1)); done;
 
 
 @pytest.fixture(autouse=True)
-def _spaces(shared: Cluster) -> None:
+def _spaces(shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLUNIX_SHADOWS", "1")
     if "pid" not in next(iter(shared.nodes().values())).isolated:
         pytest.skip("no PID namespaces here: a job has the node's pids (glunix doctor)")
     if not list((Path(__file__).parents[2] / "glunix" / "home").glob("shadow-*")):
