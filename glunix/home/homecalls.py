@@ -151,6 +151,7 @@ class HomeCalls:
 
     def begin(self) -> None:
         """The job was placed: say what is ready already."""
+        self._shadows().begin()
         for fd, source in self._sources.items():
             self._refresh(fd, source)
         self.look_ahead()

@@ -33,6 +33,8 @@ _ROOM = b"." * 3200
 
 _AT_ONCE = 256
 
+_ROW = 32
+
 
 def _packed(kind: bytes, *words: int) -> bytes:
     return b"".join(word.to_bytes(4, "little", signed=True) for word in (kind[0], *words))
@@ -89,6 +91,10 @@ class Nursery:
         else:
             return False
         return True
+
+    def begin(self) -> None:
+        """The job begins: the first row is there before its program can fork."""
+        self._make(posix.getpgrp(), _ROW, 0)
 
     def _make(self, group: int, count: int, by: int) -> None:
         if self._sock is None and not self._start():

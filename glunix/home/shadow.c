@@ -4,8 +4,7 @@
  * parent of all shadows, which it forks ahead of need. It has one SOCK_SEQPACKET socket, fd 3, to
  * home's half; every shadow shares it. A packet is a row of 32-bit words, the first says what:
  *
- *   from the half   M count group by    make shadows in this group; by: the shadow that shall fork
- *                                       them, as only it is in the right session (0: the nursery)
+ *   from the half   M count group       make shadows in this group, with pids in a row
  *                   E pid...            end these
  *                   N pid name[4] text  another name (comm) and other words
  *                   G ask pid group     setpgid       S ask pid     setsid, by the shadow itself
@@ -31,10 +30,11 @@ enum {
 	SYS_close_range = 436,
 };
 enum { SIGKILL = 9, SIGCHLD = 17, COMMAND = 64, SI_QUEUE = -1 };
-enum { CLONE_PARENT = 0x8000, WNOHANG = 1, WUNTRACED = 2, EINTR = 4, ESRCH = 3 };
+enum { WNOHANG = 1, WUNTRACED = 2, EINTR = 4, ESRCH = 3 };
 enum { PR_SET_PDEATHSIG = 1, PR_SET_NAME = 15, PR_SET_MM = 35, PR_SET_MM_MAP = 14 };
 enum { SOCK = 3, WORDS = 1024, TEXT = 3072 };
-enum { DO_NAME = 1, DO_GROUP, DO_SESSION, DO_FORK };
+enum { DO_NAME = 1, DO_GROUP, DO_SESSION };
+enum { TRIES = 2 };
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -86,7 +86,7 @@ static struct mm_map map;
 static i32 nursery;
 static struct { u32 size; char name[16], text[TEXT]; } told; /* by the nursery, before DO_NAME */
 
-/* A command is one word: what, a group, and the number of an ask (or of shadows to make). */
+/* A command is one word: what, a group, and the number of an ask. */
 #define COMMAND_WORD(what, group, ask) ((u64)(u32)(ask) << 32 | (u64)(group) << 4 | (what))
 
 static void say(const i32 *words, int count)
@@ -103,24 +103,40 @@ __attribute__((noreturn)) static void die(int status)
 
 /* -- a shadow --------------------------------------------------------------------------------- */
 
-__attribute__((noreturn)) static void shadow(i32 group);
+__attribute__((noreturn)) static void shadow(void);
 
-/* Fork shadows into a group and tell of them. */
-static void make(i32 count, i32 group, int flags)
+static i32 made[WORDS];
+
+/* Fork shadows into a group until `count` of them have pids in a row; tell of the longest row. */
+static void make(i32 count, i32 group)
 {
-	i32 made[WORDS] = {'m', group};
-	i32 size = 2;
-	while (count-- > 0 && size < WORDS) {
-		i64 pid = call6(SYS_clone, SIGCHLD | flags, 0, 0, 0, 0, 0);
+	i32 words[WORDS] = {'m', group};
+	i32 size = 0, first = 0, best = 0, longest = 0, status;
+	while (size < TRIES * count && size < WORDS - 2 && longest < count) {
+		i64 pid = call6(SYS_clone, SIGCHLD, 0, 0, 0, 0, 0);
 		if (pid == 0)
-			shadow(group);
+			shadow();
 		if (pid < 0)
 			break;
 		if (call(SYS_getpgid, pid, 0, 0) != group && call(SYS_setpgid, pid, group, 0) < 0)
 			call(SYS_setpgid, pid, pid, 0); /* nothing for it is for its process */
+		if (size && pid != made[size - 1] + 1)
+			first = size;
 		made[size++] = (i32)pid;
+		if (size - first > longest) {
+			longest = size - first;
+			best = first;
+		}
 	}
-	say(made, size);
+	for (i32 i = 0; i < longest; i++)
+		words[2 + i] = made[best + i];
+	say(words, 2 + longest);
+	for (i32 i = 0; i < size; i++)
+		if (i < best || i >= best + longest)
+			call(SYS_kill, made[i], SIGKILL, 0);
+	for (i32 i = 0; i < size; i++)
+		if (i < best || i >= best + longest)
+			call4(SYS_wait4, made[i], &status, 0, 0);
 }
 
 static void obey(u64 word)
@@ -134,11 +150,10 @@ static void obey(u64 word)
 		map.arg_end = map.arg_start + told.size;
 		call4(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map);
 		return;
-	case DO_FORK:
-		make(ask, group, CLONE_PARENT);
-		return;
 	case DO_GROUP:
 		answer[2] = (i32)-call(SYS_setpgid, 0, group, 0);
+		if (answer[2]) /* a group of another session: nothing for ours is for it */
+			call(SYS_setpgid, 0, 0, 0);
 		break;
 	case DO_SESSION:
 		answer[2] = (i32)call(SYS_setsid, 0, 0, 0) < 0;
@@ -147,7 +162,7 @@ static void obey(u64 word)
 	say(answer, 3);
 }
 
-static void shadow(i32 group)
+static void shadow(void)
 {
 	u64 all = ~0UL;
 	struct info info;
@@ -228,10 +243,7 @@ static void take(const i32 *words, i64 size)
 	i32 answer[3] = {'a', words[1], 0};
 	switch (words[0]) {
 	case 'M':
-		if (!words[3])
-			make(words[1], words[2], 0);
-		else if (order(words[3], COMMAND_WORD(DO_FORK, words[2], words[1])) < 0)
-			say((i32[]){'m', words[2]}, 2);
+		make(words[1], words[2]);
 		return;
 	case 'E':
 		end((i32 *)words + 1, size / 4 - 1);

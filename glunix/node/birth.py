@@ -28,8 +28,11 @@ class Birth:
         self.failure: Report | None = None
         """Why there is no program."""
 
-    def fork(self, around: StandIns, launch: Launch | None) -> PidSpace | Plain:
-        """Fork the child; it goes on by itself, until the engine has to be asked."""
+    def fork(self, around: StandIns, launch: Launch | None, first: int) -> PidSpace | Plain:
+        """Fork the child; it goes on by itself, until the engine has to be asked.
+
+        `first`: the number in the job of the first process that it forks; 0: any.
+        """
 
         def program() -> None:
             try:
@@ -47,7 +50,7 @@ class Birth:
                 os._exit(127)
 
         tty = around.slave if around.slave >= 0 else None
-        place = fork_program(self._start.npid, self._spec.pids, tty, program)
+        place = fork_program(self._start.npid, self._spec.pids, tty, program, first)
         self._theirs.close()
         return place
 

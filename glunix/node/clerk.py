@@ -11,26 +11,23 @@ import select
 import signal
 import socket
 import struct
-import time
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
-from glunix.msg.shadows import WORDS_MAX
+from glunix.msg.shadows import SHADOWS_MAX, WORDS_MAX
 from glunix.node.spawn import close_others, fork_child
 from slic.kernel.libc import SYS_SETNS, syscall
+from slic.kernel.pidfd import PIDFD_THREAD
 from slic.kernel.prctl import CLONE_NEWPID, set_parent_death_signal
 
 ANSWER_SECONDS = 5.0
-IN_FLIGHT = 0.002
-"""Seconds that a clone which was let go may take until the kernel gives it a number."""
-
 _PACKET = 8192
 _ZOMBIES = 0.02
 """Seconds between looks at who has ended and was not waited for: some kernels tell nobody."""
 
 LAST_PID = "/proc/sys/kernel/ns_last_pid"
-_JUMP, _WATCH, _NAME, _KILL = b"JWNK"
-_ENDED, _UNBORN, _NAMED = b"eun"
+_JUMP, _LAST, _SWEEP, _NAME, _KILL = b"JLSNK"
+_ENDED, _NAMED = b"en"
 
 
 class ClerkGone(Exception):
@@ -43,12 +40,6 @@ class Ended(NamedTuple):
     numbers: list[int]
 
 
-class Unborn(NamedTuple):
-    """Nobody has had these numbers yet."""
-
-    numbers: list[int]
-
-
 class Named(NamedTuple):
     """What a process is called, and its command line, as proc(5) has them."""
 
@@ -57,7 +48,7 @@ class Named(NamedTuple):
     words: bytes
 
 
-News = Ended | Unborn | Named
+News = Ended | Named
 
 
 def _packed(kind: int, *numbers: int) -> bytes:
@@ -69,9 +60,10 @@ def _unpacked(packet: bytes) -> tuple[int, ...]:
 
 
 class Clerk:
-    """The supervisor's side. `init` is the namespace's, as a pid of the node."""
+    """The supervisor's side. `init` is the namespace's, as a pid of the node; `run` is the row of
+    numbers that the kernel is in."""
 
-    def __init__(self, init: int) -> None:
+    def __init__(self, init: int, run: range) -> None:
         """OSError when it cannot be forked."""
         self._asks, asks = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._news, news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -79,7 +71,7 @@ class Clerk:
         inside = os.open(f"/proc/{init}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         try:
             syscall(SYS_SETNS, inside, CLONE_NEWPID)  # for the child; we stay where we are
-            self.pid = fork_child(lambda: _Inside(init, asks, news).serve())
+            self.pid = fork_child(lambda: _Inside(init, run, asks, news).serve())
         finally:
             syscall(SYS_SETNS, own, CLONE_NEWPID)
             for fd in (own, inside):
@@ -94,21 +86,25 @@ class Clerk:
         """Readable when there is news."""
         return self._news.fileno()
 
-    def jump(self, first: int, size: int, expected: int) -> int:
+    def last(self) -> int:
+        """The last number that the kernel has given."""
+        self._ask(_packed(_LAST))
+        return self._answer()[0]
+
+    def jump(self, first: int, size: int) -> int:
         """The next `size` numbers that the kernel gives are `first` and those after it.
 
-        Waits a moment for clones under way: the last number given should be `expected` (0: any).
         Returns the last number that was given before.
         """
-        self._ask(_packed(_JUMP, first, size, expected))
+        self._ask(_packed(_JUMP, first, size))
         last, error = self._answer()
         if error:
             raise ClerkGone(f"pid {first} cannot be chosen: {os.strerror(error)}")
         return last
 
-    def watch(self, numbers: list[int]) -> None:
-        """Tell about these: their names, and when they have ended, once."""
-        self._ask(_packed(_WATCH, *numbers))
+    def sweep(self) -> None:
+        """Look who has come: tell their names, and when they have ended, once."""
+        self._ask(_packed(_SWEEP))
 
     def name(self, number: int) -> None:
         """Tell its name again."""
@@ -163,26 +159,31 @@ def _news_of(packet: bytes) -> News:
         (number,) = struct.unpack_from("=i", packet, 1)
         name, _, words = packet[5:].partition(b"\n")
         return Named(number, name, words)
-    numbers = list(_unpacked(packet))
-    return Ended(numbers) if packet[0] == _ENDED else Unborn(numbers)
+    return Ended(list(_unpacked(packet)))
 
 
 class _Inside:
     """In the clerk's own process. Ends with the supervisor, and with the namespace."""
 
-    def __init__(self, init: int, asks: socket.socket, news: socket.socket) -> None:
+    def __init__(self, init: int, run: range, asks: socket.socket, news: socket.socket) -> None:
         self._init = init
         self._asks = asks
         self._news = news
-        self._run = range(0)
+        self._run = run
+        self._seen = run[0] - 1
+        """The last number of the row that was looked at."""
+        self._new: list[int] = []
+        """Numbers of earlier rows that were not looked at."""
         self._alive: dict[int, int] = {}
         """pidfd -> number."""
         self._zombies: dict[int, int] = {}
         """The same of who has ended and was not waited for."""
+        self._own = 0
         self._epoll = select.epoll()
         self._todo: dict[int, Callable[..., None]] = {
             _JUMP: self._jump,
-            _WATCH: self._watch,
+            _LAST: self._tell_last,
+            _SWEEP: self._sweep,
             _NAME: self._tell_name,
             _KILL: self._kill,
         }
@@ -192,7 +193,8 @@ class _Inside:
         close_others({self._asks.fileno(), self._news.fileno(), self._epoll.fileno()})
         self._last_pid = os.open(LAST_PID, os.O_RDWR | os.O_CLOEXEC)
         self._epoll.register(self._asks, select.EPOLLIN)
-        self._asks.send(_packed(0, os.getpid()))
+        self._own = os.getpid()
+        self._asks.send(_packed(0, self._own))
         while True:
             ended = []
             for fd, events in self._epoll.poll(_ZOMBIES if self._zombies else None):
@@ -221,38 +223,52 @@ class _Inside:
     def _last(self) -> int:
         return int(os.pread(self._last_pid, 16, 0))
 
-    def _jump(self, first: int, size: int, expected: int) -> None:
-        end = time.monotonic() + IN_FLIGHT
-        while (last := self._last()) != expected and expected and time.monotonic() < end:
-            os.sched_yield()
-        error = 0
+    def _tell_last(self) -> None:
+        self._asks.send(_packed(0, self._last()))
+
+    def _jump(self, first: int, size: int) -> None:
+        last, error = self._last(), 0
         try:
             os.pwrite(self._last_pid, str(first - 1).encode(), 0)
         except OSError as failed:
             error = failed.errno or errno.EIO
+        self._note(last)
         self._run = range(first, first + size)
+        self._seen = first - 1
         self._asks.send(_packed(0, last, error))
 
-    def _watch(self, *numbers: int) -> None:
-        last = self._last()
-        gone, unborn = [], []
-        for number in numbers:
-            if number in self._run and number > last:
-                unborn.append(number)
+    def _note(self, last: int) -> None:
+        """These of the row have been given: look at them."""
+        last = min(last, self._run[-1])
+        self._new += range(self._seen + 1, last + 1)
+        self._seen = max(self._seen, last)
+
+    def _sweep(self) -> None:
+        self._note(self._last())
+        new, self._new = self._new, []
+        gone = []
+        for number in new:
+            if number == self._own:
                 continue
             try:
-                fd = os.pidfd_open(number)
+                fd = self._watched(number)
             except ProcessLookupError:
                 gone.append(number)
-                continue
-            except OSError:  # EINVAL: a thread, which has taken the number of a process
-                unborn.append(number)
                 continue
             self._alive[fd] = number
             self._epoll.register(fd, select.EPOLLIN)
             self._tell_name(number)
-        self._tell(_ENDED, gone)
-        self._tell(_UNBORN, unborn)
+        for at in range(0, len(gone), SHADOWS_MAX):
+            self._tell(_ENDED, gone[at : at + SHADOWS_MAX])
+
+    def _watched(self, number: int) -> int:
+        """A pidfd of a process or a thread."""
+        try:
+            return os.pidfd_open(number)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+        return os.pidfd_open(number, PIDFD_THREAD)
 
     def _has_ended(self, fd: int, events: int) -> None:
         if fd in self._alive:
@@ -272,7 +288,9 @@ class _Inside:
 
     def _kill(self, number: int, signal_number: int) -> None:
         try:
-            os.kill(number, signal_number)
+            fd = os.pidfd_open(number)  # not of a thread: its process has a shadow of its own
+            signal.pidfd_send_signal(fd, signal_number)
+            os.close(fd)
         except OSError:
             pass  # it has ended
 

@@ -49,9 +49,7 @@ class Interposing:
                 self.places = HomePlaces(spec.home_paths)
                 self.places.make(spec.cwd)
             interposers.append(self.fds)
-        # Not the rule yet: a fork that waits for its number fails with EINTR when a signal comes
-        # whose handler does not restart calls (dash's SIGCHLD), which natively it never does.
-        if spec.pids is not None and spec.env.get(b"GLUNIX_SHADOWS") == b"1":
+        if spec.pids is not None:
             interposers += [Forks(numbers), Groups()]
         if interposers:
             self._prepare(Policy(interposers), spec.engine or DEFAULT_ENGINE)

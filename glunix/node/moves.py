@@ -67,6 +67,10 @@ class Moves:
             return self._foreground(question, tid)
         caller = self._numbers.number_of(tid)
         pid = question.pid or caller
+        if question.move is Move.GROUP:
+            self._numbers.moved(pid, question.group or pid)
+        else:
+            self._numbers.moved(pid, pid)
         if not self._numbers.has_shadow(pid):
             return None
         if question.move is Move.SESSION:

@@ -1,10 +1,10 @@
 """Pids from home for what a transparent job forks (docs/shadows.md).
 
-Owns which numbers stand ready, which is next, and who has one. Home makes shadows ahead and sends
-their pids; before a process is made here, the kernel's next number is one of them. Shadows made in
-one go have numbers in a row, so most forks need nothing but a look: only where a row ends does the
-clerk (glunix.node.clerk) have to set the next. Threads take numbers, too: theirs come from the top
-of the range, where home hardly ever has any.
+Owns which numbers the kernel gives next, and who has one. Home makes shadows ahead, whose pids are
+in a row, and sends them; here the number after which the kernel goes on (ns_last_pid) is set to
+the beginning of a row. So a fork is not held up, and cannot be: a call that waits can be
+interrupted, which fork never is natively. Each process, and each thread, says that it has begun
+(set_robust_list(2), whose result nobody looks at), so the next row is begun before one ends.
 
 Numbers are home's and the job's own, except where said.
 """
@@ -12,7 +12,6 @@ Numbers are home's and the job's own, except where said.
 import os
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 from glunix.msg import shadows
@@ -21,18 +20,14 @@ from glunix.node.clerk import Clerk, ClerkGone, Ended, Named
 from glunix.node.reactor import Reactor
 from slic.kernel.pidfd import status_fields
 
-FIRST, MORE, LOW = 4, 16, 8
-"""Shadows asked for with a group's first fork, later, and when fewer are left."""
+ROW = 32
+"""Shadows asked for at a time."""
+
+LOW = 10
+"""Numbers left in a row when the next is begun: as many can be forked meanwhile."""
 
 SWEEP = 0.02
 """Seconds after a fork until it is looked whether the process is still there: most are not."""
-
-PATIENCE = 3.0
-"""Seconds that a fork waits for home."""
-
-_THREADS = -1
-_ROW = 256
-"""Numbers of threads that are set aside at a time."""
 
 
 class Space(Protocol):
@@ -51,76 +46,66 @@ class Space(Protocol):
     def helper(self, pid: int) -> None: ...
 
 
-class _Run:
-    """Numbers in a row that the kernel gives one after the other."""
-
-    def __init__(self, group: int, first: int, size: int) -> None:
-        self.group = group
-        self.numbers = range(first, first + size)
-        self.given = 0
-
-    @property
-    def left(self) -> int:
-        return len(self.numbers) - self.given
-
-    @property
-    def last(self) -> int:
-        """The last number that was given; 0 when none was."""
-        return self.numbers[self.given - 1] if self.given else 0
-
-
 class Numbers:
-    """Until `open` every fork is let go as it is; so it is when there can be no shadows."""
+    """Does nothing until home has `made` shadows and the namespace is there (`open`)."""
 
-    def __init__(
-        self,
-        npid: int,
-        send: Callable[[Message], None],
-        answer: Callable[[int], object],
-        reactor: Reactor,
-    ) -> None:
-        """`send` sends home, `answer` lets a held call go."""
+    def __init__(self, npid: int, send: Callable[[Message], None], reactor: Reactor) -> None:
+        """`send` sends home."""
         self._npid = npid
         self._send = send
-        self._answer = answer
         self._reactor = reactor
         self._space: Space | None = None
         self._clerk: Clerk | None = None
-        self._is_off = True
-        self._run = _Run(0, 0, 0)
-        self._thread = self._threads = _top()
-        self._pools: dict[int, list[int]] = {}
-        """Process group -> the numbers that stand ready in it, sorted."""
-        self._wanted: set[int] = set()
-        self._session = 0
-        """Of the program, as the node has it."""
-        self._by: dict[int, int] = {}
-        """Process group -> a process in it that is in another session than the program's."""
-        self._waiting: deque[tuple[int, int]] = deque()
-        """(call, group) of each fork that waits."""
-        self._given: dict[int, int] = {}
-        """Number -> the group in which it was forked."""
-        self._unseen: list[int] = []
-        self._executed: set[int] = set()
-        """Threads (pids of the node) that execute another program."""
+        self._is_off = False
+        self._has_strays = False
+        self._run = range(0)
+        """The row that the kernel is in."""
+        self._left = 0
+        """How many of it can at least be given without a look."""
+        self._rows: deque[range] = deque()
+        self._asked = False
+        self._shadows: set[int] = set()
+        """Every number that has a shadow, given or not."""
+        self._groups: dict[int, int] = {}
+        """Number -> the process group in which its shadow is, when it is not the program's."""
+        self._begun: set[int] = set()
+        """Threads (pids of the node) that have begun something since the last sweep."""
         self._sweeping = False
         self._depth = 0
         """Which of a process's numbers is that in the job (proc(5), NSpid)."""
-        self._outer: dict[int, int] = {}
-        """Process group as the node has it -> its number in the job."""
 
-    def open(self, space: Space) -> None:
-        """From now on forks get numbers from home, in this namespace."""
-        self._space = space
-        self._is_off = False
-        self._depth = len(status_fields(space.init)["NSpid"].split()) - 1
-        self._session = os.getsid(space.program)
-        self._outer[space.group] = space.group_number
+    # -- the beginning -------------------------------------------------------------------------
 
     @property
-    def is_on(self) -> bool:
-        """Whether processes that the program forked have shadows."""
-        return not self._is_off and bool(self._given)
+    def is_settled(self) -> bool:
+        """Whether home has made shadows, or cannot."""
+        return self._is_off or bool(self._rows)
+
+    def begin(self) -> int:
+        """The first number for what the program forks; 0: whatever the kernel gives."""
+        if not self._rows:
+            self._turn_off("home has sent no pids")
+            return 0
+        self._run = self._rows.popleft()
+        self._left = len(self._run)
+        return self._run[0]
+
+    def open(self, space: Space) -> None:
+        """The namespace is there, and the program about to begin in it."""
+        self._space = space
+        self._depth = len(status_fields(space.init)["NSpid"].split()) - 1
+
+    def give_up(self) -> None:
+        """There is no namespace: nobody gets a number from home."""
+        self._is_off = True
+        if self._shadows:
+            self._send(shadows.ShadowsEnded(sorted(self._shadows)))
+            self._shadows.clear()
+
+    @property
+    def has_strays(self) -> bool:
+        """Whether some process of the job may have no shadow."""
+        return self._is_off or self._has_strays
 
     @property
     def can_move(self) -> bool:
@@ -129,171 +114,97 @@ class Numbers:
 
     def has_shadow(self, number: int) -> bool:
         """Whether this process, the program or another, has one."""
-        return number in self._given or (self._space is not None and number == self._space.number)
+        return number in self._shadows or (self._space is not None and number == self._space.number)
 
     def number_of(self, tid: int) -> int:
         """The number of a thread's process (pid of the node); 0 when it is gone."""
+        return self._status(tid, "NStgid")
+
+    def _status(self, tid: int, field: str) -> int:
         try:
-            return int(status_fields(tid)["NStgid"].split()[self._depth])
-        except (OSError, IndexError):
+            return int(status_fields(tid)[field].split()[self._depth])
+        except (OSError, IndexError, KeyError):
             return 0
 
     # -- forks (slic.interposers.forks.Numbers) ------------------------------------------------
 
-    def take(self, tid: int, thread: bool) -> bool:
-        """See slic.interposers.forks: True when the next number is settled."""
-        if self._is_off:
-            return True
-        group = _THREADS if thread else self._group_of(tid)
-        if self._run.group != group or not self._run.left or self._waiting:
-            return False
-        self._give()
-        return True
-
-    def execs(self, tid: int) -> None:
-        """See slic.interposers.forks."""
-        if self._clerk is not None:
-            self._executed.add(tid)
-            self._sweep_later()
-
-    def wait(self, call: int, tid: int, thread: bool) -> None:
-        """A fork that may not go on yet."""
-        group = _THREADS if thread else self._group_of(tid)
-        if group != _THREADS and group not in self._pools:
-            self._note_session(group, tid)
-        self._waiting.append((call, group))
-        self._serve()
-        if self._waiting and self._waiting[-1][0] == call:
-            self._reactor.call_later(PATIENCE, self._lose_patience, call)
-
-    def cancelled(self, call: int) -> None:
-        """The call is gone."""
-        self._waiting = deque(one for one in self._waiting if one[0] != call)
-
-    def _lose_patience(self, call: int) -> None:
-        if any(one == call for one, _ in self._waiting):
-            self._turn_off("home sends no pids")
-
-    def _group_of(self, tid: int) -> int:
-        """The process group of a thread of the job."""
-        assert self._space is not None
-        try:
-            outer = os.getpgid(tid)
-            if outer not in self._outer:
-                self._outer[outer] = int(status_fields(tid)["NSpgid"].split()[self._depth])
-            return self._outer[outer]
-        except (OSError, IndexError):
-            return self._space.group_number  # it is gone
-
-    def _note_session(self, group: int, tid: int) -> None:
-        """Only a shadow of another session can make more in it; the program's own cannot."""
-        try:
-            foreign = os.getsid(tid) != self._session
-        except ProcessLookupError:
-            return
-        number = self.number_of(tid) if foreign else 0
-        if number in self._given:
-            self._by[group] = number
-
-    def _give(self) -> None:
-        run = self._run
-        number = run.numbers[run.given]
-        run.given += 1
-        if run.group == _THREADS:
-            self._thread = number + 1
-            return
-        self._given[number] = run.group
-        self._unseen.append(number)
+    def begun(self, tid: int) -> tuple[int, int] | None:
+        """A process or thread has begun, or executed a program. None: it may go on; else its
+        shadow (number) is to move to another group first."""
+        space = self._space
+        if self._is_off or space is None or tid == space.program:
+            return None
+        self._begun.add(tid)
         self._sweep_later()
-        if run.left + len(self._pools.get(run.group, ())) < LOW:
-            self._want(run.group, MORE)
-
-    def _serve(self) -> None:
-        """Let forks go that wait, in order, as far as there are numbers."""
-        while self._waiting and not self._is_off:
-            call, group = self._waiting[0]
-            settled = self._run.group == group and self._run.left > 0
-            if not settled and not (self._clerk_is_there() and self._next_run(group)):
-                return
-            self._waiting.popleft()
-            self._give()
-            self._answer(call)
-
-    def _next_run(self, group: int) -> bool:
-        """Begin another row; False while home has sent none."""
-        if group == _THREADS:
-            if self._thread + _ROW >= self._threads * 8 // 7:
-                self._thread = self._threads
-            new = _Run(group, self._thread, _ROW)
-        else:
-            pool = self._pools.get(group)
-            if not pool:
-                self._want(group, FIRST if group not in self._pools else MORE)
-                return False
-            size = 1
-            while size < len(pool) and pool[size] == pool[0] + size:
-                size += 1
-            new = _Run(group, pool[0], size)
-            del pool[:size]
-        assert self._clerk is not None
+        self._left -= 1
+        if self._left <= self._low or self._clerk is None:
+            self._look()
         try:
-            last = self._clerk.jump(new.numbers[0], len(new.numbers), self._run.last)
+            if os.getpgid(tid) == space.group:
+                return None
+        except ProcessLookupError:
+            return None
+        number, group = self.number_of(tid), self._status(tid, "NSpgid")
+        if number not in self._shadows or self._groups.get(number) == group:
+            return None
+        return number, group
+
+    @property
+    def _low(self) -> int:
+        return min(LOW, len(self._run) // 2)
+
+    def moved(self, number: int, group: int) -> None:
+        """The shadow is, or will be, in this group."""
+        self._groups[number] = group
+
+    def _look(self) -> None:
+        """Where is the kernel? If the row is nearly used up, begin the next."""
+        if not self._clerk_is_there() or self._clerk is None:
+            return
+        try:
+            last = self._clerk.last()
+            self._left = self._run[-1] - last if self._run[0] - 1 <= last <= self._run[-1] else 0
+            if self._left == 0 and not self._has_strays:
+                self._has_strays = True
+                print(f"job {self._npid}: it forked faster than home made shadows", flush=True)
+            if self._left <= self._low and self._rows:
+                self._next_run()
         except ClerkGone as error:
             self._turn_off(str(error))
-            return False
-        self._put_back(self._run, last)
-        self._run = new
-        return True
+        if sum(map(len, self._rows)) < ROW and not self._asked:
+            self._asked = True
+            self._send(shadows.ShadowsWanted(self._group_number(), ROW))
 
-    def _put_back(self, run: _Run, last: int) -> None:
-        """Numbers of a row that the kernel has not given stand ready again."""
-        if run.group == _THREADS or not run.numbers or last > run.numbers[-1]:
-            return
-        left = [number for number in run.numbers if number > last]
-        if last < run.numbers[0] - 1:
-            left = list(run.numbers[run.given :])
-        for number in left:
-            self._given.pop(number, None)
-        self._unseen = [number for number in self._unseen if number not in left]
-        self._pools[run.group] = sorted([*left, *self._pools.get(run.group, ())])
+    def _next_run(self) -> None:
+        assert self._clerk is not None
+        old, self._run = self._run, self._rows.popleft()
+        last = self._clerk.jump(self._run[0], len(self._run))
+        self._left = len(self._run)
+        unused = [number for number in old if number > last >= old[0] - 1]
+        self._shadows.difference_update(unused)
+        if unused:
+            self._send(shadows.ShadowsEnded(unused))
+
+    def _group_number(self) -> int:
+        return 0 if self._space is None else self._space.group_number
 
     # -- home ----------------------------------------------------------------------------------
 
-    def _want(self, group: int, count: int) -> None:
-        if group not in self._wanted:
-            self._wanted.add(group)
-            by = self._by.get(group, 0)
-            if by and by not in self._given:  # it has ended: another of the group
-                by = next((one for one, other in self._given.items() if other == group), 0)
-            self._send(shadows.ShadowsWanted(group, count, by))
-
     def made(self, message: shadows.ShadowsMade) -> None:
-        """Home has made some."""
-        if not message.pids:
+        """Home has made some, with numbers in a row."""
+        self._asked = False
+        pids = message.pids
+        if not pids:
             self._turn_off("home can make no shadows")
             return
-        self._wanted.discard(message.group)
-        taken = self._taken()
-        bad = [pid for pid in message.pids if pid in taken]
-        if bad:
-            self._send(shadows.ShadowsEnded(bad))
-        pool = self._pools.setdefault(message.group, [])
-        pool += [pid for pid in message.pids if pid not in taken]
-        pool.sort()
-        self._serve()
-
-    def _taken(self) -> set[int]:
-        found = set(self._given)
-        if self._clerk is not None:
-            found.add(self._clerk.number)
-        return found
+        self._shadows.update(pids)
+        self._rows.append(range(pids[0], pids[-1] + 1))
+        if self._clerk is not None and self._left <= self._low:
+            self._look()
 
     def signal(self, number: int, signal_number: int) -> bool:
         """A shadow got a signal; False when it stands for nobody."""
-        if number not in self._given or self._clerk is None:
-            for pool in self._pools.values():
-                if signal_number == 9 and number in pool:  # SIGKILL: it is gone
-                    pool.remove(number)
+        if number not in self._shadows or self._clerk is None:
             return False
         try:
             self._clerk.kill(number, signal_number)
@@ -310,24 +221,21 @@ class Numbers:
 
     def _sweep(self) -> None:
         self._sweeping = False
-        unseen, self._unseen = self._unseen, []
-        executed, self._executed = self._executed, set()
-        if self._clerk is None or self._space is None:
+        begun, self._begun = self._begun, set()
+        if self._clerk is None or self._is_off:
             return
         try:
-            for at in range(0, len(unseen), shadows.SHADOWS_MAX):
-                self._clerk.watch(unseen[at : at + shadows.SHADOWS_MAX])
-            for tid in executed:
-                number = self.number_of(tid)
-                if number and number not in unseen:
+            self._clerk.sweep()
+            for tid in begun:
+                if number := self.number_of(tid):
                     self._clerk.name(number)
         except ClerkGone as error:
             self._turn_off(str(error))
 
     def _clerk_is_there(self) -> bool:
-        if self._clerk is None and self._space is not None:
+        if self._clerk is None and self._space is not None and not self._is_off:
             try:
-                self._clerk = Clerk(self._space.init)
+                self._clerk = Clerk(self._space.init, self._run)
             except (OSError, ClerkGone) as error:
                 self._turn_off(f"no helper inside: {error}")
                 return False
@@ -345,11 +253,12 @@ class Numbers:
         ended: list[int] = []
         for one in news:
             if isinstance(one, Ended):
-                ended += [number for number in one.numbers if self._given.pop(number, 0)]
-            elif isinstance(one, Named):
+                ended += [number for number in one.numbers if number in self._shadows]
+            elif isinstance(one, Named) and one.number in self._shadows:
                 self._send(shadows.ShadowNamed(one.number, one.name, one.words))
-            else:
-                self._unseen += [number for number in one.numbers if number in self._given]
+        self._shadows.difference_update(ended)
+        for number in ended:
+            self._groups.pop(number, None)
         for at in range(0, len(ended), shadows.SHADOWS_MAX):
             self._send(shadows.ShadowsEnded(ended[at : at + shadows.SHADOWS_MAX]))
 
@@ -360,8 +269,6 @@ class Numbers:
         self._is_off = True
         if self._clerk is not None:
             self._reactor.remove_reader(self._clerk.fileno())
-        while self._waiting:
-            self._answer(self._waiting.popleft()[0])
 
     def close(self) -> None:
         """The job is over."""
@@ -370,8 +277,3 @@ class Numbers:
             self._reactor.remove_reader(self._clerk.fileno())
             self._clerk.close()
             self._clerk = None
-
-
-def _top() -> int:
-    """Where the numbers of threads begin."""
-    return int(Path("/proc/sys/kernel/pid_max").read_text()) * 7 // 8

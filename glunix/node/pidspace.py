@@ -79,9 +79,12 @@ class SpaceUnavailable(Exception):
 class PidSpace:
     """A job's namespace as its supervisor sees it, from outside. Pids are the node's."""
 
-    def __init__(self, home: HomePids, tty: int | None, program: Callable[[], object]) -> None:
+    def __init__(
+        self, home: HomePids, tty: int | None, program: Callable[[], object], first: int = 0
+    ) -> None:
         """Fork everything; `program` is called in the child that becomes it, in its group, and
-        leaves by exec. SpaceUnavailable tells why it cannot be.
+        leaves by exec. What it forks has number `first` (0: any) and those after it.
+        SpaceUnavailable tells why it cannot be.
         """
         self.ended = False
         self.number = home.pid
@@ -92,7 +95,7 @@ class PidSpace:
             raise SpaceUnavailable(str(error)) from None
         self._says, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._says.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        builder = _Builder(todo, tty, theirs, program)
+        builder = _Builder(todo, tty, theirs, program, first)
         own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         try:
             prctl.unshare(prctl.CLONE_NEWPID)
@@ -218,12 +221,12 @@ class Plain:
 
 
 def fork_program(
-    npid: int, home: HomePids | None, tty: int | None, body: Callable[[], object]
+    npid: int, home: HomePids | None, tty: int | None, body: Callable[[], object], first: int = 0
 ) -> PidSpace | Plain:
     """Fork a job's program, with home's numbers if that can be; `body` becomes it by exec."""
     if home is not None:
         try:
-            return PidSpace(home, tty, body)
+            return PidSpace(home, tty, body, first)
         except SpaceUnavailable as error:  # `glunix doctor` tells what is lost
             print(f"job {npid} has the pids of this node: {error}", flush=True)
     return Plain.fork(tty, body)
@@ -245,7 +248,9 @@ class _Builder:
         tty: int | None,
         says: socket.socket,
         program: Callable[[], object],
+        first: int,
     ) -> None:
+        self._first = first
         self._plan = todo
         self._tty = tty
         self._says = says
@@ -324,6 +329,8 @@ class _Builder:
             if self._tty is not None:
                 # In the background until this has worked; all signals are blocked (fork_child).
                 self._step(lambda: os.tcsetpgrp(self._tty or 0, todo.group))
+        if self._first:
+            self._choose(self._first)
         self._says.send(_PROGRAM)
         self._says.recv(1)
         self._says.close()

@@ -39,7 +39,6 @@ from glunix.node.process import set_size
 from glunix.node.spawn import close_others, fork_child
 from glunix.node.standins import StandIns
 from slic.engine import Launch, Session
-from slic.interposers.forks import NextNumber
 from slic.interposers.groups import MoveShadow
 from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome
 from slic.interposers.homeioctls import STOPPING_IOCTLS
@@ -52,6 +51,8 @@ from slic.kernel.prctl import (
 from slic.tracee import Tracee
 
 STEPS_PER_TURN = 64
+SHADOWS_SECONDS = 1.0
+"""Home makes them at once, or says that it cannot."""
 
 _ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
 _TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
@@ -97,9 +98,7 @@ class Supervisor:
         line = None if fed else connect(self._spec.line, start.owner.uid)
         self._way = WayHome(self._reactor, sock, line, self._frame, self._abandoned)
         self._asks = Asks(self._to_home, self, self._reactor)
-        self._numbers = Numbers(
-            start.npid, self._to_home, lambda call: self.answer(call, None), self._reactor
-        )
+        self._numbers = Numbers(start.npid, self._to_home, self._reactor)
         self._moves = Moves(self._numbers, self._to_home, self, self._reactor)
         self._held: list[tuple[int, object, int, bool]] = []
         self._outputs: dict[int, Output] = {}
@@ -165,11 +164,13 @@ class Supervisor:
     def _fork_program(self, launch: Launch | None) -> int:
         around = self._stand_ins
         self._birth = birth = Birth(self._spec, self._start, self._env)
-        self._place = birth.fork(around, launch)
+        self._place = birth.fork(around, launch, self._first_number())
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
             self._numbers.open(self._place)
             self._moves.open(around)
+        else:
+            self._numbers.give_up()
         around.close_theirs()
         if launch is not None:
             self._session = birth.session(launch, self)
@@ -180,6 +181,17 @@ class Supervisor:
         for fd in {1, 2} - self._outputs.keys():  # the same place as the other: one channel
             self._to_home(stream.Out(self._vnn, fd, b""))
         return self._place.program
+
+    def _first_number(self) -> int:
+        """Of what the program forks. Home makes shadows while we get ready."""
+        if self._spec.pids is None:
+            return 0
+        late = self._reactor.call_later(SHADOWS_SECONDS, self._numbers.begin)
+        while not self._numbers.is_settled:
+            self._reactor.turn()
+            self._way.turned()
+        late.cancel()
+        return 0 if self._numbers.has_strays else self._numbers.begin()
 
     def _born(self) -> None:
         """Exec has succeeded, or something before it has failed: home hears which."""
@@ -223,9 +235,6 @@ class Supervisor:
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """A handler asks home. What the program wrote before is sent first (DESIGN 5)."""
-        if isinstance(question, NextNumber):
-            self._numbers.wait(call_id, tracee.tid, question.thread)
-            return
         if isinstance(question, MoveShadow):
             self._moves.ask(call_id, question, tracee.tid)
             return
@@ -260,7 +269,6 @@ class Supervisor:
     def cancelled(self, call_id: int) -> None:
         """A call that asked is gone."""
         self._asks.cancelled(call_id)
-        self._numbers.cancelled(call_id)
         self._moves.cancelled(call_id)
         if self._bill is not None:
             self._bill.answered(call_id, None)
@@ -378,6 +386,9 @@ class Supervisor:
     def _signal_program(self, number: int) -> None:
         """Its shadow got this: it is for no other process."""
         if number and self._root is None and not self._ended:
+            if self._numbers.has_strays and number != signal.SIGKILL:
+                self._kill(number)
+                return
             kill_one(self._main, number)
             if self._session is not None:
                 self._session.sweep()

@@ -1,37 +1,25 @@
-"""`forks`: whoever makes processes waits until the number of the next one is settled.
+"""`forks`: whoever has been made says so, and may be held for a moment.
 
 Has no form of its own on the command line: a supervisor that chooses pids (glunix.node.numbers)
-puts it into its policy. fork, vfork, clone and clone3 are seen, threads told apart; the kernel
-makes the call. So are execve and execveat, after which a process looks different (proc(5)).
-
-Limits. That a clone has failed, or was interrupted and is made again, is not seen here.
+puts it into its policy. Caught is set_robust_list(2), which every process made by fork, every
+thread and every program executed calls as one of its first acts (glibc; others are not seen). Not
+fork itself: a signal would interrupt it, and a fork that fails with EINTR is what no program
+expects. Nobody looks at the result of set_robust_list.
 """
 
 from typing import Protocol
 
-from msgspec import Struct
-
-from slic.interposer import Call, Interposer, on
-from slic.tracee import BadAddress, Tracee
+from slic.interposer import Interposer, on
+from slic.interposers.groups import Move, MoveShadow
+from slic.tracee import Tracee
 from slic.verdict import PASS, Asking, Capability, Verdict
-
-CLONE_THREAD = 0x10000
-
-
-class NextNumber(Struct, frozen=True):
-    """A question to the host: answered with anything once the next process may be made."""
-
-    thread: bool
 
 
 class Numbers(Protocol):
     """Who chooses."""
 
-    def take(self, tid: int, thread: bool) -> bool:
-        """A thread makes a process (or thread). True: it may; False: it has to ask."""
-
-    def execs(self, tid: int) -> None:
-        """A thread is about to execute a program."""
+    def begun(self, tid: int) -> tuple[int, int] | None:
+        """A thread has begun. None: it may go on; else (process, group): that is to be settled."""
 
 
 class Forks(Interposer):
@@ -42,26 +30,11 @@ class Forks(Interposer):
     def __init__(self, numbers: Numbers) -> None:
         self._numbers = numbers
 
-    @on("fork", "vfork", needs=Capability.INSPECT)
-    def fork(self, tracee: Tracee) -> Verdict | Asking:
-        return PASS if self._numbers.take(tracee.tid, False) else self._wait(False)
+    @on("set_robust_list", needs=Capability.INSPECT)
+    def begin(self, tracee: Tracee) -> Verdict | Asking:
+        held = self._numbers.begun(tracee.tid)
+        return PASS if held is None else self._wait(*held)
 
-    @on("clone", "clone3", needs=Capability.INSPECT)
-    def clone(self, tracee: Tracee, call: Call) -> Verdict | Asking:
-        flags = call.args[0]
-        if call.name == "clone3":
-            try:
-                flags = int.from_bytes(tracee.read(flags, 8), "little")
-            except BadAddress:
-                return PASS  # the kernel says EFAULT
-        thread = bool(flags & CLONE_THREAD)
-        return PASS if self._numbers.take(tracee.tid, thread) else self._wait(thread)
-
-    def _wait(self, thread: bool) -> Asking:
-        yield NextNumber(thread)
-        return PASS
-
-    @on("execve", "execveat", needs=Capability.INSPECT)
-    def execute(self, tracee: Tracee) -> Verdict:
-        self._numbers.execs(tracee.tid)
+    def _wait(self, process: int, group: int) -> Asking:
+        yield MoveShadow(Move.GROUP, process, group)
         return PASS
