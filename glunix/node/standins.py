@@ -31,6 +31,9 @@ TERMINAL_FD = 3
 TIOCGSID = 0x5429
 """ioctl_tty(2); Python has no name for it."""
 
+_TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
+"""TCSETS and TCSETS2 with their waiting and flushing forms; all begin with four words of flags."""
+
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
@@ -252,10 +255,19 @@ class StandIns:
         except OSError:  # nobody's terminal, or the thread is gone
             return False
 
-    def set_tostop(self, wanted: bool) -> None:
-        """As home's terminal has it, so that background writers are stopped by this kernel."""
+    def changed(self, command: int, data: bytes) -> None:
+        """The job has set something of home's terminal: here too, what this kernel acts upon."""
         if self.slave < 0:
             return
+        if command == termios.TIOCSWINSZ:
+            with contextlib.suppress(OSError):  # hung up
+                # SIGWINCH has come when the call returns (tty_ioctl(4)); home's own tells no news.
+                ioctl(self.slave, termios.TIOCSWINSZ, data)
+        elif command in _TCSETS:
+            self._set_tostop(bool(int.from_bytes(data[12:16], "little") & termios.TOSTOP))
+
+    def _set_tostop(self, wanted: bool) -> None:
+        """Background writers are stopped by this kernel."""
         mode = termios.tcgetattr(self.slave)
         if bool(mode[3] & termios.TOSTOP) != wanted:
             mode[3] ^= termios.TOSTOP
