@@ -78,6 +78,11 @@ def _working_directory(options: Options) -> bytes:
     return real
 
 
+def _own_host() -> str:
+    name = posix.uname().nodename
+    return name if name.isascii() and name.isprintable() else ""
+
+
 def _numbers() -> list[object]:
     """Ours, as glunix.msg.job.HomePids."""
     parent = posix.getppid()
@@ -123,7 +128,7 @@ def submit_message(
         options.keep,
         options.transparent,
         options.engine,
-        "",
+        _own_host() if options.transparent else "",
         *stdin,
         one_output,
         output_window(options.degree),

@@ -91,8 +91,9 @@ class JobSpec(Record, frozen=True):
     """Leave what the program left behind when it exits (glurun --keep)."""
     transparent: bool = False
     engine: Annotated[str, Meta(max_length=32)] = ""
-    home_host: Annotated[str, Meta(max_length=64)] = ""
-    """Host name of the home node; the daemon fills it in."""
+    home_host: Annotated[str, Meta(max_length=64, pattern=r"^[ -~]*$")] = ""
+    """The host name that the startup finds (its UTS namespace may have one of its own); the daemon
+    fills in its own for who says none."""
     stdin: Annotated[str, Meta(max_length=16)] = "pipe"
     """Transparent: what home's fd 0 is: tty, pipe, file, socket, a memory device's name
     (null, zero, ...), other or closed. A socket is a stream socket; other ones are packets."""
