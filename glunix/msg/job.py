@@ -91,7 +91,7 @@ class JobSpec(Record, frozen=True):
     """Leave what the program left behind when it exits (glurun --keep)."""
     transparent: bool = False
     engine: Annotated[str, Meta(max_length=32)] = ""
-    home_host: Annotated[str, Meta(max_length=64, pattern=r"^[ -~]*$")] = ""
+    home_host: Annotated[str, Meta(max_length=64, pattern=r"\A[ -~]*\Z")] = ""
     """The host name that the startup finds (its UTS namespace may have one of its own); the daemon
     fills in its own for who says none."""
     stdin: Annotated[str, Meta(max_length=16)] = "pipe"
