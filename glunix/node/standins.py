@@ -21,7 +21,7 @@ from glunix.msg.stream import ANSWERS
 from glunix.node.become import StepFailed
 from glunix.node.homepts import stand_in_terminal
 from glunix.node.process import pipe
-from slic.interposers.homefds import StandIn
+from slic.interposers.homefds import IoctlHome, StandIn
 
 TOKEN = b"\0"
 
@@ -30,6 +30,9 @@ TERMINAL_FD = 3
 
 TIOCGSID = 0x5429
 """ioctl_tty(2); Python has no name for it."""
+
+_TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
+"""TCSETS and TCSETS2 with their waiting and flushing forms; all begin with four words of flags."""
 
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
@@ -252,10 +255,18 @@ class StandIns:
         except OSError:  # nobody's terminal, or the thread is gone
             return False
 
-    def set_tostop(self, wanted: bool) -> None:
-        """As home's terminal has it, so that background writers are stopped by this kernel."""
+    def follow(self, made: IoctlHome) -> None:
+        """Home has made this ioctl of the program's: what this node's kernel does by, too."""
         if self.slave < 0:
             return
+        if made.command in _TCSETS:
+            self._set_tostop(bool(int.from_bytes(made.data[12:16], "little") & termios.TOSTOP))
+        elif made.command == termios.TIOCSWINSZ:
+            # SIGWINCH is pending before the call returns; when home tells it is no change.
+            ioctl(self.slave, termios.TIOCSWINSZ, made.data)
+
+    def _set_tostop(self, wanted: bool) -> None:
+        """As home's terminal has it, so that background writers are stopped by this kernel."""
         mode = termios.tcgetattr(self.slave)
         if bool(mode[3] & termios.TOSTOP) != wanted:
             mode[3] ^= termios.TOSTOP

@@ -10,7 +10,6 @@ import errno
 import os
 import signal
 import socket
-import termios
 import time
 from collections.abc import Sequence
 from signal import SIGTTOU
@@ -56,8 +55,6 @@ STEPS_PER_TURN = 64
 _KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _EVERYBODY = (signal.SIGHUP, signal.SIGCONT)
 _ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
-_TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
-"""TCSETS and TCSETS2 with their waiting and flushing forms; all begin with four words of flags."""
 
 
 def spawn_supervisor(
@@ -322,9 +319,7 @@ class Supervisor:
 
     def changed(self, question: IoctlHome) -> None:
         """See asks.Calls."""
-        if question.command in _TCSETS and self._stand_ins.slave >= 0:
-            local_modes = int.from_bytes(question.data[12:16], "little")
-            self._stand_ins.set_tostop(bool(local_modes & termios.TOSTOP))
+        self._stand_ins.follow(question)
 
     # -- home --------------------------------------------------------------------------------
 
