@@ -41,11 +41,19 @@ class Half:
         """From now on signals are the program's."""
         self.signals.overhear()
         self._send(_CATCH)
+        self._wait()  # or who sees the program's first words could signal it too early
 
     def stop(self, number: int) -> bool:
         """Stop the shadow as this signal does; returns when it goes on, False if it was killed."""
         self._send(_STOP + bytes((number,)))
-        return self._sock.recv(1) != b""
+        return self._wait()
+
+    def _wait(self) -> bool:
+        """Until the shadow has done it; False if it was killed."""
+        try:
+            return self._sock.recv(1) != b""
+        except OSError:
+            return False
 
     def end(self, status: int, killed_by: int, alone: bool) -> None:
         """The shadow ends so. Unless we go on `alone` it waits for our end first."""
@@ -100,6 +108,7 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
         kind, number = words[:1], words[1] if words[1:] else 0
         if kind == _CATCH:
             signals.catch()
+            sock.send(_CATCH)
         elif kind == _STOP:
             stop_self(number)
             sock.send(_CATCH)

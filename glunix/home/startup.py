@@ -362,9 +362,9 @@ class Startup:
         if not self._job.live() and number not in HARMLESS:
             self._leave_terminal()  # only output that nobody takes is left: nothing to forward to
             (die_of if self._half is None else self._half.die)(number)
-        if number == _signal.SIGWINCH and self._tty is not None:
+        if number == _signal.SIGWINCH and self._tty is not None and self._tty.resized():
             for stream in {p.stream for p in self._job.live()}:
-                self._send(stream, ["resize", self._tty.size()])
+                self._send(stream, ["resize", self._tty.told])
             return
         if number in STOPPING:
             self._stop_signal = number
