@@ -87,11 +87,12 @@ def image(content: Content) -> Image:
         for old in cache().glob(f"{content.value}-*"):
             shutil.rmtree(old)
         began = time.monotonic()
+        # By what the recipe is now: it may be edited while this runs.
+        target = cache() / f"{content.value}-{recipe(content)}"
         work = Path(tempfile.mkdtemp(prefix="building-", dir=cache()))
         try:
             build(work, content)
             work.chmod(0o755)
-            target = cache() / f"{content.value}-{recipe(content)}"
             work.rename(target)
         finally:
             shutil.rmtree(work, ignore_errors=True)

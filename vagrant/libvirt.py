@@ -36,7 +36,7 @@ TOOLS = (
     *network.TOOLS,
     *ssh.TOOLS,
 )
-READY_LIMIT, BOX_LIMIT, UP_LIMIT, STEP_LIMIT = 60.0, 600.0, 1800.0, 120.0
+READY_LIMIT, BOX_LIMIT, UP_LIMIT, STEP_LIMIT = 180.0, 1200.0, 2400.0, 300.0
 
 
 @dataclass(frozen=True)

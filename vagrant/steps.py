@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+PATIENCE = float(os.environ.get("GLUNIX_LAB_PATIENCE", "1"))
+"""A factor for every deadline of the lab and its tests, for a machine busy with other things."""
 TAIL = 30
 """Lines of a failed command's output that its error repeats."""
 
@@ -73,6 +75,7 @@ def step(
     It gets a session of its own, so that a late one can be ended with all its children. `env` adds
     to ours. With `log` its output goes to that file instead of memory.
     """
+    timeout *= PATIENCE
     words = [str(word) for word in argv]
     with contextlib.ExitStack() as stack:
         sink = subprocess.PIPE if log is None else stack.enter_context(log.open("ab"))
@@ -105,6 +108,7 @@ def until(
     condition: Callable[[], object], what: str, deadline: float, story: Callable[[], str]
 ) -> None:
     """Look again and again until it holds; LabError names `what` and tells its story."""
+    deadline *= PATIENCE
     end = time.monotonic() + deadline
     while not condition():
         if time.monotonic() > end:

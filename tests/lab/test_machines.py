@@ -5,24 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from e2e.cluster import Result
 
+from lab.asking import done, need
 from lab.machines import Ability, Lab
 
 pytestmark = pytest.mark.vm
-
-
-def done(result: Result) -> str:
-    """The output of a command that must have worked."""
-    assert result.status == 0, result
-    return result.text
-
-
-def need(lab: Lab, *abilities: Ability) -> None:
-    """Skip, with the reason, where this kind of lab lacks one."""
-    for ability in abilities:
-        if ability not in lab.abilities:
-            pytest.skip(f"a {lab.kind} lab has not: {ability.value}")
 
 
 def test_names(lab: Lab) -> None:
