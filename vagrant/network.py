@@ -22,7 +22,7 @@ BRIDGE = "lab0"
 FIRST_HOST = 10
 """The last byte of home's address; nodes follow. The same as in box/hosts and the Vagrantfile."""
 LIMIT = 120.0
-TOOLS = (Tool("ip", "iproute2"), Tool("/dev/net/tun", "kmod"))
+TOOLS = (Tool("ip", "iproute2"), Tool("/dev/net/tun", ""))
 
 # Ends what is in the namespace, by pid, until nothing is: a dying process may have just forked.
 TAKE_DOWN = """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,10 @@ class LabError(Exception):
     """The lab cannot be made, in words for a person."""
 
 
+UNAVAILABLE = os.EX_UNAVAILABLE
+"""Exit status of a command that could not have its lab (sysexits.h): not a bug, not a failure."""
+
+
 class Missing(LabError):
     """A program or right that this kind of lab needs is not there."""
 
@@ -33,7 +38,7 @@ class Missing(LabError):
 class Tool:
     """A command the lab runs and the Debian package that has it.
 
-    A tool with a slash is a file that must exist.
+    A tool with a slash is a file that must exist; without a package, one that the kernel has.
     """
 
     command: str
@@ -52,9 +57,11 @@ def need(what: str, tools: Iterable[Tool], root: bool = True) -> None:
     gone = [tool for tool in tools if not tool.found()]
     words = []
     if gone:
-        packages = " ".join(dict.fromkeys(tool.package for tool in gone))
-        names = ", ".join(tool.command for tool in gone)
-        words.append(f"{names} (apt-get install --no-install-recommends {packages})")
+        packages = " ".join(dict.fromkeys(tool.package for tool in gone if tool.package))
+        how = f" (apt-get install --no-install-recommends {packages})" if packages else ""
+        words.append(", ".join(tool.command for tool in gone) + how)
+    if platform.machine() != "x86_64":
+        words.append(f"an x86-64 machine, not {platform.machine()}")
     if root and os.geteuid() != 0:
         words.append("root, for network namespaces and the image's file owners")
     if words:

@@ -20,12 +20,10 @@ from e2e.terminal import Terminal
 from lab.asking import join
 from lab.kinds import KINDS
 from lab.machines import DEADLINE, Ability, Lab, Machine
-from vagrant.steps import LabError, step
+from vagrant.steps import UNAVAILABLE, LabError, step
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTALL_LIMIT, JOIN_LIMIT = 5 * DEADLINE, 2 * DEADLINE
-NO_LAB = 77
-"""Exit status of a run that asked for virtual machines and could not have them."""
 ORDER = ("machines", "cluster", "terminal", "users", "failures", "systemd")
 """The modules' order: what later ones build on comes first, what breaks things last."""
 _RUNNING = pytest.StashKey[Lab]()
@@ -35,7 +33,7 @@ _RUNNING = pytest.StashKey[Lab]()
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """The machines that GLUNIX_LAB asks for, else namespaces; started once for all tests.
 
-    Machines that cannot be made here say nothing about GLUnix: that ends the run with NO_LAB.
+    Machines that cannot be made here say nothing about GLUnix: the run ends, with UNAVAILABLE.
     """
     kind = os.environ.get("GLUNIX_LAB", "netns")
     if kind not in KINDS:
@@ -44,7 +42,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         try:
             running = stack.enter_context(KINDS[kind]())
         except LabError as error:
-            pytest.exit(f"no {kind} lab: {error}", NO_LAB)
+            pytest.exit(f"no {kind} lab: {error}", UNAVAILABLE)
         say = request.config.get_terminal_writer()
         say.line(f"\nlab: {running.description}")
         request.config.stash[_RUNNING] = running

@@ -13,18 +13,21 @@ from lab.machines import Ability, Lab, Machine
 pytestmark = pytest.mark.vm
 
 
+@pytest.mark.short_vm
 def test_installed_from_the_wheel(cluster: Lab) -> None:
     need(cluster, Ability.INSTALL)
     said = {done(machine.run(["glunix", "version"])) for machine in cluster.machines.values()}
     assert len(said) == 1 and said.pop().startswith("glunix 0.")
 
 
+@pytest.mark.short_vm
 def test_everybody_joined(cluster: Lab, home: Machine) -> None:
     assert states(home) == dict.fromkeys(cluster.machines, "up")
     rows = json.loads(done(home.run(["glunix", "members", "--json"])))
     assert {row["name"] for row in rows if row["connected"]} == set(cluster.machines)
 
 
+@pytest.mark.short_vm
 def test_both_levels(home: Machine) -> None:
     """Status, both outputs, input, and which machine a program believes to be on."""
     for level in ([], ["-T"]):

@@ -113,6 +113,7 @@ def test_cable_pulled_for_60_seconds(cluster: Lab, home: Machine) -> None:
     assert not sleepers(node)  # ended by its own daemon, while nobody could tell it
 
 
+@pytest.mark.short_vm
 def test_power_cut(cluster: Lab, home: Machine, shell: Terminal) -> None:
     """A node without mains: lost after its silence; the shell goes on; back when it is on."""
     need(cluster, Ability.POWER)

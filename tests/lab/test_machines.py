@@ -12,6 +12,7 @@ from lab.machines import Ability, Lab
 pytestmark = pytest.mark.vm
 
 
+@pytest.mark.short_vm
 def test_names(lab: Lab) -> None:
     assert list(lab.machines)[:3] == ["home", "node1", "node2"]
     for name, machine in lab.machines.items():
@@ -21,6 +22,7 @@ def test_names(lab: Lab) -> None:
             assert line.split()[0] == other.address
 
 
+@pytest.mark.short_vm
 def test_kernels(lab: Lab) -> None:
     """Each machine has booted by itself, and none is this one."""
     need(lab, Ability.KERNEL)
@@ -46,6 +48,7 @@ def test_network(lab: Lab) -> None:
         assert all(not route.startswith("default") for route in routes), routes
 
 
+@pytest.mark.short_vm
 def test_home_is_shared(lab: Lab) -> None:
     need(lab, Ability.NFS)
     home, *nodes = lab.machines.values()
