@@ -62,6 +62,7 @@ class Startup:
         self._terminal = opening.terminal
         self._tty = opening.tty
         self._times = opening.times
+        self._inherited = opening.inherited
         self._time("more imports")
         self._half = half
         self._signals = Signals() if half is None else half.signals
@@ -141,7 +142,8 @@ class Startup:
         self._job = JobView(integer(message[2]), streams)
         self._input = self._make_input([stream for stream, _, _ in streams])
         answers = not isinstance(self._input, Input) and self._input.answers
-        self._outputs.open(self._job, self._tty if self._options.transparent else None, answers)
+        tty = self._tty if self._options.transparent else None
+        self._outputs.open(self._job, tty, answers, self._inherited)
         if self._half is None:
             self._signals.catch()
         else:
@@ -159,8 +161,8 @@ class Startup:
         def tell(line: str) -> None:
             complain(line, self._terminal)
 
-        paths = self._options.home
-        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell, paths)
+        given = (self._options.home, self._inherited)
+        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell, *given)
         calls.begin()
         self._asked = Asked(calls, self._outputs)
         return calls

@@ -97,7 +97,11 @@ def _group_of(pid: int) -> int:
 
 
 def submit_message(
-    options: Options, tty: list[object] | None, environ: object, line: bytes = b""
+    options: Options,
+    tty: list[object] | None,
+    environ: object,
+    line: bytes = b"",
+    inherited: list[list[object]] | None = None,
 ) -> list[object]:
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
     umask = posix.umask(0)
@@ -139,5 +143,6 @@ def submit_message(
         sockets,
         staged,
         line,
+        inherited or [],
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

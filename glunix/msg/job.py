@@ -64,6 +64,19 @@ class HomePids(Record, frozen=True):
     parent_group: PidField
 
 
+class Inherited(Record, frozen=True):
+    """A descriptor above 2 that a transparent program inherits from home."""
+
+    number: Annotated[int, Meta(ge=3, le=1 << 20)]
+    """The program's."""
+    channel: Annotated[int, Meta(ge=16, le=79)]
+    """By which home is asked for it, and its output is known."""
+    kind: Annotated[str, Meta(max_length=16)]
+    """file or pipe (read), out (written), tty (the job's terminal), a memory device's name, or as:
+    the same as descriptor `size`."""
+    size: Annotated[int, Meta(ge=0)]
+
+
 class StagedFile(Record, frozen=True):
     """A file that goes along where there is no shared file system (glurun --stage)."""
 
@@ -118,6 +131,8 @@ class JobSpec(Record, frozen=True):
     line: Annotated[bytes, Meta(max_length=64)] = b""
     """Transparent: an abstract socket (unix(7)) where the startup listens for the supervisor, which
     then sends and hears this stream's frames there. Empty: they go through the daemons."""
+    inherited: Annotated[list[Inherited], Meta(max_length=64)] = []
+    """Transparent: descriptors above 2."""
 
 
 WINDOW_MIN = 64 * 1024
