@@ -88,7 +88,7 @@ class Supervisor:
         # program writes must not come before that (glunix.node.fed).
         line = None if fed else connect(self._spec.line, start.owner.uid)
         self._way = WayHome(self._reactor, sock, line, self._frame, self._abandoned)
-        self._asks = Asks(self._to_home, self, self._reactor)
+        self._asks = Asks(self._to_home, self, self._reactor, self._way.hear if fed else None)
         self._held: list[tuple[int, object, int, bool]] = []
         self._outputs: dict[int, Output] = {}
         self._session: Session | None = None
@@ -204,6 +204,8 @@ class Supervisor:
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """A handler asks home. What the program wrote before is sent first (DESIGN 5)."""
+        if self._asks.knows(call_id, question):
+            return
         if self._bill is not None:
             self._bill.asked(call_id, question)
         around = self._stand_ins
@@ -303,6 +305,8 @@ class Supervisor:
             self._asks.pages_done(message)
         elif isinstance(message, HomeDone) and self._home_files is not None:
             self._home_files.done(message)
+        elif isinstance(message, stream.Modes):
+            self._asks.modes.told(message)
         elif isinstance(message, stream.Ready):
             if message.hung_up:
                 self._stand_ins.hang_up()
