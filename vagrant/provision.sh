@@ -3,6 +3,8 @@
 # Home serves /home, the nodes mount it when it is first used; both again after every boot.
 set -eu
 name=$1
+echo "$name" >/etc/hostname
+hostname "$name"
 # Vagrant adds "127.0.1.1 NAME", and then a machine would know itself by another address than others.
 sed -i '/^127\.0\.[12]\.1[[:space:]]/d' /etc/hosts
 if [ "$name" = home ]; then

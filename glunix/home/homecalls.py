@@ -18,6 +18,7 @@ import stat
 import termios
 from fcntl import ioctl
 
+from glunix.home.inherited import DEVICES
 from glunix.home.jobview import JobView
 from glunix.home.signals import STOPPED, BeingStopped, as_background
 from glunix.home.sinks import to_nowhere
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from glunix.home.ahead import Ahead
+    from glunix.home.inherited import Inherited
     from glunix.home.rarecalls import RareCalls
     from glunix.home.wire import Value
 
@@ -47,9 +49,6 @@ _STOPPING = MODE_CHANGES | {0x5409, 0x540A, 0x540B, 0x5412, 0x5423, 0x5425, 0x54
 """A background process that tries is stopped (SIGTTOU): also TCSBRK, TCXONC, TCFLSH, TIOCSTI,
 TIOCSETD, TIOCSBRK and TIOCCBRK."""
 
-_DEVICES = {3: "null", 5: "zero", 7: "full", 8: "random", 9: "urandom"}
-"""Memory devices (minor numbers of major 1, null(4), random(4)): the node has the same."""
-
 
 def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
     """(kind, size) of home's fd 0, as glunix.msg.job.JobSpec.stdin has it."""
@@ -65,7 +64,7 @@ def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
     if stat.S_ISFIFO(found.st_mode):
         return "pipe", 0
     if stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == 1:
-        return _DEVICES.get(os.minor(found.st_rdev), "other"), 0
+        return DEVICES.get(os.minor(found.st_rdev), "other"), 0
     return "other", 0
 
 
@@ -105,8 +104,10 @@ class HomeCalls:
         send_data: Callable[[int, bytes | memoryview], None],
         complain: Callable[[str], None],
         paths: list[bytes],
+        inherited: list[Inherited],
     ) -> None:
         """`paths` of home may be opened by the job (glurun --home)."""
+        self._inherited = {one.channel: one.number for one in inherited}
         self._paths = paths
         self._terminal = terminal
         self._stream = stream
@@ -134,6 +135,9 @@ class HomeCalls:
                 self.answers = kind == "socket" and not {1, 2} & set(same_sockets())
             else:
                 self._add(0, Source(0, None))
+        for one in inherited:
+            if one.kind in ("file", "pipe"):
+                self._add(one.channel, Source(one.number, None))
 
     def _add(self, fd: int, source: Source) -> None:
         self._sources[fd] = source
@@ -254,12 +258,10 @@ class HomeCalls:
     def seek(self, ask: int, fd: int, offset: int, whence: int) -> None:
         """lseek(2) on the user's own open file: its offset is shared with the user's shell."""
         try:
-            rare = self._rare
-            moved = (
-                posix.lseek(fd, offset, whence)
-                if fd <= 2 or rare is None
-                else rare.files.seek(fd, offset, whence)
-            )
+            if self._rare is None or fd <= 2 or fd in self._inherited:
+                moved = posix.lseek(self._home_fd(fd), offset, whence)
+            else:
+                moved = self._rare.files.seek(fd, offset, whence)
             self._send(["ioctled", ask, moved, 0, b""])
         except OSError as error:
             self._send(["ioctled", ask, 0, error.errno or errno.EIO, b""])
@@ -340,6 +342,8 @@ class HomeCalls:
             return source.fd
         if fd <= 2:
             return fd
+        if fd in self._inherited:
+            return self._inherited[fd]
         if self._rare is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return self._rare.files.descriptor(fd)

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     Send = Callable[[list[object]], None]
 
-FIRST, LAST = 16, 1023
-"""Numbers that descriptors of the job's own opens have in messages."""
+FIRST, LAST = 80, 1023
+"""Numbers that descriptors of the job's own opens have in messages, after those of Inherited."""
 
 _EPOLLIN, _EPOLLOUT_ONCE = 1, 4 | 1 << 30
 _LOCK_AT = 0x7F0000000000

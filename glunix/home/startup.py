@@ -20,8 +20,8 @@ import time
 from glunix import config
 from glunix.errors import FrameError, GlunixError, NotRunning, Refused
 from glunix.home.inputs import Input
-from glunix.home.jobview import JobView, ProcessView
-from glunix.home.link import blob, integer, kept, text, view
+from glunix.home.jobview import JobView, ProcessView, placed_streams
+from glunix.home.link import integer, text, view
 from glunix.home.opening import complain
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
@@ -30,6 +30,7 @@ from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from glunix.home.asked import Asked
     from glunix.home.homecalls import HomeCalls
     from glunix.home.opening import Opening
     from glunix.home.shadow import Half
@@ -61,6 +62,7 @@ class Startup:
         self._terminal = opening.terminal
         self._tty = opening.tty
         self._times = opening.times
+        self._inherited = opening.inherited
         self._time("more imports")
         self._half = half
         self._signals = Signals() if half is None else half.signals
@@ -68,7 +70,8 @@ class Startup:
         self._stop_signal = 0
         self._in_back = False
         """Whether the terminal is to become raw once we are in the foreground."""
-        self._held: list[list[Value]] = []
+        self._asked: Asked | None = None
+        """What a transparent job asks of home."""
         self._deadline: float | None = None
         self._timed_out = False
         self._stats = opening.stats
@@ -134,17 +137,13 @@ class Startup:
         if message[0] != "placed":
             raise FrameError(f"expected placed, got {message[0]!r}")
         self._time("placed")
-        streams: list[tuple[int, str, list[int]]] = []
-        rows = message[3]
-        for row in rows if isinstance(rows, list) else []:
-            if not isinstance(row, list) or not isinstance(row[2], list):
-                raise FrameError("bad placement")
-            streams.append((integer(row[0]), text(row[1]), [integer(v) for v in row[2]]))
+        streams = placed_streams(message)
         self._stream = streams[0][0]
         self._job = JobView(integer(message[2]), streams)
         self._input = self._make_input([stream for stream, _, _ in streams])
         answers = not isinstance(self._input, Input) and self._input.answers
-        self._outputs.open(self._job, self._tty if self._options.transparent else None, answers)
+        tty = self._tty if self._options.transparent else None
+        self._outputs.open(self._job, tty, answers, self._inherited)
         if self._half is None:
             self._signals.catch()
         else:
@@ -156,14 +155,16 @@ class Startup:
     def _make_input(self, streams: list[int]) -> Input | HomeCalls:
         if not self._options.transparent:
             return Input(self._options, self._terminal, streams, self._send_data)
+        from glunix.home.asked import Asked
         from glunix.home.homecalls import HomeCalls
 
         def tell(line: str) -> None:
             complain(line, self._terminal)
 
-        paths = self._options.home
-        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell, paths)
+        given = (self._options.home, self._inherited)
+        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell, *given)
         calls.begin()
+        self._asked = Asked(calls, self._outputs)
         return calls
 
     def _tell_stats(self) -> None:
@@ -245,9 +246,8 @@ class Startup:
             self._link.flush()
             for stream, message in self._link.receive():
                 self._take(stream, message)
-        while self._held and not self._outputs.terminal_waits:
-            held = self._held.pop(0)
-            self._home_call(held[0], held)
+        if self._asked is not None:
+            self._asked.turn()
         self._maybe_stop()
 
     def _patience(self) -> float | None:
@@ -307,8 +307,8 @@ class Startup:
         tag = message[0]
         if self._stats is not None and self._stats.saw(message):
             return
-        if self._options.transparent:
-            if self._home_call(tag, message):
+        if self._asked is not None:
+            if self._asked.take(tag, message):
                 return
         elif isinstance(self._input, Input):
             if tag == "incredit":
@@ -324,38 +324,6 @@ class Startup:
             self._outputs.take(process, integer(message[2]), view(message[3]))
         else:
             self._process_event(process, tag, message)
-
-    def _home_call(self, tag: Value, message: list[Value]) -> bool:
-        """An interposed call asks home; False when it is another message."""
-        calls = self._input
-        assert not isinstance(calls, Input)
-        if self._outputs.terminal_waits and tag in ("want", "ioctl", "ioctlpages"):
-            # What was written before is on the screen before this acts.
-            self._held.append([kept(value) for value in message])
-            return True
-        if tag == "incredit":
-            calls.took(integer(message[1]))
-            return True
-        if tag == "inclosed":
-            calls.closed()
-            return True
-        if tag == "inback":
-            calls.back(integer(message[1]))
-            return True
-        if tag == "back":
-            calls.give_back(integer(message[1]), blob(message[2]))
-            return True
-        if tag not in ("want", "seek", "ioctl"):
-            return calls.rare(text(tag), message)
-        ask, fd, third = (integer(value) for value in message[1:4])
-        if tag == "want":
-            calls.want(ask, fd, third, message[4] is True, integer(message[5]))
-        elif tag == "seek":
-            calls.seek(ask, fd, third, integer(message[4]))
-        else:
-            may_write = message[6] is True
-            calls.ioctl(ask, fd, third, integer(message[4]), blob(message[5]), may_write)
-        return True
 
     def _process_event(self, process: ProcessView, tag: Value, message: list[Value]) -> None:
         if tag == "started":

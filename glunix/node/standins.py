@@ -9,6 +9,7 @@ answered from home.
 """
 
 import contextlib
+import errno
 import os
 import socket
 import termios
@@ -16,12 +17,12 @@ import threading
 from collections.abc import Sequence
 from fcntl import ioctl
 
-from glunix.msg.job import JobSpec
+from glunix.msg.job import Inherited, JobSpec
 from glunix.msg.stream import ANSWERS
 from glunix.node.become import StepFailed
 from glunix.node.homepts import stand_in_terminal
 from glunix.node.process import pipe
-from slic.interposers.homefds import IoctlHome, StandIn
+from slic.interposers.homefds import StandIn
 
 TOKEN = b"\0"
 
@@ -137,6 +138,8 @@ class StandIns:
         if 0 not in self.theirs:
             self._make_input(spec, fed)
         self._make_outputs(spec)
+        for one in spec.inherited:
+            self._inherit(one)
 
     def _make_terminal(self, spec: JobSpec, uid: int) -> None:
         assert spec.tty is not None
@@ -159,11 +162,7 @@ class StandIns:
             self.theirs[0] = os.open(f"/dev/{name}", os.O_RDONLY | os.O_CLOEXEC)
             return
         if spec.stdin == "file":
-            fd = os.memfd_create("stdin", os.MFD_CLOEXEC)
-            with contextlib.suppress(OSError):  # a size our limits do not allow is only cosmetic
-                os.ftruncate(fd, spec.stdin_size)
-            self.theirs[0] = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-            os.close(fd)
+            self.theirs[0] = _file(spec.stdin_size)
         elif spec.stdin == "packets":
             ours, theirs = socket.socketpair()
             self._kept += [ours, theirs]
@@ -195,6 +194,37 @@ class StandIns:
             self.outputs.append((fd, ours))
             seen = os.fstat(ours)
             self.interposed.append(StandIn(fd, "out", seen.st_dev, seen.st_ino))
+
+    def _inherit(self, one: Inherited) -> None:
+        """A descriptor above 2, in the same ways."""
+        if one.kind == "as":
+            if one.size in self.theirs:
+                self.theirs[one.number] = self.theirs[one.size]
+            return
+        if one.kind == "tty":
+            if self.slave >= 0:
+                self.theirs[one.number] = self.slave
+            return
+        if one.kind in _DEVICES:
+            self.theirs[one.number] = os.open(f"/dev/{one.kind}", os.O_RDWR | os.O_CLOEXEC)
+            return
+        if one.kind == "out":
+            ours, self.theirs[one.number] = pipe()
+            self.outputs.append((one.channel, ours))
+        elif one.kind == "file":
+            self.theirs[one.number] = _file(one.size)
+        elif one.kind == "pipe":
+            self.theirs[one.number], pipe_end = pipe()
+            self._tokens[one.channel] = _PipeToken(pipe_end, self.theirs[one.number])
+        else:
+            raise StepFailed("stdin", errno.EINVAL, f"no such descriptor: {one.kind}")
+        seen = os.fstat(self.theirs[one.number])
+        self.interposed.append(StandIn(one.channel, one.kind, seen.st_dev, seen.st_ino))
+
+    @property
+    def inherited(self) -> dict[int, int]:
+        """The program's descriptors above 2: number -> ours."""
+        return {number: fd for number, fd in self.theirs.items() if number > 2}
 
     def close_theirs(self) -> None:
         """After the fork: only the job holds its ends, and we the slave, to take tokens back."""
@@ -255,22 +285,34 @@ class StandIns:
         except OSError:  # nobody's terminal, or the thread is gone
             return False
 
-    def follow(self, made: IoctlHome) -> None:
-        """Home has made this ioctl of the program's: what this node's kernel does by, too."""
+    def changed(self, command: int, data: bytes) -> None:
+        """The job has set something of home's terminal: here too, what this kernel acts upon."""
         if self.slave < 0:
             return
-        if made.command in _TCSETS:
-            self._set_tostop(bool(int.from_bytes(made.data[12:16], "little") & termios.TOSTOP))
-        elif made.command == termios.TIOCSWINSZ:
-            # SIGWINCH is pending before the call returns; when home tells it is no change.
-            ioctl(self.slave, termios.TIOCSWINSZ, made.data)
+        if command == termios.TIOCSWINSZ:
+            with contextlib.suppress(OSError):  # hung up
+                # SIGWINCH has come when the call returns (tty_ioctl(4)); home's own tells no news.
+                ioctl(self.slave, termios.TIOCSWINSZ, data)
+        elif command in _TCSETS:
+            self._set_tostop(bool(int.from_bytes(data[12:16], "little") & termios.TOSTOP))
 
     def _set_tostop(self, wanted: bool) -> None:
-        """As home's terminal has it, so that background writers are stopped by this kernel."""
+        """Background writers are stopped by this kernel."""
         mode = termios.tcgetattr(self.slave)
         if bool(mode[3] & termios.TOSTOP) != wanted:
             mode[3] ^= termios.TOSTOP
             termios.tcsetattr(self.slave, termios.TCSANOW, mode)
+
+
+def _file(size: int) -> int:
+    """An empty file, to be read, that looks as large as home's."""
+    fd = os.memfd_create("home", os.MFD_CLOEXEC)
+    with contextlib.suppress(OSError):  # a size our limits do not allow is only cosmetic
+        os.ftruncate(fd, size)
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(fd)
 
 
 def _close_all(fds: list[int]) -> None:

@@ -5,8 +5,6 @@ the job's view of home: its UTS namespace has home's host name, its stand-ins ar
 If it dies the kernel kills the program; if the daemon dies the kernel kills it.
 """
 
-import contextlib
-import errno
 import os
 import signal
 import socket
@@ -21,25 +19,22 @@ from glunix.msg import stream
 from glunix.msg.base import Body, Message
 from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.node.asks import Asks
-from glunix.node.become import StepFailed, become, place_fds
+from glunix.node.become import StepFailed
 from glunix.node.bill import Bill
+from glunix.node.birth import Birth
 from glunix.node.channels import Output
+from glunix.node.delivery import deliver, kill_one
 from glunix.node.direct import WayHome, connect
-from glunix.node.family import Family, living_groups
+from glunix.node.family import Family
 from glunix.node.homefiles import HomeFiles as NodeHomeFiles
 from glunix.node.interposing import Interposing
 from glunix.node.keeper import GRACE, end_descendants
-from glunix.node.pidspace import PidSpace, Plain, fork_program
+from glunix.node.pidspace import PidSpace, Plain
 from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.process import set_size
-from glunix.node.spawn import (
-    close_others,
-    decode_report,
-    fork_child,
-    report_failure,
-)
+from glunix.node.spawn import close_others, fork_child
 from glunix.node.standins import StandIns
-from slic.engine import EngineUnavailable, Launch, Session
+from slic.engine import Launch, Session
 from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome
 from slic.interposers.homeioctls import STOPPING_IOCTLS
 from slic.interposers.homequestions import CallHome, HavePlace
@@ -52,8 +47,6 @@ from slic.tracee import Tracee
 
 STEPS_PER_TURN = 64
 
-_KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-_EVERYBODY = (signal.SIGHUP, signal.SIGCONT)
 _ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
 
 
@@ -101,7 +94,7 @@ class Supervisor:
         self._session: Session | None = None
         self._engine_reaps = False
         self._home_files: NodeHomeFiles | None = None
-        self._exec_end: socket.socket | None = None
+        self._birth: Birth | None = None
         self._main = 0
         self._place: PidSpace | Plain = Plain()
         self._root: stream.Exited | None = None
@@ -155,70 +148,32 @@ class Supervisor:
         end_descendants(GRACE)
 
     def _fork_program(self, launch: Launch | None) -> int:
-        exec_end, our_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         around = self._stand_ins
-
-        def program() -> None:
-            try:
-                place_fds(around.theirs[0], around.theirs[1], around.theirs[2])
-
-                def before_user() -> None:
-                    if launch is not None:
-                        launch.install()
-                    for fd in self._spec.closed:
-                        os.close(fd)
-
-                become(self._spec, self._start.owner, self._env, before_user)
-            except StepFailed as error:
-                report_failure(exec_end, error)
-                os._exit(127)
-
-        tty = around.slave if around.slave >= 0 else None
-        self._place = fork_program(self._start.npid, self._spec.pids, tty, program)
-        pid = self._place.program
+        self._birth = birth = Birth(self._spec, self._start, self._env)
+        self._place = birth.fork(around, launch)
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
-        exec_end.close()
         around.close_theirs()
         if launch is not None:
-            try:
-                self._session = launch.session(self)
-            except EngineUnavailable as error:
-                self._child_failed(our_end)
-                raise StepFailed("engine", errno.ENOSYS, str(error)) from None
+            self._session = birth.session(launch, self)
             self._reactor.add_reader(self._session.fileno(), self._step)
-        our_end.setblocking(False)
-        self._exec_end = our_end
-        self._reactor.add_reader(our_end.fileno(), self._exec_done)
+        self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)
         for fd in {1, 2} - self._outputs.keys():  # the same place as the other: one channel
             self._to_home(stream.Out(self._vnn, fd, b""))
-        return pid
+        return self._place.program
 
-    def _child_failed(self, our_end: socket.socket) -> None:
-        """The child failed before its filter was in: its own words say why, if it left any."""
-        our_end.settimeout(1.0)
-        try:
-            packet = our_end.recv(65536)
-        except TimeoutError:
+    def _born(self) -> None:
+        """Exec has succeeded, or something before it has failed: home hears which."""
+        birth = self._birth
+        if birth is None or not birth.is_over():
             return
-        if packet:
-            report = decode_report(packet)
-            raise StepFailed(report.step, report.a, report.text)
-
-    def _exec_done(self) -> None:
-        if self._exec_end is None:
-            return
-        try:
-            packet = self._exec_end.recv(65536)
-        except BlockingIOError:
-            return
-        self._reactor.remove_reader(self._exec_end.fileno())
-        self._exec_end.close()
-        self._exec_end = None
-        if packet:
-            report = decode_report(packet)
+        self._birth = None
+        self._reactor.remove_reader(birth.fileno())
+        birth.close()
+        if birth.failure is not None:
+            report = birth.failure
             self._ended = True
             self._report(stream.Failed(self._vnn, report.step, report.a, report.text))
             for output in self._outputs.values():
@@ -319,7 +274,7 @@ class Supervisor:
 
     def changed(self, question: IoctlHome) -> None:
         """See asks.Calls."""
-        self._stand_ins.follow(question)
+        self._stand_ins.changed(question.command, question.data)
 
     # -- home --------------------------------------------------------------------------------
 
@@ -367,7 +322,8 @@ class Supervisor:
         elif isinstance(message, stream.Signal):
             self._asks.drop_ahead()
             if message.signal == signal.SIGKILL and message.vnn is not None:
-                self._kill_program()
+                if self._root is None and not self._ended:
+                    kill_one(self._main)  # its shadow was killed: whatever else lives
             else:
                 self._kill(message.signal)
         elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
@@ -375,37 +331,15 @@ class Supervisor:
         elif isinstance(message, stream.In):
             self._report(stream.InCredit(0))  # the end of a pipe that the daemon feeds: its turn
 
-    def _kill_program(self) -> None:
-        """Its shadow was killed: that is for this one process, whatever else lives."""
-        if self._root is None and not self._ended:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._main, signal.SIGKILL)
-
     def _kill(self, number: int) -> None:
         if self._ended or not number:
             return
         if number == signal.SIGKILL:  # is for all of the job, whatever groups and sessions it made
             self._doomed = True
             self._place.kill_all()
-        for group in self._groups(number):
-            try:
-                os.killpg(group, number)
-            except (ProcessLookupError, PermissionError):
-                pass
+        deliver(number, self._place.group, self._stand_ins.foreground(), self._root is not None)
         if self._session is not None:
             self._session.sweep()
-
-    def _groups(self, number: int) -> set[int]:
-        """Who gets a signal of the startup: what the keyboard sends is the foreground's."""
-        foreground = self._stand_ins.foreground()
-        found = {self._place.group}
-        if foreground > 1 and number in _KEYBOARD:
-            found = {foreground}
-        elif foreground > 1 and number in _EVERYBODY:
-            found = {self._place.group, foreground}
-        if self._root is not None:  # the number of a group that is gone may be somebody else's
-            found &= living_groups()
-        return found
 
     def _abandoned(self) -> None:
         """The daemon closed the bridge: the job is over, whatever it does."""
@@ -442,7 +376,7 @@ class Supervisor:
             self._space_is_over(self._place, status)
             return
         if pid == self._main:
-            self._exec_done()  # home hears of the start before it hears of the end
+            self._born()  # home hears of the start before it hears of the end
         if pid != self._main or self._ended or self._root is not None:
             return
         if os.WIFSTOPPED(status):
@@ -463,7 +397,7 @@ class Supervisor:
         if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
             return
         self._space_says()
-        self._exec_done()
+        self._born()
         space.ended = True
         self._reactor.remove_reader(space.fileno())
         if self._root is None and not self._ended:
