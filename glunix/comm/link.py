@@ -70,6 +70,11 @@ class Link(asyncio.BufferedProtocol):
         return self._transport is not None and not self._transport.is_closing()
 
     @property
+    def unsent(self) -> int:
+        """Bytes that wait to be sent."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    @property
     def own_host(self) -> str:
         """Our address on this connection; empty for Unix sockets and when it is closed."""
         if self._transport is None:
