@@ -50,8 +50,6 @@ from slic.kernel.prctl import (
 )
 from slic.tracee import Tracee
 
-STEPS_PER_TURN = 64
-
 _KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _EVERYBODY = (signal.SIGHUP, signal.SIGCONT)
 _ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
@@ -100,6 +98,7 @@ class Supervisor:
         self._outputs: dict[int, Output] = {}
         self._session: Session | None = None
         self._engine_reaps = False
+        self._engine_fds: list[int] = []
         self._home_files: NodeHomeFiles | None = None
         self._exec_end: socket.socket | None = None
         self._main = 0
@@ -138,6 +137,7 @@ class Supervisor:
         self._look_after()
         while not (self._ended and all(o.closed for o in self._outputs.values())):
             self._reactor.turn()
+            self._let_go()
             self._look_after()
             self._way.turned()
         self._finish()
@@ -186,7 +186,9 @@ class Supervisor:
             except EngineUnavailable as error:
                 self._child_failed(our_end)
                 raise StepFailed("engine", errno.ENOSYS, str(error)) from None
-            self._reactor.add_reader(self._session.fileno(), self._step)
+            for fd, ready in self._session.sources().items():
+                self._reactor.add_source(fd, ready)
+                self._engine_fds.append(fd)
         our_end.setblocking(False)
         self._exec_end = our_end
         self._reactor.add_reader(our_end.fileno(), self._exec_done)
@@ -239,13 +241,11 @@ class Supervisor:
 
     # -- the engine's host -------------------------------------------------------------------
 
-    def _step(self) -> None:
-        assert self._session is not None
-        for _ in range(STEPS_PER_TURN):
-            if not self._session.step():
-                break
-        if self._session.ended:
-            self._reactor.remove_reader(self._session.fileno())
+    def _let_go(self) -> None:
+        """Nobody is left under the engine: what it waits on would be ready for ever."""
+        if self._session is not None and self._session.ended:
+            while self._engine_fds:
+                self._reactor.remove_source(self._engine_fds.pop())
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """A handler asks home. What the program wrote before is sent first (DESIGN 5)."""
