@@ -45,8 +45,6 @@ from slic.kernel.prctl import (
 )
 from slic.tracee import Tracee
 
-STEPS_PER_TURN = 64
-
 _ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
 
 
@@ -93,6 +91,7 @@ class Supervisor:
         self._outputs: dict[int, Output] = {}
         self._session: Session | None = None
         self._engine_reaps = False
+        self._engine_fds: list[int] = []
         self._home_files: NodeHomeFiles | None = None
         self._birth: Birth | None = None
         self._main = 0
@@ -131,6 +130,7 @@ class Supervisor:
         self._look_after()
         while not (self._ended and all(o.closed for o in self._outputs.values())):
             self._reactor.turn()
+            self._let_go()
             self._look_after()
             self._way.turned()
         self._finish()
@@ -156,7 +156,9 @@ class Supervisor:
         around.close_theirs()
         if launch is not None:
             self._session = birth.session(launch, self)
-            self._reactor.add_reader(self._session.fileno(), self._step)
+            for fd, ready in self._session.sources().items():
+                self._reactor.add_source(fd, ready)
+                self._engine_fds.append(fd)
         self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)
@@ -194,13 +196,11 @@ class Supervisor:
 
     # -- the engine's host -------------------------------------------------------------------
 
-    def _step(self) -> None:
-        assert self._session is not None
-        for _ in range(STEPS_PER_TURN):
-            if not self._session.step():
-                break
-        if self._session.ended:
-            self._reactor.remove_reader(self._session.fileno())
+    def _let_go(self) -> None:
+        """Nobody is left under the engine: what it waits on would be ready for ever."""
+        if self._session is not None and self._session.ended:
+            while self._engine_fds:
+                self._reactor.remove_source(self._engine_fds.pop())
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """A handler asks home. What the program wrote before is sent first (DESIGN 5)."""
