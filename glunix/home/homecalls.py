@@ -348,6 +348,7 @@ class HomeCalls:
                 self._epoll.unregister(source)
             except PermissionError:
                 pass  # a file: see _add
+            source.close()
 
     def _home_fd(self, fd: int) -> int:
         """Our descriptor of what the node calls `fd`; OSError EBADF."""

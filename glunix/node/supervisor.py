@@ -37,7 +37,7 @@ from glunix.node.standins import StandIns
 from slic.engine import Launch, Session
 from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome
 from slic.interposers.homeioctls import STOPPING_IOCTLS
-from slic.interposers.homequestions import CallHome, HavePlace
+from slic.interposers.homequestions import BreakPipe, CallHome, HavePlace
 from slic.kernel.pidfd import status_fields
 from slic.kernel.prctl import (
     set_child_subreaper,
@@ -210,7 +210,7 @@ class Supervisor:
             self._bill.asked(call_id, question)
         around = self._stand_ins
         tid, may_write = tracee.tid, False
-        if isinstance(question, CallHome | HavePlace) and self._home_files is not None:
+        if isinstance(question, CallHome | HavePlace | BreakPipe) and self._home_files is not None:
             self._home_files.ask(call_id, question, tid)
             return
         if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
