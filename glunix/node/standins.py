@@ -275,6 +275,14 @@ class StandIns:
         except OSError:
             return 0
 
+    def is_terminal_of(self, tid: int) -> bool:
+        """Whether the stand-in is this thread's controlling terminal."""
+        try:
+            session = int.from_bytes(ioctl(self._master, TIOCGSID, bytes(4)), "little")
+            return self.slave >= 0 and os.getsid(tid) == session
+        except OSError:
+            return False
+
     def in_background(self, tid: int) -> bool:
         """Whether the kernel would stop this thread for a read (tty_ioctl(4), job control)."""
         if self.slave < 0:
