@@ -23,6 +23,22 @@ DEVICES = {3: "null", 5: "zero", 7: "full", 8: "random", 9: "urandom"}
 """Memory devices (minor numbers of major 1, null(4), random(4)): the node has the same."""
 
 
+def output_kind(fd: int) -> str:
+    """What fd 1 or 2 is, as glunix.msg.job.JobSpec.outputs has it."""
+    try:
+        found, flags = posix.fstat(fd), fcntl(fd, F_GETFL)
+    except OSError:
+        return ""  # closed
+    if flags & os.O_PATH or flags & os.O_ACCMODE == os.O_RDONLY:
+        return ""
+    if stat.S_ISREG(found.st_mode):
+        return "file"
+    if not stat.S_ISCHR(found.st_mode) or os.major(found.st_rdev) != 1:
+        return ""
+    name = DEVICES.get(os.minor(found.st_rdev), "")
+    return f"{name}+" if name and flags & os.O_ACCMODE == os.O_RDWR else name
+
+
 class Inherited:
     """One of them: `number` is the program's, `size` is of a file, or the number it equals (as)."""
 

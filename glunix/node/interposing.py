@@ -16,6 +16,7 @@ from slic.engine import EngineUnavailable, Launch, MissingCapability, select
 from slic.interposer import Interposer
 from slic.interposers.homefds import HomeFds
 from slic.interposers.homefiles import HomeFiles
+from slic.interposers.homeoutputs import HomeOutputs
 from slic.interposers.homepaths import HomePaths
 from slic.interposers.identity import Identity
 from slic.kernel.prctl import CLONE_NEWUTS, unshare
@@ -46,6 +47,10 @@ class Interposing:
                 ]
                 self.places = HomePlaces(spec.home_paths)
                 self.places.make(spec.cwd)
+            elif stand_ins.files:
+                self.places = HomePlaces([])
+            if stand_ins.files:
+                interposers.append(HomeOutputs(self.fds))
             interposers.append(self.fds)
         if interposers:
             self._prepare(Policy(interposers), spec.engine or DEFAULT_ENGINE)

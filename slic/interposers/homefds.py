@@ -110,6 +110,10 @@ class StandIn(NamedTuple):
 
 SEEKABLE = ("file", "dir")
 
+FILE_OUTPUT = "file-out"
+OUTPUTS = ("out", FILE_OUTPUT)
+"""Kinds of what is only written; home's is a file where `HomeOutputs` has to know."""
+
 Asking = Generator[object, Any, Verdict]
 
 
@@ -149,7 +153,7 @@ class HomeFds(Interposer):
     def declarations(self) -> Iterable[Handler]:
         """What is only written is no reason to catch reads."""
         stand_ins = (*self._terminals.values(), *self._others.values())
-        only_ioctl = all(stand_in.kind == "out" for stand_in in stand_ins) and not self._opens
+        only_ioctl = all(stand_in.kind in OUTPUTS for stand_in in stand_ins) and not self._opens
         return [h for h in type(self).handlers if h.method == "ioctl" or not only_ioctl]
 
     def find(self, tracee: Tracee, fd: int) -> StandIn | None:
@@ -247,7 +251,7 @@ class HomeFds(Interposer):
 
     def _no_copy(self, tracee: Tracee, fd: int) -> Verdict:
         stand_in = self.find(tracee, fd)
-        return PASS if stand_in is None or stand_in.kind == "out" else Fail(errno.EINVAL)
+        return PASS if stand_in is None or stand_in.kind in OUTPUTS else Fail(errno.EINVAL)
 
     # -- seeks and ioctls --------------------------------------------------------------------
 
