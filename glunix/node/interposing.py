@@ -14,6 +14,7 @@ from glunix.node.homeplaces import HomePlaces
 from glunix.node.standins import StandIns
 from slic.engine import EngineUnavailable, Launch, MissingCapability, select
 from slic.interposer import Interposer
+from slic.interposers.homecopies import HomeCopies
 from slic.interposers.homefds import HomeFds
 from slic.interposers.homefiles import HomeFiles
 from slic.interposers.homeoutputs import HomeOutputs
@@ -51,6 +52,8 @@ class Interposing:
                 self.places = HomePlaces([])
             if stand_ins.files:
                 interposers.append(HomeOutputs(self.fds))
+            if any(one.kind in ("file", "tty") for one in stand_ins.interposed):
+                interposers.append(HomeCopies(self.fds, stand_ins.read_files))
             interposers.append(self.fds)
         if interposers:
             self._prepare(Policy(interposers), spec.engine or DEFAULT_ENGINE)

@@ -237,6 +237,13 @@ class StandIns:
         """The program's descriptors above 2: number -> ours."""
         return {number: fd for number, fd in self.theirs.items() if number > 2}
 
+    @property
+    def read_files(self) -> set[int]:
+        """The program's descriptors that stand for files to be read."""
+        places = {(s.device, s.inode) for s in self.interposed if s.kind == "file"}
+        seen = {number: os.fstat(fd) for number, fd in self.theirs.items()}
+        return {number for number, s in seen.items() if (s.st_dev, s.st_ino) in places}
+
     def close_theirs(self) -> None:
         """After the fork: only the job holds its ends, and we the slave, to take tokens back."""
         keep = {self.slave, *(sock.fileno() for sock in self._kept)}

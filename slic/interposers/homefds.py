@@ -7,7 +7,7 @@ stays at home (the 1997 paper's unsolved "lost input", section 7). A descriptor 
 it leads to, not by its number: dup'ed, inherited and reopened ones count.
 
 Limits: copies inside the kernel from a stand-in (splice, sendfile, tee, copy_file_range) fail with
-EINVAL, on which programs fall back to read and write; mmap of a file stand-in shows zeros; a file
+EINVAL, on which programs fall back to read and write, where `HomeCopies` does not make them; a file
 stand-in keeps the size that home's file had at the start.
 """
 
