@@ -20,6 +20,7 @@ from fcntl import ioctl
 
 from glunix.home.inherited import DEVICES
 from glunix.home.jobview import JobView
+from glunix.home.modes import ModeWatch
 from glunix.home.signals import STOPPED, BeingStopped, as_background
 from glunix.home.sinks import to_nowhere
 from glunix.home.sources import Source
@@ -118,8 +119,11 @@ class HomeCalls:
         self._by_own: dict[int, Source] = {}
         self._epoll = select.epoll()
         self._rare: RareCalls | None = None
+        self.modes: ModeWatch | None = None
         if terminal is not None:
-            self._add(min(terminal.fds, default=TERMINAL_FD), Source(terminal.fd, terminal))
+            number = min(terminal.fds, default=TERMINAL_FD)
+            self._add(number, Source(terminal.fd, terminal))
+            self.modes = ModeWatch(number, terminal, self._send)
         self._ahead: Ahead | None = None
         self.answers = False
         """Whether what the program writes into its fd 0 is an output of its own."""
@@ -267,13 +271,23 @@ class HomeCalls:
             self._send(["ioctled", ask, 0, error.errno or errno.EIO, b""])
 
     def ioctl(
-        self, ask: int, fd: int, command: int, argument: int, data: bytes, may_write: bool
+        self,
+        ask: int,
+        fd: int,
+        command: int,
+        argument: int,
+        data: bytes,
+        may_write: bool,
+        watch: bool,
     ) -> None:
         """A terminal ioctl, as if the program made it here.
 
         `may_write`: the program blocks or ignores SIGTTOU, so it may from the background, too.
+        `watch`: the node wants to hear of modes (glunix.home.modes).
         """
         source = self._sources.get(fd)
+        if watch and self.modes is not None and source is not None and source.terminal is not None:
+            self.modes.begin()
         buffer = bytearray(data)
 
         def call() -> int:

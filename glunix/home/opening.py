@@ -127,3 +127,12 @@ def _go_on(options: Options, opening: Opening, half: Half | None) -> int:
     except GlunixError as error:
         complain(str(error), None)
         return config.exit_error()
+
+
+def times_told(times: list[tuple[str, float]], before: float) -> str:
+    """Seconds of each step, a line each (paper, Figure 6)."""
+    lines = ""
+    for name, at in times:
+        lines += f"{name} {at - before:.6f}\n"
+        before = at
+    return lines

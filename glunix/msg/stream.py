@@ -123,6 +123,18 @@ class Ready(Message, frozen=True, tag="ready"):
     """The home terminal is gone (tty_ioctl(4)): the stand-in is hung up, too."""
 
 
+TERMIOS2_SIZE, WINSIZE_SIZE = 44, 8
+"""Bytes of struct termios2 and struct winsize (ioctl_tty(2), x86-64)."""
+
+
+class Modes(Message, frozen=True, tag="modes"):
+    """Home to node, to one that asked with `watch`: the terminal's struct termios2 and struct
+    winsize, before anything else that is sent after they changed; empty: ask."""
+
+    fd: HomeFd
+    data: Annotated[bytes, Meta(max_length=TERMIOS2_SIZE + WINSIZE_SIZE)]
+
+
 class InRecall(Message, frozen=True, tag="inrecall"):
     """Home to node: somebody else has read from what went ahead; answered by InBack."""
 
@@ -144,6 +156,7 @@ HomeToNode = (
     | PagesDone
     | HomeDone
     | Ready
+    | Modes
     | InRecall
     | InAnew
 )
@@ -250,6 +263,8 @@ class Ioctl(Message, frozen=True, tag="ioctl"):
     data: Data
     may_write: bool = False
     """The caller blocks or ignores SIGTTOU: it may do this from the background, too."""
+    watch: bool = False
+    """Say Modes before the answer, and from then on when they change."""
 
 
 class Seek(Message, frozen=True, tag="seek"):

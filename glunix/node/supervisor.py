@@ -45,8 +45,6 @@ from slic.kernel.prctl import (
 )
 from slic.tracee import Tracee
 
-STEPS_PER_TURN = 64
-
 _ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
 
 
@@ -88,12 +86,13 @@ class Supervisor:
         # program writes must not come before that (glunix.node.fed).
         line = None if fed else connect(self._spec.line, start.owner.uid)
         self._way = WayHome(self._reactor, sock, line, self._frame, self._abandoned)
-        self._asks = Asks(self._to_home, self, self._reactor)
+        self._asks = Asks(self._to_home, self, self._reactor, self._way.hear if fed else None)
         self._held: list[tuple[int, int, object, int, bool]] = []
         """Questions after output that home has not taken: its channel, and `_put`'s arguments."""
         self._outputs: dict[int, Output] = {}
         self._session: Session | None = None
         self._engine_reaps = False
+        self._engine_fds: list[int] = []
         self._home_files: NodeHomeFiles | None = None
         self._birth: Birth | None = None
         self._main = 0
@@ -132,6 +131,7 @@ class Supervisor:
         self._look_after()
         while not (self._ended and all(o.closed for o in self._outputs.values())):
             self._reactor.turn()
+            self._let_go()
             self._look_after()
             self._way.turned()
         self._finish()
@@ -157,7 +157,9 @@ class Supervisor:
         around.close_theirs()
         if launch is not None:
             self._session = birth.session(launch, self)
-            self._reactor.add_reader(self._session.fileno(), self._step)
+            for fd, ready in self._session.sources().items():
+                self._reactor.add_source(fd, ready)
+                self._engine_fds.append(fd)
         self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)
@@ -195,16 +197,16 @@ class Supervisor:
 
     # -- the engine's host -------------------------------------------------------------------
 
-    def _step(self) -> None:
-        assert self._session is not None
-        for _ in range(STEPS_PER_TURN):
-            if not self._session.step():
-                break
-        if self._session.ended:
-            self._reactor.remove_reader(self._session.fileno())
+    def _let_go(self) -> None:
+        """Nobody is left under the engine: what it waits on would be ready for ever."""
+        if self._session is not None and self._session.ended:
+            while self._engine_fds:
+                self._reactor.remove_source(self._engine_fds.pop())
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """A handler asks home. What the program wrote before is sent first (DESIGN 5)."""
+        if self._asks.knows(call_id, question):
+            return
         if self._bill is not None:
             self._bill.asked(call_id, question)
         around = self._stand_ins
@@ -312,6 +314,8 @@ class Supervisor:
             self._asks.pages_done(message)
         elif isinstance(message, HomeDone) and self._home_files is not None:
             self._home_files.done(message)
+        elif isinstance(message, stream.Modes):
+            self._asks.modes.told(message)
         elif isinstance(message, stream.Ready):
             if message.hung_up:
                 self._stand_ins.hang_up()

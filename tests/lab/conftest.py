@@ -17,7 +17,7 @@ import pytest
 from e2e.cluster import Result
 from e2e.terminal import Terminal
 
-from lab.asking import join
+from lab.asking import done, join
 from lab.kinds import KINDS
 from lab.machines import DEADLINE, Ability, Lab, Machine
 from vagrant.steps import UNAVAILABLE, LabError, step
@@ -91,6 +91,19 @@ def wheel() -> Iterator[Path]:
         yield found
 
 
+_FORGET = """
+systemctl disable --now glunix-daemon glunix-master
+glunix down
+rm -rf /var/lib/glunix /run/glunix /opt/glunix /etc/systemd/system/glunix-*.service
+"""
+
+
+def forget(machine: Machine) -> None:
+    """What an earlier run left on machines that outlive it (`make lab`)."""
+    if machine.run(["test", "-e", "/opt/glunix"]).status == 0:
+        done(machine.run(["sh", "-c", f"({_FORGET}) 2>/dev/null"], timeout=JOIN_LIMIT))
+
+
 def install(machine: Machine, wheel: Path) -> None:
     """The two commands of vagrant/README.md on a machine that has only Debian's Python and pip.
 
@@ -128,6 +141,8 @@ def installed(lab: Lab, request: pytest.FixtureRequest) -> Lab:
     machines = list(lab.machines.values())
     if Ability.INSTALL in lab.abilities:
         wheel: Path = request.getfixturevalue("wheel")
+        for machine in machines:
+            forget(machine)
         every = lab.kind != "qemu"
         with ThreadPoolExecutor(len(machines)) as pool:
             list(pool.map(lambda m: install(m, wheel), machines if every else machines[:1]))

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from lab.asking import ann, done, need, states
-from lab.machines import Ability, Lab, Machine
+from lab.machines import DEADLINE, Ability, Lab, Machine
 
 pytestmark = pytest.mark.vm
 
@@ -72,12 +72,37 @@ def test_build_over_nfs(cluster: Lab, home: Machine) -> None:
     assert done(ann(home, "glurun", "-w", "node1", "build/sum")) == "10"
 
 
-def test_tools_of_the_box(cluster: Lab) -> None:
-    """BCC and CRIU are there and work with this kernel; their versions go into the report."""
+COUNT = """
+import os
+from bcc import BPF
+text = "BPF_ARRAY(n, u64, 1); TRACEPOINT_PROBE(syscalls, sys_enter_getppid)"
+counted = BPF(text=text + " { n.increment(0); return 0; }")
+for _ in range(7):
+    os.getppid()
+print(counted["n"][0].value)
+"""
+MOVE = """
+mkdir /run/images && cd /run/images
+setsid sleep 3210 </dev/null >/dev/null 2>&1 &
+pid=$!
+until [ "$(cat /proc/$pid/comm)" = sleep ]; do :; done
+criu dump --tree $pid --images-dir . && ! kill -0 $pid 2>/dev/null &&
+    criu restore --restore-detached --images-dir . && kill $pid && rm -r /run/images
+"""
+
+
+def test_tools_of_the_box(cluster: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    """BCC and CRIU work with this kernel; their versions go into the report."""
     need(cluster, Ability.BOX)
     for machine in cluster.machines.values():
         criu = done(machine.run(["criu", "--version"]))
         assert re.match(r"Version: \d", criu)
-        assert "Looks good" in done(machine.run(["criu", "check"]))
         bcc = done(machine.run(["python3", "-c", "import bcc; print(bcc.__version__)"]))
-        print(f"{machine.name}: BCC {bcc}, CRIU {criu.split()[1]}")
+        kernel = done(machine.run(["uname", "-r"]))
+        with capsys.disabled():
+            print(f"\n{machine.name}: Linux {kernel}, BCC {bcc}, CRIU {criu.split()[1]}")
+    node = cluster.machines["node1"]
+    assert "Looks good" in done(node.run(["criu", "check"]))
+    done(node.run(["sh", "-c", MOVE]))
+    counted = done(node.run(["python3", "-c", COUNT], timeout=3 * DEADLINE))
+    assert int(counted) >= 7
