@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from glunix.home.ahead import Ahead
     from glunix.home.inherited import Inherited
+    from glunix.home.nursery import Nursery
     from glunix.home.rarecalls import RareCalls
     from glunix.home.wire import Value
 
@@ -120,6 +121,11 @@ class HomeCalls:
         self._epoll = select.epoll()
         self._rare: RareCalls | None = None
         self.modes: ModeWatch | None = None
+        self._nursery: Nursery | None = None
+        self.move_root: Callable[[int], int] = lambda group: errno.ESRCH
+        """See glunix.home.nursery.Nursery."""
+        self.before_end: Callable[[], None] = lambda: None
+        """Called before the node hears that what goes ahead has ended."""
         if terminal is not None:
             number = min(terminal.fds, default=TERMINAL_FD)
             self._add(number, Source(terminal.fd, terminal))
@@ -159,12 +165,17 @@ class HomeCalls:
 
     # -- input that goes ahead ---------------------------------------------------------------
 
-    def look_ahead(self) -> None:
-        """Before the node hears of anything else: what came before it is on its way."""
+    def look_ahead(self, end: bool = True) -> None:
+        """Before the node hears of anything else: what came before it is on its way.
+
+        Without the `end`, which may have come with it: who was killed by a ^C closes his pipe.
+        """
         if self._ahead is not None:
-            self._ahead.look()
+            self._ahead.look(end)
 
     def _send_ahead(self, data: bytes | memoryview) -> None:
+        if not data:
+            self.before_end()
         self._send_data(self._stream, data)
 
     def took(self, count: int) -> None:
@@ -206,6 +217,11 @@ class HomeCalls:
                 continue
             if self._rare is not None and self._rare.ended(own):
                 continue
+            if self._nursery is not None and own == self._nursery.fileno():
+                self._nursery.read()
+                continue
+            if own not in self._by_own:
+                continue  # the nursery has just gone
             source = self._by_own[own]
             fd = next(fd for fd, other in self._sources.items() if other is source)
             if events & select.EPOLLHUP and source.terminal is not None:
@@ -224,6 +240,8 @@ class HomeCalls:
             self._over = True
             if self._rare is not None:
                 self._rare.end()
+            if self._nursery is not None:
+                self._nursery.end()
 
     # -- readiness ---------------------------------------------------------------------------
 
@@ -324,6 +342,8 @@ class HomeCalls:
 
     def rare(self, tag: str, message: list[Value]) -> bool:
         """A call that few programs make; False when it is another message."""
+        if tag.startswith("shadow"):
+            return self._shadows().take(tag, message)
         if self._rare is None:
             if tag not in ("ioctlpages", "homecall"):
                 return False
@@ -333,6 +353,18 @@ class HomeCalls:
             files = HomeFiles(self._paths, self._send, self._epoll, self._opened, self._closed)
             self._rare = RareCalls(self._send, self._epoll, self._home_fd, files)
         return self._rare.take(tag, message)
+
+    def _shadows(self) -> Nursery:
+        if self._nursery is None:
+            from glunix.home.nursery import Nursery
+
+            self._nursery = Nursery(self._send, self._epoll, self._terminal, self.move_root)
+        return self._nursery
+
+    @property
+    def has_shadows(self) -> bool:
+        """Whether processes that the program forked hear their signals by themselves."""
+        return self._nursery is not None and self._nursery.fileno() >= 0
 
     def _opened(self, fd: int, own: int) -> None:
         """The job has opened a file here, under this number."""
@@ -348,6 +380,7 @@ class HomeCalls:
                 self._epoll.unregister(source)
             except PermissionError:
                 pass  # a file: see _add
+            source.close()
 
     def _home_fd(self, fd: int) -> int:
         """Our descriptor of what the node calls `fd`; OSError EBADF."""

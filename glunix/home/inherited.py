@@ -11,6 +11,7 @@ writing (but memory devices and the job's terminal) are not passed on; nor is mo
 
 from __future__ import annotations
 
+import _socket
 import os
 import posix
 import stat
@@ -33,10 +34,20 @@ def output_kind(fd: int) -> str:
         return ""
     if stat.S_ISREG(found.st_mode):
         return "file"
+    if stat.S_ISSOCK(found.st_mode) and _carries_bytes(fd):
+        return "socket"
     if not stat.S_ISCHR(found.st_mode) or os.major(found.st_rdev) != 1:
         return ""
     name = DEVICES.get(os.minor(found.st_rdev), "")
     return f"{name}+" if name and flags & os.O_ACCMODE == os.O_RDWR else name
+
+
+def _carries_bytes(fd: int) -> bool:
+    sock = _socket.socket(fileno=posix.dup(fd))
+    try:
+        return bool(sock.type == _socket.SOCK_STREAM)
+    finally:
+        sock.close()
 
 
 class Inherited:

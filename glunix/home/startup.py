@@ -166,6 +166,8 @@ class Startup:
         given = (self._options.home, self._inherited)
         calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell, *given)
         self._modes = calls.modes
+        if self._half is not None:
+            calls.move_root, calls.before_end = self._half.move, self._hear_shadow
         calls.begin()
         self._asked = Asked(calls, self._outputs)
         return calls
@@ -235,7 +237,7 @@ class Startup:
         if self._signals.fileno() in ready:
             for number in self._signals.read():
                 self._signal(number)
-        if half is not None and half.fileno() in ready:
+        if half is not None and half.fileno() in ready and half.is_gone():
             self._lost_shadow(half)
         for sink in sinks:
             if sink.fileno() in ready:
@@ -378,18 +380,34 @@ class Startup:
             self._stop_signal = number
             if not self._options.transparent:
                 number = _signal.SIGTSTP
-        self._signal_job(number)
+        # Where others have shadows of their own, what ours got is for the program alone.
+        self._signal_job(number, not isinstance(self._input, Input) and self._input.has_shadows)
         if number == _signal.SIGCONT:
             self._enter_terminal()
             if self._half is not None and self._half.is_alone:
                 self._outputs.release()
                 self._look_again()
 
-    def _signal_job(self, number: int) -> None:
+    def _hear_shadow(self) -> None:
+        """What ended our input (^C for all of a pipeline) may have been for our shadow, too."""
+        if self._half is not None:
+            self._half.settle()
+            for number in self._signals.read():
+                self._signal(number)
+
+    def _signal_job(self, number: int, alone: bool = False) -> None:
+        """Send a signal on; `alone`: to the program, not to its group."""
+        if not isinstance(self._input, Input):
+            self._input.look_ahead(end=False)
+        if alone:
+            for process in self._job.live():
+                if not process.parted:
+                    self._send(process.stream, ["signal", number, process.vnn])
+        else:
+            for stream in {p.stream for p in self._job.live()}:
+                self._send(stream, ["signal", number, None])
         if not isinstance(self._input, Input):
             self._input.look_ahead()
-        for stream in {p.stream for p in self._job.live()}:
-            self._send(stream, ["signal", number, None])
 
     def _maybe_stop(self) -> None:
         """When the job is stopped, so is its startup: the user's shell must see it (paper 4.3)."""

@@ -137,8 +137,8 @@ class JobSpec(Record, frozen=True):
     inherited: Annotated[list[Inherited], Meta(max_length=64)] = []
     """Transparent: descriptors above 2."""
     outputs: Annotated[list[Annotated[str, Meta(max_length=16)]], Meta(max_length=2)] = []
-    """Transparent: what home's fds 1 and 2 are: `file`, the name of a memory device, or empty for
-    anything else."""
+    """Transparent: what home's fds 1 and 2 are: `file`, `socket` (of bytes), the name of a memory
+    device, or empty for anything else."""
 
 
 WINDOW_MIN = 64 * 1024

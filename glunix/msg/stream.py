@@ -33,6 +33,15 @@ from glunix.msg.job import (
     VnnField,
     WinSize,
 )
+from glunix.msg.shadows import (
+    ShadowMove,
+    ShadowMoved,
+    ShadowNamed,
+    ShadowsEnded,
+    ShadowSignal,
+    ShadowsMade,
+    ShadowsWanted,
+)
 
 INPUT_WINDOW = 1024 * 1024
 Data = Annotated[bytes, Meta(max_length=CHUNK)]
@@ -82,7 +91,7 @@ class Refuse(Message, frozen=True, tag="refuse"):
 class Signal(Message, frozen=True, tag="signal"):
     """Deliver a signal: to one process's group, or (vnn None) to all on this stream.
 
-    To a transparent job SIGKILL with a VNN is for the program only: its shadow at home was killed.
+    To a transparent job a signal with a VNN is for the program only: its shadow at home got it.
     """
 
     signal: SignalField
@@ -159,6 +168,9 @@ HomeToNode = (
     | Modes
     | InRecall
     | InAnew
+    | ShadowsMade
+    | ShadowSignal
+    | ShadowMoved
 )
 
 
@@ -322,6 +334,10 @@ NodeToHome = (
     | Seek
     | Back
     | Bill
+    | ShadowsWanted
+    | ShadowsEnded
+    | ShadowNamed
+    | ShadowMove
 )
 
 home_to_node = Decoder(HomeToNode, "home to node")

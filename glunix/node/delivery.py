@@ -10,10 +10,10 @@ _KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, sign
 _EVERYBODY = (signal.SIGHUP, signal.SIGCONT)
 
 
-def kill_one(pid: int) -> None:
-    """SIGKILL one process, unless it has ended."""
+def kill_one(pid: int, number: int) -> None:
+    """Send one process a signal, unless it has ended."""
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
 
 def deliver(number: int, group: int, foreground: int, outlived: bool) -> None:

@@ -110,6 +110,8 @@ class PidSpace:
             syscall(SYS_SETNS, own, prctl.CLONE_NEWPID)  # for children that come later
             os.close(own)
             theirs.close()
+        self.group_number = todo.group
+        """The number inside of the group that the program began in."""
         self._helpers = {self._init}
         self.program = self._await_program()
         self._says.setblocking(False)
@@ -150,6 +152,15 @@ class PidSpace:
                 number, status = _WAIT.unpack(data[1:])
                 found += [status] if number == self.number else []
         return found
+
+    @property
+    def init(self) -> int:
+        """Pid 1 of it."""
+        return self._init
+
+    def helper(self, pid: int) -> None:
+        """This process inside is ours, too."""
+        self._helpers.add(pid)
 
     def is_init(self, pid: int) -> bool:
         """Whether this is the child of ours that holds all of it."""

@@ -198,9 +198,9 @@ class StandIns:
                 device = f"/dev/{kind.removesuffix(ALSO_READ)}"
                 self.theirs[fd] = os.open(device, how | os.O_CLOEXEC)
                 continue
-            ours, self.theirs[fd] = pipe()
+            ours, self.theirs[fd] = _socket_output() if kind == "socket" else pipe()
             self.outputs.append((fd, ours))
-            seen = os.fstat(ours)
+            seen = os.fstat(self.theirs[fd])
             if kind == "file":
                 self.files.add(fd)
             kind = FILE_OUTPUT if kind == "file" else "out"
@@ -293,6 +293,14 @@ class StandIns:
         except OSError:
             return 0
 
+    def is_terminal_of(self, tid: int) -> bool:
+        """Whether the stand-in is this thread's controlling terminal."""
+        try:
+            session = int.from_bytes(ioctl(self._master, TIOCGSID, bytes(4)), "little")
+            return self.slave >= 0 and os.getsid(tid) == session
+        except OSError:
+            return False
+
     def in_background(self, tid: int) -> bool:
         """Whether the kernel would stop this thread for a read (tty_ioctl(4), job control)."""
         if self.slave < 0:
@@ -320,6 +328,13 @@ class StandIns:
         if bool(mode[3] & termios.TOSTOP) != wanted:
             mode[3] ^= termios.TOSTOP
             termios.tcsetattr(self.slave, termios.TCSANOW, mode)
+
+
+def _socket_output() -> tuple[int, int]:
+    """(our end, theirs) of a socket that is written to; nothing comes from home for it."""
+    ours, theirs = socket.socketpair()
+    ours.shutdown(socket.SHUT_WR)
+    return ours.detach(), theirs.detach()
 
 
 def _file(size: int) -> int:

@@ -18,6 +18,7 @@ from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
 from glunix.msg.homecalls import HomeDone, PagesDone
+from glunix.msg.shadows import ShadowMoved, ShadowSignal, ShadowsMade
 from glunix.node.asks import Asks
 from glunix.node.become import StepFailed
 from glunix.node.bill import Bill
@@ -29,15 +30,19 @@ from glunix.node.family import Family
 from glunix.node.homefiles import HomeFiles as NodeHomeFiles
 from glunix.node.interposing import Interposing
 from glunix.node.keeper import GRACE, end_descendants
+from glunix.node.moves import Moves
+from glunix.node.numbers import Numbers
 from glunix.node.pidspace import PidSpace, Plain
 from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.process import set_size
 from glunix.node.spawn import close_others, fork_child
 from glunix.node.standins import StandIns
 from slic.engine import Launch, Session
+from slic.interposers.forks import NextNumber
+from slic.interposers.groups import MoveShadow
 from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome
 from slic.interposers.homeioctls import STOPPING_IOCTLS
-from slic.interposers.homequestions import CallHome, HavePlace
+from slic.interposers.homequestions import BreakPipe, CallHome, HavePlace
 from slic.kernel.pidfd import status_fields
 from slic.kernel.prctl import (
     set_child_subreaper,
@@ -87,6 +92,10 @@ class Supervisor:
         line = None if fed else connect(self._spec.line, start.owner.uid)
         self._way = WayHome(self._reactor, sock, line, self._frame, self._abandoned)
         self._asks = Asks(self._to_home, self, self._reactor, self._way.hear if fed else None)
+        self._numbers = Numbers(
+            start.npid, self._to_home, lambda call: self.answer(call, None), self._reactor
+        )
+        self._moves = Moves(self._numbers, self._to_home, self, self._reactor)
         self._held: list[tuple[int, int, object, int, bool]] = []
         """Questions after output that home has not taken: its channel, and `_put`'s arguments."""
         self._outputs: dict[int, Output] = {}
@@ -95,6 +104,8 @@ class Supervisor:
         self._engine_fds: list[int] = []
         self._home_files: NodeHomeFiles | None = None
         self._birth: Birth | None = None
+        self._early_stop = 0
+        """The signal that stopped the child before it was the program."""
         self._main = 0
         self._place: PidSpace | Plain = Plain()
         self._root: stream.Exited | None = None
@@ -115,7 +126,7 @@ class Supervisor:
             self._stand_ins = StandIns(self._spec, self._start.owner.uid, self._fed)
             if self._spec.stdin == "file":
                 self._asks.read_ahead(0)
-            caught = Interposing(self._spec, self._stand_ins)
+            caught = Interposing(self._spec, self._stand_ins, self._numbers)
             self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
                 self._home_files = NodeHomeFiles(
@@ -144,6 +155,7 @@ class Supervisor:
             self._way.turned()
         if self._session is not None:
             self._session.close()
+        self._numbers.close()  # the namespace's init waits for the helper in it
         if isinstance(self._place, PidSpace):
             self._place.close()
         end_descendants(GRACE)
@@ -154,6 +166,8 @@ class Supervisor:
         self._place = birth.fork(around, launch)
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
+            self._numbers.open(self._place)
+            self._moves.open(around)
         around.close_theirs()
         if launch is not None:
             self._session = birth.session(launch, self)
@@ -184,6 +198,8 @@ class Supervisor:
         else:
             self._report(stream.Started(self._vnn, self._main))
             self._stand_ins.started()
+            if self._early_stop:
+                kill_one(self._main, self._early_stop)
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
@@ -205,6 +221,12 @@ class Supervisor:
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """A handler asks home. What the program wrote before is sent first (DESIGN 5)."""
+        if isinstance(question, NextNumber):
+            self._numbers.wait(call_id, tracee.tid, question.thread)
+            return
+        if isinstance(question, MoveShadow):
+            self._moves.ask(call_id, question, tracee.tid)
+            return
         if self._asks.knows(call_id, question):
             return
         if self._bill is not None:
@@ -228,7 +250,7 @@ class Supervisor:
         self._put(call_id, question, tid, may_write)
 
     def _put(self, call_id: int, question: object, tid: int, may_write: bool) -> None:
-        if isinstance(question, CallHome | HavePlace) and self._home_files is not None:
+        if isinstance(question, CallHome | HavePlace | BreakPipe) and self._home_files is not None:
             self._home_files.ask(call_id, question, tid)
         else:
             self._asks.ask(call_id, question, tid, may_write)
@@ -246,6 +268,8 @@ class Supervisor:
     def cancelled(self, call_id: int) -> None:
         """A call that asked is gone."""
         self._asks.cancelled(call_id)
+        self._numbers.cancelled(call_id)
+        self._moves.cancelled(call_id)
         if self._bill is not None:
             self._bill.answered(call_id, None)
         if self._home_files is not None:
@@ -334,11 +358,16 @@ class Supervisor:
             self._ask_held()
         elif isinstance(message, stream.Signal):
             self._asks.drop_ahead()
-            if message.signal == signal.SIGKILL and message.vnn is not None:
-                if self._root is None and not self._ended:
-                    kill_one(self._main)  # its shadow was killed: whatever else lives
+            if message.vnn is not None:
+                self._signal_program(message.signal)
             else:
                 self._kill(message.signal)
+        elif isinstance(message, ShadowsMade):
+            self._numbers.made(message)
+        elif isinstance(message, ShadowMoved):
+            self._moves.done(message)
+        elif isinstance(message, ShadowSignal):
+            self._shadow_signal(message)
         elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
             set_size(self._stand_ins.slave, message.size)
         elif isinstance(message, stream.In):
@@ -352,6 +381,18 @@ class Supervisor:
             self._place.kill_all()
         deliver(number, self._place.group, self._stand_ins.foreground(), self._root is not None)
         if self._session is not None:
+            self._session.sweep()
+
+    def _signal_program(self, number: int) -> None:
+        """Its shadow got this: it is for no other process."""
+        if number and self._root is None and not self._ended:
+            kill_one(self._main, number)
+            if self._session is not None:
+                self._session.sweep()
+
+    def _shadow_signal(self, message: ShadowSignal) -> None:
+        self._asks.drop_ahead()
+        if self._numbers.signal(message.pid, message.signal) and self._session is not None:
             self._session.sweep()
 
     def _abandoned(self) -> None:
@@ -392,7 +433,13 @@ class Supervisor:
             self._born()  # home hears of the start before it hears of the end
         if pid != self._main or self._ended or self._root is not None:
             return
-        if os.WIFSTOPPED(status):
+        if os.WIFSTOPPED(status) and self._birth is not None:
+            # Not the program yet, and nobody may hear of it: it goes on, and stops as the program.
+            self._early_stop = os.WSTOPSIG(status)
+            kill_one(self._main, signal.SIGCONT)
+        elif self._birth is not None and os.WIFCONTINUED(status):
+            pass
+        elif os.WIFSTOPPED(status):
             self._report(stream.Stopped(self._vnn, os.WSTOPSIG(status)))
         elif os.WIFCONTINUED(status):
             self._report(stream.Continued(self._vnn))

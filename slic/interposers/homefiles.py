@@ -18,7 +18,7 @@ import struct
 from slic.interposer import Bits, Interposer, on
 from slic.interposers.callers import gathered, signed
 from slic.interposers.homefds import Asking, HomeFds, ReadHome, StandIn
-from slic.interposers.homequestions import CallHome
+from slic.interposers.homequestions import BreakPipe, CallHome
 from slic.interposers.homestat import FIELDS, NANO, encode_stat, encode_statfs
 from slic.tracee import BadAddress, Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
@@ -127,9 +127,11 @@ class HomeFiles(Interposer):
             where = -1 if pos is None else pos + done
             try:
                 count, _, _ = yield CallHome("write", stand_in.fd, (), (where, nonblock), piece)
-            except OSError:
+            except OSError as error:
                 if done:
                     return Return(done)
+                if error.errno == errno.EPIPE:
+                    yield BreakPipe()
                 raise
             done += count
             if done >= len(data) or count < len(piece):

@@ -67,3 +67,52 @@ def test_file(both: Both, line: str) -> None:
 )
 def test_device(both: Both, line: str) -> None:
     both.same(f"{line}; echo $?")
+
+
+PROGRAM = """
+import os, socket, stat, sys
+fd = int(sys.argv[1])
+sock = socket.socket(fileno=os.dup(fd))
+sock.send(b"sent\\n")
+kind = sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+os.write(fd, b"%d %d\\n" % (stat.S_ISSOCK(os.fstat(fd).st_mode), kind))
+try:
+    os.lseek(fd, 0, 0)
+except OSError as error:
+    sock.sendmsg([error.strerror.encode(), b"\\n"])
+sock.shutdown(socket.SHUT_WR)
+try:
+    sock.send(b"x")
+except OSError as error:
+    os.write(3 - fd, error.strerror.encode() + b"\\n")
+"""
+
+DRIVER = """
+import socket, subprocess, sys
+command, PIPE = sys.argv[1:], subprocess.PIPE
+for one, more in (("stdout", PIPE), ("stderr", PIPE), ("stdout", subprocess.STDOUT)):
+    ours, theirs = socket.socketpair()
+    kinds = {"stdout": PIPE, "stderr": more, one: theirs}
+    words = [*command, "program.py", "2" if one == "stderr" else "1"]
+    job = subprocess.Popen(words, stdin=subprocess.DEVNULL, **kinds)
+    theirs.close()
+    got = b""
+    while data := ours.recv(4096):
+        got += data
+    print(got, job.communicate(), job.returncode)
+    ours.close()
+ours, theirs = socket.socketpair()
+job = subprocess.Popen([*command, "-c", "import os\\nwhile True: os.write(1, bytes(9999))"],
+                       stdin=subprocess.DEVNULL, stdout=theirs, stderr=PIPE)
+theirs.close()
+ours.recv(100)
+ours.close()
+broken = (b"BrokenPipeError", b"ConnectionResetError")  # unix(7): as the reader has read all or not
+print(job.communicate()[1].splitlines()[-1].startswith(broken), job.returncode)
+"""
+
+
+def test_socket(both: Both) -> None:
+    """It is one, is shut down and breaks as one."""
+    files = f"cat >program.py <<'E'\n{PROGRAM}E\ncat >driver.py <<'E'\n{DRIVER}E\n"
+    assert both.same(f"{files}$PYTHON driver.py $G $PYTHON").status == 0
