@@ -17,7 +17,7 @@ import pytest
 from e2e.cluster import Result
 from e2e.terminal import Terminal
 
-from lab.asking import done, join
+from lab.asking import done, join, start
 from lab.kinds import KINDS
 from lab.machines import DEADLINE, Ability, Lab, Machine
 from vagrant.steps import UNAVAILABLE, LabError, step
@@ -159,9 +159,8 @@ def cluster(installed: Lab) -> Lab:
     """
     home, *nodes = installed.machines.values()
     init = ["glunix", "init", "--listen", f"{home.address}:7117", "--accept-jobs"]
-    for words in (init, ["glunix", "up"]):
-        result = home.run(words, timeout=JOIN_LIMIT)
-        assert result.status == 0, result
+    done(home.run(init, timeout=JOIN_LIMIT))
+    start(home)
     with ThreadPoolExecutor(len(nodes)) as pool:
         list(pool.map(partial(join, home), nodes))
     return installed

@@ -25,6 +25,7 @@ from lab.asking import (
     need,
     none_left,
     sleepers,
+    start,
     states,
 )
 from lab.machines import DEADLINE, Ability, Lab, Machine
@@ -68,7 +69,7 @@ def test_daemon_killed(cluster: Lab, home: Machine, shell: Terminal) -> None:
     node = cluster.machines["node1"]
     lose_node1(cluster, shell, lambda: kill_service(node, "node1"), DEADLINE)
     none_left([node])
-    done(node.run(["glunix", "up"]))
+    start(node)
     back(home, "node1")
 
 
@@ -128,14 +129,15 @@ def test_power_cut(cluster: Lab, home: Machine, shell: Terminal) -> None:
     finally:
         node.power_on()
     if states(home)["node1"] != "up":  # systemd has started its daemon where there are units
-        done(node.run(["glunix", "up"]))
+        start(node)
     back(home, "node1")
 
 
 def test_master_restarted_under_load(cluster: Lab, home: Machine) -> None:
     """Jobs that run go on and end as they would; new ones are refused meanwhile, none hangs."""
-    load = "rm -f over; while [ ! -e over ]; do glurun -x home true 2>>told; echo $?; done; rm over"
+    load = "while [ ! -e over ]; do glurun -x home true 2>>told; echo $?; done; rm over"
     stay = ["sh", "-c", "echo begun; read x; echo got $x; exit 6"]
+    done(ann(home, "rm", "-f", "over", "told"))
     with contextlib.ExitStack() as stack:
         busy = stack.enter_context(ended(home.start(["sh", "-c", load], user="ann")))
         jobs = [
@@ -145,7 +147,7 @@ def test_master_restarted_under_load(cluster: Lab, home: Machine) -> None:
         read_until(busy, b"0\n", DEADLINE)
         kill_service(home, "master")
         read_until(busy, b"125\n", DEADLINE)
-        done(home.run(["glunix", "up"]))
+        start(home)
         read_until(busy, b"0\n", DEADLINE)
         until(lambda: set(states(home).values()) == {"up"}, "all are back", DEADLINE)
         for process, copies in zip(jobs, (3, 1), strict=True):
