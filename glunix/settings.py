@@ -86,6 +86,30 @@ class UsersSection(_Section, frozen=True):
     ] = ""
 
 
+class LimitsSection(_Section, frozen=True):
+    """What one user, or the daemon of one user, may have: nobody keeps the others out."""
+
+    requests: Annotated[
+        int, Meta(ge=1, le=10**6, description="requests a second (four times that at once)")
+    ] = 2000
+    jobs: Annotated[
+        int, Meta(ge=1, le=10**6, description="jobs and requests under way at one home")
+    ] = 4096
+    processes: Annotated[
+        int, Meta(ge=1, le=10**6, description="processes of jobs in the cluster (the master's)")
+    ] = 16384
+    connections: Annotated[int, Meta(ge=1, le=10**6, description="connections to one daemon")] = (
+        2048
+    )
+    mebibytes: Annotated[
+        int,
+        Meta(ge=16, le=2**20, description="MiB that a daemon holds of messages or unread output"),
+    ] = 512
+
+
+DEFAULT_LIMITS = LimitsSection()
+
+
 class Settings(_Section, frozen=True):
     """The whole file."""
 
@@ -93,6 +117,7 @@ class Settings(_Section, frozen=True):
     daemon: DaemonSection
     master: MasterSection | None = None
     users: UsersSection = UsersSection()
+    limits: LimitsSection = DEFAULT_LIMITS
     state: Annotated[
         str, Meta(max_length=4096, description="folder of sockets and the journal; empty: this one")
     ] = ""
@@ -103,6 +128,7 @@ SECTIONS: dict[str, type[_Section]] = {
     "daemon": DaemonSection,
     "master": MasterSection,
     "users": UsersSection,
+    "limits": LimitsSection,
 }
 
 

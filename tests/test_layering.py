@@ -15,6 +15,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "glunix.errors": ("glunix.ids",),
     "glunix.config": ("glunix.ids", "glunix.errors"),
     "glunix.debug": ("glunix.ids", "glunix.errors"),
+    "glunix.rate": (),
     "glunix.timer": (),
     "glunix.msg": ("glunix.ids", "glunix.errors"),
     "glunix.users": ("glunix.ids", "glunix.errors"),
@@ -22,6 +23,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "glunix.trust": ("glunix.ids", "glunix.errors"),
     "glunix.state": ("glunix.msg", "glunix.ids", "glunix.errors", "glunix.timer", "glunix.debug"),
     "glunix.comm": (
+        "glunix.rate",
         "glunix.settings",
         "glunix.trust",
         "glunix.state",
@@ -47,6 +49,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "glunix.config",
     ),
     "glunix.daemon": (
+        "glunix.rate",
         "glunix.settings",
         "glunix.trust",
         "glunix.users",
@@ -83,6 +86,7 @@ PURE = (
     "glunix.ids",
     "glunix.msg",
     "glunix.state",
+    "glunix.rate",
     "glunix.timer",
     "glunix.users",
 )

@@ -19,10 +19,11 @@ from glunix.comm.logline import say
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.errors import FrameError, GlunixError
-from glunix.ids import CONTROL, StreamId
+from glunix.ids import CONTROL, StreamId, Why
 from glunix.master.journal import Journal
 from glunix.msg import master as messages
 from glunix.msg.base import Body, Message
+from glunix.settings import DEFAULT_LIMITS, LimitsSection
 from glunix.state import events
 from glunix.state.events import LinkId
 from glunix.state.master import Master
@@ -44,6 +45,9 @@ class Door(Protocol):
     def news(self) -> list[Message]:
         """What every node that was welcomed must know."""
 
+    def refused(self, peer: Peer, text: str) -> None:
+        """The Master refused somebody what is not his: it is to be in the log."""
+
     def gone(self, peer: Peer) -> None:
         """A link of this member ended."""
 
@@ -60,6 +64,7 @@ class MasterConfig:
     cluster: str
     heartbeat: float = config.HEARTBEAT
     lost_after: float = config.LOST_AFTER
+    limits: LimitsSection = DEFAULT_LIMITS
 
 
 class Server:
@@ -80,6 +85,7 @@ class Server:
             conf.heartbeat,
             conf.lost_after,
             epoch=time.time() - loop.now(),
+            processes_each=conf.limits.processes,
         )
         self._journal = Journal(config.private(conf.folder) / "journal.sqlite")
         self._links: dict[LinkId, Link] = {}
@@ -139,6 +145,10 @@ class Server:
         """Members with a link that have said hello."""
         ndb = self._master.books.ndb
         return [peer for number, peer in self._peers.items() if number in ndb.by_link]
+
+    def processes(self) -> int:
+        """Processes in the table of jobs, about."""
+        return self._master.books.pdb.held.total()
 
     def broadcast(self, message: Message) -> None:
         """To every node that is up."""
@@ -217,6 +227,8 @@ class Server:
         if peer is None or self._door is None:
             link.send(CONTROL, message)
             return
+        if isinstance(message, messages.RequestRefused) and message.why == Why.NOT_YOURS:
+            self._door.refused(peer, message.text)
         if isinstance(message, messages.PlacedJob) and peer.uid is not None:
             self._announce(peer, message)
         link.send(CONTROL, self._door.answered(peer, message))

@@ -50,6 +50,7 @@ class Rexec:
         """Give the job an NPID and nodes, or say why not."""
         books = self._books
         try:
+            self._within_share(ask)
             names = choose(books.ndb, ask.degree, ask.nodes, ask.exclude)
         except Refused as refusal:
             self._refuse(link, ask.request, refusal)
@@ -74,6 +75,13 @@ class Rexec:
                 addresses={name: books.ndb.nodes[name].address for name in names},
             ),
         )
+
+    def _within_share(self, ask: Place) -> None:
+        """Refused when the jobs of this user would have too many processes."""
+        most, have = self._books.processes_each, self._books.pdb.held[ask.uid]
+        if have + ask.degree > most:
+            text = f"uid {ask.uid} has {have} processes, {ask.degree} more are over {most}"
+            raise Refused(Why.BAD_REQUEST, f"{text} ([limits] processes)")
 
     def kill(self, link: LinkId, ask: KillRequest, now: float) -> None:
         """Order a signal for the owner or root, or say why not. Signal 0 only asks."""

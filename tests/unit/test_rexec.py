@@ -2,6 +2,7 @@
 
 import pytest
 
+from glunix.ids import Why
 from glunix.msg.base import Message
 from glunix.msg.master import (
     KillDone,
@@ -225,3 +226,19 @@ def test_npids_go_on_after_a_restart() -> None:
     cluster = Cluster("home", "node1", rows=before.rows())
     cluster.told()
     assert cluster.place().npid == 4
+
+
+def test_processes_of_one_user_are_bounded() -> None:
+    """All his jobs together, wherever they run; what is over counts no more; others' do not."""
+    cluster = Cluster("home", "node1", processes_each=5)
+    first = cluster.place(3)
+    cluster.says("home", place(3))
+    why, text = refusal(cluster)
+    assert (why, "has 3 processes, 3 more are over 5" in text) == (Why.BAD_REQUEST, True)
+    cluster.place(5, uid=UID + 1)
+    cluster.place(2)
+    for vnn in range(3):
+        cluster.says("home" if nodes_of(first)[vnn] == "home" else "node1",
+                     ProcExited(first.npid, vnn, 0, 0))  # fmt: skip
+    cluster.unseen.clear()
+    cluster.place(3)
