@@ -23,7 +23,7 @@ from lab.machines import DEADLINE, Ability, Lab, Machine
 from vagrant.steps import UNAVAILABLE, LabError, step
 
 ROOT = Path(__file__).resolve().parents[2]
-INSTALL_LIMIT, JOIN_LIMIT = 5 * DEADLINE, 2 * DEADLINE
+INSTALL_LIMIT, JOIN_LIMIT = 12 * DEADLINE, 4 * DEADLINE
 ORDER = ("machines", "cluster", "terminal", "users", "failures", "systemd")
 """The modules' order: what later ones build on comes first, what breaks things last."""
 _RUNNING = pytest.StashKey[Lab]()
