@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 INSTALL_LIMIT, JOIN_LIMIT = 12 * DEADLINE, 4 * DEADLINE
 ORDER = ("machines", "cluster", "terminal", "users", "failures", "systemd")
 """The modules' order: what later ones build on comes first, what breaks things last."""
+_TOLD: set[str] = set()
+"""Failures that have told their story."""
 _RUNNING = pytest.StashKey[Lab]()
 
 
@@ -70,7 +72,8 @@ def pytest_runtest_makereport(
     """A failure says what the machines' consoles and GLUnix's logs on them end with."""
     report = (yield).get_result()
     running = item.config.stash.get(_RUNNING, None)
-    if report.failed and running is not None:
+    if report.failed and running is not None and report.longreprtext not in _TOLD:
+        _TOLD.add(report.longreprtext)  # a fixture that failed fails again for each of its tests
         report.sections.append(("the machines of the lab", running.story()))
 
 
