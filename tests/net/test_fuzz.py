@@ -52,11 +52,11 @@ TO_STREAMS: list[Message] = [
     stream.Resize(WinSize(1, 2)), stream.Got(1, 0, b"x"), stream.Ready(0, True),
 ]  # fmt: skip
 TO_MASTER: list[Message] = [
-    master.LoadReport(1.0, 5), master.Place(1, 5, "x", 1, ["nowhere"], [], False),
+    *[master.LoadReport(1.0, 5), master.Place(1, 5, "x", 1, ["nowhere"], [], False),
     master.ProcStarted(NO_JOB, 0, 9), master.ProcStopped(NO_JOB, 0, 9),
     master.ProcExited(NO_JOB, 0, 0, 0), master.JobOver(NO_JOB),
-    master.KillRequest(1, 5, NO_JOB, None, 0), master.JobsQuery(1, 5, True),
-    master.NodesQuery(1), master.Renew(b"-----BEGIN"),
+    master.KillRequest(1, 5, NO_JOB, None, 0), master.NodesQuery(1)] * 3,
+    master.JobsQuery(1, 5, True), master.Renew(b"-----BEGIN"),
 ]  # fmt: skip
 TO_OWNERS_DOOR: list[Message] = [trust.MembersAsked(), trust.RevokeAsked("nobody")]
 
@@ -201,14 +201,14 @@ def test_streams_of_a_client(cluster: Loopback, bystander: None) -> None:
         nodes=["node1"])))  # fmt: skip
     path = str(cluster.folder / "home/home.sock")
     rng = random.Random(6)
-    for _ in range(FRAMES // 5000):
+    for _ in range(FRAMES // 20_000):
         with unix(path) as link:
             link.settimeout(20.0)
             link.sendall(submit)
             heard = b""
             while b"started" not in heard:
                 heard += link.recv(65536)
-            frames = sequence(rng, TO_STREAMS, 99, lambda: 1)
+            frames = sequence(rng, TO_STREAMS, 399, lambda: 1)
             with contextlib.suppress(OSError):
                 link.sendall(frames)
                 while link.recv(65536):

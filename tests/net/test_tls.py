@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from glunix.addresses import Address, join_address, split_address
 from glunix.comm import tls
 from glunix.comm.link import Link
 from glunix.comm.loop import Loop
@@ -74,7 +75,7 @@ class Served:
         self.listener: tls.TlsListener
 
     @property
-    def address(self) -> tls.Address:
+    def address(self) -> Address:
         return self.listener.address
 
     def _frame(self, link: Link, stream: StreamId, body: Body) -> None:
@@ -124,7 +125,7 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def plain_talk(address: tls.Address, data: bytes) -> bytes:
+async def plain_talk(address: Address, data: bytes) -> bytes:
     """All that a stranger hears who sends `data` over bare TCP."""
     reader, writer = await asyncio.open_connection(*address)
     try:
@@ -138,7 +139,7 @@ async def plain_talk(address: tls.Address, data: bytes) -> bytes:
         writer.close()
 
 
-async def tls_talk(address: tls.Address, context: ssl.SSLContext) -> bytes:
+async def tls_talk(address: Address, context: ssl.SSLContext) -> bytes:
     """All application data that somebody hears who finishes the handshake on his side."""
     try:
         reader, writer = await asyncio.open_connection(
@@ -376,14 +377,14 @@ def test_an_invitation_opens_the_masters_port_only_while_it_is_open(cluster: Clu
 
 
 def test_addresses() -> None:
-    assert tls.split_address("h", 5) == ("h", 5)
-    assert tls.split_address("h:7", 5) == ("h", 7)
-    assert tls.split_address("[::1]:7", 5) == ("::1", 7)
-    assert tls.split_address("::1", 5) == ("::1", 5)
-    assert tls.join_address(("::1", 7)) == "[::1]:7"
+    assert split_address("h", 5) == ("h", 5)
+    assert split_address("h:7", 5) == ("h", 7)
+    assert split_address("[::1]:7", 5) == ("::1", 7)
+    assert split_address("::1", 5) == ("::1", 5)
+    assert join_address(("::1", 7)) == "[::1]:7"
     for bad in ("", ":7", "h:", "h:0", "h:65536", "h:x", "[::1", "[::1]x", "h:٣"):
         with pytest.raises(GlunixError, match="not an address"):
-            tls.split_address(bad, 5)
+            split_address(bad, 5)
 
 
 def test_a_port_in_use() -> None:
