@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import time
@@ -156,6 +157,35 @@ async def tls_talk(address: Address, context: ssl.SSLContext) -> bytes:
         writer.transport.abort()
 
 
+async def wire_talk(address: Address, context: ssl.SSLContext) -> tuple[bytes, bytes]:
+    """(bytes on the wire before, and after, our side of the handshake was done)."""
+    reader, writer = await asyncio.open_connection(*address)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls_side = context.wrap_bio(incoming, outgoing)
+    before = after = b""
+    done = False
+    try:
+        while True:
+            with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLError):
+                if not done:
+                    tls_side.do_handshake()
+                    done = True
+                    tls_side.write(HI)
+            writer.write(outgoing.read())
+            piece = await reader.read(65536)
+            if not piece:
+                return before, after
+            incoming.write(piece)
+            if done:
+                after += piece
+            else:
+                before += piece
+    except ConnectionError:
+        return before, after
+    finally:
+        writer.transport.abort()
+
+
 def stranger() -> ssl.SSLContext:
     """Somebody without a certificate, who looks at everything."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -244,9 +274,16 @@ def test_outsiders_get_nothing(cluster: Cluster, tmp_path: Path) -> None:
             assert await tls_talk(served.address, context) == b"", who
             await until(lambda before=before: len(served.refused) > before)
             told[who] = served.refused[-1]
+            first, rest = await wire_talk(served.address, context)
+            # The handshake: hello, certificate, finished; with names that nobody can guess. Then
+            # an alert at the most: a record of 5 + 2 + 17 bytes (RFC 8446, 5.2 and 6).
+            assert len(first) < 1500 and len(rest) <= 24, (who, len(first), len(rest))
+            for word in (b"home", b"node", b"lunix", b"luster", SECRET):
+                assert word not in (first + rest).lower(), (who, word)
+            await until(lambda before=before: len(served.refused) > before + 1)
 
     served.run(talk)
-    assert served.got == [] and len(served.refused) == len(told)
+    assert served.got == [] and len(served.refused) == 2 * len(told)
     assert "revoked" in told["revoked"], told
     assert "expired" in told["expired"], told
     assert "not yet valid" in told["not valid yet: a clock far ahead"], told
