@@ -16,6 +16,7 @@ from pathlib import Path
 import glunix
 from glunix.cli.common import Parser, run
 from glunix.errors import GlunixError
+from glunix.home import shadowprogram
 
 DISTRIBUTION = "glunix"
 FLAGS = "-IS"
@@ -104,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the launchers; say which tools keep pip's script."""
+    """Write the launchers; say which tools keep pip's script. Make the shadows' program, too."""
     args = parser().parse_args(argv)
 
     def work() -> int:
@@ -113,6 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             left = write(args.folder, sys.executable, wanted)
         except OSError as error:
             raise LauncherError(f"{args.folder}: {error.strerror}") from None
+        shadowprogram.build()
         if left:
             print(f"launchers: {sys.executable!r} has odd characters; pip's scripts stay: {left}")
         return 0

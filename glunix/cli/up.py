@@ -22,6 +22,7 @@ from pathlib import Path
 from glunix import config, settings
 from glunix.cli.folder import cluster_folder, locked
 from glunix.errors import GlunixError
+from glunix.home import shadowprogram
 from slic.kernel import prctl
 
 NODES = 4
@@ -432,6 +433,7 @@ def run_up(args: argparse.Namespace) -> int:
     if args.nodes is None:
         args.nodes = NODES
     everybody, started = start_cluster(folder, args.nodes)
+    shadowprogram.build()
     nodes = [m for m in everybody if m.name.startswith("node")]
     nodes.sort(key=lambda m: (len(m.name), m.name))  # one that was started again comes last
     if args.json:

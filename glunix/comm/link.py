@@ -199,10 +199,11 @@ class Link(asyncio.BufferedProtocol):
             self._write([b"".join(held), head, *parts])
             return
         if not self._held:
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self.flush)
         self._held += [head, *map(bytes, parts)]
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what small frames wait for the end of this turn of the loop."""
         held, self._held = self._held, []
         if held:
             self._write([b"".join(held)])
@@ -229,7 +230,7 @@ class Link(asyncio.BufferedProtocol):
         """End the link after what was sent has gone out."""
         self.reason = self.reason or reason
         if self._transport is not None:
-            self._flush()
+            self.flush()
             self._transport.close()
 
     def abort(self, reason: str) -> None:

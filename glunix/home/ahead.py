@@ -106,14 +106,14 @@ class Ahead:
 
     # -- ahead -----------------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """Send ahead what is here more than was sent already."""
+    def look(self, end: bool = True) -> None:
+        """Send ahead what is here more than was sent already, and, if so wanted, its end."""
         while self._open and not self._void and not self._recalling and self._size < WINDOW:
             more = self._inside() - self._size
             if more < 0:
                 self._mixed()
             elif more == 0:
-                if not self._ended and self._poll.poll(0) and self._inside() <= self._size:
+                if end and not self._ended and self._poll.poll(0) and self._inside() <= self._size:
                     self._ended = True  # nobody writes any more, and the node has everything
                     self._send(b"")
                 return

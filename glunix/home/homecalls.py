@@ -18,7 +18,9 @@ import stat
 import termios
 from fcntl import ioctl
 
+from glunix.home.inherited import DEVICES
 from glunix.home.jobview import JobView
+from glunix.home.modes import ModeWatch
 from glunix.home.signals import STOPPED, BeingStopped, as_background
 from glunix.home.sinks import to_nowhere
 from glunix.home.sources import Source
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from glunix.home.ahead import Ahead
+    from glunix.home.inherited import Inherited
+    from glunix.home.nursery import Nursery
     from glunix.home.rarecalls import RareCalls
     from glunix.home.wire import Value
 
@@ -47,9 +51,6 @@ _STOPPING = MODE_CHANGES | {0x5409, 0x540A, 0x540B, 0x5412, 0x5423, 0x5425, 0x54
 """A background process that tries is stopped (SIGTTOU): also TCSBRK, TCXONC, TCFLSH, TIOCSTI,
 TIOCSETD, TIOCSBRK and TIOCCBRK."""
 
-_DEVICES = {3: "null", 5: "zero", 7: "full", 8: "random", 9: "urandom"}
-"""Memory devices (minor numbers of major 1, null(4), random(4)): the node has the same."""
-
 
 def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
     """(kind, size) of home's fd 0, as glunix.msg.job.JobSpec.stdin has it."""
@@ -65,7 +66,7 @@ def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
     if stat.S_ISFIFO(found.st_mode):
         return "pipe", 0
     if stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == 1:
-        return _DEVICES.get(os.minor(found.st_rdev), "other"), 0
+        return DEVICES.get(os.minor(found.st_rdev), "other"), 0
     return "other", 0
 
 
@@ -105,8 +106,10 @@ class HomeCalls:
         send_data: Callable[[int, bytes | memoryview], None],
         complain: Callable[[str], None],
         paths: list[bytes],
+        inherited: list[Inherited],
     ) -> None:
         """`paths` of home may be opened by the job (glurun --home)."""
+        self._inherited = {one.channel: one.number for one in inherited}
         self._paths = paths
         self._terminal = terminal
         self._stream = stream
@@ -117,8 +120,16 @@ class HomeCalls:
         self._by_own: dict[int, Source] = {}
         self._epoll = select.epoll()
         self._rare: RareCalls | None = None
+        self.modes: ModeWatch | None = None
+        self._nursery: Nursery | None = None
+        self.move_root: Callable[[int], int] = lambda group: errno.ESRCH
+        """See glunix.home.nursery.Nursery."""
+        self.before_end: Callable[[], None] = lambda: None
+        """Called before the node hears that what goes ahead has ended."""
         if terminal is not None:
-            self._add(min(terminal.fds, default=TERMINAL_FD), Source(terminal.fd, terminal))
+            number = min(terminal.fds, default=TERMINAL_FD)
+            self._add(number, Source(terminal.fd, terminal))
+            self.modes = ModeWatch(number, terminal, self._send)
         self._ahead: Ahead | None = None
         self.answers = False
         """Whether what the program writes into its fd 0 is an output of its own."""
@@ -134,6 +145,9 @@ class HomeCalls:
                 self.answers = kind == "socket" and not {1, 2} & set(same_sockets())
             else:
                 self._add(0, Source(0, None))
+        for one in inherited:
+            if one.kind in ("file", "pipe"):
+                self._add(one.channel, Source(one.number, None))
 
     def _add(self, fd: int, source: Source) -> None:
         self._sources[fd] = source
@@ -151,12 +165,17 @@ class HomeCalls:
 
     # -- input that goes ahead ---------------------------------------------------------------
 
-    def look_ahead(self) -> None:
-        """Before the node hears of anything else: what came before it is on its way."""
+    def look_ahead(self, end: bool = True) -> None:
+        """Before the node hears of anything else: what came before it is on its way.
+
+        Without the `end`, which may have come with it: who was killed by a ^C closes his pipe.
+        """
         if self._ahead is not None:
-            self._ahead.look()
+            self._ahead.look(end)
 
     def _send_ahead(self, data: bytes | memoryview) -> None:
+        if not data:
+            self.before_end()
         self._send_data(self._stream, data)
 
     def took(self, count: int) -> None:
@@ -198,6 +217,11 @@ class HomeCalls:
                 continue
             if self._rare is not None and self._rare.ended(own):
                 continue
+            if self._nursery is not None and own == self._nursery.fileno():
+                self._nursery.read()
+                continue
+            if own not in self._by_own:
+                continue  # the nursery has just gone
             source = self._by_own[own]
             fd = next(fd for fd, other in self._sources.items() if other is source)
             if events & select.EPOLLHUP and source.terminal is not None:
@@ -216,6 +240,8 @@ class HomeCalls:
             self._over = True
             if self._rare is not None:
                 self._rare.end()
+            if self._nursery is not None:
+                self._nursery.end()
 
     # -- readiness ---------------------------------------------------------------------------
 
@@ -254,24 +280,32 @@ class HomeCalls:
     def seek(self, ask: int, fd: int, offset: int, whence: int) -> None:
         """lseek(2) on the user's own open file: its offset is shared with the user's shell."""
         try:
-            rare = self._rare
-            moved = (
-                posix.lseek(fd, offset, whence)
-                if fd <= 2 or rare is None
-                else rare.files.seek(fd, offset, whence)
-            )
+            if self._rare is None or fd <= 2 or fd in self._inherited:
+                moved = posix.lseek(self._home_fd(fd), offset, whence)
+            else:
+                moved = self._rare.files.seek(fd, offset, whence)
             self._send(["ioctled", ask, moved, 0, b""])
         except OSError as error:
             self._send(["ioctled", ask, 0, error.errno or errno.EIO, b""])
 
     def ioctl(
-        self, ask: int, fd: int, command: int, argument: int, data: bytes, may_write: bool
+        self,
+        ask: int,
+        fd: int,
+        command: int,
+        argument: int,
+        data: bytes,
+        may_write: bool,
+        watch: bool,
     ) -> None:
         """A terminal ioctl, as if the program made it here.
 
         `may_write`: the program blocks or ignores SIGTTOU, so it may from the background, too.
+        `watch`: the node wants to hear of modes (glunix.home.modes).
         """
         source = self._sources.get(fd)
+        if watch and self.modes is not None and source is not None and source.terminal is not None:
+            self.modes.begin()
         buffer = bytearray(data)
 
         def call() -> int:
@@ -308,6 +342,8 @@ class HomeCalls:
 
     def rare(self, tag: str, message: list[Value]) -> bool:
         """A call that few programs make; False when it is another message."""
+        if tag.startswith("shadow"):
+            return self._shadows().take(tag, message)
         if self._rare is None:
             if tag not in ("ioctlpages", "homecall"):
                 return False
@@ -317,6 +353,18 @@ class HomeCalls:
             files = HomeFiles(self._paths, self._send, self._epoll, self._opened, self._closed)
             self._rare = RareCalls(self._send, self._epoll, self._home_fd, files)
         return self._rare.take(tag, message)
+
+    def _shadows(self) -> Nursery:
+        if self._nursery is None:
+            from glunix.home.nursery import Nursery
+
+            self._nursery = Nursery(self._send, self._epoll, self._terminal, self.move_root)
+        return self._nursery
+
+    @property
+    def has_shadows(self) -> bool:
+        """Whether processes that the program forked hear their signals by themselves."""
+        return self._nursery is not None and self._nursery.fileno() >= 0
 
     def _opened(self, fd: int, own: int) -> None:
         """The job has opened a file here, under this number."""
@@ -332,6 +380,7 @@ class HomeCalls:
                 self._epoll.unregister(source)
             except PermissionError:
                 pass  # a file: see _add
+            source.close()
 
     def _home_fd(self, fd: int) -> int:
         """Our descriptor of what the node calls `fd`; OSError EBADF."""
@@ -340,6 +389,8 @@ class HomeCalls:
             return source.fd
         if fd <= 2:
             return fd
+        if fd in self._inherited:
+            return self._inherited[fd]
         if self._rare is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return self._rare.files.descriptor(fd)

@@ -6,6 +6,10 @@ status is the program's own, 128+signal when killed, the highest for an N-way jo
 
 import errno
 
+from glunix.errors import FrameError
+from glunix.home.link import integer, text
+from glunix.home.wire import Value
+
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 
@@ -27,6 +31,17 @@ class ProcessView:
         self.ended = False
         self.status = 0
         self.channels = {1, 2}
+
+
+def placed_streams(message: list[Value]) -> list[tuple[int, str, list[int]]]:
+    """(stream, node, VNNs) of each node in a Placed; FrameError when it is something else."""
+    streams: list[tuple[int, str, list[int]]] = []
+    rows = message[3]
+    for row in rows if isinstance(rows, list) else []:
+        if not isinstance(row, list) or not isinstance(row[2], list):
+            raise FrameError("bad placement")
+        streams.append((integer(row[0]), text(row[1]), [integer(v) for v in row[2]]))
+    return streams
 
 
 class JobView:

@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import _signal
 import _socket
+import errno
 import posix
 
 from glunix.home.signals import Signals, die_of, stop_self
 from glunix.home.sinks import to_nowhere
 
-_CATCH, _STOP, _EXIT, _DIE = b"C", b"S", b"E", b"K"
+_CATCH, _STOP, _EXIT, _DIE, _MOVE, _SETTLE = b"C", b"S", b"E", b"K", b"G", b"?"
+_ANSWER_SECONDS = 0.5
+"""It answers at once, unless somebody has stopped it."""
 _TITLE = b"glurun: home's half of a job"
 
 
@@ -41,11 +44,47 @@ class Half:
         """From now on signals are the program's."""
         self.signals.overhear()
         self._send(_CATCH)
+        self._answer(
+            _CATCH, None
+        )  # or who sees the program's first words could signal it too early
 
     def stop(self, number: int) -> bool:
         """Stop the shadow as this signal does; returns when it goes on, False if it was killed."""
         self._send(_STOP + bytes((number,)))
-        return self._sock.recv(1) != b""
+        return self._answer(_STOP, None) != b""
+
+    def move(self, group: int) -> int:
+        """The shadow does setpgid (0: setsid); returns its errno. For glunix.home.nursery."""
+        if self.is_alone:
+            return errno.ESRCH
+        self._send(_MOVE + group.to_bytes(4, "little"))
+        answer = self._answer(_MOVE, _ANSWER_SECONDS)
+        return answer[1] if answer else errno.ESRCH
+
+    def settle(self) -> None:
+        """Signals that it has got until now can be read when this returns.
+
+        They were sent before what we have just seen: the kernel hands them over first.
+        """
+        if not self.is_alone:
+            self._send(_SETTLE)
+            self._answer(_SETTLE, _ANSWER_SECONDS)
+
+    def _answer(self, kind: bytes, seconds: float | None) -> bytes:
+        """Its answer to `kind`; empty when it was killed, or is stopped for so many seconds."""
+        self._sock.settimeout(seconds)
+        try:
+            while (answer := self._sock.recv(2)) and answer[:1] != kind:
+                pass  # late, from when it was stopped
+        except OSError:
+            return b""
+        finally:
+            self._sock.setblocking(True)
+        return answer
+
+    def is_gone(self) -> bool:
+        """`fileno` is readable: was it killed? Else a late answer was there."""
+        return self._sock.recv(2) == b""
 
     def end(self, status: int, killed_by: int, alone: bool) -> None:
         """The shadow ends so. Unless we go on `alone` it waits for our end first."""
@@ -94,21 +133,37 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
     for low, high in zip([2, *keep], [*keep, 1 << 20], strict=True):
         posix.closerange(low + 1, high)
     while True:
-        words = sock.recv(4)
+        words = sock.recv(8)
         if not words:
             die_of(_signal.SIGKILL)  # without the half there is no job
         kind, number = words[:1], words[1] if words[1:] else 0
         if kind == _CATCH:
             signals.catch()
+            sock.send(_CATCH)
         elif kind == _STOP:
             stop_self(number)
-            sock.send(_CATCH)
+            sock.send(_STOP)
+        elif kind == _SETTLE:
+            sock.send(_SETTLE)
+        elif kind == _MOVE:
+            sock.send(_MOVE + bytes((_move(int.from_bytes(words[1:], "little")),)))
         else:
             if words[2]:
                 posix.waitpid(half, 0)  # the user's descriptors are closed when we have ended
             if kind == _DIE:
                 die_of(number)
             posix._exit(number)
+
+
+def _move(group: int) -> int:
+    try:
+        if group:
+            posix.setpgid(0, group)
+        else:
+            posix.setsid()
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0
 
 
 def _set_title(title: bytes) -> None:

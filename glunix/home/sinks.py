@@ -51,12 +51,25 @@ def widen(fd: int) -> None:
         pass  # no pipe, or over the user's limit (pipe(7)): only slower
 
 
+job_groups: set[int] = set()
+"""Process groups of a transparent job whose shadows are in them, once it has made any."""
+
+
 def in_foreground(tty_fd: int) -> bool:
-    """Whether we may use this terminal as we like (tty_ioctl(4))."""
+    """Whether we may use this terminal as we like (tty_ioctl(4)).
+
+    Home's half reads for all groups of its job, so it is in whichever has the terminal.
+    """
     try:
-        return posix.tcgetpgrp(tty_fd) == posix.getpgrp()
+        group = posix.tcgetpgrp(tty_fd)
     except OSError:
         return True  # not our controlling terminal: nobody stops us
+    if group in job_groups and group != posix.getpgrp():
+        try:
+            posix.setpgid(0, group)
+        except OSError:
+            pass  # nobody is in it
+    return group == posix.getpgrp()
 
 
 class Sink:

@@ -43,6 +43,11 @@ class Source:
         """For epoll."""
         return self._own
 
+    def close(self) -> None:
+        """What was opened for it; `fd` is its owner's."""
+        if self._own != self.fd:
+            posix.close(self._own)
+
     def is_ready(self) -> bool:
         """What poll(2) says."""
         return bool(self._poll.poll(0))

@@ -20,17 +20,20 @@ import time
 from glunix import config
 from glunix.errors import FrameError, GlunixError, NotRunning, Refused
 from glunix.home.inputs import Input
-from glunix.home.jobview import JobView, ProcessView
-from glunix.home.link import blob, integer, kept, text, view
-from glunix.home.opening import complain
+from glunix.home.jobview import JobView, ProcessView, placed_streams
+from glunix.home.link import integer, text, view
+from glunix.home.opening import complain, times_told
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
+from glunix.home.pollset import PollSet
 from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of, stop_self
 from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from glunix.home.asked import Asked
     from glunix.home.homecalls import HomeCalls
+    from glunix.home.modes import ModeWatch
     from glunix.home.opening import Opening
     from glunix.home.shadow import Half
 
@@ -61,6 +64,7 @@ class Startup:
         self._terminal = opening.terminal
         self._tty = opening.tty
         self._times = opening.times
+        self._inherited = opening.inherited
         self._time("more imports")
         self._half = half
         self._signals = Signals() if half is None else half.signals
@@ -68,7 +72,10 @@ class Startup:
         self._stop_signal = 0
         self._in_back = False
         """Whether the terminal is to become raw once we are in the foreground."""
-        self._held: list[list[Value]] = []
+        self._asked: Asked | None = None
+        """What a transparent job asks of home."""
+        self._modes: ModeWatch | None = None
+        self._poll = PollSet()
         self._deadline: float | None = None
         self._timed_out = False
         self._stats = opening.stats
@@ -97,7 +104,7 @@ class Startup:
         self._time("exited")
         self._tell_stats()
         if self._options.times:
-            self._print_times()
+            sys.stderr.write(times_told(self._times, self._options.times))
         if self._timed_out:
             return TIMED_OUT
         if self._half is not None and self._job.killed_by:
@@ -106,15 +113,13 @@ class Startup:
 
     def _place(self) -> None:
         """Wait for Placed; the deadline covers a daemon or master that does not answer."""
-        poll = select.poll()
-        if self._half is not None:
-            poll.register(self._half, select.POLLIN)
+        wanted = {} if self._half is None else {self._half.fileno(): select.POLLIN}
         deadline = time.monotonic() + config.PLACE_TIMEOUT
         while True:
             events = select.POLLIN | (select.POLLOUT if self._link.pending else 0)
-            poll.register(self._link, events)
             left = deadline - time.monotonic()
-            ready = [fd for fd, _ in poll.poll(left * 1000)] if left > 0 else []
+            wanted = {**wanted, self._link.fileno(): events}
+            ready = self._poll.wait(wanted, left * 1000) if left > 0 else set()
             if not ready:
                 raise GlunixError("no answer from the cluster: is the master alive?")
             if self._half is not None and self._half.fileno() in ready:
@@ -134,17 +139,13 @@ class Startup:
         if message[0] != "placed":
             raise FrameError(f"expected placed, got {message[0]!r}")
         self._time("placed")
-        streams: list[tuple[int, str, list[int]]] = []
-        rows = message[3]
-        for row in rows if isinstance(rows, list) else []:
-            if not isinstance(row, list) or not isinstance(row[2], list):
-                raise FrameError("bad placement")
-            streams.append((integer(row[0]), text(row[1]), [integer(v) for v in row[2]]))
+        streams = placed_streams(message)
         self._stream = streams[0][0]
         self._job = JobView(integer(message[2]), streams)
         self._input = self._make_input([stream for stream, _, _ in streams])
         answers = not isinstance(self._input, Input) and self._input.answers
-        self._outputs.open(self._job, self._tty if self._options.transparent else None, answers)
+        tty = self._tty if self._options.transparent else None
+        self._outputs.open(self._job, tty, answers, self._inherited)
         if self._half is None:
             self._signals.catch()
         else:
@@ -156,14 +157,19 @@ class Startup:
     def _make_input(self, streams: list[int]) -> Input | HomeCalls:
         if not self._options.transparent:
             return Input(self._options, self._terminal, streams, self._send_data)
+        from glunix.home.asked import Asked
         from glunix.home.homecalls import HomeCalls
 
         def tell(line: str) -> None:
             complain(line, self._terminal)
 
-        paths = self._options.home
-        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell, paths)
+        given = (self._options.home, self._inherited)
+        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell, *given)
+        self._modes = calls.modes
+        if self._half is not None:
+            calls.move_root, calls.before_end = self._half.move, self._hear_shadow
         calls.begin()
+        self._asked = Asked(calls, self._outputs)
         return calls
 
     def _tell_stats(self) -> None:
@@ -210,29 +216,28 @@ class Startup:
 
     def _turn(self) -> None:
         """One round of the poll loop."""
-        poll = select.poll()
-        poll.register(self._link, select.POLLIN | (select.POLLOUT if self._link.pending else 0))
-        if self._line is not None and self._line.fileno() >= 0:
-            out = select.POLLOUT if self._line.blocked else 0
-            poll.register(self._line, select.POLLIN | out)
-        poll.register(self._signals, select.POLLIN)
+        link, come, line = self._link, select.POLLIN, self._line
+        wanted = {link.fileno(): come | (select.POLLOUT if link.pending else 0)}
+        if line is not None and line.fileno() >= 0:
+            wanted[line.fileno()] = come | (select.POLLOUT if line.blocked else 0)
+        wanted[self._signals.fileno()] = come
         half = self._half if self._half is not None and not self._half.is_alone else None
         if half is not None:
-            poll.register(half, select.POLLIN)
+            wanted[half.fileno()] = come
         watch_input = self._input.wants(self._unsent())
         if watch_input:
-            poll.register(self._input, select.POLLIN)
+            wanted[self._input.fileno()] = come
         sinks = self._outputs.waiting_sinks()
         for sink in sinks:
-            poll.register(sink, select.POLLOUT)
-        ready = {fd for fd, _ in poll.poll(self._patience())}
+            wanted[sink.fileno()] = select.POLLOUT
+        ready = self._poll.wait(wanted, self._patience())
         self._check_deadline()
         if self._in_back and self._tty is not None and self._tty.in_foreground():
             self._enter_terminal()  # a shell's `fg` sends SIGCONT only to what was stopped
         if self._signals.fileno() in ready:
             for number in self._signals.read():
                 self._signal(number)
-        if half is not None and half.fileno() in ready:
+        if half is not None and half.fileno() in ready and half.is_gone():
             self._lost_shadow(half)
         for sink in sinks:
             if sink.fileno() in ready:
@@ -245,14 +250,13 @@ class Startup:
             self._link.flush()
             for stream, message in self._link.receive():
                 self._take(stream, message)
-        while self._held and not self._outputs.terminal_waits:
-            held = self._held.pop(0)
-            self._home_call(held[0], held)
+        if self._asked is not None:
+            self._asked.turn()
         self._maybe_stop()
 
     def _patience(self) -> float | None:
         """Milliseconds that poll may wait."""
-        waits = []
+        waits = [] if self._modes is None else self._modes.turn()
         if self._deadline is not None:
             waits.append(max(0.0, self._deadline - time.monotonic()))
         if self._in_back or self._input.in_background():
@@ -262,6 +266,8 @@ class Startup:
     # -- messages ----------------------------------------------------------------------------
 
     def _send(self, stream: int, message: list[object]) -> None:
+        if stream and self._modes is not None:
+            self._modes.look()
         if stream and self._line is not None:
             self._line.send(stream, message)
         else:
@@ -278,6 +284,8 @@ class Startup:
                 self._take(self._stream, message, direct=True)
 
     def _send_data(self, stream: int, data: bytes | memoryview) -> None:
+        if self._modes is not None:
+            self._modes.look()
         self._link.send_data(stream, "in", data)
 
     def _take(self, stream: int, message: list[Value], direct: bool = False) -> None:
@@ -307,8 +315,8 @@ class Startup:
         tag = message[0]
         if self._stats is not None and self._stats.saw(message):
             return
-        if self._options.transparent:
-            if self._home_call(tag, message):
+        if self._asked is not None:
+            if self._asked.take(tag, message):
                 return
         elif isinstance(self._input, Input):
             if tag == "incredit":
@@ -324,38 +332,6 @@ class Startup:
             self._outputs.take(process, integer(message[2]), view(message[3]))
         else:
             self._process_event(process, tag, message)
-
-    def _home_call(self, tag: Value, message: list[Value]) -> bool:
-        """An interposed call asks home; False when it is another message."""
-        calls = self._input
-        assert not isinstance(calls, Input)
-        if self._outputs.terminal_waits and tag in ("want", "ioctl", "ioctlpages"):
-            # What was written before is on the screen before this acts.
-            self._held.append([kept(value) for value in message])
-            return True
-        if tag == "incredit":
-            calls.took(integer(message[1]))
-            return True
-        if tag == "inclosed":
-            calls.closed()
-            return True
-        if tag == "inback":
-            calls.back(integer(message[1]))
-            return True
-        if tag == "back":
-            calls.give_back(integer(message[1]), blob(message[2]))
-            return True
-        if tag not in ("want", "seek", "ioctl"):
-            return calls.rare(text(tag), message)
-        ask, fd, third = (integer(value) for value in message[1:4])
-        if tag == "want":
-            calls.want(ask, fd, third, message[4] is True, integer(message[5]))
-        elif tag == "seek":
-            calls.seek(ask, fd, third, integer(message[4]))
-        else:
-            may_write = message[6] is True
-            calls.ioctl(ask, fd, third, integer(message[4]), blob(message[5]), may_write)
-        return True
 
     def _process_event(self, process: ProcessView, tag: Value, message: list[Value]) -> None:
         if tag == "started":
@@ -396,26 +372,42 @@ class Startup:
         if not self._job.live() and number not in HARMLESS:
             self._leave_terminal()  # only output that nobody takes is left: nothing to forward to
             (die_of if self._half is None else self._half.die)(number)
-        if number == _signal.SIGWINCH and self._tty is not None:
+        if number == _signal.SIGWINCH and self._tty is not None and self._tty.resized():
             for stream in {p.stream for p in self._job.live()}:
-                self._send(stream, ["resize", self._tty.size()])
+                self._send(stream, ["resize", self._tty.told])
             return
         if number in STOPPING:
             self._stop_signal = number
             if not self._options.transparent:
                 number = _signal.SIGTSTP
-        self._signal_job(number)
+        # Where others have shadows of their own, what ours got is for the program alone.
+        self._signal_job(number, not isinstance(self._input, Input) and self._input.has_shadows)
         if number == _signal.SIGCONT:
             self._enter_terminal()
             if self._half is not None and self._half.is_alone:
                 self._outputs.release()
                 self._look_again()
 
-    def _signal_job(self, number: int) -> None:
+    def _hear_shadow(self) -> None:
+        """What ended our input (^C for all of a pipeline) may have been for our shadow, too."""
+        if self._half is not None:
+            self._half.settle()
+            for number in self._signals.read():
+                self._signal(number)
+
+    def _signal_job(self, number: int, alone: bool = False) -> None:
+        """Send a signal on; `alone`: to the program, not to its group."""
+        if not isinstance(self._input, Input):
+            self._input.look_ahead(end=False)
+        if alone:
+            for process in self._job.live():
+                if not process.parted:
+                    self._send(process.stream, ["signal", number, process.vnn])
+        else:
+            for stream in {p.stream for p in self._job.live()}:
+                self._send(stream, ["signal", number, None])
         if not isinstance(self._input, Input):
             self._input.look_ahead()
-        for stream in {p.stream for p in self._job.live()}:
-            self._send(stream, ["signal", number, None])
 
     def _maybe_stop(self) -> None:
         """When the job is stopped, so is its startup: the user's shell must see it (paper 4.3)."""
@@ -490,9 +482,3 @@ class Startup:
 
     def _time(self, name: str) -> None:
         self._times.append((name, time.perf_counter()))
-
-    def _print_times(self) -> None:
-        before = self._options.times
-        for name, at in self._times:
-            sys.stderr.write(f"{name} {at - before:.6f}\n")
-            before = at

@@ -78,6 +78,11 @@ def _working_directory(options: Options) -> bytes:
     return real
 
 
+def _own_host() -> str:
+    name = posix.uname().nodename
+    return name if name.isascii() and name.isprintable() else ""
+
+
 def _numbers() -> list[object]:
     """Ours, as glunix.msg.job.HomePids."""
     parent = posix.getppid()
@@ -92,7 +97,11 @@ def _group_of(pid: int) -> int:
 
 
 def submit_message(
-    options: Options, tty: list[object] | None, environ: object, line: bytes = b""
+    options: Options,
+    tty: list[object] | None,
+    environ: object,
+    line: bytes = b"",
+    inherited: list[list[object]] | None = None,
 ) -> list[object]:
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
     umask = posix.umask(0)
@@ -123,7 +132,7 @@ def submit_message(
         options.keep,
         options.transparent,
         options.engine,
-        "",
+        _own_host() if options.transparent else "",
         *stdin,
         one_output,
         output_window(options.degree),
@@ -134,5 +143,6 @@ def submit_message(
         sockets,
         staged,
         line,
+        inherited or [],
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -64,6 +64,19 @@ class HomePids(Record, frozen=True):
     parent_group: PidField
 
 
+class Inherited(Record, frozen=True):
+    """A descriptor above 2 that a transparent program inherits from home."""
+
+    number: Annotated[int, Meta(ge=3, le=1 << 20)]
+    """The program's."""
+    channel: Annotated[int, Meta(ge=16, le=79)]
+    """By which home is asked for it, and its output is known."""
+    kind: Annotated[str, Meta(max_length=16)]
+    """file or pipe (read), out (written), tty (the job's terminal), a memory device's name, or as:
+    the same as descriptor `size`."""
+    size: Annotated[int, Meta(ge=0)]
+
+
 class StagedFile(Record, frozen=True):
     """A file that goes along where there is no shared file system (glurun --stage)."""
 
@@ -91,8 +104,9 @@ class JobSpec(Record, frozen=True):
     """Leave what the program left behind when it exits (glurun --keep)."""
     transparent: bool = False
     engine: Annotated[str, Meta(max_length=32)] = ""
-    home_host: Annotated[str, Meta(max_length=64)] = ""
-    """Host name of the home node; the daemon fills it in."""
+    home_host: Annotated[str, Meta(max_length=64, pattern=r"\A[ -~]*\Z")] = ""
+    """The host name that the startup finds (its UTS namespace may have one of its own); the daemon
+    fills in its own for who says none."""
     stdin: Annotated[str, Meta(max_length=16)] = "pipe"
     """Transparent: what home's fd 0 is: tty, pipe, file, socket, a memory device's name
     (null, zero, ...), other or closed. A socket is a stream socket; other ones are packets."""
@@ -117,6 +131,8 @@ class JobSpec(Record, frozen=True):
     line: Annotated[bytes, Meta(max_length=64)] = b""
     """Transparent: an abstract socket (unix(7)) where the startup listens for the supervisor, which
     then sends and hears this stream's frames there. Empty: they go through the daemons."""
+    inherited: Annotated[list[Inherited], Meta(max_length=64)] = []
+    """Transparent: descriptors above 2."""
 
 
 WINDOW_MIN = 64 * 1024

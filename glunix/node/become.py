@@ -57,6 +57,16 @@ def place_fds(stdin: int, stdout: int, stderr: int) -> None:
         os.dup2(fd, number, inheritable=True)
 
 
+def place_more(fds: dict[int, int]) -> None:
+    """Make descriptors above 2 those of a program: number -> what it has now."""
+    if not fds:
+        return
+    above = max(*fds, *fds.values()) + 1
+    high = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for number, fd in fds.items()}
+    for number, fd in high.items():
+        os.dup2(fd, number, inheritable=True)
+
+
 def _set_limits(spec: JobSpec) -> None:
     for limit in spec.rlimits:
         now_soft, now_hard = resource.getrlimit(limit.resource)
@@ -95,10 +105,11 @@ def _become_user(owner: Owner) -> None:
 
 
 def _default_signals(ignored: list[int]) -> None:
-    # Handlers go back to default at exec by themselves; ignored ones stay (signal(7)), and Python
-    # ignores SIGPIPE and SIGXFSZ for itself.
-    for python_ignores in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(python_ignores, signal.SIG_DFL)
+    # Python ignores SIGPIPE and SIGXFSZ for itself, and ignored ones stay (signal(7)). Handlers go
+    # by themselves at exec, but what waits until then is the program's, and they would swallow it.
+    for caught in signal.valid_signals():
+        if callable(signal.getsignal(caught)) or caught in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(caught, signal.SIG_DFL)
     for number in ignored:
         if number not in (0, signal.SIGKILL, signal.SIGSTOP):
             signal.signal(number, signal.SIG_IGN)

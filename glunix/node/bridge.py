@@ -35,23 +35,33 @@ class Bridge:
         self._deframer = Deframer()
         self._out = bytearray()
         self._open = True
+        self._hearing = False
         sock.setblocking(False)
         # A chunk fits, so one write sends it (unix(7): no auto-tuning).
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * CHUNK)
         reactor.add_reader(sock.fileno(), self._readable)
 
-    def _readable(self) -> None:
+    def _readable(self) -> bool:
+        """One read; False when there was nothing, or never will be."""
         try:
             count = self._sock.recv_into(self._deframer.room())
         except BlockingIOError:
-            return
+            return False
         except OSError:
             count = 0
         if not count:
             self._lost()
-            return
+            return False
+        self._hearing = True
         for stream, body in self._deframer.received(count):
             self._frame(stream, body)
+        self._hearing = False
+        return True
+
+    def hear(self) -> None:
+        """Take what has come already; not from within `frame`, which has its turn."""
+        while self._open and not self._hearing and self._readable():
+            pass
 
     def _lost(self) -> None:
         if self._open:

@@ -14,6 +14,8 @@ from glunix.node.homeplaces import HomePlaces
 from glunix.node.standins import StandIns
 from slic.engine import EngineUnavailable, Launch, MissingCapability, select
 from slic.interposer import Interposer
+from slic.interposers.forks import Forks, Numbers
+from slic.interposers.groups import Groups
 from slic.interposers.homefds import HomeFds
 from slic.interposers.homefiles import HomeFiles
 from slic.interposers.homepaths import HomePaths
@@ -27,7 +29,7 @@ DEFAULT_ENGINE = "unotify"
 class Interposing:
     """Made in the supervisor before it forks the program. StepFailed when it cannot be."""
 
-    def __init__(self, spec: JobSpec, stand_ins: StandIns) -> None:
+    def __init__(self, spec: JobSpec, stand_ins: StandIns, numbers: Numbers) -> None:
         self.launch: Launch | None = None
         """None: there is nothing to catch, and the job runs at native speed."""
         self.reaps = False
@@ -47,6 +49,8 @@ class Interposing:
                 self.places = HomePlaces(spec.home_paths)
                 self.places.make(spec.cwd)
             interposers.append(self.fds)
+        if spec.pids is not None:
+            interposers += [Forks(numbers), Groups()]
         if interposers:
             self._prepare(Policy(interposers), spec.engine or DEFAULT_ENGINE)
 

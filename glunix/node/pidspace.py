@@ -33,12 +33,16 @@ from slic.kernel.libc import SYS_SETNS, syscall
 START_SECONDS = 10.0
 _UCRED = struct.Struct("=3i")
 _WAIT = struct.Struct("<2i")
+OUTSIDE = -1
+"""The leader of a session that home does not see (getsid is 0): nor is it seen here."""
 _HELPER, _PROGRAM, _FAILED, _REAPED = b"+", b"!", b"-", b"w"
 """First bytes of what is said; more follows the last two."""
 
 
 class Plan(NamedTuple):
-    """Who has which number. `leader` 0: the program leads its session itself; 1 is init."""
+    """Who has which number. `leader` 0: the program leads its session itself; 1 is init;
+    OUTSIDE: the supervisor leads, whom nobody inside sees.
+    """
 
     program: int
     leader: int
@@ -54,7 +58,7 @@ def plan(home: HomePids) -> Plan:
     """What to build for these numbers; ValueError where there can be no such namespace."""
     if home.pid < 2:
         raise ValueError("the startup is pid 1 at home")
-    leader = 0 if home.session == home.pid else max(home.session, 1)
+    leader = 0 if home.session == home.pid else home.session or OUTSIDE
     parent = max(home.parent, 1)
     if parent == 1 and leader > 1:
         parent = leader  # init's own children cannot be in another's session
@@ -93,6 +97,8 @@ class PidSpace:
         self._says, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._says.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         builder = _Builder(todo, tty, theirs, program)
+        if todo.leader == OUTSIDE and tty is not None:
+            join_terminal(tty)
         own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         try:
             prctl.unshare(prctl.CLONE_NEWPID)
@@ -104,6 +110,8 @@ class PidSpace:
             syscall(SYS_SETNS, own, prctl.CLONE_NEWPID)  # for children that come later
             os.close(own)
             theirs.close()
+        self.group_number = todo.group
+        """The number inside of the group that the program began in."""
         self._helpers = {self._init}
         self.program = self._await_program()
         self._says.setblocking(False)
@@ -144,6 +152,15 @@ class PidSpace:
                 number, status = _WAIT.unpack(data[1:])
                 found += [status] if number == self.number else []
         return found
+
+    @property
+    def init(self) -> int:
+        """Pid 1 of it."""
+        return self._init
+
+    def helper(self, pid: int) -> None:
+        """This process inside is ours, too."""
+        self._helpers.add(pid)
 
     def is_init(self, pid: int) -> bool:
         """Whether this is the child of ours that holds all of it."""

@@ -5,12 +5,9 @@ the job's view of home: its UTS namespace has home's host name, its stand-ins ar
 If it dies the kernel kills the program; if the daemon dies the kernel kills it.
 """
 
-import contextlib
-import errno
 import os
 import signal
 import socket
-import termios
 import time
 from collections.abc import Sequence
 from signal import SIGTTOU
@@ -21,29 +18,31 @@ from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
 from glunix.msg.homecalls import HomeDone, PagesDone
+from glunix.msg.shadows import ShadowMoved, ShadowSignal, ShadowsMade
 from glunix.node.asks import Asks
-from glunix.node.become import StepFailed, become, place_fds
+from glunix.node.become import StepFailed
 from glunix.node.bill import Bill
+from glunix.node.birth import Birth
 from glunix.node.channels import Output
+from glunix.node.delivery import deliver, kill_one
 from glunix.node.direct import WayHome, connect
-from glunix.node.family import Family, living_groups
+from glunix.node.family import Family
 from glunix.node.homefiles import HomeFiles as NodeHomeFiles
 from glunix.node.interposing import Interposing
 from glunix.node.keeper import GRACE, end_descendants
-from glunix.node.pidspace import PidSpace, Plain, fork_program
+from glunix.node.moves import Moves
+from glunix.node.numbers import Numbers
+from glunix.node.pidspace import PidSpace, Plain
 from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.process import set_size
-from glunix.node.spawn import (
-    close_others,
-    decode_report,
-    fork_child,
-    report_failure,
-)
+from glunix.node.spawn import close_others, fork_child
 from glunix.node.standins import StandIns
-from slic.engine import EngineUnavailable, Launch, Session
+from slic.engine import Launch, Session
+from slic.interposers.forks import NextNumber
+from slic.interposers.groups import MoveShadow
 from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome
 from slic.interposers.homeioctls import STOPPING_IOCTLS
-from slic.interposers.homequestions import CallHome, HavePlace
+from slic.interposers.homequestions import BreakPipe, CallHome, HavePlace
 from slic.kernel.pidfd import status_fields
 from slic.kernel.prctl import (
     set_child_subreaper,
@@ -51,13 +50,7 @@ from slic.kernel.prctl import (
 )
 from slic.tracee import Tracee
 
-STEPS_PER_TURN = 64
-
-_KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-_EVERYBODY = (signal.SIGHUP, signal.SIGCONT)
 _ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
-_TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
-"""TCSETS and TCSETS2 with their waiting and flushing forms; all begin with four words of flags."""
 
 
 def spawn_supervisor(
@@ -98,13 +91,20 @@ class Supervisor:
         # program writes must not come before that (glunix.node.fed).
         line = None if fed else connect(self._spec.line, start.owner.uid)
         self._way = WayHome(self._reactor, sock, line, self._frame, self._abandoned)
-        self._asks = Asks(self._to_home, self, self._reactor)
+        self._asks = Asks(self._to_home, self, self._reactor, self._way.hear if fed else None)
+        self._numbers = Numbers(
+            start.npid, self._to_home, lambda call: self.answer(call, None), self._reactor
+        )
+        self._moves = Moves(self._numbers, self._to_home, self, self._reactor)
         self._held: list[tuple[int, object, int, bool]] = []
         self._outputs: dict[int, Output] = {}
         self._session: Session | None = None
         self._engine_reaps = False
+        self._engine_fds: list[int] = []
         self._home_files: NodeHomeFiles | None = None
-        self._exec_end: socket.socket | None = None
+        self._birth: Birth | None = None
+        self._early_stop = 0
+        """The signal that stopped the child before it was the program."""
         self._main = 0
         self._place: PidSpace | Plain = Plain()
         self._root: stream.Exited | None = None
@@ -125,7 +125,7 @@ class Supervisor:
             self._stand_ins = StandIns(self._spec, self._start.owner.uid, self._fed)
             if self._spec.stdin == "file":
                 self._asks.read_ahead(0)
-            caught = Interposing(self._spec, self._stand_ins)
+            caught = Interposing(self._spec, self._stand_ins, self._numbers)
             self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
                 self._home_files = NodeHomeFiles(
@@ -141,6 +141,7 @@ class Supervisor:
         self._look_after()
         while not (self._ended and all(o.closed for o in self._outputs.values())):
             self._reactor.turn()
+            self._let_go()
             self._look_after()
             self._way.turned()
         self._finish()
@@ -153,75 +154,42 @@ class Supervisor:
             self._way.turned()
         if self._session is not None:
             self._session.close()
+        self._numbers.close()  # the namespace's init waits for the helper in it
         if isinstance(self._place, PidSpace):
             self._place.close()
         end_descendants(GRACE)
 
     def _fork_program(self, launch: Launch | None) -> int:
-        exec_end, our_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         around = self._stand_ins
-
-        def program() -> None:
-            try:
-                place_fds(around.theirs[0], around.theirs[1], around.theirs[2])
-
-                def before_user() -> None:
-                    if launch is not None:
-                        launch.install()
-                    for fd in self._spec.closed:
-                        os.close(fd)
-
-                become(self._spec, self._start.owner, self._env, before_user)
-            except StepFailed as error:
-                report_failure(exec_end, error)
-                os._exit(127)
-
-        tty = around.slave if around.slave >= 0 else None
-        self._place = fork_program(self._start.npid, self._spec.pids, tty, program)
-        pid = self._place.program
+        self._birth = birth = Birth(self._spec, self._start, self._env)
+        self._place = birth.fork(around, launch)
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
-        exec_end.close()
+            self._numbers.open(self._place)
+            self._moves.open(around)
         around.close_theirs()
         if launch is not None:
-            try:
-                self._session = launch.session(self)
-            except EngineUnavailable as error:
-                self._child_failed(our_end)
-                raise StepFailed("engine", errno.ENOSYS, str(error)) from None
-            self._reactor.add_reader(self._session.fileno(), self._step)
-        our_end.setblocking(False)
-        self._exec_end = our_end
-        self._reactor.add_reader(our_end.fileno(), self._exec_done)
+            self._session = birth.session(launch, self)
+            for fd, ready in self._session.sources().items():
+                self._reactor.add_source(fd, ready)
+                self._engine_fds.append(fd)
+        self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)
         for fd in {1, 2} - self._outputs.keys():  # the same place as the other: one channel
             self._to_home(stream.Out(self._vnn, fd, b""))
-        return pid
+        return self._place.program
 
-    def _child_failed(self, our_end: socket.socket) -> None:
-        """The child failed before its filter was in: its own words say why, if it left any."""
-        our_end.settimeout(1.0)
-        try:
-            packet = our_end.recv(65536)
-        except TimeoutError:
+    def _born(self) -> None:
+        """Exec has succeeded, or something before it has failed: home hears which."""
+        birth = self._birth
+        if birth is None or not birth.is_over():
             return
-        if packet:
-            report = decode_report(packet)
-            raise StepFailed(report.step, report.a, report.text)
-
-    def _exec_done(self) -> None:
-        if self._exec_end is None:
-            return
-        try:
-            packet = self._exec_end.recv(65536)
-        except BlockingIOError:
-            return
-        self._reactor.remove_reader(self._exec_end.fileno())
-        self._exec_end.close()
-        self._exec_end = None
-        if packet:
-            report = decode_report(packet)
+        self._birth = None
+        self._reactor.remove_reader(birth.fileno())
+        birth.close()
+        if birth.failure is not None:
+            report = birth.failure
             self._ended = True
             self._report(stream.Failed(self._vnn, report.step, report.a, report.text))
             for output in self._outputs.values():
@@ -229,6 +197,8 @@ class Supervisor:
         else:
             self._report(stream.Started(self._vnn, self._main))
             self._stand_ins.started()
+            if self._early_stop:
+                kill_one(self._main, self._early_stop)
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
@@ -242,21 +212,27 @@ class Supervisor:
 
     # -- the engine's host -------------------------------------------------------------------
 
-    def _step(self) -> None:
-        assert self._session is not None
-        for _ in range(STEPS_PER_TURN):
-            if not self._session.step():
-                break
-        if self._session.ended:
-            self._reactor.remove_reader(self._session.fileno())
+    def _let_go(self) -> None:
+        """Nobody is left under the engine: what it waits on would be ready for ever."""
+        if self._session is not None and self._session.ended:
+            while self._engine_fds:
+                self._reactor.remove_source(self._engine_fds.pop())
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """A handler asks home. What the program wrote before is sent first (DESIGN 5)."""
+        if isinstance(question, NextNumber):
+            self._numbers.wait(call_id, tracee.tid, question.thread)
+            return
+        if isinstance(question, MoveShadow):
+            self._moves.ask(call_id, question, tracee.tid)
+            return
+        if self._asks.knows(call_id, question):
+            return
         if self._bill is not None:
             self._bill.asked(call_id, question)
         around = self._stand_ins
         tid, may_write = tracee.tid, False
-        if isinstance(question, CallHome | HavePlace) and self._home_files is not None:
+        if isinstance(question, CallHome | HavePlace | BreakPipe) and self._home_files is not None:
             self._home_files.ask(call_id, question, tid)
             return
         if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
@@ -283,6 +259,8 @@ class Supervisor:
     def cancelled(self, call_id: int) -> None:
         """A call that asked is gone."""
         self._asks.cancelled(call_id)
+        self._numbers.cancelled(call_id)
+        self._moves.cancelled(call_id)
         if self._bill is not None:
             self._bill.answered(call_id, None)
         if self._home_files is not None:
@@ -322,9 +300,7 @@ class Supervisor:
 
     def changed(self, question: IoctlHome) -> None:
         """See asks.Calls."""
-        if question.command in _TCSETS and self._stand_ins.slave >= 0:
-            local_modes = int.from_bytes(question.data[12:16], "little")
-            self._stand_ins.set_tostop(bool(local_modes & termios.TOSTOP))
+        self._stand_ins.changed(question.command, question.data)
 
     # -- home --------------------------------------------------------------------------------
 
@@ -353,6 +329,8 @@ class Supervisor:
             self._asks.pages_done(message)
         elif isinstance(message, HomeDone) and self._home_files is not None:
             self._home_files.done(message)
+        elif isinstance(message, stream.Modes):
+            self._asks.modes.told(message)
         elif isinstance(message, stream.Ready):
             if message.hung_up:
                 self._stand_ins.hang_up()
@@ -371,20 +349,20 @@ class Supervisor:
             self._ask_held()
         elif isinstance(message, stream.Signal):
             self._asks.drop_ahead()
-            if message.signal == signal.SIGKILL and message.vnn is not None:
-                self._kill_program()
+            if message.vnn is not None:
+                self._signal_program(message.signal)
             else:
                 self._kill(message.signal)
+        elif isinstance(message, ShadowsMade):
+            self._numbers.made(message)
+        elif isinstance(message, ShadowMoved):
+            self._moves.done(message)
+        elif isinstance(message, ShadowSignal):
+            self._shadow_signal(message)
         elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
             set_size(self._stand_ins.slave, message.size)
         elif isinstance(message, stream.In):
             self._report(stream.InCredit(0))  # the end of a pipe that the daemon feeds: its turn
-
-    def _kill_program(self) -> None:
-        """Its shadow was killed: that is for this one process, whatever else lives."""
-        if self._root is None and not self._ended:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._main, signal.SIGKILL)
 
     def _kill(self, number: int) -> None:
         if self._ended or not number:
@@ -392,25 +370,21 @@ class Supervisor:
         if number == signal.SIGKILL:  # is for all of the job, whatever groups and sessions it made
             self._doomed = True
             self._place.kill_all()
-        for group in self._groups(number):
-            try:
-                os.killpg(group, number)
-            except (ProcessLookupError, PermissionError):
-                pass
+        deliver(number, self._place.group, self._stand_ins.foreground(), self._root is not None)
         if self._session is not None:
             self._session.sweep()
 
-    def _groups(self, number: int) -> set[int]:
-        """Who gets a signal of the startup: what the keyboard sends is the foreground's."""
-        foreground = self._stand_ins.foreground()
-        found = {self._place.group}
-        if foreground > 1 and number in _KEYBOARD:
-            found = {foreground}
-        elif foreground > 1 and number in _EVERYBODY:
-            found = {self._place.group, foreground}
-        if self._root is not None:  # the number of a group that is gone may be somebody else's
-            found &= living_groups()
-        return found
+    def _signal_program(self, number: int) -> None:
+        """Its shadow got this: it is for no other process."""
+        if number and self._root is None and not self._ended:
+            kill_one(self._main, number)
+            if self._session is not None:
+                self._session.sweep()
+
+    def _shadow_signal(self, message: ShadowSignal) -> None:
+        self._asks.drop_ahead()
+        if self._numbers.signal(message.pid, message.signal) and self._session is not None:
+            self._session.sweep()
 
     def _abandoned(self) -> None:
         """The daemon closed the bridge: the job is over, whatever it does."""
@@ -447,10 +421,16 @@ class Supervisor:
             self._space_is_over(self._place, status)
             return
         if pid == self._main:
-            self._exec_done()  # home hears of the start before it hears of the end
+            self._born()  # home hears of the start before it hears of the end
         if pid != self._main or self._ended or self._root is not None:
             return
-        if os.WIFSTOPPED(status):
+        if os.WIFSTOPPED(status) and self._birth is not None:
+            # Not the program yet, and nobody may hear of it: it goes on, and stops as the program.
+            self._early_stop = os.WSTOPSIG(status)
+            kill_one(self._main, signal.SIGCONT)
+        elif self._birth is not None and os.WIFCONTINUED(status):
+            pass
+        elif os.WIFSTOPPED(status):
             self._report(stream.Stopped(self._vnn, os.WSTOPSIG(status)))
         elif os.WIFCONTINUED(status):
             self._report(stream.Continued(self._vnn))
@@ -468,7 +448,7 @@ class Supervisor:
         if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
             return
         self._space_says()
-        self._exec_done()
+        self._born()
         space.ended = True
         self._reactor.remove_reader(space.fileno())
         if self._root is None and not self._ended:

@@ -232,7 +232,7 @@ class HomeJobs:
             number = StreamId(who.next_stream)
             who.next_stream += 1
             streams[number] = client.StreamOf(number, node, vnns)
-        spec = msgspec.structs.replace(submit.spec, home_host=self.host)
+        spec = msgspec.structs.replace(submit.spec, home_host=submit.spec.home_host or self.host)
         job = _HomeJob(
             placed.npid, request.link, who.owner, spec, submit.degree, streams, set(streams)
         )

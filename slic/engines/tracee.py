@@ -1,7 +1,8 @@
 """The Tracee every engine hands out: a task seen through /proc, process_vm_* and pidfds.
 
 Owns nothing of an engine's protocol but the check that the caller still waits (`still_valid`),
-made before and after every access: a task id alone can be reused.
+made after every look and before and after every change: a task id alone can be reused. Who still
+waits after a look has waited all the time.
 """
 
 import errno
@@ -60,7 +61,6 @@ class TaskTracee:
 
     # -- memory ------------------------------------------------------------------------------
     def read_some(self, address: int, size: int) -> bytes:
-        self._check()
         try:
             data = memory.read(self.tid, address, size)
         except OSError as error:
@@ -75,7 +75,6 @@ class TaskTracee:
         return data
 
     def cstring(self, address: int, limit: int = 4096) -> bytes:
-        self._check()
         try:
             found = memory.cstring(self.tid, address, limit)
         except OSError as error:
@@ -112,14 +111,14 @@ class TaskTracee:
         return list(zip(words[::2], words[1::2], strict=True))
 
     def _memory_error(self, error: OSError, address: int) -> Exception:
+        self._check()
         if error.errno == errno.EFAULT:
             return BadAddress(hex(address))
         return CallGone() if error.errno == errno.ESRCH else error
 
     # -- descriptors and place ---------------------------------------------------------------
     def _proc(self, look: Callable[[str], _Seen], name: str) -> _Seen:
-        """`look` at /proc/TID/NAME between two checks; a missing entry is EBADF."""
-        self._check()
+        """`look` at /proc/TID/NAME; a missing entry is EBADF."""
         try:
             return look(f"/proc/{self.tid}/{name}")
         except (FileNotFoundError, ProcessLookupError):

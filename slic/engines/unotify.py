@@ -34,6 +34,7 @@ import select
 import socket
 import stat
 import struct
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -45,16 +46,34 @@ from slic.engines.pending import Pending, PendingCalls
 from slic.engines.tracee import UNSEEN, TaskTracee
 from slic.interposer import Call
 from slic.kernel import pidfd, seccomp
-from slic.policy import Decision, Policy
+from slic.policy import About, Decision, Policy
 from slic.syscalls import BY_NAME, BY_NUMBER, by_number
 from slic.tracee import CallGone
 from slic.verdict import Continue, Fail, Return, ReturnFd
 
-_NOTIF_SIZE = seccomp.NOTIF.size
+_NOTHING = bytes(seccomp.NOTIF.size)  # the kernel refuses anything but zeroes
+_ioctl = fcntl.ioctl
+_stat = os.stat
+_unpack = seccomp.NOTIF.unpack
+_pack = seccomp.RESPONSE.pack
+_CONTINUE = seccomp.RESPONSE_CONTINUE
 _ERRNO_LIMIT = 4095
+_FD_MASK = (1 << 32) - 1
 INSTALL_SECONDS = 10.0
 RT_SIGRETURN = BY_NAME["rt_sigreturn"].number
 _UCRED = struct.Struct("=3i")
+
+
+def _passes(about: About, tid: int, args: Sequence[int]) -> bool:
+    """Whether nobody is concerned with the descriptor: most calls that are caught are such.
+
+    No check that the caller still waits: of a call that is gone, the answer goes nowhere.
+    """
+    try:
+        seen = _stat(f"/proc/{tid}/fd/{args[about.register] & _FD_MASK}")
+    except OSError:
+        return False  # no descriptor, no such task, or not to be seen: for the handlers to say
+    return not about.concerns(seen)
 
 
 class NotifyTracee(TaskTracee):
@@ -88,18 +107,38 @@ class NotifySession:
         self._policy = policy
         self._pending = PendingCalls(host, self._carry, forgotten=self._unwatch)
         self._watched: dict[int, tuple[int, set[int]]] = {}  # pid: its pidfd, its asked calls
+        self._about = policy.about
         self._epoll = select.epoll()
-        self._epoll.register(listener, select.EPOLLIN)
+        """Of all but the listener: a loop's own poll(2) on that saves two calls for each caught."""
         self._epoll.register(self._pending.wake, select.EPOLLIN)
+        self._both: select.epoll | None = None
 
     # -- the loop's side ---------------------------------------------------------------------
+    def sources(self) -> Mapping[int, Callable[[int], object]]:
+        return {
+            self._listener: self._listener_ready,
+            self._epoll.fileno(): lambda _: self._other_ready(),
+        }
+
     def fileno(self) -> int:
-        return self._epoll.fileno()
+        return self._all().fileno()
+
+    def _all(self) -> select.epoll:
+        if self._both is None:
+            self._both = select.epoll()
+            self._both.register(self._listener, select.EPOLLIN)
+            self._both.register(self._epoll, select.EPOLLIN)
+        return self._both
 
     def step(self) -> bool:
-        for fd, events in self._epoll.poll(0, 1) if not self.ended else ():
+        for fd, events in self._all().poll(0, 1) if not self.ended else ():
             if fd == self._listener:
                 return self._listener_ready(events)
+            return self._other_ready()
+        return False
+
+    def _other_ready(self) -> bool:
+        for fd, _ in self._epoll.poll(0, 1):
             if fd == self._pending.wake:
                 self._pending.collect()
             else:
@@ -111,7 +150,7 @@ class NotifySession:
         """Answer until the last process is gone; blocks. For supervisors with no other loop."""
         while not self.ended:
             if self._pending.calls:
-                self._epoll.poll()
+                self._all().poll()
                 self.step()
             elif not self._receive() and self._hung_up():
                 self.ended = True
@@ -138,6 +177,8 @@ class NotifySession:
             return
         with ExitStack() as all_of_it:  # whatever handlers raise
             all_of_it.callback(self._epoll.close)
+            if self._both is not None:
+                all_of_it.callback(self._both.close)
             listener, self._listener = self._listener, -1
             all_of_it.callback(os.close, listener)
             if self._kept is not None:
@@ -170,14 +211,16 @@ class NotifySession:
 
     def _receive(self) -> bool:
         """Take one notification and decide it; False if there was none after all."""
-        buffer = bytearray(_NOTIF_SIZE)  # the kernel refuses anything but zeroes
         try:
-            fcntl.ioctl(self._listener, seccomp.IOCTL_RECV, buffer, True)
+            got = _ioctl(self._listener, seccomp.IOCTL_RECV, _NOTHING)
         except (FileNotFoundError, InterruptedError):
             return False  # the caller was interrupted or died meanwhile, or we were
-        cookie, tid, number, *args = seccomp.NOTIF.unpack(buffer)
+        cookie, tid, number, *args = _unpack(got)
         if self._pending.calls and (old := self._pending.of_task(tid)) is not None:
             self._pending.cancel(old)  # a thread makes one call at a time
+        about = self._about.get(number)
+        if about is not None and _passes(about, tid, args):
+            return self._let_through(cookie)
         call = Call(BY_NUMBER.get(number) or by_number(number), tuple(args), cookie)
         tracee = NotifyTracee(tid, self._listener, cookie)
         try:
@@ -189,6 +232,15 @@ class NotifySession:
                 self._watch(call.id)
         except CallGone:
             pass
+        return True
+
+    def _let_through(self, cookie: int) -> bool:
+        try:
+            _ioctl(self._listener, seccomp.IOCTL_SEND, _pack(cookie, 0, 0, _CONTINUE))
+        except FileNotFoundError:
+            pass
+        except InterruptedError:
+            self._send(cookie, 0, _CONTINUE)
         return True
 
     def _watch(self, call_id: int) -> None:
@@ -226,7 +278,7 @@ class NotifySession:
         verdict = decision.verdict
         try:
             if type(verdict) is Continue:
-                return self._send(call.id, 0, seccomp.RESPONSE_CONTINUE)
+                return self._send(call.id, 0, _CONTINUE)
             if type(verdict) is ReturnFd:
                 return self._carry_fd(call, tracee, decision, verdict)
             if type(verdict) is Return:
@@ -243,9 +295,8 @@ class NotifySession:
     def _send(self, cookie: int, value: int, flags: int) -> bool:
         # A negative errno in `val` would also do, but strace shows `error` as what it is.
         error = value if -_ERRNO_LIMIT <= value < 0 else 0
-        response = seccomp.RESPONSE.pack(cookie, 0 if error else value, error, flags)
         try:
-            seccomp.send(self._listener, response)
+            seccomp.send(self._listener, _pack(cookie, 0 if error else value, error, flags))
         except FileNotFoundError:
             return False
         return True

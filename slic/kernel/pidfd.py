@@ -25,7 +25,8 @@ def open_task(tid: int) -> int:
 
 
 _WANTED = re.compile(
-    r"^(Gid|Groups|SigBlk|SigCgt|SigIgn|Tgid|TracerPid|Uid|Umask):\t(.*)$", re.MULTILINE
+    r"^(Gid|Groups|NSpgid|NSpid|NSsid|NStgid|SigBlk|SigCgt|SigIgn|Tgid|TracerPid|Uid|Umask):\t(.*)$",
+    re.MULTILINE,
 )
 
 

@@ -136,6 +136,14 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def is_shadow(pid: int) -> bool:
+    """Whether this only stands at home for a process of a job, whose name and words it shows."""
+    try:
+        return "/shadow-" in os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return False
+
+
 def describe(pid: int) -> str:
     """A process in words, for a failure."""
     try:

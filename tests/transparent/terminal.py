@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pexpect
 import pyte
-from e2e.cluster import Cluster, until
+from e2e.cluster import Cluster, is_shadow, until
 
 from .compare import PYTHON
 
@@ -153,7 +153,10 @@ class Terminal:
 
 
 def states_of(words: str) -> list[str]:
-    """The states (proc(5)) of all processes whose last words on the command line are these."""
+    """The states (proc(5)) of all processes whose last words on the command line are these.
+
+    Not of shadows: they stand for one that is counted.
+    """
     found = []
     for entry in os.scandir("/proc"):
         if entry.name.isdecimal():
@@ -162,7 +165,8 @@ def states_of(words: str) -> list[str]:
                 stat = Path(f"/proc/{entry.name}/stat").read_text()
             except OSError:
                 continue
-            if line.replace(b"\0", b" ").strip().endswith(words.encode()):
+            words_end = line.replace(b"\0", b" ").strip().endswith(words.encode())
+            if words_end and not is_shadow(int(entry.name)):
                 found.append(stat.rpartition(")")[2].split()[0])
     return found
 

@@ -67,7 +67,7 @@ class Found:
                 if parent == member.pid:
                     found["supervisor"], found["node"] = pid, members[name].pid
         for pid, (parent, _) in everything.items():
-            if parent == found.get("supervisor"):
+            if parent == found.get("supervisor") and not _is_clerk(pid, parent):
                 found["program"] = pid
         return cls(found)
 
@@ -77,6 +77,19 @@ def _words(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def _is_clerk(pid: int, supervisor: int) -> bool:
+    """Whether this is the supervisor's helper in the job's PID namespace, whose init is another."""
+    try:
+        inside, outside = (
+            re.findall(r"^NSpid:\t(.*)$", Path(f"/proc/{one}/status").read_text(), re.MULTILINE)
+            for one in (pid, supervisor)
+        )
+        numbers = inside[0].split()
+        return len(numbers) > len(outside[0].split()) and numbers[-1] != "1"
+    except (OSError, IndexError):
+        return False
 
 
 def _begun_by(folder: Path) -> set[int]:
@@ -115,7 +128,9 @@ class Campaign:
         story = f"round {number}: {program}, {wanted} killed after {delay:.3f} s"
         script = (
             f"cd {self.place}; stty -a >before; glurun -T {words}; s=$?; echo; echo over $s;"
-            " stty -a >after; echo done"
+            # Home's half restores once it sees its shadow gone: the shell may see that first.
+            " for i in $(seq 60); do stty -a >after; cmp -s before after && break; sleep 0.05;"
+            " done; echo done"
         )
         with on_terminal(self.cluster, "sh", "-c", script) as tty:
             killed = self.kill(tty, wanted, delay)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e.cluster import Cluster, Member, guests_of, until
+from e2e.cluster import Cluster, Member, guests_of, is_shadow, until
 
 from .compare import TRANSPARENT
 from .terminal import Terminal, states_of
@@ -32,6 +32,7 @@ def supervisor_of(cluster: Cluster, pid: int) -> int:
 
 
 def pids_of(words: str) -> list[int]:
+    """Processes whose last words these are, without shadows."""
     found = []
     for entry in os.scandir("/proc"):
         if entry.name.isdecimal():
@@ -39,7 +40,8 @@ def pids_of(words: str) -> list[int]:
                 line = Path(f"/proc/{entry.name}/cmdline").read_bytes()
             except OSError:
                 continue
-            if line.replace(b"\0", b" ").strip().endswith(words.encode()):
+            words_end = line.replace(b"\0", b" ").strip().endswith(words.encode())
+            if words_end and not is_shadow(int(entry.name)):
                 found.append(int(entry.name))
     return found
 

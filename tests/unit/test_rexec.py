@@ -142,6 +142,18 @@ def test_root_may_and_others_may_not() -> None:
     assert orders(cluster) == [("home", KillDone(5, 1)), ("node1", KillOrder(1, [0], 9))]
 
 
+def test_attempts_are_logged_once() -> None:
+    """For each user and job: neither their number nor the disk is the stranger's to decide."""
+    cluster = Cluster("home", "node1")
+    cluster.start()
+    for uid in (UID + 1, UID + 1, UID + 2):
+        cluster.says("home", kill(1, 9, uid=uid))
+    told = "refused a signal of uid {} on home: job 1 belongs to uid 1000"
+    refusals = [line for line in cluster.logs if "refused" in line]
+    assert refusals == [told.format(UID + n) for n in (1, 2)]
+    assert "refused signal 9 from uid 1002" in cluster.master.story("job 1")
+
+
 def test_signal_0_only_asks() -> None:
     cluster = Cluster("home", "node1", "node2")
     cluster.start(2)

@@ -1,0 +1,330 @@
+/* Shadows at home for the processes of a transparent job: docs/shadows.md.
+ *
+ * One program, no libc (so that a fork costs 0.1 ms and 10 kB). Started, it is the *nursery*: the
+ * parent of all shadows, which it forks ahead of need. It has one SOCK_SEQPACKET socket, fd 3, to
+ * home's half; every shadow shares it. A packet is a row of 32-bit words, the first says what:
+ *
+ *   from the half   M count group by    make shadows in this group; by: the shadow that shall fork
+ *                                       them, as only it is in the right session (0: the nursery)
+ *                   E pid...            end these
+ *                   N pid name[4] text  another name (comm) and other words
+ *                   G ask pid group     setpgid       S ask pid     setsid, by the shadow itself
+ *   to the half     m group pid...      made           s pid signal  a shadow got this signal
+ *                   w pid status        a shadow was stopped or killed, not by us (wait4(2))
+ *                   a ask errno         answer
+ *
+ * A shadow blocks all signals and waits for them one by one. Those that the nursery queues with a
+ * value are commands; what the nursery sends otherwise (SIGCONT, SIGSTOP) is no news. The kernel
+ * kills the nursery with the half and the shadows with the nursery (PR_SET_PDEATHSIG). */
+
+typedef unsigned long u64;
+typedef unsigned int u32;
+typedef int i32;
+typedef long i64;
+
+enum {
+	SYS_close = 3, SYS_rt_sigprocmask = 14, SYS_getpid = 39, SYS_sendto = 44,
+	SYS_recvfrom = 45, SYS_clone = 56, SYS_exit = 60, SYS_wait4 = 61, SYS_kill = 62,
+	SYS_getpgid = 121, SYS_setpgid = 109, SYS_getppid = 110, SYS_setsid = 112, SYS_brk = 12,
+	SYS_rt_sigtimedwait = 128, SYS_rt_sigqueueinfo = 129, SYS_prctl = 157, SYS_open = 2,
+	SYS_read = 0, SYS_poll = 7, SYS_signalfd4 = 289, SYS_process_vm_writev = 311,
+	SYS_close_range = 436,
+};
+enum { SIGKILL = 9, SIGCHLD = 17, COMMAND = 64, SI_QUEUE = -1 };
+enum { CLONE_PARENT = 0x8000, WNOHANG = 1, WUNTRACED = 2, EINTR = 4, ESRCH = 3 };
+enum { PR_SET_PDEATHSIG = 1, PR_SET_NAME = 15, PR_SET_MM = 35, PR_SET_MM_MAP = 14 };
+enum { SOCK = 3, WORDS = 1024, TEXT = 3072 };
+enum { DO_NAME = 1, DO_GROUP, DO_SESSION, DO_FORK };
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE i64 call6(i64 n, i64 a, i64 b, i64 c, i64 d, i64 e, i64 f)
+{
+	register i64 r10 __asm__("r10") = d;
+	register i64 r8 __asm__("r8") = e;
+	register i64 r9 __asm__("r9") = f;
+	i64 result;
+	__asm__ volatile("syscall" : "=a"(result)
+		: "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+		: "rcx", "r11", "memory");
+	return result;
+}
+#define call(n, a, b, c) call6(n, (i64)(a), (i64)(b), (i64)(c), 0, 0, 0)
+#define call4(n, a, b, c, d) call6(n, (i64)(a), (i64)(b), (i64)(c), (i64)(d), 0, 0)
+
+void *memset(void *to, int byte, u64 size)
+{
+	char *at = to;
+	while (size--)
+		*at++ = (char)byte;
+	return to;
+}
+
+void *memcpy(void *to, const void *from, u64 size)
+{
+	char *at = to;
+	const char *source = from;
+	while (size--)
+		*at++ = *source++;
+	return to;
+}
+
+struct mm_map { /* struct prctl_mm_map of linux/prctl.h */
+	u64 start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
+	u64 arg_start, arg_end, env_start, env_end, auxv;
+	u32 auxv_size, exe_fd;
+};
+struct info { /* the part of siginfo_t that we use */
+	i32 signal, error, code, pad, pid, uid;
+	u64 value;
+	char rest[96];
+};
+struct look { i32 fd; short events, revents; };
+struct piece { void *base; u64 size; };
+
+static struct mm_map map;
+static i32 nursery;
+static struct { u32 size; char name[16], text[TEXT]; } told; /* by the nursery, before DO_NAME */
+
+/* A command is one word: what, a group, and the number of an ask (or of shadows to make). */
+#define COMMAND_WORD(what, group, ask) ((u64)(u32)(ask) << 32 | (u64)(group) << 4 | (what))
+
+static void say(const i32 *words, int count)
+{
+	while (call6(SYS_sendto, SOCK, (i64)words, count * 4, 0x4000 /* MSG_NOSIGNAL */, 0, 0) == -EINTR)
+		;
+}
+
+__attribute__((noreturn)) static void die(int status)
+{
+	for (;;)
+		call(SYS_exit, status, 0, 0);
+}
+
+/* -- a shadow --------------------------------------------------------------------------------- */
+
+__attribute__((noreturn)) static void shadow(i32 group);
+
+/* Fork shadows into a group and tell of them. */
+static void make(i32 count, i32 group, int flags)
+{
+	i32 made[WORDS] = {'m', group};
+	i32 size = 2;
+	while (count-- > 0 && size < WORDS) {
+		i64 pid = call6(SYS_clone, SIGCHLD | flags, 0, 0, 0, 0, 0);
+		if (pid == 0)
+			shadow(group);
+		if (pid < 0)
+			break;
+		if (call(SYS_getpgid, pid, 0, 0) != group && call(SYS_setpgid, pid, group, 0) < 0)
+			call(SYS_setpgid, pid, pid, 0); /* nothing for it is for its process */
+		made[size++] = (i32)pid;
+	}
+	say(made, size);
+}
+
+static void obey(u64 word)
+{
+	i32 group = (i32)(word >> 4 & 0xffffff), ask = (i32)(word >> 32);
+	i32 answer[3] = {'a', ask, 0};
+	switch (word & 15) {
+	case DO_NAME:
+		call(SYS_prctl, PR_SET_NAME, told.name, 0);
+		memcpy((void *)map.arg_start, told.text, told.size);
+		map.arg_end = map.arg_start + told.size;
+		call4(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map);
+		return;
+	case DO_FORK:
+		make(ask, group, CLONE_PARENT);
+		return;
+	case DO_GROUP:
+		answer[2] = (i32)-call(SYS_setpgid, 0, group, 0);
+		break;
+	case DO_SESSION:
+		answer[2] = (i32)call(SYS_setsid, 0, 0, 0) < 0;
+		break;
+	}
+	say(answer, 3);
+}
+
+static void shadow(i32 group)
+{
+	u64 all = ~0UL;
+	struct info info;
+	i32 own = (i32)call(SYS_getpid, 0, 0, 0);
+	call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
+	if (call(SYS_getppid, 0, 0, 0) != nursery)
+		die(1);
+	for (;;) {
+		if (call4(SYS_rt_sigtimedwait, &all, &info, 0, 8) < 0)
+			continue;
+		if (info.pid == nursery && info.code == SI_QUEUE)
+			obey(info.value);
+		else if (info.pid != nursery || info.code > 0) {
+			i32 words[3] = {'s', own, info.signal};
+			say(words, 3);
+		}
+	}
+}
+
+/* -- the nursery ------------------------------------------------------------------------------ */
+
+static int is_ours(i32 pid, i32 *status)
+{
+	return call4(SYS_wait4, pid, status, WNOHANG, 0) == 0;
+}
+
+static i64 order(i32 pid, u64 word)
+{
+	struct info info;
+	memset(&info, 0, sizeof info);
+	info.signal = COMMAND;
+	info.code = SI_QUEUE;
+	info.pid = nursery;
+	info.value = word;
+	return call(SYS_rt_sigqueueinfo, pid, COMMAND, &info);
+}
+
+static void end(const i32 *pids, i64 count)
+{
+	i32 status;
+	for (i64 i = 0; i < count; i++)
+		if (is_ours(pids[i], &status))
+			call(SYS_kill, pids[i], SIGKILL, 0);
+		else
+			((i32 *)pids)[i] = 0;
+	for (i64 i = 0; i < count; i++)
+		if (pids[i])
+			while (call4(SYS_wait4, pids[i], &status, 0, 0) == -EINTR)
+				;
+}
+
+static void reap(void)
+{
+	i32 words[3] = {'w', 0, 0};
+	while ((words[1] = (i32)call4(SYS_wait4, -1, &words[2], WNOHANG | WUNTRACED, 0)) > 0)
+		say(words, 3);
+}
+
+static void rename_one(const i32 *words, i64 size)
+{
+	i32 status;
+	if (size <= 24)
+		return;
+	told.size = (u32)(size - 24 > TEXT ? TEXT : size - 24);
+	memcpy(told.name, words + 2, 16);
+	told.name[15] = 0;
+	memcpy(told.text, words + 6, told.size);
+	told.text[told.size - 1] = 0;
+	/* Into the shadow's memory, at the place where ours is; then it acts. */
+	struct piece piece = {&told, sizeof told - TEXT + told.size};
+	if (is_ours(words[1], &status) &&
+	    call6(SYS_process_vm_writev, words[1], (i64)&piece, 1, (i64)&piece, 1, 0) > 0)
+		order(words[1], DO_NAME);
+}
+
+static void take(const i32 *words, i64 size)
+{
+	i32 answer[3] = {'a', words[1], 0};
+	switch (words[0]) {
+	case 'M':
+		if (!words[3])
+			make(words[1], words[2], 0);
+		else if (order(words[3], COMMAND_WORD(DO_FORK, words[2], words[1])) < 0)
+			say((i32[]){'m', words[2]}, 2);
+		return;
+	case 'E':
+		end((i32 *)words + 1, size / 4 - 1);
+		return;
+	case 'N':
+		rename_one(words, size);
+		return;
+	case 'G':
+		answer[2] = (i32)-call(SYS_setpgid, words[2], words[3], 0);
+		if (answer[2] && order(words[2], COMMAND_WORD(DO_GROUP, words[3], words[1])) >= 0)
+			return; /* in another session than ours: it does it itself, and answers */
+		break;
+	case 'S':
+		if (order(words[2], COMMAND_WORD(DO_SESSION, 0, words[1])) >= 0)
+			return;
+		answer[2] = ESRCH;
+		break;
+	}
+	say(answer, 3);
+}
+
+static u64 number(const char **at)
+{
+	u64 value = 0;
+	while (**at < '0' || **at > '9')
+		++*at;
+	while (**at >= '0' && **at <= '9')
+		value = value * 10 + (u64)(*(*at)++ - '0');
+	return value;
+}
+
+/* Where our words are: proc(5), /proc/PID/stat, fields 26 to 28 and 45 to 51. */
+static int find_map(void)
+{
+	static char text[2048];
+	i64 fd = call(SYS_open, "/proc/self/stat", 0, 0);
+	i64 size = fd < 0 ? 0 : call(SYS_read, fd, text, sizeof text - 1);
+	const char *at = text;
+	u64 field[52];
+	if (fd >= 0)
+		call(SYS_close, fd, 0, 0);
+	for (const char *look = text; size > 0 && look < text + size; look++)
+		if (*look == ')')
+			at = look;
+	if (at == text)
+		return 0;
+	at += 3; /* past the state, whose letter is field 3 */
+	for (int i = 4; i < 52; i++)
+		field[i] = number(&at);
+	map = (struct mm_map){field[26], field[27], field[45], field[46], field[47], 0, field[28],
+		field[48], field[49], field[50], field[51], 0, 0, (u32)-1};
+	map.brk = (u64)call(SYS_brk, 0, 0, 0);
+	return map.arg_end - map.arg_start > TEXT;
+}
+
+__attribute__((noreturn, used)) static void start(void)
+{
+	static i32 words[WORDS + TEXT / 4 + 4];
+	u64 all = ~0UL, child = 1UL << (SIGCHLD - 1);
+	call4(SYS_rt_sigprocmask, 0, &all, 0, 8);
+	call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
+	call(SYS_close_range, SOCK + 1, ~0U, 0);
+	nursery = (i32)call(SYS_getpid, 0, 0, 0);
+	if (!find_map())
+		die(2);
+	call(SYS_prctl, PR_SET_NAME, "glurun-spare", 0);
+	{
+		static const char title[] = "glurun: a spare shadow";
+		memcpy((void *)map.arg_start, title, sizeof title);
+		map.arg_end = map.arg_start + sizeof title;
+		call4(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map);
+	}
+	struct look looks[2] = {{SOCK, 1, 0}, {(i32)call4(SYS_signalfd4, -1, &child, 8, 0), 1, 0}};
+	static char skipped[128];
+	for (;;) {
+		if (call(SYS_poll, looks, 2, -1) < 0)
+			continue;
+		if (looks[1].revents) {
+			call(SYS_read, looks[1].fd, skipped, sizeof skipped);
+			reap();
+		}
+		if (looks[0].revents) {
+			i64 size = call6(SYS_recvfrom, SOCK, (i64)words, sizeof words - 16, 0, 0, 0);
+			if (size <= 0)
+				break;
+			memset((char *)words + size, 0, 16);
+			take(words, size);
+		}
+	}
+	die(0);
+}
+
+__attribute__((naked, used)) void _start(void)
+{
+	__asm__("xor %ebp, %ebp; and $-16, %rsp; call start");
+}

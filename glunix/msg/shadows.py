@@ -1,0 +1,77 @@
+"""Shadows at home for the processes that a transparent job forks (docs/shadows.md).
+
+Part of the unions of `glunix.msg.stream`. All numbers are home's pids, and the job's own: a process
+of the job has the number of its shadow.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from glunix.msg.base import Message
+from glunix.msg.job import U32, PidField, SignalField
+
+SHADOWS_MAX = 256
+"""Shadows that one message is about, at most."""
+
+WORDS_MAX = 3072
+"""Bytes of a command line that a shadow shows."""
+
+Pids = Annotated[list[PidField], Meta(max_length=SHADOWS_MAX)]
+
+
+class ShadowsWanted(Message, frozen=True, tag="shadowswanted"):
+    """Node to home: make this many shadows ahead, in this process group.
+
+    `by` is a shadow of the session that they are to be in; 0: the session of the startup.
+    """
+
+    group: PidField
+    count: Annotated[int, Meta(ge=1, le=SHADOWS_MAX)]
+    by: PidField = 0
+
+
+class ShadowsMade(Message, frozen=True, tag="shadowsmade"):
+    """Home to node: these stand ready in this group. None: there can be no more shadows."""
+
+    group: PidField
+    pids: Pids
+
+
+class ShadowsEnded(Message, frozen=True, tag="shadowsended"):
+    """Node to home: no process of the job has these numbers any more."""
+
+    pids: Pids
+
+
+class ShadowNamed(Message, frozen=True, tag="shadownamed"):
+    """Node to home: what ps shows of this process: its name, and its words each with a NUL."""
+
+    pid: PidField
+    name: Annotated[bytes, Meta(max_length=64)]
+    words: Annotated[bytes, Meta(max_length=WORDS_MAX)]
+
+
+class ShadowSignal(Message, frozen=True, tag="shadowsignal"):
+    """Home to node: a shadow got this signal (was stopped or killed by it): it is its process's."""
+
+    pid: PidField
+    signal: SignalField
+
+
+class ShadowMove(Message, frozen=True, tag="shadowmove"):
+    """Node to home: what a process is about to do, its shadow is to do before.
+
+    setpgid to `group`, setsid (`group` 0), or tcsetpgrp on the terminal (`pid` 0).
+    """
+
+    ask: U32
+    pid: PidField
+    group: PidField
+
+
+class ShadowMoved(Message, frozen=True, tag="shadowmoved"):
+    """Answer to ShadowMove: 0 or an errno."""
+
+    ask: U32
+    error: Annotated[int, Meta(ge=0, le=4095)]

@@ -1,0 +1,37 @@
+"""Who of a transparent job gets a signal that came from home."""
+
+import contextlib
+import os
+import signal
+
+from glunix.node.family import living_groups
+
+_KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+_EVERYBODY = (signal.SIGHUP, signal.SIGCONT)
+
+
+def kill_one(pid: int, number: int) -> None:
+    """Send one process a signal, unless it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def deliver(number: int, group: int, foreground: int, outlived: bool) -> None:
+    """Send what the shadow got to the groups that it is for (pids of the node).
+
+    `group` is the program's; `foreground` the stand-in terminal's, 0 without one. `outlived`: the
+    program has ended, and the number of its group may be somebody else's.
+    """
+    for one in _groups(number, group, foreground, outlived):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(one, number)
+
+
+def _groups(number: int, group: int, foreground: int, outlived: bool) -> set[int]:
+    """What the keyboard sends is the foreground's."""
+    found = {group}
+    if foreground > 1 and number in _KEYBOARD:
+        found = {foreground}
+    elif foreground > 1 and number in _EVERYBODY:
+        found = {group, foreground}
+    return found & living_groups() if outlived else found

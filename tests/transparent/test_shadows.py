@@ -1,0 +1,240 @@
+"""Processes that a transparent job forks have shadows at home: numbers, signals, groups, names.
+
+Each line is run at home and under -T; what is looked at from home (ps, kill, pgrep) must find the
+same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from e2e.cluster import Cluster, is_shadow, until
+
+from .compare import NATIVE, TRANSPARENT, Both
+from .terminal import Terminal
+
+MakeTerminal = Callable[..., Terminal]
+
+LONG = bool(os.environ.get("GLUNIX_LONG"))
+levels = pytest.mark.parametrize("level", [NATIVE, TRANSPARENT], ids=["native", "T"])
+
+FORKS = 5000 if LONG else 300
+
+WAIT = "n=0; until [ -s up ] || [ $n -gt 500 ]; do sleep 0.02; n=$((n+1)); done; "
+"""A home shell waits for the job's first word."""
+
+
+@pytest.fixture(autouse=True)
+def _spaces(shared: Cluster) -> None:
+    if "pid" not in next(iter(shared.nodes().values())).isolated:
+        pytest.skip("no PID namespaces here: a job has the node's pids (glunix doctor)")
+    if not list((Path(__file__).parents[2] / "glunix" / "home").glob("shadow-*")):
+        pytest.skip("no gcc: there is no program to be a shadow")
+
+
+def shadows(cluster: Cluster) -> list[int]:
+    """Of this cluster's jobs."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal() and is_shadow(int(entry.name)):
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{entry.name}/environ").read_bytes()
+                if f"GLUNIX_DIR={cluster.folder}".encode() in words:
+                    found.append(int(entry.name))
+    return found
+
+
+# -- numbers -----------------------------------------------------------------------------------
+
+
+MOVES = "import os, sys, time\nos.setpgid(0, 0)\nopen('up', 'w').write('x')\ntime.sleep(30)\n"
+
+
+@levels
+def test_home_has_the_same_numbers(both: Both, level: str) -> None:
+    """ps of the same pids, at home and inside: process group and session are the same."""
+    job = (
+        "sleep 30 & echo $! >>pids; (setsid sleep 31 & echo $! >>pids; wait) & "
+        "$PYTHON p.py & echo $! >>pids; until [ -s up ]; do sleep 0.02; done; "
+        "ps -o pid=,pgid=,sid= -p $(paste -sd, pids) >inside; echo x >looked; wait"
+    )
+    line = (
+        f"cat >p.py <<'E'\n{MOVES}E\ncat >job <<'E'\n{job}\nE\n"
+        f"$G sh job & {WAIT.replace('up', 'looked')} "
+        "ps -o pid=,pgid=,sid= -p $(paste -sd, pids) >outside; "
+        "kill $(cat pids); wait; cat inside; echo; cat outside"
+    )
+    seen = both.run(line, level, timeout=30)
+    inside, _, outside = seen.text.partition("\n\n")
+    assert len(inside.split("\n")) == 3, seen
+    assert inside.split() == outside.split(), seen
+
+
+@levels
+def test_threads_and_processes_at_once(both: Both, level: str) -> None:
+    """Every process has a number that its parent knows, also where threads take numbers too."""
+    program = (
+        "import os, threading, subprocess\n"
+        "def forks():\n"
+        "    for _ in range(10):\n"
+        "        child = subprocess.Popen(['sh', '-c', 'echo $$'], stdout=subprocess.PIPE)\n"
+        "        found.append(int(child.communicate()[0]) == child.pid)\n"
+        "def threads():\n"
+        "    for _ in range(30):\n"
+        "        one = threading.Thread(target=lambda: None)\n"
+        "        one.start(); one.join()\n"
+        "found = []\n"
+        "all = [threading.Thread(target=f) for f in (forks, threads, forks, threads)]\n"
+        "[t.start() for t in all]; [t.join() for t in all]\n"
+        "print(len(found), all and found.count(True))\n"
+    )
+    line = f"cat >p.py <<'E'\n{program}E\n$G $PYTHON p.py"
+    assert both.run(line, level, timeout=60).text == "20 20"
+
+
+def test_many_short_processes_leave_nothing(shared: Cluster) -> None:
+    line = f"i=0; while [ $i -lt {FORKS} ]; do /bin/true; i=$((i+1)); done; ps -e -o pid= | wc -l"
+    result = shared.run("glurun", "-T", "sh", "-c", line, timeout=240)
+    assert result.status == 0 and int(result.text) <= 9, result
+    until(lambda: not shadows(shared), "no shadow is left")
+
+
+# -- signals -----------------------------------------------------------------------------------
+
+SENT = {
+    "one of two": (
+        "$G sh -c 'sleep 50.1 & echo $! >pid; echo up >up; wait $!; echo $?; echo over' & "
+        f"{WAIT} kill -USR1 $(cat pid); wait"
+    ),
+    "by its words": (
+        "$G sh -c 'sleep 50.2 & echo up >up; wait $!; echo $?' & "
+        f"{WAIT} until pgrep -f '^sleep 50.2$' >/dev/null; do sleep 0.02; done; "
+        "kill $(pgrep -f '^sleep 50.2$'); wait"
+    ),
+    "by its words, after another exec": (
+        "$G sh -c 'sh -c \"sleep 0.3; exec sleep 50.3\" & echo up >up; wait $!; echo $?' & "
+        f"{WAIT} until pgrep -f '^sleep 50.3$' >/dev/null; do sleep 0.02; done; "
+        "kill $(pgrep -f '^sleep 50.3$'); wait"
+    ),
+    "SIGKILL": (
+        "$G sh -c 'sleep 50.4 & echo $! >pid; echo up >up; wait $!; echo $?' & "
+        f"{WAIT} kill -9 $(cat pid); wait"
+    ),
+    "to a group": (
+        '$G sh -c \'setsid sh -c "sleep 50.5 & sleep 50.6 & echo \\$\\$ >pid; echo up >up; wait"; '
+        "echo $?' & "
+        f"{WAIT} kill -TERM -- -$(cat pid); wait; sleep 0.1; pgrep -f '^sleep 50.[56]$' | wc -l"
+    ),
+    "to a handler, once": (
+        '$G sh -c \'sh -c "trap \\"echo usr1 >>got\\" USR1; echo \\$\\$ >pid; echo up >up; '
+        "n=0; while [ \\$n -lt 20 ]; do sleep 0.05; n=\\$((n+1)); done\"' & "
+        f"{WAIT} kill -USR1 $(cat pid); wait; cat got"
+    ),
+    "stop, go on": (
+        "$G sh -c 'sh -c \"echo \\$\\$ >pid; echo up >up; "
+        "while :; do echo x >>log; sleep 0.02; done\"' & "
+        f"{WAIT} kill -STOP $(cat pid); sleep 0.3; a=$(wc -l <log); sleep 0.3; b=$(wc -l <log); "
+        "[ $a = $b ] && echo stopped; kill -CONT $(cat pid); sleep 0.4; "
+        "[ $(wc -l <log) -gt $b ] && echo goes on; kill $(cat pid); wait; echo $?"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_sent_from_home(both: Both, name: str) -> None:
+    both.same(SENT[name], timeout=40)
+
+
+@levels
+def test_keyboard_reaches_every_member_once(terminal: MakeTerminal, level: str) -> None:
+    tty = terminal(level, cols=120)
+    (tty.folder / "q").write_text(
+        "import os, signal, sys, time\n"
+        "got = []\n"
+        "signal.signal(signal.SIGINT, lambda *_: got.append(1))\n"
+        "ready, told = os.pipe()\n"
+        "child = os.fork()\n"  # Python forgets in the child what came meanwhile
+        "if child: os.read(ready, 1); print('it runs', flush=True)\n"
+        "else: os.write(told, b'x')\n"
+        "end = time.monotonic() + 2\n"
+        "while time.monotonic() < end: time.sleep(0.05)\n"
+        "open(f'got{bool(child)}', 'w').write(str(len(got)))\n"
+        "if child: os.wait(); print()\n"
+    )
+    tty.line("$G $PYTHON q")
+    tty.shows("it runs")
+    tty.type("\x03")
+    tty.prompt()
+    assert [(tty.folder / f"got{who}").read_text() for who in (True, False)] == ["1", "1"]
+
+
+# -- groups and sessions -----------------------------------------------------------------------
+
+
+@levels
+def test_job_control_inside_is_seen_at_home(terminal: MakeTerminal, level: str) -> None:
+    """An interactive shell in the job: its jobs are process groups of home's terminal."""
+    tty = terminal(level, cols=120)
+    tty.line("PS1='> ' $G bash --norc -i")
+    tty.matches("^>")
+    tty.line("sleep 60.7 & echo $! >back; sh -c 'echo $$ >fore; sleep 60.8; :'")
+    tty.until(lambda: (tty.folder / "fore").exists() and (tty.folder / "fore").read_text(), "it")
+    back, fore = ((tty.folder / name).read_text().strip() for name in ("back", "fore"))
+    outside = _ps(f"-o pid=,pgid=,tpgid=,sid= -p {back},{fore}")
+    shell = str(tty.child.pid)
+    assert sorted(outside) == sorted([[back, back, fore, shell], [fore, fore, fore, shell]])
+    tty.type("\x1a")
+    tty.matches(r"Stopped +sh -c")
+    tty.line("ps -o pid=,pgid=,sid= -p $(cat back),$(cat fore) >inside; echo =ok")
+    tty.shows("=ok")
+    inside = [line.split() for line in (tty.folder / "inside").read_text().splitlines()]
+    assert sorted(inside) == sorted([[back, back, shell], [fore, fore, shell]])
+    os.kill(-int(back), signal.SIGTERM)  # kill -- -PGID from home
+    tty.until_gone("sleep 60.7")
+    tty.line("fg")
+    tty.until(lambda: _ps(f"-o tpgid= -p {fore}") == [[fore]], "the foreground")
+    tty.type("\x03")
+    tty.until_gone("sleep 60.8")
+    tty.line("exit 5")
+    tty.prompt()
+    assert tty.run("echo $?") == ["5"]
+
+
+def _ps(options: str) -> list[list[str]]:
+    ran = subprocess.run(["ps", *options.split()], capture_output=True, text=True, timeout=20)
+    return [line.split() for line in ran.stdout.splitlines()]
+
+
+@levels
+def test_daemons_of_a_session_of_their_own(both: Both, level: str) -> None:
+    """What setsid's child forks is in its session at home, too."""
+    line = (
+        "$G sh -c 'setsid sh -c \"sleep 9 & sleep 9 & echo \\$\\$ \\$! >pids; "
+        "echo up >up; wait\"' & "
+        f"{WAIT} sleep 0.3; set -- $(cat pids); ps -o pgid=,sid= -p $2 >seen; echo $1 $1 >>seen; "
+        "kill -- -$1; wait; cat seen"
+    )
+    seen = both.run(line, level, timeout=30).text.split()
+    assert seen[:2] == seen[2:], seen
+
+
+def test_a_killed_half_takes_all_shadows_along(shared: Cluster) -> None:
+    with shared.start("glurun", "-T", "sh", "-c", "sleep 61.1 & echo up; wait") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        until(lambda: shadows(shared), "shadows")
+        os.kill(_half_of(process.pid), signal.SIGKILL)
+        assert process.wait(20) == -9
+    until(lambda: not shadows(shared), "no shadow is left")
+
+
+def _half_of(startup: int) -> int:
+    (half,) = re.findall(r"\d+", Path(f"/proc/{startup}/task/{startup}/children").read_text())
+    return int(half)
