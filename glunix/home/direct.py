@@ -55,6 +55,11 @@ class Line:
         """Whether the line itself has no room."""
         return self._direct is not None and self._direct.pending > 0
 
+    @property
+    def dry(self) -> bool:
+        """Whether the last `receive` took all that there was."""
+        return self._direct is None or self._direct.dry
+
     def flush(self) -> None:
         """Send what the line takes now."""
         if self._direct is not None:

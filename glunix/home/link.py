@@ -58,7 +58,7 @@ class HomeLink:
         self._frames = Deframer()
         self._out = bytearray()
         self.dry = True
-        """Whether the last `receive` found nothing; else it may have found part of a frame."""
+        """Whether the last `receive` took all that there was; else more may have come before."""
 
     def close(self) -> None:
         """Close it; not needed before a process ends."""
@@ -121,7 +121,8 @@ class HomeLink:
         """
         self.dry = False
         try:
-            count = self._sock.recv_into(self._frames.room())
+            room = self._frames.room()
+            count = self._sock.recv_into(room)
         except BlockingIOError:
             self.dry = True
             return []
@@ -129,6 +130,7 @@ class HomeLink:
             raise NotRunning(f"lost the daemon of this node: {error.strerror}") from None
         if not count:
             raise NotRunning("lost the daemon of this node")
+        self.dry = count < len(room)  # what comes from now on is for the next poll
         return [(stream, wire.message(body)) for stream, body in self._frames.received(count)]
 
 

@@ -130,10 +130,7 @@ def _unpack_sized(data: Bytes, at: int, depth: int, kind: str, length: int) -> t
     if kind in ("bin", "str"):
         raw, at = _take(data, at, length)
         return (raw if kind == "bin" else str(raw, "utf-8", "replace")), at
-    items: list[Value] = []
-    for _ in range(length if kind == "array" else 2 * length):
-        item, at = _unpack(data, at, depth + 1)
-        items.append(item)
+    items, at = _unpack_items(data, at, depth + 1, length if kind == "array" else 2 * length)
     if kind == "array":
         return items, at
     keys = [bytes(k) for k in items[::2] if isinstance(k, Bytes)]
@@ -141,6 +138,30 @@ def _unpack_sized(data: Bytes, at: int, depth: int, kind: str, length: int) -> t
     if len(keys) != length or len(values) != length:
         raise FrameError("a map of something other than bytes")
     return dict(zip(keys, values, strict=True)), at
+
+
+def _unpack_items(data: Bytes, at: int, depth: int, count: int) -> tuple[list[Value], int]:
+    """As many `_unpack`; what most fields are, small numbers, words and short data, at once."""
+    items: list[Value] = []
+    end = len(data)
+    for _ in range(count):
+        code = data[at] if at < end else 0xC1
+        stop = at + 1
+        if code < 0x80:
+            items.append(code)
+        elif 0xCC <= code <= 0xCE and (stop := at + 1 + (1 << code - 0xCC)) <= end:
+            items.append(int.from_bytes(data[at + 1 : stop], "big"))
+        elif 0xA0 <= code < 0xC0 and (stop := at + 1 + (code & 31)) <= end:
+            items.append(str(data[at + 1 : stop], "utf-8", "replace"))
+        elif code == 0xC4 and at + 1 < end and (stop := at + 2 + data[at + 1]) <= end:
+            items.append(data[at + 2 : stop])
+        elif code in (0xC2, 0xC3):
+            items.append(code == 0xC3)
+        else:
+            item, stop = _unpack(data, at, depth)
+            items.append(item)
+        at = stop
+    return items, at
 
 
 def unpack(body: Bytes) -> Value:
