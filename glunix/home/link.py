@@ -83,14 +83,15 @@ class HomeLink:
         self._out += data[sent:]
         self.flush()
 
-    def send(self, stream: int, message: object) -> None:
+    def send(self, stream: int, message: list[object]) -> None:
         """Queue one message and send what the socket takes."""
-        self._out += wire.frame(stream, message)
-        self.flush()
+        self._send_parts(wire.parts(stream, message))
 
     def send_data(self, stream: int, tag: str, data: wire.Bytes) -> None:
         """Queue `[tag, data]` and send what the socket takes; copies only what it does not."""
-        parts = [wire.data_head(stream, tag, len(data)), data]
+        self._send_parts([wire.data_head(stream, tag, len(data)), data])
+
+    def _send_parts(self, parts: list[wire.Bytes]) -> None:
         sent = 0
         if not self._out:
             try:
@@ -98,9 +99,11 @@ class HomeLink:
             except OSError:
                 pass  # full, or broken, which `receive` will find
         for part in parts:
-            self._out += memoryview(part)[sent:]
+            if sent < len(part):
+                self._out += memoryview(part)[sent:]
             sent = max(0, sent - len(part))
-        self.flush()
+        if self._out:
+            self.flush()
 
     def flush(self) -> None:
         """Send what the socket takes now. A broken socket shows itself to the next `receive`."""

@@ -41,8 +41,8 @@ def _pack_int(value: int) -> bytes:
 
 
 def pack(value: object) -> bytes:
-    """Encode None, bool, int, str, bytes, list/tuple and dict; TypeError for anything else."""
-    if isinstance(value, bytes):
+    """Encode None, bool, int, str, bytes or a view, list/tuple, dict; TypeError for others."""
+    if isinstance(value, Bytes):
         return _head(len(value), 0, -1, (0xC4, 0xC5, 0xC6)) + value
     if value is None:
         return b"\xc0"
@@ -67,6 +67,24 @@ def frame(stream: int, message: object) -> bytes:
     """Return one frame (glunix.msg.frame) that carries `message`."""
     body = pack(message)
     return frame_head(stream, len(body)) + body
+
+
+BULK = 4096
+"""Bytes from which on a field is not copied into the frame that carries it."""
+
+
+def parts(stream: int, message: list[object]) -> list[Bytes]:
+    """Return one frame in pieces to be sent one after the other; bulky fields are themselves."""
+    found: list[Bytes] = []
+    small = _head(len(message), 0x90, 15, (None, 0xDC, 0xDD))
+    for field in message:
+        if isinstance(field, Bytes) and len(field) >= BULK:
+            found += (small + _head(len(field), 0, -1, (0xC4, 0xC5, 0xC6)), field)
+            small = b""
+        else:
+            small += pack(field)
+    found.append(small)
+    return [frame_head(stream, sum(map(len, found))) + found[0], *found[1:]]
 
 
 def data_head(stream: int, tag: str, size: int) -> bytes:
