@@ -9,12 +9,15 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 UNIT := $(wildcard tests/unit tests/cli tests/slic/test_slic_contract.py) tests/test_layering.py \
 	--ignore tests/cli/test_real.py
 JOBS ?= auto
+# `no`: no virtual machines in `make test`.
+VM ?= yes
 
 # Debian package : command that shows it is there.
 VENV_NEEDS := python3-venv:py=ensurepip
 TEST_NEEDS := gcc:gcc libc6-dev:/usr/include/stdio.h make:make git:git tar:tar gzip:gzip \
 	vim:vim bash:bash less:less tmux:tmux procps:ps iputils-ping:ping nano:nano sqlite3:sqlite3 \
-	strace:strace iproute2:ip
+	strace:strace iproute2:ip man-db:man \
+	libpython3-testsuite:py=test.test_signal
 
 # A checkout that was moved needs new scripts: they hold absolute paths.
 ifneq ($(shell cat .venv/.stamp-at 2>/dev/null),$(CURDIR))
@@ -24,7 +27,7 @@ endif
 .PHONY: help install demo test check shell bench test-long clean lab lab-test lab-down test-vm
 help:
 	@echo "make demo       install, start 4 nodes, run real jobs at both levels, stop"
-	@echo "make test       install what tests need, and pass them"
+	@echo "make test       install what tests need, and pass them (VM=no: without virtual machines)"
 	@echo "make check      format, lint, types, unit tests: under a minute"
 	@echo "make shell      a shell with a cluster and the tools on PATH"
 	@echo "make bench      measure against peers      make test-long  the long campaigns"
@@ -72,6 +75,7 @@ test: .venv/.stamp-test
 	@$(BIN)/python -m pytest -n $(JOBS) tests || { \
 	  echo "what failed beside others is tried once more, alone; what fails again has failed"; \
 	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none tests; }
+	@[ "$(VM)" = no ] || .ci/vm
 
 # The `slow` tests take their long form.
 test-long: .venv/.stamp-test
@@ -84,7 +88,7 @@ lab: .venv/.stamp-install
 	@$(BIN)/python -m vagrant up
 
 lab-test: .venv/.stamp-test lab
-	@GLUNIX_LAB=vagrant $(BIN)/python -m pytest --timeout 900 -p no:xdist tests/lab
+	@GLUNIX_LAB=vagrant $(BIN)/python -m pytest --timeout 2400 -p no:xdist tests/lab
 
 lab-down: .venv/.stamp-install
 	@$(BIN)/python -m vagrant down
@@ -92,7 +96,7 @@ lab-down: .venv/.stamp-install
 VM_TESTS ?= tests/lab
 test-vm: .venv/.stamp-test
 	@.ci/need $$($(BIN)/python -m vagrant tools quick)
-	@GLUNIX_LAB=qemu $(BIN)/python -m pytest --timeout 900 -p no:xdist $(VM_TESTS)
+	@GLUNIX_LAB=qemu $(BIN)/python -m pytest --timeout 2400 -p no:xdist $(VM_TESTS)
 
 bench: .venv/.stamp-test
 	@$(BIN)/python -m tests.bench

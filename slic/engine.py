@@ -13,7 +13,8 @@ of processes, in one supervisor process. A *host* is whoever owns the supervisor
    one is `MissingCapability`, before the program starts. Nothing is silently replaced. Then the
    interposers hear `started(capabilities)`.
 2. Stepping. `fileno()` is readable when `step()` has something to do; `step()` never blocks and
-   handles at most one event. A session is used by the thread that made it.
+   handles at most one event; `sources` is a quicker way to the same. A session is used by the
+   thread that made it.
 3. Deciding. Each caught call gets an id, unique in the session. The policy's verdict is carried
    out. A handler that is a generator may yield a question: the engine answers `Blocking` and
    `Inject` itself and gives every other to `host.ask(id, question, tracee)`. The host calls
@@ -27,7 +28,8 @@ of processes, in one supervisor process. A *host* is whoever owns the supervisor
    `cancelled(id)` exactly once), and a restarted call comes as a new call with a new id and asks
    anew. How promptly the host hears it differs by engine and is told in the engine's docstring;
    `still_valid(id)` asks the kernel now, `sweep()` does so for every waiting call.
-5. Memory. A `Tracee` is checked to still be the caller before and after every access.
+5. Memory. A `Tracee` is checked to still be the caller after every look at it, and before and
+   after every change.
    BadAddress becomes EFAULT, an OSError raised by a handler becomes its errno (in an `after`
    handler both leave the result as it is), CallGone drops the call. Any other exception of a
    handler, an OSError where there is no call (events, signals) and whatever a host's method
@@ -52,7 +54,7 @@ of processes, in one supervisor process. A *host* is whoever owns the supervisor
 What the capabilities mean: `slic.verdict.Capability`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -108,6 +110,10 @@ class Session(Protocol):
     def fileno(self) -> int: ...
     def step(self) -> bool:
         """Handle one ready event; True if there was one."""
+
+    def sources(self) -> Mapping[int, Callable[[int], object]]:
+        """Instead of `fileno` and `step`, for a host whose loop is poll(2): each descriptor, and
+        what to call with its events when it has some; never blocks. Level-triggered."""
 
     def serve(self) -> None:
         """Handle events until `ended`; blocks. For a supervisor with no other loop."""

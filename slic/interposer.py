@@ -18,6 +18,7 @@ of them lack. The parameter name `call` gets the whole `Call`.
 """
 
 import inspect
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -112,7 +113,8 @@ class Handler:
     """One declaration. Drives the filter, the dispatch, `slic list` and the support table.
 
     `calls` are call names (EVERY alone means all), `events` and `signals` for the other kinds;
-    `where` restricts a CALL handler; `optional` ones are left out where an engine cannot.
+    `where` and `about` restrict a CALL handler; `optional` ones are left out where an engine
+    cannot.
     """
 
     kind: Kind
@@ -123,6 +125,7 @@ class Handler:
     events: frozenset[ProcessEvent] = frozenset()
     signals: frozenset[int] = frozenset()
     optional: bool = False
+    about: str = ""
     parameters: tuple[str, ...] = field(default=())
 
     @property
@@ -148,18 +151,23 @@ def _mark(handler: Handler) -> Callable[[_Method], _Method]:
 
 
 def on(
-    *calls: str, where: Where | None = None, needs: Capability = Capability.RETURN
+    *calls: str,
+    where: Where | None = None,
+    needs: Capability = Capability.RETURN,
+    about: str = "",
 ) -> Callable[[_Method], _Method]:
     """Mark a method that is asked before these calls run, and returns (or yields to) a Verdict.
 
     `where` maps argument names to the values (a collection of ints, or `Bits`) for which the
     handler is wanted; engines with a filter test it in the kernel. `needs` names what its
     verdicts need: RETURN for Return and Fail (the default), ADD_FD for ReturnFd, REWRITE for
-    Rewrite, INSPECT for a handler that only looks; a verdict beyond that is an error.
+    Rewrite, INSPECT for a handler that only looks; a verdict beyond that is an error. `about`
+    names an argument that is a descriptor: the handler leaves the call to the kernel unless
+    `Interposer.concerns` what it leads to. An engine may find that out without asking it.
     """
-    return _mark(
-        Handler(Kind.CALL, "", needs | Capability.INSPECT, calls, argument_tests(where or {}))
-    )
+    tests = argument_tests(where or {})
+    needs |= Capability.INSPECT
+    return _mark(Handler(Kind.CALL, "", needs, calls, tests, about=about))
 
 
 def after(*calls: str, optional: bool = False) -> Callable[[_Method], _Method]:
@@ -214,6 +222,10 @@ class Interposer:
         """The handlers of this very instance; override to leave some out or narrow them."""
         return type(self).handlers
 
+    def concerns(self, seen: os.stat_result) -> bool:
+        """Whether handlers with `about` may want calls on a descriptor that leads to this."""
+        return True
+
     def started(self, capabilities: Capability) -> None:
         """Told once which engine will drive: what it can do, before the program starts."""
 
@@ -255,6 +267,7 @@ def _checked(cls: type, name: str, method: Callable[..., Any], handler: Handler)
         handler.events,
         handler.signals,
         handler.optional,
+        handler.about,
         names,
     )
 
@@ -271,6 +284,8 @@ def _check_calls(place: str, handler: Handler, given: list[inspect.Parameter]) -
         if parameter.name in _OWN[handler.kind]:
             continue
         _check_argument(place, parameter.name, calls, parameter.default is not parameter.empty)
+    if handler.about:
+        _check_argument(place, handler.about, calls, optional=False)
     for argument, test in handler.where:
         _check_argument(place, argument, calls, optional=False)
         if not test.values:

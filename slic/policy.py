@@ -6,8 +6,9 @@ above the winner. Pure; engines drive it.
 """
 
 import errno
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import GeneratorType
 from typing import Any, NamedTuple
 
@@ -43,17 +44,23 @@ class Decision(Struct, frozen=True):
     depth: int
 
 
-class Test(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Test:
     """One compiled argument test: register position, width in bits, and what it must be."""
 
     register: int
     bits: int
     test: Bits
+    mask: int = field(init=False, repr=False, compare=False)
+    values: frozenset[int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        mask = self.test.mask & ((1 << self.bits) - 1)
+        object.__setattr__(self, "mask", mask)
+        object.__setattr__(self, "values", frozenset(v & mask for v in self.test.values))
 
     def holds(self, args: Sequence[int]) -> bool:
-        mask = self.test.mask & ((1 << self.bits) - 1)
-        value = args[self.register] & mask
-        return (value in {v & mask for v in self.test.values}) != self.test.negate
+        return (args[self.register] & self.mask in self.values) != self.test.negate
 
 
 Alternative = tuple[Test, ...]  # every test must hold
@@ -77,6 +84,7 @@ class Subscription:
 
 Invoke = Callable[[Tracee, Call], Any]
 Ask = Callable[[Tracee, Call, int], int | None]
+Concerns = Callable[[os.stat_result], bool]
 
 
 class _Step(NamedTuple):
@@ -87,6 +95,16 @@ class _Step(NamedTuple):
     alternatives: frozenset[Alternative]
     verdicts: frozenset[type]  # what its declaration allows it to return
     place: str
+    about: int  # the register of its `about`, -1 without
+    concerns: Concerns
+
+
+class About(NamedTuple):
+    """What all handlers of a call are about: the register of a descriptor, and whether any of
+    them is concerned with what it leads to."""
+
+    register: int
+    concerns: Concerns
 
 
 Deciding = Generator[Question, Any, Decision]
@@ -108,6 +126,12 @@ class Policy:
         for asks in self._results.values():
             asks.reverse()  # results travel up: the lowest interposer sees them first
         self._subscription = self._subscribe()
+        self.about = {
+            number: About(steps[0].about, _any({step.concerns for step in steps}))
+            for number, steps in self._steps.items()
+            if steps[0].about >= 0 and len({step.about for step in steps}) == 1
+        }
+        """Call numbers that are the kernel's unless somebody is concerned with a descriptor."""
 
     # -- what is wanted ----------------------------------------------------------------------
     def handlers(self) -> Iterator[tuple[Interposer, Handler]]:
@@ -256,7 +280,10 @@ class Policy:
                 )
                 alternatives = frozenset({tests}) if tests else frozenset()
                 allowed = frozenset(v for v, need in NEEDS.items() if need in handler.needs)
-                step = _Step(depth, _bind(method, handler, syscall), alternatives, allowed, place)
+                about = syscall.index(handler.about) if handler.about else -1
+                invoke = _bind(method, handler, syscall)
+                concerns = interposer.concerns
+                step = _Step(depth, invoke, alternatives, allowed, place, about, concerns)
                 self._steps.setdefault(syscall.number, []).append(step)
 
     def _subscribe(self) -> Subscription:
@@ -276,6 +303,12 @@ class Policy:
             signals,
             any(interposer.confines for interposer in self.interposers),
         )
+
+
+def _any(concerns: Collection[Concerns]) -> Concerns:
+    if len(concerns) == 1:
+        return next(iter(concerns))
+    return lambda seen: any(concerned(seen) for concerned in concerns)
 
 
 def _covered(verdict: Verdict, step: _Step) -> Verdict:
@@ -307,7 +340,7 @@ def _decoders(handler: Handler, syscall: Syscall, own: int) -> list[tuple[str, i
     for parameter in handler.parameters[own:]:
         for index, argument in enumerate(syscall.arguments):
             if argument.name == parameter:
-                found.append((parameter, index, argument.kind.decode))
+                found.append((parameter, index, argument.kind.decoder()))
     return found
 
 

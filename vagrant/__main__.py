@@ -16,7 +16,7 @@ from vagrant import libvirt, quick
 from vagrant.image import image
 from vagrant.recipe import BOOT_TOOLS, Content
 from vagrant.recipe import TOOLS as IMAGE_TOOLS
-from vagrant.steps import LabError, Tool, need
+from vagrant.steps import UNAVAILABLE, LabError, Tool, need
 
 NEEDS: dict[str, tuple[Tool, ...]] = {
     "quick": (*IMAGE_TOOLS, *quick.TOOLS),
@@ -30,7 +30,8 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _tools(args: argparse.Namespace) -> int:
-    print(*(f"{tool.package}:{tool.command}" for tool in dict.fromkeys(NEEDS[args.kind])))
+    tools = [tool for tool in dict.fromkeys(NEEDS[args.kind]) if tool.package]
+    print(*(f"{tool.package}:{tool.command}" for tool in tools))
     return 0
 
 
@@ -44,6 +45,7 @@ def _up(_: argparse.Namespace) -> int:
     began = time.monotonic()
     lab = libvirt.up()
     print(f"the lab is up ({time.monotonic() - began:.0f} s): {', '.join(libvirt.NAMES)}")
+    print(libvirt.versions(libvirt.built_box()))
     print(f"namespace {lab.space.name}; `python3 -m vagrant ssh home`, `make lab-down`")
     return 0
 
@@ -88,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(work=work)
         return command
 
-    check = add("check", _check, "say which tools a kind of lab lacks here; 1 when any")
+    check = add("check", _check, "say which tools a kind of lab lacks here; status 69 when any")
     tools = add("tools", _tools, "the tools of a kind of lab as PACKAGE:COMMAND, for .ci/need")
     for command in (check, tools):
         command.add_argument("kind", choices=NEEDS)
@@ -107,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Run one command; 1 with a line on stderr when the lab cannot."""
+    """Run one command; UNAVAILABLE, with a line on stderr, when the lab cannot."""
     args = parser().parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):  # so that what was begun is taken down
         signal.signal(number, lambda number, _: sys.exit(128 + number))
@@ -115,7 +117,7 @@ def main() -> int:
         status: int = args.work(args)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
-        return 1
+        return UNAVAILABLE
     return status
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vagrant.recipe import BOOT_TOOLS, TOOLS, Content, build, recipe
-from vagrant.steps import need
+from vagrant.steps import LabError, need
 
 
 @dataclass(frozen=True)
@@ -80,21 +80,27 @@ def image(content: Content) -> Image:
         return found
     tools = (*TOOLS, *BOOT_TOOLS) if content is Content.BOX else TOOLS
     need("building the lab's image", tools)
-    cache().mkdir(parents=True, exist_ok=True)
-    with _locked(cache() / "lock"):
-        if found := cached(content):
-            return found
-        for old in cache().glob(f"{content.value}-*"):
-            shutil.rmtree(old)
-        began = time.monotonic()
-        work = Path(tempfile.mkdtemp(prefix="building-", dir=cache()))
-        try:
-            build(work, content)
-            work.chmod(0o755)
-            target = cache() / f"{content.value}-{recipe(content)}"
-            work.rename(target)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+    try:
+        cache().mkdir(parents=True, exist_ok=True)
+        with _locked(cache() / "lock"):
+            return cached(content) or _built(content)
+    except OSError as error:  # a full disk, a folder that nobody may write
+        raise LabError(f"no image can be built in {cache()}: {error}") from None
+
+
+def _built(content: Content) -> Image:
+    for old in cache().glob(f"{content.value}-*"):
+        shutil.rmtree(old)
+    began = time.monotonic()
+    # By what the recipe is now: it may be edited while this runs.
+    target = cache() / f"{content.value}-{recipe(content)}"
+    work = Path(tempfile.mkdtemp(prefix="building-", dir=cache()))
+    try:
+        build(work, content)
+        work.chmod(0o755)
+        work.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     return Image(target, time.monotonic() - began)
 
 

@@ -36,7 +36,7 @@ TOOLS = (
     *network.TOOLS,
     *ssh.TOOLS,
 )
-READY_LIMIT, BOX_LIMIT, UP_LIMIT, STEP_LIMIT = 60.0, 600.0, 1800.0, 120.0
+READY_LIMIT, BOX_LIMIT, UP_LIMIT, STEP_LIMIT = 180.0, 1200.0, 2400.0, 300.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class VagrantLab:
         return {
             "GLUNIX_LAB_BOX_KEY": str(box.key),
             "GLUNIX_LAB_DRIVER": driver,
+            "GLUNIX_LAB_CONSOLES": str(self.space.folder),
             "VAGRANT_CWD": str(ROOT),
             "VAGRANT_HOME": str(self.space.folder / "vagrant-home"),
             "VAGRANT_DOTFILE_PATH": str(self.space.folder / "machines"),
@@ -113,7 +114,10 @@ class VagrantLab:
         step("adding the box", self.inside(*add, str(box.box)), BOX_LIMIT, env=environment)
         log = self.space.folder / "vagrant-up.log"
         up = self.inside("vagrant", "up", "--provider=libvirt")
-        step("vagrant up", up, UP_LIMIT, env=environment, log=log)
+        try:
+            step("vagrant up", up, UP_LIMIT, env=environment, log=log)
+        except LabError as error:
+            raise LabError(f"{error}\n{self.story()}")
 
     def remotes(self, box: Image, folder: Path) -> dict[str, ssh.Remote]:
         """The machines as ssh sees them, with control sockets in `folder`."""
@@ -124,9 +128,14 @@ class VagrantLab:
         }
 
     def story(self) -> str:
-        """What is known when something fails."""
-        log = self.space.folder / "libvirtd.log"
-        return log.read_text(errors="replace")[-2000:] if log.exists() else "no log"
+        """The ends of what libvirtd and the machines' consoles said, for a failure."""
+        logs = [self.space.folder / "libvirtd.log"]
+        logs += [self.space.folder / f"{name}.console" for name in NAMES]
+        return "\n".join(
+            f"-- {log.name} ends with\n{log.read_text(errors='replace')[-1500:]}"
+            for log in logs
+            if log.exists()
+        )
 
 
 def here() -> VagrantLab:
@@ -141,6 +150,13 @@ def built_box() -> Image:
     if (box := cached(Content.BOX)) is None:
         raise LabError("the box's recipe has changed since the lab was made: make lab-down lab")
     return box
+
+
+def versions(box: Image) -> str:
+    """What later work builds on, as it is in the box."""
+    rows = dict(line.split("\t") for line in box.packages.read_text().splitlines())
+    named = {"kernel": "linux-image-cloud-amd64", "BCC": "python3-bpfcc", "CRIU": "criu"}
+    return ", ".join(f"{name} {rows[package]}" for name, package in named.items())
 
 
 def up() -> VagrantLab:
@@ -166,4 +182,6 @@ def down() -> bool:
     lab = here()
     there = network.exists(lab.space.name) or lab.space.folder.exists()
     network.remove(lab.space.name, lab.space.folder)
+    with contextlib.suppress(OSError):  # somebody else builds there as well
+        lab.space.folder.parent.rmdir()
     return there

@@ -21,8 +21,8 @@ SUBNET = "10.77.0"
 BRIDGE = "lab0"
 FIRST_HOST = 10
 """The last byte of home's address; nodes follow. The same as in box/hosts and the Vagrantfile."""
-LIMIT = 30.0
-TOOLS = (Tool("ip", "iproute2"), Tool("/dev/net/tun", "kmod"))
+LIMIT = 120.0
+TOOLS = (Tool("ip", "iproute2"), Tool("/dev/net/tun", ""))
 
 # Ends what is in the namespace, by pid, until nothing is: a dying process may have just forked.
 TAKE_DOWN = """

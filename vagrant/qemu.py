@@ -21,13 +21,15 @@ from typing import Any, BinaryIO
 
 from vagrant.image import Image, cache
 from vagrant.recipe import COMMAND_LINE
-from vagrant.steps import LabError, Tool, step, until
+from vagrant.steps import PATIENCE, LabError, Missing, Tool, step, until
 
 QEMU = "qemu-system-x86_64"
 TOOLS = (Tool(QEMU, "qemu-system-x86"), Tool("qemu-img", "qemu-utils"))
 MEMORY = 512
 """MiB of each machine."""
-BOOT_LIMIT = 240.0
+OWN_MEMORY = 160
+"""MiB that QEMU itself takes for each, translated code included."""
+BOOT_LIMIT = 600.0
 """Seconds; 12 are usual on two idle cores."""
 PROOF_LIMIT = 20.0
 """Seconds a boot with KVM may take to count: real ones need 3."""
@@ -167,6 +169,14 @@ def _exchange(link: socket.socket, answers: BinaryIO, message: dict[str, object]
     raise LabError(f"QEMU closed its monitor instead of answering {message}")
 
 
+def room(machines: int) -> None:
+    """Raise Missing when there is not the memory for so many machines."""
+    rows = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    free, wanted = int(rows["MemAvailable"].split()[0]) >> 10, machines * (MEMORY + OWN_MEMORY)
+    if free < wanted:
+        raise Missing(f"{machines} machines need {wanted} MiB of memory, {free} are available")
+
+
 def accelerator(image: Image) -> tuple[str, ...]:
     """The words for KVM where it is proved, else for emulation. GLUNIX_LAB_ACCEL=kvm|tcg decides.
 
@@ -192,7 +202,7 @@ def _boots_with_kvm(image: Image) -> bool:
         vm = Vm("proof", image, Path(folder), [], KVM, None)
         try:
             vm.start()
-            vm.wait(PROOF_LIMIT)
+            vm.wait(PROOF_LIMIT / PATIENCE)  # to decide for emulation is no harm
         except LabError:
             return False
         finally:

@@ -49,6 +49,7 @@ class QuickLab:
 def quick_lab(nodes: int = 2) -> Iterator[QuickLab]:
     """Home and that many nodes, ready: sshd answers, /home is home's everywhere."""
     need("the quick lab", TOOLS)
+    qemu.room(nodes + 1)
     disk = image.image(recipe.Content.QUICK)
     words = qemu.accelerator(disk)
     with network.space() as space:

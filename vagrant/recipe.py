@@ -34,10 +34,11 @@ COMMAND_LINE = (
 )
 """For kernels under emulation: what costs time there and protects nothing is off."""
 GRUB = Path("/usr/lib/grub/i386-pc")
-MMDEBSTRAP_LIMIT, STEP_LIMIT = 1200.0, 300.0
+MMDEBSTRAP_LIMIT, STEP_LIMIT = 1800.0, 900.0
 
 TOOLS = (
     Tool("mmdebstrap", "mmdebstrap"),
+    Tool("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
     Tool("mkfs.ext4", "e2fsprogs"),
     Tool("qemu-img", "qemu-utils"),
     Tool("ssh-keygen", "openssh-client"),

@@ -18,7 +18,7 @@ from vagrant.network import Space
 from vagrant.steps import LabError, Tool, step, until
 
 TOOLS = (Tool("ssh", "openssh-client"),)
-CONNECT_LIMIT = 60.0
+CONNECT_LIMIT = 180.0
 OPTIONS = (
     "-F/dev/null",
     "-oBatchMode=yes",

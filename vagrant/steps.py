@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -15,12 +16,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+PATIENCE = float(os.environ.get("GLUNIX_LAB_PATIENCE", "1"))
+"""A factor for every deadline of the lab and its tests, for a machine busy with other things."""
 TAIL = 30
 """Lines of a failed command's output that its error repeats."""
 
 
 class LabError(Exception):
     """The lab cannot be made, in words for a person."""
+
+
+UNAVAILABLE = os.EX_UNAVAILABLE
+"""Exit status of a command that could not have its lab (sysexits.h): not a bug, not a failure."""
 
 
 class Missing(LabError):
@@ -31,7 +38,7 @@ class Missing(LabError):
 class Tool:
     """A command the lab runs and the Debian package that has it.
 
-    A tool with a slash is a file that must exist.
+    A tool with a slash is a file that must exist; without a package, one that the kernel has.
     """
 
     command: str
@@ -50,9 +57,11 @@ def need(what: str, tools: Iterable[Tool], root: bool = True) -> None:
     gone = [tool for tool in tools if not tool.found()]
     words = []
     if gone:
-        packages = " ".join(dict.fromkeys(tool.package for tool in gone))
-        names = ", ".join(tool.command for tool in gone)
-        words.append(f"{names} (apt-get install --no-install-recommends {packages})")
+        packages = " ".join(dict.fromkeys(tool.package for tool in gone if tool.package))
+        how = f" (apt-get install --no-install-recommends {packages})" if packages else ""
+        words.append(", ".join(tool.command for tool in gone) + how)
+    if platform.machine() != "x86_64":
+        words.append(f"an x86-64 machine, not {platform.machine()}")
     if root and os.geteuid() != 0:
         words.append("root, for network namespaces and the image's file owners")
     if words:
@@ -73,6 +82,7 @@ def step(
     It gets a session of its own, so that a late one can be ended with all its children. `env` adds
     to ours. With `log` its output goes to that file instead of memory.
     """
+    timeout *= PATIENCE
     words = [str(word) for word in argv]
     with contextlib.ExitStack() as stack:
         sink = subprocess.PIPE if log is None else stack.enter_context(log.open("ab"))
@@ -88,9 +98,7 @@ def step(
         try:
             out, _ = process.communicate(timeout=timeout)
         except BaseException as why:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            _end(process)
             if isinstance(why, subprocess.TimeoutExpired):
                 raise LabError(f"{name}: not done after {timeout:.0f} s: {' '.join(words)}")
             raise
@@ -101,10 +109,20 @@ def step(
     return text
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command's whole group; first it may remove its temporary files."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=10.0)
+
+
 def until(
     condition: Callable[[], object], what: str, deadline: float, story: Callable[[], str]
 ) -> None:
     """Look again and again until it holds; LabError names `what` and tells its story."""
+    deadline *= PATIENCE
     end = time.monotonic() + deadline
     while not condition():
         if time.monotonic() > end:

@@ -70,6 +70,11 @@ class Link(asyncio.BufferedProtocol):
         return self._transport is not None and not self._transport.is_closing()
 
     @property
+    def unsent(self) -> int:
+        """Bytes that wait to be sent."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    @property
     def own_host(self) -> str:
         """Our address on this connection; empty for Unix sockets and when it is closed."""
         if self._transport is None:
@@ -194,10 +199,11 @@ class Link(asyncio.BufferedProtocol):
             self._write([b"".join(held), head, *parts])
             return
         if not self._held:
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self.flush)
         self._held += [head, *map(bytes, parts)]
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what small frames wait for the end of this turn of the loop."""
         held, self._held = self._held, []
         if held:
             self._write([b"".join(held)])
@@ -224,7 +230,7 @@ class Link(asyncio.BufferedProtocol):
         """End the link after what was sent has gone out."""
         self.reason = self.reason or reason
         if self._transport is not None:
-            self._flush()
+            self.flush()
             self._transport.close()
 
     def abort(self, reason: str) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections import Counter
+from collections.abc import Callable
 
 
 def to_journal() -> bool:
@@ -17,3 +19,46 @@ def to_journal() -> bool:
 def say(text: str) -> None:
     """One entry (it may have several lines), at once."""
     print(text if to_journal() else f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+EACH = 600
+"""Entries of one kind about one user, member or address in a PERIOD; the rest is a number."""
+
+PERIOD = 60.0
+
+
+class Sparse:
+    """A log that nobody outside can fill: so many entries about each `what`, then only a count.
+
+    `what` is a kind of entry about somebody, so that a flood of one kind hides no other.
+    """
+
+    def __init__(
+        self,
+        log: Callable[[str], None] = say,
+        each: int = EACH,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log = log
+        self._each = each
+        self._now = now
+        self._counts: Counter[str] = Counter()
+        self._since = now()
+
+    def __call__(self, what: str, text: str) -> None:
+        """One entry about `what`, unless there were too many; then it is told by and by."""
+        now = self._now()
+        if now - self._since >= PERIOD:
+            self.settle(now)
+        self._counts[what] += 1
+        if self._counts[what] <= self._each:
+            self._log(text)
+
+    def settle(self, now: float) -> None:
+        """Say how many were not told, and begin anew."""
+        for what, count in self._counts.items():
+            if count > self._each:
+                seconds = now - self._since
+                self._log(f"{count - self._each} more entries about {what} in {seconds:.0f} s")
+        self._counts.clear()
+        self._since = now

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from glunix import config
+from glunix.addresses import Address, join_address, split_address
 from glunix.comm.link import Link
+from glunix.comm.logline import Sparse
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
-from glunix.comm.tls import Address, TlsListener, join_address, listening_tcp, split_address
+from glunix.comm.tls import TlsListener, listening_tcp
 from glunix.errors import GlunixError
 from glunix.settings import DAEMON_PORT, MASTER_PORT, DaemonSection
 from glunix.trust.peer import Peer
@@ -148,8 +150,10 @@ class TlsNetwork:
             link.serial = peer.serial
             return link
 
+        told = Sparse(self._log)
+
         def refused(host: str, why: str) -> None:
-            self._log(f"refused {host}: {why}")
+            told(host, f"refused {host}: {why}")
 
         assert self._sock is not None
         self._listener = self._loop.listen_tls(

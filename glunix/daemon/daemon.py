@@ -19,9 +19,10 @@ import msgspec
 import psutil
 
 from glunix.comm.link import Link
-from glunix.comm.logline import say
+from glunix.comm.logline import Sparse, say
 from glunix.comm.loop import Loop
 from glunix.comm.network import Network, UnixNetwork
+from glunix.comm.turnstile import Turnstile
 from glunix.daemon.children import Children
 from glunix.daemon.clients import Clients
 from glunix.daemon.membership import Membership
@@ -38,6 +39,7 @@ from glunix.msg.job import RunningProc
 from glunix.node.ends import MOVED
 from glunix.node.staging import Stage
 from glunix.node.userjob import UserJob
+from glunix.settings import DEFAULT_LIMITS, LimitsSection
 from glunix.state import daemonevents as effects
 from glunix.state.homejobs import HomeJobs, command_text
 from slic.kernel.prctl import set_child_subreaper
@@ -57,6 +59,7 @@ class DaemonConfig:
     """What the node does not share with the machine: "pid", "uts", "mount"."""
     is_home: bool = False
     """Whether users of this machine find the daemon as home.sock (each has its own, by TLS)."""
+    limits: LimitsSection = DEFAULT_LIMITS
 
 
 class NodeStream:
@@ -73,14 +76,20 @@ class NodeStream:
         self.stage: Stage | None = None
         node, loop = daemon.config.node, daemon.loop
         self.job: UserJob | SupervisedJob | RefusedJob
+        self._announced: Callable[[], None] | None = None
+        """To be called when the master's word has come; None: it is not waited for."""
+        members, peer = daemon.membership, mate.peer
         try:
             start = daemon.vetted(mate, start)
+            if members is not None and peer is not None and peer.uid is not None:
+                self._announced = members.reserve(str(peer.node), start)
             if start.spec.staged:
                 self.stage = Stage(daemon.config.folder / "stage", start)
                 start = self.stage.start(start)
             self.start = start
         except Refused as refusal:
-            daemon.log(f"refused a job of {mate.node}: {refusal}")
+            self._settled()
+            daemon.sparse(mate.node, f"refused a job of {mate.node}: {refusal}")
             self.job = RefusedJob(start, refusal, self._tell_home, self._ended)
             return
         if start.spec.transparent:
@@ -94,18 +103,24 @@ class NodeStream:
         """Start the processes, at the pace of all starts here."""
         start, peer = self.start, self._mate.peer
         members = self._daemon.membership
-        if members is None or peer is None or peer.uid is None:
+        if members is None or peer is None or self._announced is None:
             self._launch()
         else:
             members.when_expected(start.npid, peer.node, start.vnns, self._launch, self._unknown)
 
+    def _settled(self) -> None:
+        if self._announced is not None:
+            self._announced()
+            self._announced = None
+
     def _launch(self) -> None:
+        self._settled()
         self._daemon.pace.add(self._launch_some)
 
     def _unknown(self) -> None:
         """The master knows of no such job: nothing was started yet."""
         refusal = Refused(Why.NOT_YOURS, f"the master did not place job {self.start.npid} here")
-        self._daemon.log(f"refused {self._mate.node}: {refusal}")
+        self._daemon.sparse(self._mate.node, f"refused {self._mate.node}: {refusal}")
         self.job = RefusedJob(self.start, refusal, self._tell_home, self._ended)
         self._launch()
 
@@ -124,13 +139,14 @@ class NodeStream:
             self._bad_frame(error)
 
     def _bad_frame(self, error: FrameError) -> None:
-        self._daemon.log(f"job {self.start.npid}: {error}")
+        self._daemon.sparse(self._mate.node, f"job {self.start.npid}: {error}")
         self.job.kill(signal.SIGKILL, None)
 
     def closed(self, text: str, lost: bool) -> None:
         """Home gave up this stream: kill what still runs (paper 4.2.3)."""
         if self.job.kill(signal.SIGKILL, None):
-            self._daemon.log(f"job {self.start.npid} killed: {text or 'home closed the stream'}")
+            why = text or "home closed the stream"
+            self._daemon.sparse(self._mate.node, f"job {self.start.npid} killed: {why}")
         self.job.abandon()
 
     def _tell_home(self, message: Message) -> None:
@@ -200,10 +216,12 @@ class Daemon:
     ) -> None:
         self.loop = loop
         self.pace = Pace(loop)
+        self.sparse = Sparse(self.log)
+        """For what others cause: (who, text)."""
         self.config = conf
         self._ready = ready
         self._boot = secrets.token_hex(8)
-        self._home = HomeJobs(conf.node, os.geteuid(), socket.gethostname())
+        self._home = HomeJobs(conf.node, os.geteuid(), socket.gethostname(), conf.limits.jobs)
         self._streams: list[NodeStream] = []
         self._stopping = False
         self._reached: dict[str, PeerLink] = {}
@@ -214,9 +232,13 @@ class Daemon:
             lambda link: self._do(self._home.client_down(link)),
             lambda link, number, why: self._do(self._home.stream_ended(link, number, why)),
             self.log,
+            conf.limits,
         )
         self._network = network or UnixNetwork(loop, conf.folder, conf.node, self.log)
-        self._peers = Peers(self._network, conf.node, self._boot, self._started, self.log)
+        turnstile = Turnstile(loop, conf.limits.requests)
+        self._peers = Peers(
+            self._network, turnstile, conf.node, self._boot, self._started, self.log
+        )
         self.uplink = Uplink(
             loop,
             self._network,

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from glunix.comm.loop import Loop
-from glunix.errors import GlunixError
+from glunix.errors import GlunixError, Refused
+from glunix.ids import Why
 from glunix.msg import master
 from glunix.msg.base import Message
+from glunix.msg.stream import Start
 from glunix.users import Users
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ EXPECT_WITHIN = 5.0
 """Seconds that the master's word about a job may come after its home's."""
 
 EXPECTED_MAX = 4096
+
+UNANNOUNCED_MAX = 4096
+UNANNOUNCED_BYTES = 512 * 1024 * 1024
+"""Jobs of one home, and the bytes of them, for which the master's word is waited for."""
 
 AGAIN = 60.0
 """Seconds until the next try when a renewal was asked for and did not come."""
@@ -54,6 +60,8 @@ class Membership:
         self._expected: dict[tuple[int, str], list[int]] = {}
         """(npid, home) -> VNNs that may be started here for a daemon of an ordinary user."""
         self._waiting: dict[tuple[int, str], Callable[[], None]] = {}
+        self._unannounced: dict[str, tuple[int, int]] = {}
+        """Home -> jobs and bytes that wait for the master's word."""
         self._next: Cancellable | None = None
 
     def start(self) -> None:
@@ -84,6 +92,26 @@ class Membership:
         waiting = self._waiting.pop(what, None)
         if waiting is not None:
             waiting()
+
+    def reserve(self, home: str, start: Start) -> Callable[[], None]:
+        """Take in a job that was not announced yet; Refused when there are too many already.
+
+        Returns what is to be called once it was announced, or refused.
+        """
+        spec = start.spec
+        size = sum(map(len, spec.argv)) + sum(file.size for file in spec.staged)
+        size += sum(len(name) + len(value) for name, value in spec.env.items())
+        jobs, held = self._unannounced.get(home, (0, 0))
+        if jobs >= UNANNOUNCED_MAX or held + size > UNANNOUNCED_BYTES:
+            raise Refused(Why.BAD_REQUEST, f"{home} starts too much that was not announced")
+        self._unannounced[home] = (jobs + 1, held + size)
+
+        def release() -> None:
+            jobs, held = self._unannounced.pop(home)
+            if jobs > 1:
+                self._unannounced[home] = (jobs - 1, held - size)
+
+        return release
 
     def when_expected(
         self, npid: int, home: str, vnns: list[int], go: Callable[[], None], no: Callable[[], None]

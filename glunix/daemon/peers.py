@@ -9,13 +9,18 @@ from collections.abc import Callable
 from typing import Protocol
 
 from glunix.comm.link import Link
+from glunix.comm.logline import Sparse
 from glunix.comm.network import Network
+from glunix.comm.turnstile import Turnstile
 from glunix.errors import FrameError, GlunixError
 from glunix.ids import CONTROL, StreamId
 from glunix.msg import peer
 from glunix.msg.base import MAJOR, MINOR, Body, Message
 from glunix.msg.stream import Start, opening
 from glunix.trust.peer import Peer
+
+FRAME = 0.05
+"""Starts of a job that any other frame of it counts as (see Turnstile)."""
 
 LINKS_EACH = 8
 """Links that one member may have made to us: one, and those that TCP has not given up yet."""
@@ -78,15 +83,17 @@ class Peers:
     def __init__(
         self,
         network: Network,
+        turnstile: Turnstile,
         node: str,
         boot: str,
         started: Callable[[PeerLink, StreamId, Start], Route],
         log: Callable[[str], None],
     ) -> None:
         self._network = network
+        self._turnstile = turnstile
         self._hello = peer.PeerHello(MAJOR, MINOR, node, boot)
         self._started = started
-        self._log = log
+        self._log = Sparse(log)
         self._by_link: dict[Link, PeerLink] = {}
         self._dialled: dict[str, PeerLink] = {}
         self._waiting: dict[str, list[Callable[[PeerLink | None, str], None]]] = {}
@@ -98,6 +105,7 @@ class Peers:
     def _accepted(self, who: Peer | None) -> Link:
         if who is None:
             return self._new_link("a peer").link
+        self._turnstile.connects(who)
         links = Counter(mate.peer.node for mate in self._by_link.values() if mate.peer)
         if links[who.node] >= LINKS_EACH:
             raise GlunixError(f"{who.node} has {LINKS_EACH} links to us already")
@@ -155,6 +163,7 @@ class Peers:
         if not mate.greeted and mate not in self._dialled.values():
             raise FrameError("a stream before hello")
         route = mate.routes.get(stream)
+        self._turnstile.in_time(mate.peer, link, 1.0 if route is None else FRAME)
         if route is not None:
             route.frame(body)
         elif mate not in self._dialled.values() and stream > mate.last_opened:
@@ -186,7 +195,7 @@ class Peers:
         if self._dialled.get(mate.node) is mate:
             del self._dialled[mate.node]
         if mate.routes or link.reason:  # a reason of its own: we closed it
-            self._log(f"lost the link to {mate.node or 'a peer'}: {reason}")
+            self._log(mate.node, f"lost the link to {mate.node or 'a peer'}: {reason}")
         routes, mate.routes = mate.routes, {}
         for route in routes.values():
             route.closed(reason, lost=True)

@@ -155,6 +155,7 @@ class SupervisedJob:
             assert isinstance(message, stream.In)
             data = message.data
         if data:
+            self._link.flush()  # the supervisor has what home said before these
             fed.feed(data)
         else:
             # A ^C before the end must reach the program before the end does: through the

@@ -58,4 +58,7 @@ class Asked:
             self._calls.seek(ask, fd, third, integer(message[4]))
         else:
             may_write = message[6] is True
-            self._calls.ioctl(ask, fd, third, integer(message[4]), blob(message[5]), may_write)
+            watch = len(message) > 7 and message[7] is True
+            self._calls.ioctl(
+                ask, fd, third, integer(message[4]), blob(message[5]), may_write, watch
+            )

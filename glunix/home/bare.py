@@ -1,4 +1,4 @@
-"""A bare process: makes one call on a home descriptor with the memory of a program elsewhere.
+"""A bare process: makes one call in the place of a program elsewhere, with that one's memory.
 
 An ioctl that no table knows may use any memory, at any address that its argument (or what that
 points to) names, or none: the argument may be a plain number. So the pages around those addresses
@@ -14,6 +14,7 @@ seven words each: a call's number and arguments. x86-64 only, as SLIC's tables a
 from __future__ import annotations
 
 import _signal
+import _socket
 import os
 import posix
 from fcntl import F_DUPFD_CLOEXEC, fcntl
@@ -39,11 +40,12 @@ _GO_ON = 1
 
 IOCTL, FCNTL, FLOCK = 16, 72, 73
 """Calls of three arguments that are made this way."""
-_PREAD64, _PWRITE64, _MMAP, _PRCTL = 17, 18, 9, 157
+_PREAD64, _PWRITE64, _MMAP, _PRCTL, _OPENAT, _SENDMSG = 17, 18, 9, 157, 257, 46
+_AT_FDCWD = -100
 _PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 _PROT_READ_WRITE = 3
 _MAP_PRIVATE_ANONYMOUS_FIXED_NOREPLACE = 0x100022
-_EFAULT = 14
+_EFAULT, _ENAMETOOLONG = 14, 36
 _ALL_SIGNALS = (*range(1, 32), *range(34, 65))
 """What the keyboard sends our group is not for it (32 and 33 are the C library's)."""
 
@@ -111,16 +113,16 @@ def _file(content: bytes) -> int:
     return fd
 
 
-class BareCall:
-    """Call `number`(`fd`, `second`, `third`) with `pages` in place. OSError: none can be had."""
+class _Bare:
+    """A bare process that runs a script. OSError: none can be had."""
 
-    def __init__(self, number: int, fd: int, second: int, third: int, pages: Pages) -> None:
-        self._pages = pages
-        self._memory = _file(b"".join(data for _, data in pages))
-        self._results = _file(b"")
-        script, image = _file(self._records(number, second, third)), _file(_image())
+    def __init__(self, records: list[tuple[int, ...]], fd: int, results: int, memory: int) -> None:
+        """`fd` is for the call; `results` and `memory` stay the caller's."""
+        padded = ((*record, *(0,) * (_WORDS - len(record))) for record in records)
+        script = _file(b"".join(_word(word) for record in padded for word in record))
+        image = _file(_image())
         # Numbers above the four, so that putting one in place does not overwrite another.
-        sources = (fd, script, self._results, self._memory, image)
+        sources = (fd, script, results, memory, image)
         *high, program = (fcntl(source, F_DUPFD_CLOEXEC, _MEMORY + 1) for source in sources)
         try:
             self.pid = posix.posix_spawn(
@@ -134,48 +136,13 @@ class BareCall:
                 setsigmask=_ALL_SIGNALS,
             )
             self._pidfd = posix.pidfd_open(self.pid)
-        except OSError:
-            posix.close(self._memory)
-            posix.close(self._results)
-            raise
         finally:
             for used in (*high, program, script, image):
                 posix.close(used)
 
-    def _records(self, number: int, second: int, third: int) -> bytes:
-        calls: list[tuple[int, ...]] = [(_PRCTL, _PR_SET_PDEATHSIG, _SIGKILL)]
-        moves = []
-        at = 0
-        for address, data in self._pages:
-            how = (_PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS_FIXED_NOREPLACE, -1)
-            calls.append((_MMAP, address, len(data), *how))
-            moves.append((_MEMORY, address, len(data), at))
-            at += len(data)
-        calls += [(_PREAD64, *move) for move in moves]
-        self._before = len(calls)
-        calls.append((number, _TARGET, second, third, 0, 0, _GO_ON))
-        calls += [(_PWRITE64, *move) for move in moves]
-        padded = ((*call, *(0,) * (_WORDS - len(call))) for call in calls)
-        return b"".join(_word(word) for call in padded for word in call)
-
     def fileno(self) -> int:
         """For poll: readable when the call is over."""
         return self._pidfd
-
-    def result(self) -> tuple[int, Pages]:
-        """(value or -errno, what it changed as runs of bytes). After `fileno` was readable."""
-        self._reap()
-        results = posix.pread(self._results, 1 << 20, 0)
-        at = 8 * self._before
-        if len(results) < at + 8:
-            return -_EFAULT, []  # pages where the bare process has some: nothing was called
-        value = int.from_bytes(results[at : at + 8], "little", signed=True)
-        changed: Pages = []
-        offset = 0
-        for address, before in self._pages:
-            changed += differences(address, before, posix.pread(self._memory, len(before), offset))
-            offset += len(before)
-        return value, changed
 
     def _reap(self) -> None:
         try:
@@ -192,9 +159,130 @@ class BareCall:
         self._reap()
 
     def close(self) -> None:
+        """After its result or `kill`."""
+        posix.close(self._pidfd)
+
+
+_DIES_WITH_US = (_PRCTL, _PR_SET_PDEATHSIG, _SIGKILL)
+
+
+def _mapped(address: int, size: int) -> tuple[int, ...]:
+    how = (_PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS_FIXED_NOREPLACE, -1)
+    return (_MMAP, address, size, *how)
+
+
+class BareCall(_Bare):
+    """Call `number`(`fd`, `second`, `third`) with `pages` in place."""
+
+    def __init__(self, number: int, fd: int, second: int, third: int, pages: Pages) -> None:
+        self._pages = pages
+        self._memory = _file(b"".join(data for _, data in pages))
+        self._results = _file(b"")
+        records = self._records(number, second, third)
+        try:
+            super().__init__(records, fd, self._results, self._memory)
+        except OSError:
+            posix.close(self._memory)
+            posix.close(self._results)
+            raise
+
+    def _records(self, number: int, second: int, third: int) -> list[tuple[int, ...]]:
+        calls: list[tuple[int, ...]] = [_DIES_WITH_US]
+        moves = []
+        at = 0
+        for address, data in self._pages:
+            calls.append(_mapped(address, len(data)))
+            moves.append((_MEMORY, address, len(data), at))
+            at += len(data)
+        calls += [(_PREAD64, *move) for move in moves]
+        self._before = len(calls)
+        calls.append((number, _TARGET, second, third, 0, 0, _GO_ON))
+        return calls + [(_PWRITE64, *move) for move in moves]
+
+    def result(self) -> tuple[int, Pages]:
+        """(value or -errno, what it changed as runs of bytes). After `fileno` was readable."""
+        self._reap()
+        results = posix.pread(self._results, 1 << 20, 0)
+        at = 8 * self._before
+        if len(results) < at + 8:
+            return -_EFAULT, []  # pages where the bare process has some: nothing was called
+        value = int.from_bytes(results[at : at + 8], "little", signed=True)
+        changed: Pages = []
+        offset = 0
+        for address, before in self._pages:
+            changed += differences(address, before, posix.pread(self._memory, len(before), offset))
+            offset += len(before)
+        return value, changed
+
+    def close(self) -> None:
         """After `result` or `kill`."""
-        for fd in (self._pidfd, self._results, self._memory):
-            posix.close(fd)
+        super().close()
+        posix.close(self._results)
+        posix.close(self._memory)
+
+
+_AT, _ROOM = 0x40000, 2 * PAGE
+"""Where BareOpen has the path, and behind it a message with the descriptor."""
+_MESSAGE = _AT + PAGE
+_SENT = _MEMORY + 1
+"""The descriptor that open gives there: the lowest free one."""
+
+
+class BareOpen(_Bare):
+    """open(`path`, `flags`, `mode`), which may wait: for the other end of a FIFO (fifo(7))."""
+
+    def __init__(self, path: bytes, flags: int, mode: int) -> None:
+        if len(path) >= PAGE:
+            raise OSError(_ENAMETOOLONG, os.strerror(_ENAMETOOLONG))
+        self._answers, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        nothing = posix.open("/", os.O_PATH | os.O_CLOEXEC)
+        memory = _file(path.ljust(PAGE, b"\0") + _message_with(_SENT))
+        records: list[tuple[int, ...]] = [
+            _DIES_WITH_US,
+            _mapped(_AT, _ROOM),
+            (_PREAD64, _MEMORY, _AT, _ROOM, 0),
+            (_OPENAT, _AT_FDCWD, _AT, flags, mode),
+            (_SENDMSG, _RESULTS, _MESSAGE, 0),
+        ]
+        try:
+            super().__init__(records, nothing, theirs.fileno(), memory)
+        except OSError:
+            self._answers.close()
+            raise
+        finally:
+            theirs.close()
+            posix.close(nothing)
+            posix.close(memory)
+
+    def result(self) -> int:
+        """The descriptor; OSError as open says. After `fileno` was readable."""
+        self._reap()
+        value, found = -_EFAULT, -1
+        while True:
+            packet, rights, _, _ = self._answers.recvmsg(64, _socket.CMSG_SPACE(4))
+            if not packet:
+                break
+            for _, _, data in rights:
+                found = int.from_bytes(data, "little")
+            if found < 0:
+                value = int.from_bytes(packet, "little", signed=True)
+        if found >= 0:
+            posix.set_inheritable(found, False)
+            return found
+        raise OSError(-value, os.strerror(-value))
+
+    def close(self) -> None:
+        """After `result` or `kill`."""
+        super().close()
+        self._answers.close()
+
+
+def _message_with(fd: int) -> bytes:
+    """struct msghdr at _MESSAGE (sendmsg(2), unix(7)): one byte, and SCM_RIGHTS of `fd`."""
+    vector, control = _MESSAGE + 64, _MESSAGE + 128
+    head = _word(0) + _word(0) + _word(vector) + _word(1) + _word(control) + _word(24) + _word(0)
+    rights = _word(20) + _word(1, 4) + _word(1, 4) + _word(fd, 4)  # SOL_SOCKET, SCM_RIGHTS
+    return (head.ljust(64, b"\0") + _word(_AT) + _word(1)).ljust(128, b"\0") + rights
 
 
 _BLOCK = 64

@@ -18,7 +18,9 @@ import stat
 import termios
 from fcntl import ioctl
 
+from glunix.home.inherited import DEVICES
 from glunix.home.jobview import JobView
+from glunix.home.modes import ModeWatch
 from glunix.home.signals import STOPPED, BeingStopped, as_background
 from glunix.home.sinks import to_nowhere
 from glunix.home.sources import Source
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from glunix.home.ahead import Ahead
+    from glunix.home.inherited import Inherited
     from glunix.home.nursery import Nursery
     from glunix.home.rarecalls import RareCalls
     from glunix.home.wire import Value
@@ -48,8 +51,9 @@ _STOPPING = MODE_CHANGES | {0x5409, 0x540A, 0x540B, 0x5412, 0x5423, 0x5425, 0x54
 """A background process that tries is stopped (SIGTTOU): also TCSBRK, TCXONC, TCFLSH, TIOCSTI,
 TIOCSETD, TIOCSBRK and TIOCCBRK."""
 
-_DEVICES = {3: "null", 5: "zero", 7: "full", 8: "random", 9: "urandom"}
-"""Memory devices (minor numbers of major 1, null(4), random(4)): the node has the same."""
+_QUERIES = frozenset((0x5401, 0x802C542A, 0x5405, 0x5411, 0x5413, 0x541B, 0x5424, 0x80045432))
+"""Those that change nothing: TCGETS, TCGETS2, TCGETA, TIOCOUTQ, TIOCGWINSZ, FIONREAD, TIOCGETD,
+TIOCGDEV."""
 
 
 def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
@@ -66,7 +70,7 @@ def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
     if stat.S_ISFIFO(found.st_mode):
         return "pipe", 0
     if stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == 1:
-        return _DEVICES.get(os.minor(found.st_rdev), "other"), 0
+        return DEVICES.get(os.minor(found.st_rdev), "other"), 0
     return "other", 0
 
 
@@ -106,8 +110,10 @@ class HomeCalls:
         send_data: Callable[[int, bytes | memoryview], None],
         complain: Callable[[str], None],
         paths: list[bytes],
+        inherited: list[Inherited],
     ) -> None:
         """`paths` of home may be opened by the job (glurun --home)."""
+        self._inherited = {one.channel: one.number for one in inherited}
         self._paths = paths
         self._terminal = terminal
         self._stream = stream
@@ -118,13 +124,16 @@ class HomeCalls:
         self._by_own: dict[int, Source] = {}
         self._epoll = select.epoll()
         self._rare: RareCalls | None = None
+        self.modes: ModeWatch | None = None
         self._nursery: Nursery | None = None
         self.move_root: Callable[[int], int] = lambda group: errno.ESRCH
         """See glunix.home.nursery.Nursery."""
         self.before_end: Callable[[], None] = lambda: None
         """Called before the node hears that what goes ahead has ended."""
         if terminal is not None:
-            self._add(min(terminal.fds, default=TERMINAL_FD), Source(terminal.fd, terminal))
+            number = min(terminal.fds, default=TERMINAL_FD)
+            self._add(number, Source(terminal.fd, terminal))
+            self.modes = ModeWatch(number, terminal, self._send)
         self._ahead: Ahead | None = None
         self.answers = False
         """Whether what the program writes into its fd 0 is an output of its own."""
@@ -140,6 +149,9 @@ class HomeCalls:
                 self.answers = kind == "socket" and not {1, 2} & set(same_sockets())
             else:
                 self._add(0, Source(0, None))
+        for one in inherited:
+            if one.kind in ("file", "pipe"):
+                self._add(one.channel, Source(one.number, None))
 
     def _add(self, fd: int, source: Source) -> None:
         self._sources[fd] = source
@@ -273,24 +285,32 @@ class HomeCalls:
     def seek(self, ask: int, fd: int, offset: int, whence: int) -> None:
         """lseek(2) on the user's own open file: its offset is shared with the user's shell."""
         try:
-            rare = self._rare
-            moved = (
-                posix.lseek(fd, offset, whence)
-                if fd <= 2 or rare is None
-                else rare.files.seek(fd, offset, whence)
-            )
+            if self._rare is None or fd <= 2 or fd in self._inherited:
+                moved = posix.lseek(self._home_fd(fd), offset, whence)
+            else:
+                moved = self._rare.files.seek(fd, offset, whence)
             self._send(["ioctled", ask, moved, 0, b""])
         except OSError as error:
             self._send(["ioctled", ask, 0, error.errno or errno.EIO, b""])
 
     def ioctl(
-        self, ask: int, fd: int, command: int, argument: int, data: bytes, may_write: bool
+        self,
+        ask: int,
+        fd: int,
+        command: int,
+        argument: int,
+        data: bytes,
+        may_write: bool,
+        watch: bool,
     ) -> None:
         """A terminal ioctl, as if the program made it here.
 
         `may_write`: the program blocks or ignores SIGTTOU, so it may from the background, too.
+        `watch`: the node wants to hear of modes (glunix.home.modes).
         """
         source = self._sources.get(fd)
+        if watch and self.modes is not None and source is not None and source.terminal is not None:
+            self.modes.begin()
         buffer = bytearray(data)
 
         def call() -> int:
@@ -310,7 +330,7 @@ class HomeCalls:
             error = STOPPED
         except OSError as failed:
             error = failed.errno or errno.EIO
-        if source is not None:
+        if source is not None and command not in _QUERIES:
             self._refresh(fd, source)  # other modes make other input readable
         self._send(["ioctled", ask, value, error, b"" if error else bytes(buffer)])
 
@@ -365,6 +385,7 @@ class HomeCalls:
                 self._epoll.unregister(source)
             except PermissionError:
                 pass  # a file: see _add
+            source.close()
 
     def _home_fd(self, fd: int) -> int:
         """Our descriptor of what the node calls `fd`; OSError EBADF."""
@@ -373,6 +394,8 @@ class HomeCalls:
             return source.fd
         if fd <= 2:
             return fd
+        if fd in self._inherited:
+            return self._inherited[fd]
         if self._rare is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return self._rare.files.descriptor(fd)

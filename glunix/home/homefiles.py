@@ -11,9 +11,9 @@ import errno
 import os
 import posix
 import stat
-from fcntl import LOCK_NB, fcntl, flock
+from fcntl import F_GETFL, LOCK_NB, fcntl, flock
 
-from glunix.home.bare import FCNTL, FLOCK, PAGE, BareCall
+from glunix.home.bare import FCNTL, FLOCK, PAGE, BareCall, BareOpen
 from glunix.home.filecalls import (
     F_OFD_SETLK,
     F_OFD_SETLKW,
@@ -26,6 +26,7 @@ from glunix.home.filecalls import (
     rewind,
     struct_flock,
 )
+from glunix.home.inherited import output_kind
 from glunix.home.link import blob, integer, text
 from glunix.home.wire import Value
 
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
     Send = Callable[[list[object]], None]
 
-FIRST, LAST = 16, 1023
-"""Numbers that descriptors of the job's own opens have in messages."""
+FIRST, LAST = 80, 1023
+"""Numbers that descriptors of the job's own opens have in messages, after those of Inherited."""
 
 _EPOLLIN, _EPOLLOUT_ONCE = 1, 4 | 1 << 30
 _LOCK_AT = 0x7F0000000000
@@ -57,16 +58,19 @@ class HomeFiles:
         added: Callable[[int, int], None],
         removed: Callable[[int], None],
     ) -> None:
+        """The job may also speak of those of fds 1 and 2 that are files."""
         self._paths = [*paths, *(os.path.realpath(path) for path in paths)]
         self._send = send
         self._epoll = epoll
         self._added = added
         self._removed = removed
-        self._open: dict[int, OpenFile] = {}
+        self._open = {fd: OpenFile(posix.dup(fd)) for fd in (1, 2) if output_kind(fd) == "file"}
         self._writes: dict[int, tuple[int, int, bytes]] = {}
         """a descriptor of its own -> (ask, fd, bytes) of a write that waits for room."""
         self._locks: dict[int, tuple[int, BareCall]] = {}
         """the same of a lock that somebody else has."""
+        self._opens: dict[int, tuple[int, BareOpen]] = {}
+        """the same of a FIFO whose other end nobody has (fifo(7))."""
 
     # -- messages ----------------------------------------------------------------------------
 
@@ -111,7 +115,7 @@ class HomeFiles:
                 return self._lock(ask, opened.fd, name, numbers)
             return ON_DESCRIPTOR[name](opened, numbers)
         if name == "open":
-            return self._do_open(paths[0], *numbers)
+            return self._do_open(ask, paths[0], *numbers)
         follow = name in FOLLOW_ALWAYS or (name in FOLLOW_AT and bool(numbers[FOLLOW_AT[name]]))
         for path in paths:
             self._check(path, follow)
@@ -128,22 +132,40 @@ class HomeFiles:
 
     # -- opening and closing -------------------------------------------------------------------
 
-    def _do_open(self, path: bytes, flags: int, mode: int) -> Answer:
+    def _do_open(self, ask: int, path: bytes, flags: int, mode: int) -> Answer | None:
         self._check(path, not flags & os.O_NOFOLLOW)
+        if not flags & (os.O_PATH | os.O_NONBLOCK) and _is_fifo(path):
+            call = BareOpen(path, flags | os.O_NOCTTY, mode)
+            self._opens[call.fileno()] = (ask, call)
+            self._epoll.register(call.fileno(), _EPOLLIN)
+            return None
+        fd = posix.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
+        return self._keep(fd, flags)
+
+    def _waited_for(self, own: int) -> None:
+        """A FIFO has its other end, or its open has failed."""
+        ask, call = self._opens.pop(own)
         try:
-            found = posix.stat(path)
-        except OSError:
-            pass  # the open will say why, or make it
+            fd = call.result()
+            posix.set_blocking(fd, False)
+            number, results, kind = self._keep(fd, 0)
+        except OSError as error:
+            self._send(["homedone", ask, 0, error.errno or errno.EIO, [], b""])
         else:
-            if stat.S_ISFIFO(found.st_mode) and not flags & os.O_PATH:
-                raise failed(errno.EOPNOTSUPP)  # it would wait here for its other end
+            self._send(["homedone", ask, number, 0, results, kind])
+        finally:
+            call.close()
+
+    def _keep(self, fd: int, flags: int) -> Answer:
+        """The job's from now on. What home's kernel refuses comes first, as at home."""
         number = next((n for n in range(FIRST, LAST + 1) if n not in self._open), -1)
         if number < 0:
+            posix.close(fd)
             raise failed(errno.EMFILE)
-        fd = posix.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
         kind = _kind(fd)
         self._open[number] = OpenFile(fd)
-        if kind != "dir" and not flags & os.O_PATH:
+        readable = fcntl(fd, F_GETFL) & os.O_ACCMODE != os.O_WRONLY
+        if kind != "dir" and readable and not flags & os.O_PATH:
             self._added(number, fd)
         return number, [], kind.encode()
 
@@ -216,6 +238,9 @@ class HomeFiles:
         if own in self._locks:
             self._locked(own)
             return True
+        if own in self._opens:
+            self._waited_for(own)
+            return True
         if own not in self._writes:
             return False
         ask, _, data = self._writes[own]
@@ -246,14 +271,29 @@ class HomeFiles:
                 del self._locks[own]
                 call.kill()
                 call.close()
+        for own, (asked, opening) in list(self._opens.items()):
+            if asked == ask:
+                del self._opens[own]
+                opening.kill()
+                opening.close()
+                # The node waits for the end of every open: one that was made has to be closed.
+                self._send(["homedone", ask, 0, errno.EINTR, [], b""])
 
     def end(self) -> None:
         """The job is over."""
         waiting = [ask for ask, _, _ in self._writes.values()]
-        for ask in waiting + [ask for ask, _ in self._locks.values()]:
+        waiting += [ask for ask, _ in self._locks.values()]
+        for ask in waiting + [ask for ask, _ in self._opens.values()]:
             self.unwant(ask)
         for number in list(self._open):
             self.close(number)
+
+
+def _is_fifo(path: bytes) -> bool:
+    try:
+        return stat.S_ISFIFO(posix.stat(path).st_mode)
+    except OSError:
+        return False  # the open will say why, or make it
 
 
 def _kind(fd: int) -> str:

@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from glunix.home.bill import Stats
     from glunix.home.direct import Line
+    from glunix.home.inherited import Inherited
     from glunix.home.options import Options
     from glunix.home.shadow import Half
     from glunix.home.terminal import HomeTerminal
@@ -44,8 +45,18 @@ class Opening:
         spec = self.tty.spec(options.transparent) if self.tty is not None else None
         fd = self.tty.fd if self.tty is not None else -1
         name = self.line.name if self.line is not None else b""
-        self.link.send_first(submit_message(options, spec, environ, name), fd)
+        self.inherited = self._inherit(options, fd)
+        rows = [one.row() for one in self.inherited]
+        self.link.send_first(submit_message(options, spec, environ, name, rows), fd)
         self.times.append(("submit", time.perf_counter()))
+
+    def _inherit(self, options: Options, terminal_fd: int) -> list[Inherited]:
+        """The program's descriptors above 2."""
+        if not options.transparent:
+            return []
+        from glunix.home.inherited import inherited
+
+        return inherited(terminal_fd)
 
     def _make_stats(self, options: Options) -> Stats | None:
         if not options.stats:
@@ -116,3 +127,12 @@ def _go_on(options: Options, opening: Opening, half: Half | None) -> int:
     except GlunixError as error:
         complain(str(error), None)
         return config.exit_error()
+
+
+def times_told(times: list[tuple[str, float]], before: float) -> str:
+    """Seconds of each step, a line each (paper, Figure 6)."""
+    lines = ""
+    for name, at in times:
+        lines += f"{name} {at - before:.6f}\n"
+        before = at
+    return lines

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import select
 
+from glunix.errors import FrameError
 from glunix.home.jobview import JobView, ProcessView
 from glunix.home.options import Options
 from glunix.home.sinks import Labeller, Sink, gone
@@ -14,8 +15,9 @@ from glunix.home.surroundings import output_window, same_output
 
 TYPE_CHECKING = False  # importing typing or collections.abc costs 2 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from glunix.home.inherited import Inherited
     from glunix.home.terminal import HomeTerminal
 
     Send = Callable[[int, list[object]], None]
@@ -44,11 +46,18 @@ class Outputs:
         self.failed = False
         """Whether output was lost because a file could not take it (a full disk)."""
 
-    def open(self, job: JobView, terminal: HomeTerminal | None, answers: bool = False) -> None:
+    def open(
+        self,
+        job: JobView,
+        terminal: HomeTerminal | None,
+        answers: bool = False,
+        inherited: Sequence[Inherited] = (),
+    ) -> None:
         """Make the sinks; a descriptor the user closed refuses its channels at once.
 
         `terminal` is a transparent job's, which may be neither fd 1 nor 2: that is channel 0.
         `answers`: it may write into its fd 0, a socket: channel 3 (glunix.msg.stream.ANSWERS).
+        `inherited`: its descriptors above 2.
         """
         fds = self._options.fds
         for fd in (1, 2):
@@ -59,6 +68,11 @@ class Outputs:
             self._sinks[_ANSWERS] = Sink(0)
             for process in job.processes.values():
                 process.channels.add(_ANSWERS)
+        for one in inherited:
+            if one.kind == "out":
+                self._sinks[one.channel] = Sink(one.number)
+                for process in job.processes.values():
+                    process.channels.add(one.channel)
         self._terminal = terminal
         self._job = job
         self._one = same_output()
@@ -102,7 +116,9 @@ class Outputs:
     def take(self, process: ProcessView, fd: int, data: memoryview) -> None:
         """Output of one process on fd 1 or 2; empty is the end of that channel."""
         channel = (process.stream, process.vnn, fd)
-        sink = self._sinks[fd]
+        sink = self._sinks.get(fd)
+        if sink is None:
+            raise FrameError(f"output on channel {fd}, which this job has not")
         payload = self._labelled(process, channel, data)
         if not data:
             process.channels.discard(fd)

@@ -44,6 +44,9 @@ class Half:
         """From now on signals are the program's."""
         self.signals.overhear()
         self._send(_CATCH)
+        self._answer(
+            _CATCH, None
+        )  # or who sees the program's first words could signal it too early
 
     def stop(self, number: int) -> bool:
         """Stop the shadow as this signal does; returns when it goes on, False if it was killed."""
@@ -136,6 +139,7 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
         kind, number = words[:1], words[1] if words[1:] else 0
         if kind == _CATCH:
             signals.catch()
+            sock.send(_CATCH)
         elif kind == _STOP:
             stop_self(number)
             sock.send(_STOP)

@@ -22,9 +22,10 @@ from glunix.errors import FrameError, GlunixError, NotRunning, Refused
 from glunix.home.inputs import Input
 from glunix.home.jobview import JobView, ProcessView, placed_streams
 from glunix.home.link import integer, text, view
-from glunix.home.opening import complain
+from glunix.home.opening import complain, times_told
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
+from glunix.home.pollset import PollSet
 from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of, stop_self
 from glunix.home.wire import Value
 
@@ -32,6 +33,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from glunix.home.asked import Asked
     from glunix.home.homecalls import HomeCalls
+    from glunix.home.modes import ModeWatch
     from glunix.home.opening import Opening
     from glunix.home.shadow import Half
 
@@ -62,6 +64,7 @@ class Startup:
         self._terminal = opening.terminal
         self._tty = opening.tty
         self._times = opening.times
+        self._inherited = opening.inherited
         self._time("more imports")
         self._half = half
         self._signals = Signals() if half is None else half.signals
@@ -71,6 +74,8 @@ class Startup:
         """Whether the terminal is to become raw once we are in the foreground."""
         self._asked: Asked | None = None
         """What a transparent job asks of home."""
+        self._modes: ModeWatch | None = None
+        self._poll = PollSet()
         self._deadline: float | None = None
         self._timed_out = False
         self._stats = opening.stats
@@ -99,7 +104,7 @@ class Startup:
         self._time("exited")
         self._tell_stats()
         if self._options.times:
-            self._print_times()
+            sys.stderr.write(times_told(self._times, self._options.times))
         if self._timed_out:
             return TIMED_OUT
         if self._half is not None and self._job.killed_by:
@@ -108,15 +113,13 @@ class Startup:
 
     def _place(self) -> None:
         """Wait for Placed; the deadline covers a daemon or master that does not answer."""
-        poll = select.poll()
-        if self._half is not None:
-            poll.register(self._half, select.POLLIN)
+        wanted = {} if self._half is None else {self._half.fileno(): select.POLLIN}
         deadline = time.monotonic() + config.PLACE_TIMEOUT
         while True:
             events = select.POLLIN | (select.POLLOUT if self._link.pending else 0)
-            poll.register(self._link, events)
             left = deadline - time.monotonic()
-            ready = [fd for fd, _ in poll.poll(left * 1000)] if left > 0 else []
+            wanted = {**wanted, self._link.fileno(): events}
+            ready = self._poll.wait(wanted, left * 1000) if left > 0 else set()
             if not ready:
                 raise GlunixError("no answer from the cluster: is the master alive?")
             if self._half is not None and self._half.fileno() in ready:
@@ -141,7 +144,8 @@ class Startup:
         self._job = JobView(integer(message[2]), streams)
         self._input = self._make_input([stream for stream, _, _ in streams])
         answers = not isinstance(self._input, Input) and self._input.answers
-        self._outputs.open(self._job, self._tty if self._options.transparent else None, answers)
+        tty = self._tty if self._options.transparent else None
+        self._outputs.open(self._job, tty, answers, self._inherited)
         if self._half is None:
             self._signals.catch()
         else:
@@ -159,8 +163,9 @@ class Startup:
         def tell(line: str) -> None:
             complain(line, self._terminal)
 
-        paths = self._options.home
-        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell, paths)
+        given = (self._options.home, self._inherited)
+        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell, *given)
+        self._modes = calls.modes
         if self._half is not None:
             calls.move_root, calls.before_end = self._half.move, self._hear_shadow
         calls.begin()
@@ -211,22 +216,21 @@ class Startup:
 
     def _turn(self) -> None:
         """One round of the poll loop."""
-        poll = select.poll()
-        poll.register(self._link, select.POLLIN | (select.POLLOUT if self._link.pending else 0))
-        if self._line is not None and self._line.fileno() >= 0:
-            out = select.POLLOUT if self._line.blocked else 0
-            poll.register(self._line, select.POLLIN | out)
-        poll.register(self._signals, select.POLLIN)
+        link, come, line = self._link, select.POLLIN, self._line
+        wanted = {link.fileno(): come | (select.POLLOUT if link.pending else 0)}
+        if line is not None and line.fileno() >= 0:
+            wanted[line.fileno()] = come | (select.POLLOUT if line.blocked else 0)
+        wanted[self._signals.fileno()] = come
         half = self._half if self._half is not None and not self._half.is_alone else None
         if half is not None:
-            poll.register(half, select.POLLIN)
+            wanted[half.fileno()] = come
         watch_input = self._input.wants(self._unsent())
         if watch_input:
-            poll.register(self._input, select.POLLIN)
+            wanted[self._input.fileno()] = come
         sinks = self._outputs.waiting_sinks()
         for sink in sinks:
-            poll.register(sink, select.POLLOUT)
-        ready = {fd for fd, _ in poll.poll(self._patience())}
+            wanted[sink.fileno()] = select.POLLOUT
+        ready = self._poll.wait(wanted, self._patience())
         self._check_deadline()
         if self._in_back and self._tty is not None and self._tty.in_foreground():
             self._enter_terminal()  # a shell's `fg` sends SIGCONT only to what was stopped
@@ -252,7 +256,7 @@ class Startup:
 
     def _patience(self) -> float | None:
         """Milliseconds that poll may wait."""
-        waits = []
+        waits = [] if self._modes is None else self._modes.turn()
         if self._deadline is not None:
             waits.append(max(0.0, self._deadline - time.monotonic()))
         if self._in_back or self._input.in_background():
@@ -262,6 +266,8 @@ class Startup:
     # -- messages ----------------------------------------------------------------------------
 
     def _send(self, stream: int, message: list[object]) -> None:
+        if stream and self._modes is not None:
+            self._modes.look()
         if stream and self._line is not None:
             self._line.send(stream, message)
         else:
@@ -276,8 +282,12 @@ class Startup:
         while self._line is not None and (messages := self._line.receive()):
             for message in messages:
                 self._take(self._stream, message, direct=True)
+            if self._line.dry:
+                return
 
     def _send_data(self, stream: int, data: bytes | memoryview) -> None:
+        if self._modes is not None:
+            self._modes.look()
         self._link.send_data(stream, "in", data)
 
     def _take(self, stream: int, message: list[Value], direct: bool = False) -> None:
@@ -364,9 +374,9 @@ class Startup:
         if not self._job.live() and number not in HARMLESS:
             self._leave_terminal()  # only output that nobody takes is left: nothing to forward to
             (die_of if self._half is None else self._half.die)(number)
-        if number == _signal.SIGWINCH and self._tty is not None:
+        if number == _signal.SIGWINCH and self._tty is not None and self._tty.resized():
             for stream in {p.stream for p in self._job.live()}:
-                self._send(stream, ["resize", self._tty.size()])
+                self._send(stream, ["resize", self._tty.told])
             return
         if number in STOPPING:
             self._stop_signal = number
@@ -474,9 +484,3 @@ class Startup:
 
     def _time(self, name: str) -> None:
         self._times.append((name, time.perf_counter()))
-
-    def _print_times(self) -> None:
-        before = self._options.times
-        for name, at in self._times:
-            sys.stderr.write(f"{name} {at - before:.6f}\n")
-            before = at

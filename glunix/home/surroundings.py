@@ -78,6 +78,11 @@ def _working_directory(options: Options) -> bytes:
     return real
 
 
+def _own_host() -> str:
+    name = posix.uname().nodename
+    return name if name.isascii() and name.isprintable() else ""
+
+
 def _numbers() -> list[object]:
     """Ours, as glunix.msg.job.HomePids."""
     parent = posix.getppid()
@@ -92,18 +97,25 @@ def _group_of(pid: int) -> int:
 
 
 def submit_message(
-    options: Options, tty: list[object] | None, environ: object, line: bytes = b""
+    options: Options,
+    tty: list[object] | None,
+    environ: object,
+    line: bytes = b"",
+    inherited: list[list[object]] | None = None,
 ) -> list[object]:
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
     umask = posix.umask(0)
     posix.umask(umask)
     stdin, one_output, sockets = ("pipe", 0), False, []
+    outputs: list[str] = []
     if options.transparent:
         from glunix.home.homecalls import same_sockets, stdin_kind
+        from glunix.home.inherited import output_kind
 
         fd = options.fds[0]
         stdin = stdin_kind(fd, tty is not None and os.isatty(fd))
         one_output = same_output()
+        outputs = [output_kind(options.fds[1]), output_kind(options.fds[2])]
         sockets = same_sockets() if stdin[0] == "socket" else []
     staged: list[object] = []
     argv = options.argv
@@ -123,7 +135,7 @@ def submit_message(
         options.keep,
         options.transparent,
         options.engine,
-        "",
+        _own_host() if options.transparent else "",
         *stdin,
         one_output,
         output_window(options.degree),
@@ -134,5 +146,7 @@ def submit_message(
         sockets,
         staged,
         line,
+        inherited or [],
+        outputs,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -39,6 +39,13 @@ class HomeTerminal:
         self.is_raw = False
         self.changed = False
         """A transparent job changed its modes."""
+        self.told = self.size()
+        """The size that the node knows."""
+
+    def resized(self) -> bool:
+        """Whether it has another size than `told`, which then is that."""
+        before, self.told = self.told, self.size()
+        return self.told != before
 
     def size(self) -> list[int]:
         """[rows, columns, x pixels, y pixels] (ioctl_tty(2), TIOCGWINSZ)."""
@@ -57,7 +64,7 @@ class HomeTerminal:
             # Line ends are made once: here, where the terminal is not raw.
             modes[_OFLAG] &= ~termios.OPOST
         seen = self._identity() if transparent else []
-        return [self.fds, bytes(modes), self.size(), *seen]
+        return [self.fds, bytes(modes), self.told, *seen]
 
     def _identity(self) -> list[object]:
         """[N of /dev/pts/N or -1, permissions, group]: /dev/tty has these of its own."""

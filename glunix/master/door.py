@@ -10,11 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glunix import config
+from glunix.addresses import split_address
 from glunix.comm.link import Link
-from glunix.comm.logline import say
+from glunix.comm.logline import Sparse, say
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
-from glunix.comm.tls import listening_tcp, split_address
+from glunix.comm.tls import listening_tcp
+from glunix.comm.turnstile import Turnstile
 from glunix.errors import FrameError, GlunixError, Refused
 from glunix.ids import CONTROL, StreamId, Why
 from glunix.master.server import MasterConfig, Server
@@ -44,6 +46,20 @@ certificates live less than ten minutes)."""
 
 REFUSALS_LOGGED = 10
 """Refused connections that the log tells each LOOK; the rest is a number."""
+
+COSTS: dict[type[Message], float] = {
+    messages.Place: 1.0,
+    messages.KillRequest: 1.0,
+    messages.NodesQuery: 1.0,
+    messages.JobsQuery: 4.0,
+    messages.Renew: 500.0,
+}
+"""Requests that a message of the daemon of one user counts as; a report is REPORT of one."""
+
+ROWS = 50
+"""Processes in a table of jobs that count as one more request."""
+
+REPORT = 0.1
 
 
 def admin_socket(folder: Path) -> Path:
@@ -76,7 +92,9 @@ class CertifiedDoor:
             self._users = Users(users.allow_root, table)
         except ValueError as error:
             raise GlunixError(f"{users.mapping}: {error}") from None
-        self._vetting = Vetting(self._users, users.show_commands)
+        self._vetting = Vetting(self._users, users.show_commands, settings.limits.processes)
+        self._told = Sparse(log)
+        self._turnstile = Turnstile(loop, settings.limits.requests)
         self._refusals = 0
         self._joins = 0
         self._server: Server | None = None
@@ -121,13 +139,17 @@ class CertifiedDoor:
         assert self._server is not None
         if self._authority.invite_of(der, time.time()) is not None:
             return self._joining(der, host)
-        return self._server.new_link(self._authority.peer(der))
+        peer = self._authority.peer(der)
+        self._turnstile.connects(peer)
+        return self._server.new_link(peer)
 
     # -- members -----------------------------------------------------------------------------
 
     def vetted(self, peer: Peer, link: Link, message: Message) -> Message | None:
         """See Door: requests about trust are answered here."""
         assert self._server is not None
+        if not self._in_time(peer, link, message):
+            return None
         if isinstance(message, messages.Leave):
             self._revoke(peer.node, link)
             link.send(CONTROL, messages.Goodbye("left the cluster"))
@@ -145,10 +167,31 @@ class CertifiedDoor:
         try:
             return self._vetting.vet(peer, message, self._server.connected())
         except Refused as refusal:
-            self._log(f"refused a request of {peer.node}: {refusal}")
-            number = getattr(message, "request", 0)
-            link.send(CONTROL, messages.RequestRefused(number, refusal.why, clip(str(refusal))))
+            self._refuse(peer, link, message, refusal)
             return None
+
+    def _refuse(self, peer: Peer, link: Link, message: Message, refusal: Refused) -> None:
+        self._told(str(peer.node), f"refused a request of {peer.node}: {refusal}")
+        number = getattr(message, "request", 0)
+        link.send(CONTROL, messages.RequestRefused(number, refusal.why, clip(str(refusal))))
+
+    def _in_time(self, peer: Peer, link: Link, message: Message) -> bool:
+        """Count what the daemon of one user says; False: it was refused, being too much at once."""
+        assert self._server is not None
+        cost = COSTS.get(type(message), REPORT)
+        if isinstance(message, messages.JobsQuery):
+            cost += self._server.processes() / ROWS
+        if self._turnstile.in_time(peer, link, cost):
+            return True
+        if isinstance(message, messages.Renew):
+            self._told(str(peer.node), f"{peer.node} asks for certificates too often")
+            return False
+        if type(message) not in COSTS:
+            return True
+        rate = self._settings.limits.requests
+        text = f"{peer.node} asks too often: over {rate} requests a second ([limits] requests)"
+        self._refuse(peer, link, message, Refused(Why.BAD_REQUEST, text))
+        return False
 
     def answered(self, peer: Peer, message: Message) -> Message:
         """See Door."""
@@ -157,6 +200,10 @@ class CertifiedDoor:
     def gone(self, peer: Peer) -> None:
         """See Door."""
         self._vetting.forget(peer)
+
+    def refused(self, peer: Peer, text: str) -> None:
+        """See Door."""
+        self._told(str(peer.node), f"refused a request of {peer.node}: {text}")
 
     def news(self) -> list[Message]:
         """See Door."""
@@ -255,5 +302,7 @@ def serve(folder: Path, state: Path, settings: Settings, ready: Callable[[], Non
         raise GlunixError("this machine has no master: glunix.toml has no [master]")
     loop = Loop()
     door = CertifiedDoor(loop, settings, section, folder, say)
-    conf = MasterConfig(state, settings.cluster.name, section.heartbeat, section.lost_after)
+    conf = MasterConfig(
+        state, settings.cluster.name, section.heartbeat, section.lost_after, settings.limits
+    )
     return loop.run(Server(loop, conf, ready, door).start)

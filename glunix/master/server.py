@@ -6,6 +6,7 @@ forget. One master per cluster; daemons dial it.
 
 import dataclasses
 import os
+import re
 import signal
 import socket
 import time
@@ -15,14 +16,15 @@ from typing import Protocol
 
 from glunix import config
 from glunix.comm.link import Link
-from glunix.comm.logline import say
+from glunix.comm.logline import Sparse, say
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.errors import FrameError, GlunixError
-from glunix.ids import CONTROL, StreamId
+from glunix.ids import CONTROL, StreamId, Why
 from glunix.master.journal import Journal
 from glunix.msg import master as messages
 from glunix.msg.base import Body, Message
+from glunix.settings import DEFAULT_LIMITS, LimitsSection
 from glunix.state import events
 from glunix.state.events import LinkId
 from glunix.state.master import Master
@@ -44,6 +46,9 @@ class Door(Protocol):
     def news(self) -> list[Message]:
         """What every node that was welcomed must know."""
 
+    def refused(self, peer: Peer, text: str) -> None:
+        """The Master refused somebody what is not his: it is to be in the log."""
+
     def gone(self, peer: Peer) -> None:
         """A link of this member ended."""
 
@@ -60,6 +65,7 @@ class MasterConfig:
     cluster: str
     heartbeat: float = config.HEARTBEAT
     lost_after: float = config.LOST_AFTER
+    limits: LimitsSection = DEFAULT_LIMITS
 
 
 class Server:
@@ -80,6 +86,7 @@ class Server:
             conf.heartbeat,
             conf.lost_after,
             epoch=time.time() - loop.now(),
+            processes_each=conf.limits.processes,
         )
         self._journal = Journal(config.private(conf.folder) / "journal.sqlite")
         self._links: dict[LinkId, Link] = {}
@@ -88,6 +95,7 @@ class Server:
         self._next = 1
         self._wake: float | None = None
         self._todo: list[events.Effect] = []
+        self._told = Sparse(self.log)
 
     def start(self) -> None:
         """Take over what the journal knows, then listen."""
@@ -110,6 +118,10 @@ class Server:
     def log(self, text: str) -> None:
         """One entry in the master's log."""
         say(text)
+
+    def _log_sparsely(self, text: str) -> None:
+        """One that members can bring about as often as they like: by its words without numbers."""
+        self._told(re.sub(r"[0-9]+", "#", text)[:80], text)
 
     def _accepted(self, connection: socket.socket, fds: list[int]) -> Link | None:
         _, owner = peer_owner(connection)
@@ -139,6 +151,10 @@ class Server:
         """Members with a link that have said hello."""
         ndb = self._master.books.ndb
         return [peer for number, peer in self._peers.items() if number in ndb.by_link]
+
+    def processes(self) -> int:
+        """Processes in the table of jobs, about."""
+        return self._master.books.pdb.held.total()
 
     def broadcast(self, message: Message) -> None:
         """To every node that is up."""
@@ -173,7 +189,7 @@ class Server:
         if peer is not None and self._door is not None:
             self._door.gone(peer)
         if link.reason:
-            self.log(f"closed link {number}: {reason}")
+            self._log_sparsely(f"closed link {number}: {reason}")
         self._handle(events.PeerDown(number, reason))
 
     def _handle(self, event: events.Event) -> None:
@@ -210,13 +226,15 @@ class Server:
             if link is not None:
                 link.close(effect.reason)
         elif isinstance(effect, events.Log):
-            self.log(f"{effect.level}: {effect.text}")
+            self._log_sparsely(f"{effect.level}: {effect.text}")
 
     def _send(self, number: LinkId, link: Link, message: Message) -> None:
         peer = self._peers.get(number)
         if peer is None or self._door is None:
             link.send(CONTROL, message)
             return
+        if isinstance(message, messages.RequestRefused) and message.why == Why.NOT_YOURS:
+            self._door.refused(peer, message.text)
         if isinstance(message, messages.PlacedJob) and peer.uid is not None:
             self._announce(peer, message)
         link.send(CONTROL, self._door.answered(peer, message))

@@ -23,8 +23,9 @@ HIDDEN = "(hidden)"
 class Vetting:
     """Checks messages of members. Raises Refused (for the asker) or FrameError (ends the link)."""
 
-    def __init__(self, users: Users, show_commands: bool) -> None:
+    def __init__(self, users: Users, show_commands: bool, processes_each: int) -> None:
         self.users = users
+        self._processes_each = processes_each
         self._show_commands = show_commands
         self._asked: dict[tuple[str, int], int] = {}
         """(node, request) -> uid of who asked for a table of jobs."""
@@ -65,6 +66,10 @@ class Vetting:
             raise FrameError(f"the certificate of {peer.node} says {hello.node[:64]!r}")
         if not hello.address.startswith("tcp:"):
             raise FrameError(f"an address that nobody can dial: {hello.address!r}")
+        if peer.uid is not None:
+            most = self._processes_each
+            if max(len(hello.running), sum(row.degree for row in hello.homes)) > most:
+                raise FrameError(f"{peer.node} reports over {most} processes of one user")
         try:
             running = [
                 msgspec.structs.replace(row, uid=self._reported(peer, row.uid))

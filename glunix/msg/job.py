@@ -17,6 +17,9 @@ TextField = Annotated[str, Meta(max_length=4096)]
 LimitField = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
 
 
+ALSO_READ = "+"
+"""At the end of a device's name in JobSpec.outputs: it is open for reading, too."""
+
 STAGED_MAX = 256 * 1024 * 1024
 """Bytes of one staged file, and of all of a job."""
 
@@ -64,6 +67,19 @@ class HomePids(Record, frozen=True):
     parent_group: PidField
 
 
+class Inherited(Record, frozen=True):
+    """A descriptor above 2 that a transparent program inherits from home."""
+
+    number: Annotated[int, Meta(ge=3, le=1 << 20)]
+    """The program's."""
+    channel: Annotated[int, Meta(ge=16, le=79)]
+    """By which home is asked for it, and its output is known."""
+    kind: Annotated[str, Meta(max_length=16)]
+    """file or pipe (read), out (written), tty (the job's terminal), a memory device's name, or as:
+    the same as descriptor `size`."""
+    size: Annotated[int, Meta(ge=0)]
+
+
 class StagedFile(Record, frozen=True):
     """A file that goes along where there is no shared file system (glurun --stage)."""
 
@@ -91,8 +107,9 @@ class JobSpec(Record, frozen=True):
     """Leave what the program left behind when it exits (glurun --keep)."""
     transparent: bool = False
     engine: Annotated[str, Meta(max_length=32)] = ""
-    home_host: Annotated[str, Meta(max_length=64)] = ""
-    """Host name of the home node; the daemon fills it in."""
+    home_host: Annotated[str, Meta(max_length=64, pattern=r"\A[ -~]*\Z")] = ""
+    """The host name that the startup finds (its UTS namespace may have one of its own); the daemon
+    fills in its own for who says none."""
     stdin: Annotated[str, Meta(max_length=16)] = "pipe"
     """Transparent: what home's fd 0 is: tty, pipe, file, socket, a memory device's name
     (null, zero, ...), other or closed. A socket is a stream socket; other ones are packets."""
@@ -117,6 +134,11 @@ class JobSpec(Record, frozen=True):
     line: Annotated[bytes, Meta(max_length=64)] = b""
     """Transparent: an abstract socket (unix(7)) where the startup listens for the supervisor, which
     then sends and hears this stream's frames there. Empty: they go through the daemons."""
+    inherited: Annotated[list[Inherited], Meta(max_length=64)] = []
+    """Transparent: descriptors above 2."""
+    outputs: Annotated[list[Annotated[str, Meta(max_length=16)]], Meta(max_length=2)] = []
+    """Transparent: what home's fds 1 and 2 are: `file`, `socket` (of bytes), the name of a memory
+    device, or empty for anything else."""
 
 
 WINDOW_MIN = 64 * 1024

@@ -45,9 +45,10 @@ from glunix.msg.shadows import (
 
 INPUT_WINDOW = 1024 * 1024
 Data = Annotated[bytes, Meta(max_length=CHUNK)]
-OutFd = Annotated[int, Meta(ge=0, le=3)]
+OutFd = Annotated[int, Meta(ge=0, le=79)]
 """0: the terminal of a transparent job whose fds 1 and 2 are both elsewhere. ANSWERS: what it
-writes into a stream socket that is its fd 0 and neither 1 nor 2."""
+writes into a stream socket that is its fd 0 and neither 1 nor 2. From 16 on: what it inherited
+besides (glunix.msg.job.Inherited)."""
 ANSWERS = 3
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
@@ -131,6 +132,18 @@ class Ready(Message, frozen=True, tag="ready"):
     """The home terminal is gone (tty_ioctl(4)): the stand-in is hung up, too."""
 
 
+TERMIOS2_SIZE, WINSIZE_SIZE = 44, 8
+"""Bytes of struct termios2 and struct winsize (ioctl_tty(2), x86-64)."""
+
+
+class Modes(Message, frozen=True, tag="modes"):
+    """Home to node, to one that asked with `watch`: the terminal's struct termios2 and struct
+    winsize, before anything else that is sent after they changed; empty: ask."""
+
+    fd: HomeFd
+    data: Annotated[bytes, Meta(max_length=TERMIOS2_SIZE + WINSIZE_SIZE)]
+
+
 class InRecall(Message, frozen=True, tag="inrecall"):
     """Home to node: somebody else has read from what went ahead; answered by InBack."""
 
@@ -152,6 +165,7 @@ HomeToNode = (
     | PagesDone
     | HomeDone
     | Ready
+    | Modes
     | InRecall
     | InAnew
     | ShadowsMade
@@ -261,6 +275,8 @@ class Ioctl(Message, frozen=True, tag="ioctl"):
     data: Data
     may_write: bool = False
     """The caller blocks or ignores SIGTTOU: it may do this from the background, too."""
+    watch: bool = False
+    """Say Modes before the answer, and from then on when they change."""
 
 
 class Seek(Message, frozen=True, tag="seek"):

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from glunix.msg import stream
 from glunix.msg.base import Message
 from glunix.msg.homecalls import IoctlPages, Memory, PagesDone
+from glunix.node.modes import KnownModes, is_query
 from glunix.node.reactor import Reactor, Timer
 from glunix.node.readahead import ReadAhead
 from slic.interposers.homefds import IoctlHome, PagesHome, ReadHome, SeekHome, TakeBack
@@ -59,7 +60,15 @@ class _Read(NamedTuple):
 class Asks:
     """`send` sends home."""
 
-    def __init__(self, send: Callable[[Message], None], calls: Calls, reactor: Reactor) -> None:
+    def __init__(
+        self,
+        send: Callable[[Message], None],
+        calls: Calls,
+        reactor: Reactor,
+        hear: Callable[[], None] | None = None,
+    ) -> None:
+        """`hear` takes what home has said already: needed where the program may know of it, whose
+        input goes ahead without us (glunix.node.fed)."""
         self._send = send
         self._calls = calls
         self._reactor = reactor
@@ -81,6 +90,19 @@ class Asks:
         self._pages: dict[int, int] = {}
         """ask -> the call whose ioctl is being made at home."""
         self.forwarded = 0
+        self._hear = hear
+        self.modes = KnownModes()
+
+    def knows(self, call: int, question: object) -> bool:
+        """Answer a query of the terminal's modes by what home said of them; whether that can be."""
+        if type(question) is not IoctlHome or not is_query(question.command):
+            return False
+        if self._hear is not None:
+            self._hear()
+        known = self.modes.answer(question)
+        if known is not None:
+            self._calls.answer(call, known)
+        return known is not None
 
     def ask(self, call: int, question: object, tid: int, may_write: bool = False) -> None:
         """An interposer asks. `may_write`: see msg.stream.Ioctl."""
@@ -106,6 +128,7 @@ class Asks:
                     question.argument,
                     question.data,
                     may_write,
+                    is_query(question.command),
                 )
             )
         elif isinstance(question, PagesHome):

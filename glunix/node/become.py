@@ -57,6 +57,16 @@ def place_fds(stdin: int, stdout: int, stderr: int) -> None:
         os.dup2(fd, number, inheritable=True)
 
 
+def place_more(fds: dict[int, int]) -> None:
+    """Make descriptors above 2 those of a program: number -> what it has now."""
+    if not fds:
+        return
+    above = max(*fds, *fds.values()) + 1
+    high = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for number, fd in fds.items()}
+    for number, fd in high.items():
+        os.dup2(fd, number, inheritable=True)
+
+
 def _set_limits(spec: JobSpec) -> None:
     for limit in spec.rlimits:
         now_soft, now_hard = resource.getrlimit(limit.resource)

@@ -7,10 +7,11 @@ is the success of exec.
 import errno
 import os
 import socket
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 from glunix.msg import stream
 from glunix.msg.job import JobSpec
-from glunix.node.become import StepFailed, become, place_fds
+from glunix.node.become import StepFailed, become, place_fds, place_more
 from glunix.node.pidspace import PidSpace, Plain, fork_program
 from glunix.node.spawn import Report, decode_report, report_failure
 from glunix.node.standins import StandIns
@@ -43,6 +44,8 @@ class Birth:
                         launch.install()
                     for fd in self._spec.closed:
                         os.close(fd)
+                    self._keep_clear_of(around.inherited)
+                    place_more(around.inherited)
 
                 become(self._spec, self._start.owner, self._env, before_user)
             except StepFailed as error:
@@ -53,6 +56,13 @@ class Birth:
         place = fork_program(self._start.npid, self._spec.pids, tty, program, first)
         self._theirs.close()
         return place
+
+    def _keep_clear_of(self, inherited: dict[int, int]) -> None:
+        """Our own socket must not have one of the program's numbers."""
+        if self._theirs.fileno() in inherited:
+            high = fcntl(self._theirs.fileno(), F_DUPFD_CLOEXEC, max(inherited) + 1)
+            self._theirs.detach()
+            self._theirs = socket.socket(fileno=high)
 
     def session(self, launch: Launch, host: Host) -> Session:
         """The engine's session over the child; StepFailed says why there is none."""

@@ -35,23 +35,35 @@ class Bridge:
         self._deframer = Deframer()
         self._out = bytearray()
         self._open = True
+        self._hearing = False
+        self._waits = False
+        """For room in the socket."""
         sock.setblocking(False)
         # A chunk fits, so one write sends it (unix(7): no auto-tuning).
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * CHUNK)
         reactor.add_reader(sock.fileno(), self._readable)
 
-    def _readable(self) -> None:
+    def _readable(self) -> bool:
+        """One read; False when there was nothing, or never will be."""
         try:
             count = self._sock.recv_into(self._deframer.room())
         except BlockingIOError:
-            return
+            return False
         except OSError:
             count = 0
         if not count:
             self._lost()
-            return
+            return False
+        self._hearing = True
         for stream, body in self._deframer.received(count):
             self._frame(stream, body)
+        self._hearing = False
+        return True
+
+    def hear(self) -> None:
+        """Take what has come already; not from within `frame`, which has its turn."""
+        while self._open and not self._hearing and self._readable():
+            pass
 
     def _lost(self) -> None:
         if self._open:
@@ -85,13 +97,16 @@ class Bridge:
             try:
                 sent = os.write(self._sock.fileno(), self._out)
             except BlockingIOError:
-                self._reactor.add_writer(self._sock.fileno(), self._flush)
+                if not self._waits:
+                    self._waits = True
+                    self._reactor.add_writer(self._sock.fileno(), self._flush)
                 return
             except OSError:
                 self._lost()
                 return
             del self._out[:sent]
-        if self._open:
+        if self._waits and self._open:
+            self._waits = False
             self._reactor.remove_writer(self._sock.fileno())
 
     @property

@@ -75,6 +75,10 @@ class WayHome:
         while self._late and not (self._line is not None and self._line.pending):
             self._bridge.send(REPORT, self._late.pop(0))
 
+    def hear(self) -> None:
+        """Take what has come already."""
+        self._way.hear()
+
     @property
     def pending(self) -> bool:
         """Whether something still waits to be sent."""

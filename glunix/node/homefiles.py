@@ -8,10 +8,12 @@ readiness is mirrored by a token byte). When no process has a stand-in any more,
 import errno
 import fcntl
 import os
+import select
 import tempfile
 import termios
 import tty
 from collections.abc import Callable
+from signal import SIGPIPE
 from typing import Any
 
 from glunix.msg import stream
@@ -21,9 +23,10 @@ from glunix.node.asks import Calls
 from glunix.node.homeplaces import HomePlaces
 from glunix.node.reactor import Reactor
 from slic.interposers.homefds import HomeFds, StandIn
-from slic.interposers.homequestions import CallHome, HavePlace, Opened
+from slic.interposers.homequestions import BreakPipe, CallHome, HavePlace, Opened
 from slic.kernel.inotify import Watcher
-from slic.kernel.pidfd import status_fields
+from slic.kernel.pidfd import process_of, status_fields
+from slic.kernel.ptrace import tgkill
 
 _TIOCGPTPEER = 0x5441
 _TOKEN = b"\0"
@@ -51,13 +54,18 @@ class HomeFiles:
         self._watcher = Watcher()
         reactor.add_reader(self._watcher.fileno(), self._gone)
         self._watched: dict[int, StandIn] = {}
+        self._pseudo: list[StandIn] = []
+        """Those that are pseudo-terminals."""
         self._terminals: dict[int, tuple[int, bool]] = {}
         """home's fd -> (master, whether the token is in)."""
 
     # -- questions ---------------------------------------------------------------------------
 
-    def ask(self, call: int, question: CallHome | HavePlace, tid: int) -> None:
+    def ask(self, call: int, question: CallHome | HavePlace | BreakPipe, tid: int) -> None:
         """A handler asks."""
+        if isinstance(question, BreakPipe):
+            self._break_pipe(call, tid)
+            return
         if isinstance(question, HavePlace):
             self._places.make(question.path)
             self._calls.answer(call, None)
@@ -66,6 +74,7 @@ class HomeFiles:
             umask = int(status_fields(tid)["Umask"], 8)
         except ProcessLookupError:
             return  # it is dead; the engine will say so
+        self._closed_by_now()
         ask, self._next = self._next, self._next % 0xFFFFFFFF + 1
         self._asked[ask] = (call, question)
         self._send(
@@ -79,6 +88,20 @@ class HomeFiles:
                 umask,
             )
         )
+
+    def _break_pipe(self, call: int, tid: int) -> None:
+        """A handler runs when the call has failed, or the call would be made again after it; what
+        has none dies in the call.
+        """
+        try:
+            caught = int(status_fields(tid)["SigCgt"], 16) >> (SIGPIPE - 1) & 1
+            if not caught:
+                tgkill(process_of(tid), tid, SIGPIPE)
+            self._calls.answer(call, None)
+            if caught:
+                tgkill(process_of(tid), tid, SIGPIPE)
+        except ProcessLookupError:
+            pass  # it is dead; the engine will say so
 
     def done(self, message: HomeDone) -> None:
         """Home has made a call."""
@@ -97,8 +120,9 @@ class HomeFiles:
     def cancelled(self, call: int) -> None:
         """The engine says that a call is gone. An open stays known: home may have made it."""
         for ask, (asked, question) in list(self._asked.items()):
-            if asked == call and question.call != "open":
-                del self._asked[ask]
+            if asked == call:
+                if question.call != "open":
+                    del self._asked[ask]
                 self._send(stream.Unwant(ask))
 
     # -- stand-ins ---------------------------------------------------------------------------
@@ -115,6 +139,7 @@ class HomeFiles:
         stand_in = StandIn(fd, kind, seen.st_dev, seen.st_ino, path, place if kind == "dir" else "")
         if kind == "tty":
             master = self._terminals[fd][0]
+            self._pseudo.append(stand_in)
             self._reactor.add_reader(master, self._hung_up, stand_in)
         else:
             self._watched[self._watcher.watch(own)] = stand_in
@@ -166,9 +191,21 @@ class HomeFiles:
     def _hung_up(self, stand_in: StandIn) -> None:
         """The last descriptor of a pseudo-terminal was closed (nothing is ever written to it)."""
         master, _ = self._terminals.pop(stand_in.fd)
+        self._pseudo.remove(stand_in)
         self._reactor.remove_reader(master)
         os.close(master)
         self._ended(stand_in)
+
+    def _closed_by_now(self) -> None:
+        """Home hears of what the program has closed before it hears of what it does next."""
+        self._gone()
+        if self._terminals:
+            poll = select.poll()
+            for master, _ in self._terminals.values():
+                poll.register(master, select.POLLHUP)
+            hung_up = {master for master, _ in poll.poll(0)}
+            for stand_in in [s for s in self._pseudo if self._terminals[s.fd][0] in hung_up]:
+                self._hung_up(stand_in)
 
     def _gone(self) -> None:
         for number in self._watcher.gone():

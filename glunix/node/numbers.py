@@ -26,6 +26,9 @@ ROW = 32
 LOW = 10
 """Numbers left in a row when the next is begun: as many can be forked meanwhile."""
 
+PATIENCE = 1.0
+"""Seconds that a job waits for its first row: home makes it at once, or says that it cannot."""
+
 SWEEP = 0.02
 """Seconds after a fork until it is looked whether the process is still there: most are not."""
 
@@ -76,15 +79,16 @@ class Numbers:
 
     # -- the beginning -------------------------------------------------------------------------
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether home has made shadows, or cannot."""
-        return self._is_off or bool(self._rows)
+    def first(self, turn: Callable[[], None]) -> int:
+        """The first number for what the program forks; 0: whatever the kernel gives.
 
-    def begin(self) -> int:
-        """The first number for what the program forks; 0: whatever the kernel gives."""
-        if not self._rows:
-            self._turn_off("home has sent no pids")
+        Home makes shadows while the job gets ready: `turn` hears of it.
+        """
+        late = self._reactor.call_later(PATIENCE, self._turn_off, "home sends no pids")
+        while not self._rows and not self._is_off:
+            turn()
+        late.cancel()
+        if self._is_off:
             return 0
         self._run = self._rows.popleft()
         self._left = len(self._run)

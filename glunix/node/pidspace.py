@@ -33,12 +33,16 @@ from slic.kernel.libc import SYS_SETNS, syscall
 START_SECONDS = 10.0
 _UCRED = struct.Struct("=3i")
 _WAIT = struct.Struct("<2i")
+OUTSIDE = -1
+"""The leader of a session that home does not see (getsid is 0): nor is it seen here."""
 _HELPER, _PROGRAM, _FAILED, _REAPED = b"+", b"!", b"-", b"w"
 """First bytes of what is said; more follows the last two."""
 
 
 class Plan(NamedTuple):
-    """Who has which number. `leader` 0: the program leads its session itself; 1 is init."""
+    """Who has which number. `leader` 0: the program leads its session itself; 1 is init;
+    OUTSIDE: the supervisor leads, whom nobody inside sees.
+    """
 
     program: int
     leader: int
@@ -54,7 +58,7 @@ def plan(home: HomePids) -> Plan:
     """What to build for these numbers; ValueError where there can be no such namespace."""
     if home.pid < 2:
         raise ValueError("the startup is pid 1 at home")
-    leader = 0 if home.session == home.pid else max(home.session, 1)
+    leader = 0 if home.session == home.pid else home.session or OUTSIDE
     parent = max(home.parent, 1)
     if parent == 1 and leader > 1:
         parent = leader  # init's own children cannot be in another's session
@@ -96,6 +100,8 @@ class PidSpace:
         self._says, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._says.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         builder = _Builder(todo, tty, theirs, program, first)
+        if todo.leader == OUTSIDE and tty is not None:
+            join_terminal(tty)
         own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         try:
             prctl.unshare(prctl.CLONE_NEWPID)

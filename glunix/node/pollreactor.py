@@ -33,6 +33,7 @@ class PollReactor:
     def __init__(self) -> None:
         self._readers: dict[int, _Call] = {}
         self._writers: dict[int, _Call] = {}
+        self._sources: dict[int, Callable[[int], object]] = {}
         self._timers: list[_Timer] = []
         self._poll = select.poll()
 
@@ -68,6 +69,16 @@ class PollReactor:
         self._writers.pop(fd, None)
         self._register(fd)
 
+    def add_source(self, fd: int, callback: Callable[[int], object]) -> None:
+        """Call back with the events (poll(2)) of `fd` whenever it is readable or hung up."""
+        self._sources[fd] = callback
+        self._poll.register(fd, select.POLLIN)
+
+    def remove_source(self, fd: int) -> None:
+        """Stop that."""
+        del self._sources[fd]
+        self._poll.unregister(fd)
+
     def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> _Timer:
         """See Reactor."""
         timer = _Timer(time.monotonic() + delay, callback, args)
@@ -80,11 +91,17 @@ class PollReactor:
         if self._timers:
             wait = max(0.0, min(t.at for t in self._timers) - time.monotonic()) * 1000
         for fd, events in self._poll.poll(wait):
+            source = self._sources.get(fd)
+            if source is not None:
+                source(events)
+                continue
             reader, writer = self._readers.get(fd), self._writers.get(fd)
             if reader is not None and events & ~select.POLLOUT:
                 reader[0](*reader[1])
             if writer is not None and events & ~select.POLLIN and fd in self._writers:
                 writer[0](*writer[1])
+        if not self._timers:
+            return
         now = time.monotonic()
         due = [t for t in self._timers if t.at <= now]
         if due:

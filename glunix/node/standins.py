@@ -9,6 +9,7 @@ answered from home.
 """
 
 import contextlib
+import errno
 import os
 import socket
 import termios
@@ -16,12 +17,12 @@ import threading
 from collections.abc import Sequence
 from fcntl import ioctl
 
-from glunix.msg.job import JobSpec
+from glunix.msg.job import ALSO_READ, Inherited, JobSpec
 from glunix.msg.stream import ANSWERS
 from glunix.node.become import StepFailed
 from glunix.node.homepts import stand_in_terminal
 from glunix.node.process import pipe
-from slic.interposers.homefds import StandIn
+from slic.interposers.homefds import FILE_OUTPUT, StandIn
 
 TOKEN = b"\0"
 
@@ -30,6 +31,9 @@ TERMINAL_FD = 3
 
 TIOCGSID = 0x5429
 """ioctl_tty(2); Python has no name for it."""
+
+_TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
+"""TCSETS and TCSETS2 with their waiting and flushing forms; all begin with four words of flags."""
 
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
@@ -121,6 +125,8 @@ class StandIns:
         self.outputs: list[tuple[int, int]] = []
         """(channel, our end) of each output; channel 0 is a terminal that is neither 1 nor 2."""
         self.interposed: list[StandIn] = []
+        self.files: set[int] = set()
+        """Channels whose end at home is a file."""
         self.slave = self._master = -1
         self._last_foreground = 0
         self.terminal_fd = -1
@@ -134,6 +140,8 @@ class StandIns:
         if 0 not in self.theirs:
             self._make_input(spec, fed)
         self._make_outputs(spec)
+        for one in spec.inherited:
+            self._inherit(one)
 
     def _make_terminal(self, spec: JobSpec, uid: int) -> None:
         assert spec.tty is not None
@@ -156,11 +164,7 @@ class StandIns:
             self.theirs[0] = os.open(f"/dev/{name}", os.O_RDONLY | os.O_CLOEXEC)
             return
         if spec.stdin == "file":
-            fd = os.memfd_create("stdin", os.MFD_CLOEXEC)
-            with contextlib.suppress(OSError):  # a size our limits do not allow is only cosmetic
-                os.ftruncate(fd, spec.stdin_size)
-            self.theirs[0] = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-            os.close(fd)
+            self.theirs[0] = _file(spec.stdin_size)
         elif spec.stdin == "packets":
             ours, theirs = socket.socketpair()
             self._kept += [ours, theirs]
@@ -188,10 +192,57 @@ class StandIns:
             if fd == 2 and spec.one_output and 1 in self.theirs:
                 self.theirs[2] = self.theirs[1]
                 continue
-            ours, self.theirs[fd] = pipe()
+            kind = dict(enumerate(spec.outputs, 1)).get(fd, "")
+            if kind.removesuffix(ALSO_READ) in _DEVICES:
+                how = os.O_RDWR if kind.endswith(ALSO_READ) else os.O_WRONLY
+                device = f"/dev/{kind.removesuffix(ALSO_READ)}"
+                self.theirs[fd] = os.open(device, how | os.O_CLOEXEC)
+                continue
+            ours, self.theirs[fd] = _socket_output() if kind == "socket" else pipe()
             self.outputs.append((fd, ours))
-            seen = os.fstat(ours)
-            self.interposed.append(StandIn(fd, "out", seen.st_dev, seen.st_ino))
+            seen = os.fstat(self.theirs[fd])
+            if kind == "file":
+                self.files.add(fd)
+            kind = FILE_OUTPUT if kind == "file" else "out"
+            self.interposed.append(StandIn(fd, kind, seen.st_dev, seen.st_ino))
+
+    def _inherit(self, one: Inherited) -> None:
+        """A descriptor above 2, in the same ways."""
+        if one.kind == "as":
+            if one.size in self.theirs:
+                self.theirs[one.number] = self.theirs[one.size]
+            return
+        if one.kind == "tty":
+            if self.slave >= 0:
+                self.theirs[one.number] = self.slave
+            return
+        if one.kind in _DEVICES:
+            self.theirs[one.number] = os.open(f"/dev/{one.kind}", os.O_RDWR | os.O_CLOEXEC)
+            return
+        if one.kind == "out":
+            ours, self.theirs[one.number] = pipe()
+            self.outputs.append((one.channel, ours))
+        elif one.kind == "file":
+            self.theirs[one.number] = _file(one.size)
+        elif one.kind == "pipe":
+            self.theirs[one.number], pipe_end = pipe()
+            self._tokens[one.channel] = _PipeToken(pipe_end, self.theirs[one.number])
+        else:
+            raise StepFailed("stdin", errno.EINVAL, f"no such descriptor: {one.kind}")
+        seen = os.fstat(self.theirs[one.number])
+        self.interposed.append(StandIn(one.channel, one.kind, seen.st_dev, seen.st_ino))
+
+    @property
+    def inherited(self) -> dict[int, int]:
+        """The program's descriptors above 2: number -> ours."""
+        return {number: fd for number, fd in self.theirs.items() if number > 2}
+
+    @property
+    def read_files(self) -> set[int]:
+        """The program's descriptors that stand for files to be read."""
+        places = {(s.device, s.inode) for s in self.interposed if s.kind == "file"}
+        seen = {number: os.fstat(fd) for number, fd in self.theirs.items()}
+        return {number for number, s in seen.items() if (s.st_dev, s.st_ino) in places}
 
     def close_theirs(self) -> None:
         """After the fork: only the job holds its ends, and we the slave, to take tokens back."""
@@ -260,14 +311,41 @@ class StandIns:
         except OSError:  # nobody's terminal, or the thread is gone
             return False
 
-    def set_tostop(self, wanted: bool) -> None:
-        """As home's terminal has it, so that background writers are stopped by this kernel."""
+    def changed(self, command: int, data: bytes) -> None:
+        """The job has set something of home's terminal: here too, what this kernel acts upon."""
         if self.slave < 0:
             return
+        if command == termios.TIOCSWINSZ:
+            with contextlib.suppress(OSError):  # hung up
+                # SIGWINCH has come when the call returns (tty_ioctl(4)); home's own tells no news.
+                ioctl(self.slave, termios.TIOCSWINSZ, data)
+        elif command in _TCSETS:
+            self._set_tostop(bool(int.from_bytes(data[12:16], "little") & termios.TOSTOP))
+
+    def _set_tostop(self, wanted: bool) -> None:
+        """Background writers are stopped by this kernel."""
         mode = termios.tcgetattr(self.slave)
         if bool(mode[3] & termios.TOSTOP) != wanted:
             mode[3] ^= termios.TOSTOP
             termios.tcsetattr(self.slave, termios.TCSANOW, mode)
+
+
+def _socket_output() -> tuple[int, int]:
+    """(our end, theirs) of a socket that is written to; nothing comes from home for it."""
+    ours, theirs = socket.socketpair()
+    ours.shutdown(socket.SHUT_WR)
+    return ours.detach(), theirs.detach()
+
+
+def _file(size: int) -> int:
+    """An empty file, to be read, that looks as large as home's."""
+    fd = os.memfd_create("home", os.MFD_CLOEXEC)
+    with contextlib.suppress(OSError):  # a size our limits do not allow is only cosmetic
+        os.ftruncate(fd, size)
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(fd)
 
 
 def _close_all(fds: list[int]) -> None:

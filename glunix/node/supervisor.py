@@ -8,7 +8,6 @@ If it dies the kernel kills the program; if the daemon dies the kernel kills it.
 import os
 import signal
 import socket
-import termios
 import time
 from collections.abc import Sequence
 from signal import SIGTTOU
@@ -42,7 +41,7 @@ from slic.engine import Launch, Session
 from slic.interposers.groups import MoveShadow
 from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome
 from slic.interposers.homeioctls import STOPPING_IOCTLS
-from slic.interposers.homequestions import CallHome, HavePlace
+from slic.interposers.homequestions import BreakPipe, CallHome, HavePlace
 from slic.kernel.pidfd import status_fields
 from slic.kernel.prctl import (
     set_child_subreaper,
@@ -50,13 +49,7 @@ from slic.kernel.prctl import (
 )
 from slic.tracee import Tracee
 
-STEPS_PER_TURN = 64
-SHADOWS_SECONDS = 1.0
-"""Home makes them at once, or says that it cannot."""
-
 _ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
-_TCSETS = (0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D)
-"""TCSETS and TCSETS2 with their waiting and flushing forms; all begin with four words of flags."""
 
 
 def spawn_supervisor(
@@ -97,13 +90,15 @@ class Supervisor:
         # program writes must not come before that (glunix.node.fed).
         line = None if fed else connect(self._spec.line, start.owner.uid)
         self._way = WayHome(self._reactor, sock, line, self._frame, self._abandoned)
-        self._asks = Asks(self._to_home, self, self._reactor)
+        self._asks = Asks(self._to_home, self, self._reactor, self._way.hear if fed else None)
         self._numbers = Numbers(start.npid, self._to_home, self._reactor)
         self._moves = Moves(self._numbers, self._to_home, self, self._reactor)
-        self._held: list[tuple[int, object, int, bool]] = []
+        self._held: list[tuple[int, int, object, int, bool]] = []
+        """Questions after output that home has not taken: its channel, and `_put`'s arguments."""
         self._outputs: dict[int, Output] = {}
         self._session: Session | None = None
         self._engine_reaps = False
+        self._engine_fds: list[int] = []
         self._home_files: NodeHomeFiles | None = None
         self._birth: Birth | None = None
         self._early_stop = 0
@@ -144,16 +139,20 @@ class Supervisor:
         self._look_after()
         while not (self._ended and all(o.closed for o in self._outputs.values())):
             self._reactor.turn()
+            self._let_go()
             self._look_after()
             self._way.turned()
         self._finish()
+
+    def _turn(self) -> None:
+        self._reactor.turn()
+        self._way.turned()
 
     def _finish(self) -> None:
         for fd, data in self._asks.left_over():
             self._to_home(stream.Back(fd, data))
         while self._way.pending:
-            self._reactor.turn()
-            self._way.turned()
+            self._turn()
         if self._session is not None:
             self._session.close()
         self._numbers.close()  # the namespace's init waits for the helper in it
@@ -164,7 +163,8 @@ class Supervisor:
     def _fork_program(self, launch: Launch | None) -> int:
         around = self._stand_ins
         self._birth = birth = Birth(self._spec, self._start, self._env)
-        self._place = birth.fork(around, launch, self._first_number())
+        first = self._numbers.first(self._turn) if self._spec.pids is not None else 0
+        self._place = birth.fork(around, launch, first)
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
             self._numbers.open(self._place)
@@ -174,24 +174,15 @@ class Supervisor:
         around.close_theirs()
         if launch is not None:
             self._session = birth.session(launch, self)
-            self._reactor.add_reader(self._session.fileno(), self._step)
+            for fd, ready in self._session.sources().items():
+                self._reactor.add_source(fd, ready)
+                self._engine_fds.append(fd)
         self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)
         for fd in {1, 2} - self._outputs.keys():  # the same place as the other: one channel
             self._to_home(stream.Out(self._vnn, fd, b""))
         return self._place.program
-
-    def _first_number(self) -> int:
-        """Of what the program forks. Home makes shadows while we get ready."""
-        if self._spec.pids is None:
-            return 0
-        late = self._reactor.call_later(SHADOWS_SECONDS, self._numbers.begin)
-        while not self._numbers.is_settled:
-            self._reactor.turn()
-            self._way.turned()
-        late.cancel()
-        return 0 if self._numbers.has_strays else self._numbers.begin()
 
     def _born(self) -> None:
         """Exec has succeeded, or something before it has failed: home hears which."""
@@ -225,25 +216,26 @@ class Supervisor:
 
     # -- the engine's host -------------------------------------------------------------------
 
-    def _step(self) -> None:
-        assert self._session is not None
-        for _ in range(STEPS_PER_TURN):
-            if not self._session.step():
-                break
-        if self._session.ended:
-            self._reactor.remove_reader(self._session.fileno())
+    def _let_go(self) -> None:
+        """Nobody is left under the engine: what it waits on would be ready for ever."""
+        if self._session is not None and self._session.ended:
+            while self._engine_fds:
+                self._reactor.remove_source(self._engine_fds.pop())
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """A handler asks home. What the program wrote before is sent first (DESIGN 5)."""
         if isinstance(question, MoveShadow):
             self._moves.ask(call_id, question, tracee.tid)
             return
+        if self._asks.knows(call_id, question):
+            return
         if self._bill is not None:
             self._bill.asked(call_id, question)
         around = self._stand_ins
         tid, may_write = tracee.tid, False
-        if isinstance(question, CallHome | HavePlace) and self._home_files is not None:
-            self._home_files.ask(call_id, question, tid)
+        fd = getattr(question, "fd", -1)
+        if fd in around.files and not self._outputs[fd].drain():
+            self._held.append((fd, call_id, question, tid, may_write))
             return
         if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
             if isinstance(question, IoctlHome):
@@ -252,9 +244,16 @@ class Supervisor:
                 self.answer(call_id, Native())
                 return
             if not self._outputs[around.terminal_channel].drain():
-                self._held.append((call_id, question, tid, may_write))
+                channel = around.terminal_channel
+                self._held.append((channel, call_id, question, tid, may_write))
                 return
-        self._asks.ask(call_id, question, tid, may_write)
+        self._put(call_id, question, tid, may_write)
+
+    def _put(self, call_id: int, question: object, tid: int, may_write: bool) -> None:
+        if isinstance(question, CallHome | HavePlace | BreakPipe) and self._home_files is not None:
+            self._home_files.ask(call_id, question, tid)
+        else:
+            self._asks.ask(call_id, question, tid, may_write)
 
     @staticmethod
     def _is_natives(question: object) -> bool:
@@ -262,9 +261,9 @@ class Supervisor:
         return stops or isinstance(question, ReadHome)
 
     def _ask_held(self) -> None:
-        """The terminal took more output: questions that were made after it can go."""
-        while self._held and self._outputs[self._stand_ins.terminal_channel].drain():
-            self._asks.ask(*self._held.pop(0))
+        """Home took more output: questions that were made after it can go."""
+        while self._held and self._outputs[self._held[0][0]].drain():
+            self._put(*self._held.pop(0)[1:])
 
     def cancelled(self, call_id: int) -> None:
         """A call that asked is gone."""
@@ -309,9 +308,7 @@ class Supervisor:
 
     def changed(self, question: IoctlHome) -> None:
         """See asks.Calls."""
-        if question.command in _TCSETS and self._stand_ins.slave >= 0:
-            local_modes = int.from_bytes(question.data[12:16], "little")
-            self._stand_ins.set_tostop(bool(local_modes & termios.TOSTOP))
+        self._stand_ins.changed(question.command, question.data)
 
     # -- home --------------------------------------------------------------------------------
 
@@ -340,6 +337,8 @@ class Supervisor:
             self._asks.pages_done(message)
         elif isinstance(message, HomeDone) and self._home_files is not None:
             self._home_files.done(message)
+        elif isinstance(message, stream.Modes):
+            self._asks.modes.told(message)
         elif isinstance(message, stream.Ready):
             if message.hung_up:
                 self._stand_ins.hang_up()

@@ -34,6 +34,8 @@ class Books:
     lost_after: float
     grace: float
     epoch: float
+    processes_each: int
+    """Processes that the jobs of one user may have."""
     story: Story = field(default_factory=Story)
     timer: Timer[tuple[Deadline, int | str]] = field(default_factory=Timer)
     out: Outbox = field(default_factory=Outbox)

@@ -26,10 +26,6 @@ from glunix.state.daemonevents import (
     ToMaster,
 )
 
-UNDER_WAY_MAX = 4096
-"""Jobs and unanswered requests that one user may have at one home: more would keep the others
-from the master, whose queue is everybody's."""
-
 
 @dataclasses.dataclass
 class _Client:
@@ -68,8 +64,11 @@ def command_text(spec: JobSpec) -> str:
 class HomeJobs:
     """Clients and jobs of one home node. Effects are appended to the list given to each call."""
 
-    def __init__(self, node: str, uid: int, host: str) -> None:
+    def __init__(self, node: str, uid: int, host: str, jobs_each: int) -> None:
         self.node = node
+        self._jobs_each = jobs_each
+        """Jobs and unanswered requests that one user may have here: more would keep the others
+        from the master, whose queue is everybody's."""
         self.host = host
         """This home's host name: what transparent jobs must see."""
         self.uid = uid
@@ -125,9 +124,11 @@ class HomeJobs:
         if not self.master_up:
             return Why.NO_MASTER, "the daemon has no master: is the cluster up?"
         # Whoever has started that many jobs can still look at them and end them.
-        most = UNDER_WAY_MAX if isinstance(message, client.Submit) else 2 * UNDER_WAY_MAX
+        most = self._jobs_each
+        if not isinstance(message, client.Submit):
+            most *= 2
         if self._under_way.get(uid, 0) >= most:
-            text = f"uid {uid} has {most} jobs and requests under way here"
+            text = f"uid {uid} has {most} jobs and requests under way here ([limits] jobs)"
             return Why.BAD_REQUEST, text
         return None
 
@@ -231,7 +232,7 @@ class HomeJobs:
             number = StreamId(who.next_stream)
             who.next_stream += 1
             streams[number] = client.StreamOf(number, node, vnns)
-        spec = msgspec.structs.replace(submit.spec, home_host=self.host)
+        spec = msgspec.structs.replace(submit.spec, home_host=submit.spec.home_host or self.host)
         job = _HomeJob(
             placed.npid, request.link, who.owner, spec, submit.degree, streams, set(streams)
         )

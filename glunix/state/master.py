@@ -49,6 +49,9 @@ SAVE_AFTER = 0.25
 """Seconds that the start, stop and end of single processes may wait for the journal. What a crash
 loses of them the nodes tell again."""
 
+PROCESSES_EACH = 16384
+"""Processes that the jobs of one user may have, if nobody says otherwise."""
+
 
 class Master:
     """One cluster's master.
@@ -56,7 +59,8 @@ class Master:
     `heartbeat`: seconds within which a daemon reports its load. `lost_after`: seconds of silence
     that make a node lost. `grace`: seconds that nodes have to come back after a restart (twice
     `lost_after` if not given). `epoch` is what turns `now`, which should be a monotonic clock, into
-    seconds since the epoch for the tables: `time.time() - time.monotonic()`.
+    seconds since the epoch for the tables: `time.time() - time.monotonic()`. `processes_each`:
+    processes that the jobs of one user may have.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Master:
         *,
         grace: float | None = None,
         epoch: float = 0.0,
+        processes_each: int = PROCESSES_EACH,
     ) -> None:
         self.books = Books(
             cluster=cluster,
@@ -74,6 +79,7 @@ class Master:
             lost_after=lost_after,
             grace=2 * lost_after if grace is None else grace,
             epoch=epoch,
+            processes_each=processes_each,
         )
         self._ending = Ending(self.books)
         self._nmgt = Nmgt(self.books, self._ending)

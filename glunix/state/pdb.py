@@ -33,6 +33,8 @@ class Pdb:
         self.jobs: dict[Npid, Job] = {}
         self.ended: dict[Npid, JobRow] = {}
         self.by_node: dict[NodeName, dict[tuple[Npid, Vnn], Proc]] = {}
+        self.held: Counter[int] = Counter()
+        """uid -> processes of all jobs of that user that are not over; only those not zero."""
         self.last_npid = 0
         self._story = story
         self._epoch = epoch
@@ -55,12 +57,16 @@ class Pdb:
         """A new job; VNN i goes to the i-th of `nodes`."""
         if job.npid in self.jobs or job.npid in self.ended:
             raise Bug(f"NPID {job.npid} is taken", self._story.story(f"job {job.npid}"))
-        self.jobs[job.npid] = job
+        self._hold(job)
         for vnn, node in enumerate(nodes):
             self.attach(job, Proc(job.npid, Vnn(vnn), node))
         self.note(job.npid, now, f"uid {job.uid} at {job.home}: {job.degree}-way {job.command!r}")
         job.state = job.rule()
         self._save_now(job)
+
+    def _hold(self, job: Job) -> None:
+        self.jobs[job.npid] = job
+        self.held[job.uid] += job.degree
 
     def attach(self, job: Job, proc: Proc) -> None:
         """Put a process, in whatever state it is, under its job and its node."""
@@ -109,6 +115,9 @@ class Pdb:
             self._save_now(job)
         if state in JOB_FINAL:
             del self.jobs[job.npid]
+            self.held[job.uid] -= job.degree
+            if not self.held[job.uid]:
+                del self.held[job.uid]
             self.ended[job.npid] = job.as_row(ended=self._epoch + now)
             self._bound()
 
@@ -152,7 +161,7 @@ class Pdb:
             if job.state in JOB_FINAL:
                 self.ended[job.npid] = row
                 continue
-            self.jobs[job.npid] = job
+            self._hold(job)
             for proc in job.live_procs():
                 self.by_node.setdefault(proc.node, {})[proc.npid, proc.vnn] = proc
             self.note(job.npid, now, f"restored from the journal as {job.state}")
@@ -210,6 +219,11 @@ class Pdb:
             seen += len(live)
             if not good:
                 raise InvariantBroken(f"bad job {job}", self._story.story(f"job {npid}"))
+        held: Counter[int] = Counter()
+        for job in self.jobs.values():
+            held[job.uid] += job.degree
+        if held != self.held:
+            raise InvariantBroken(f"users hold {held}, not {self.held}")
         if not self.unsaved.keys() <= self.jobs.keys():
             raise InvariantBroken(f"unsaved {self.unsaved} of {self.jobs.keys()}")
         if seen != sum(len(procs) for procs in self.by_node.values()):

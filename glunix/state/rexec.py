@@ -11,13 +11,15 @@ from glunix.ids import NodeName, Npid, Vnn, Why
 from glunix.msg.job import PlacedProc
 from glunix.msg.master import KillDone, KillOrder, KillRequest, Place, PlacedJob, RequestRefused
 from glunix.state.books import Books
-from glunix.state.events import LinkId, clip
+from glunix.state.events import Level, LinkId, clip
 from glunix.state.jobs import Job, Proc, ProcState
 from glunix.state.ndb import Ndb, Node
 
 ROOT = 0
 NAMED = 8
 """Unknown names that a refusal lists."""
+TOLD = 1000
+"""Users' attempts on others' jobs that are remembered as logged."""
 
 
 def choose(ndb: Ndb, degree: int, wanted: Sequence[str], excluded: Sequence[str]) -> list[NodeName]:
@@ -42,11 +44,13 @@ class Rexec:
 
     def __init__(self, books: Books) -> None:
         self._books = books
+        self._told: set[tuple[int, int]] = set()
 
     def place(self, link: LinkId, home: Node, ask: Place, now: float) -> None:
         """Give the job an NPID and nodes, or say why not."""
         books = self._books
         try:
+            self._within_share(ask)
             names = choose(books.ndb, ask.degree, ask.nodes, ask.exclude)
         except Refused as refusal:
             self._refuse(link, ask.request, refusal)
@@ -72,11 +76,20 @@ class Rexec:
             ),
         )
 
+    def _within_share(self, ask: Place) -> None:
+        """Refused when the jobs of this user would have too many processes."""
+        most, have = self._books.processes_each, self._books.pdb.held[ask.uid]
+        if have + ask.degree > most:
+            text = f"uid {ask.uid} has {have} processes, {ask.degree} more are over {most}"
+            raise Refused(Why.BAD_REQUEST, f"{text} ([limits] processes)")
+
     def kill(self, link: LinkId, ask: KillRequest, now: float) -> None:
         """Order a signal for the owner or root, or say why not. Signal 0 only asks."""
         try:
             procs = self._target(ask)
         except Refused as refusal:
+            if refusal.why is Why.NOT_YOURS:
+                self._log_attempt(link, ask, refusal, now)
             self._refuse(link, ask.request, refusal)
             return
         if ask.signal:
@@ -113,6 +126,18 @@ class Rexec:
                 proc.pending.append(number)
         for node_link, vnns in orders.items():
             books.out.send(node_link, KillOrder(procs[0].npid, vnns, number))
+
+    def _log_attempt(self, link: LinkId, ask: KillRequest, refusal: Refused, now: float) -> None:
+        """Once for each user and job: who asks again and again shall not fill the disk."""
+        if (ask.uid, ask.npid) in self._told:
+            return
+        if len(self._told) >= TOLD:
+            self._told.clear()
+        self._told.add((ask.uid, ask.npid))
+        books = self._books
+        node = books.ndb.by_link[link].name
+        books.pdb.note(Npid(ask.npid), now, f"refused signal {ask.signal} from uid {ask.uid}")
+        books.out.log(Level.WARNING, f"refused a signal of uid {ask.uid} on {node}: {refusal}")
 
     def _refuse(self, link: LinkId, request: int, refusal: Refused) -> None:
         text = clip(str(refusal))

@@ -13,6 +13,7 @@ import errno
 import os
 import select
 import signal
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -37,6 +38,9 @@ GROUP_STOPS = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 OPTIONS = (
     pt.O_TRACESYSGOOD | pt.O_TRACEFORK | pt.O_TRACEVFORK | pt.O_TRACECLONE | pt.O_TRACEEXEC
 ) | pt.O_TRACESECCOMP
+STEPS = 64
+"""Handled at once, before a host's other sources have their turn."""
+
 PAUSE = BY_NAME["pause"].number
 IO_URING_SETUP = BY_NAME["io_uring_setup"].number
 
@@ -72,6 +76,9 @@ class PtraceSession:
     # -- the loop's side ---------------------------------------------------------------------
     def fileno(self) -> int:
         return self._epoll.fileno()
+
+    def sources(self) -> Mapping[int, Callable[[int], object]]:
+        return {self._epoll.fileno(): lambda _: any(not self.step() for _ in range(STEPS))}
 
     def step(self) -> bool:
         if self.ended:

@@ -1,7 +1,8 @@
 """The Tracee every engine hands out: a task seen through /proc, process_vm_* and pidfds.
 
 Owns nothing of an engine's protocol but the check that the caller still waits (`still_valid`),
-made before and after every access: a task id alone can be reused.
+made after every look and before and after every change: a task id alone can be reused. Who still
+waits after a look has waited all the time.
 """
 
 import errno
@@ -11,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 from slic.kernel import libc, memory, pidfd
@@ -21,6 +21,14 @@ from slic.tracee import AT_FDCWD, BadAddress, CallGone
 IOV_MAX = 1024
 UNSEEN: dict[str, str] = {}  # one for all: a tracee is made for every caught call
 _Seen = TypeVar("_Seen")
+
+
+def _beginning(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 256)  # proc_pid_fdinfo(5): pos and flags come first
+    finally:
+        os.close(fd)
 
 
 class TaskTracee:
@@ -60,7 +68,6 @@ class TaskTracee:
 
     # -- memory ------------------------------------------------------------------------------
     def read_some(self, address: int, size: int) -> bytes:
-        self._check()
         try:
             data = memory.read(self.tid, address, size)
         except OSError as error:
@@ -75,7 +82,6 @@ class TaskTracee:
         return data
 
     def cstring(self, address: int, limit: int = 4096) -> bytes:
-        self._check()
         try:
             found = memory.cstring(self.tid, address, limit)
         except OSError as error:
@@ -112,14 +118,14 @@ class TaskTracee:
         return list(zip(words[::2], words[1::2], strict=True))
 
     def _memory_error(self, error: OSError, address: int) -> Exception:
+        self._check()
         if error.errno == errno.EFAULT:
             return BadAddress(hex(address))
         return CallGone() if error.errno == errno.ESRCH else error
 
     # -- descriptors and place ---------------------------------------------------------------
     def _proc(self, look: Callable[[str], _Seen], name: str) -> _Seen:
-        """`look` at /proc/TID/NAME between two checks; a missing entry is EBADF."""
-        self._check()
+        """`look` at /proc/TID/NAME; a missing entry is EBADF."""
         try:
             return look(f"/proc/{self.tid}/{name}")
         except (FileNotFoundError, ProcessLookupError):
@@ -134,9 +140,8 @@ class TaskTracee:
         return self._proc(os.readlink, f"fd/{fd}")
 
     def fd_flags(self, fd: int) -> int:
-        text = self._proc(lambda path: Path(path).read_text(), f"fdinfo/{fd}")
-        fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-        return int(fields["flags"], 8)
+        text = self._proc(_beginning, f"fdinfo/{fd}")
+        return int(text.split(b"flags:", 1)[1].split(b"\n", 1)[0], 8)
 
     def fd_dup(self, fd: int) -> int:
         self._check()

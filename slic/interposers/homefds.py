@@ -7,18 +7,19 @@ stays at home (the 1997 paper's unsolved "lost input", section 7). A descriptor 
 it leads to, not by its number: dup'ed, inherited and reopened ones count.
 
 Limits: copies inside the kernel from a stand-in (splice, sendfile, tee, copy_file_range) fail with
-EINVAL, on which programs fall back to read and write; mmap of a file stand-in shows zeros; a file
+EINVAL, on which programs fall back to read and write, where `HomeCopies` does not make them; a file
 stand-in keeps the size that home's file had at the start.
 """
 
 import errno
 import os
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from slic.interposer import Bits, Handler, Interposer, on
+from slic.interposer import Bits, Handler, Interposer, argument_tests, on
 from slic.interposers.homeioctls import (
     LEADING_ELSEWHERE,
     NATIVE,
@@ -110,6 +111,10 @@ class StandIn(NamedTuple):
 
 SEEKABLE = ("file", "dir")
 
+FILE_OUTPUT = "file-out"
+OUTPUTS = ("out", FILE_OUTPUT)
+"""Kinds of what is only written; home's is a file where `HomeOutputs` has to know."""
+
 Asking = Generator[object, Any, Verdict]
 
 
@@ -147,10 +152,18 @@ class HomeFds(Interposer):
         return stand_in.path if stand_in is not None else b""
 
     def declarations(self) -> Iterable[Handler]:
-        """What is only written is no reason to catch reads."""
-        stand_ins = (*self._terminals.values(), *self._others.values())
-        only_ioctl = all(stand_in.kind == "out" for stand_in in stand_ins) and not self._opens
-        return [h for h in type(self).handlers if h.method == "ioctl" or not only_ioctl]
+        """What is only written is no reason to catch reads, nor what has no offset seeks."""
+        kinds = {s.kind for s in (*self._terminals.values(), *self._others.values())}
+        if self._opens or kinds & set(SEEKABLE):
+            return type(self).handlers
+        if kinds <= set(OUTPUTS):
+            return [h for h in type(self).handlers if h.method == "ioctl"]
+        at_the_offset = argument_tests({"pos_l": {-1}})
+        return [
+            replace(h, where=at_the_offset) if h.method == "preadv" else h
+            for h in type(self).handlers
+            if h.method not in ("lseek", "pread")
+        ]
 
     def find(self, tracee: Tracee, fd: int) -> StandIn | None:
         """What a descriptor of the caller stands for; None: for itself."""
@@ -160,6 +173,13 @@ class HomeFds(Interposer):
             if error.errno != errno.EBADF:
                 raise  # unknown is not "another file": the call fails, it is never let through
             return None  # the kernel will say EBADF
+        return self._of(seen)
+
+    def concerns(self, seen: os.stat_result) -> bool:
+        """Whether it is a stand-in."""
+        return self._of(seen) is not None
+
+    def _of(self, seen: os.stat_result) -> StandIn | None:
         found = self._others.get((seen.st_dev, seen.st_ino))
         if found is not None or not self._terminals:
             return found
@@ -169,21 +189,21 @@ class HomeFds(Interposer):
 
     # -- reads -------------------------------------------------------------------------------
 
-    @on("read")
+    @on("read", about="fd")
     def read(self, tracee: Tracee, fd: int, buf: Address, count: int) -> Verdict | Asking:
         stand_in = self.find(tracee, fd)
         if stand_in is None or count == 0:
             return PASS
         return self._ask(tracee, stand_in, fd, [(buf, count)], -1)
 
-    @on("readv")
+    @on("readv", about="fd")
     def readv(self, tracee: Tracee, fd: int, vec: Address, vlen: int) -> Verdict | Asking:
         stand_in = self.find(tracee, fd)
         if stand_in is None:
             return PASS
         return self._ask(tracee, stand_in, fd, tracee.iovec(vec, vlen), -1)
 
-    @on("pread64")
+    @on("pread64", about="fd")
     def pread(
         self, tracee: Tracee, fd: int, buf: Address, count: int, pos: int
     ) -> Verdict | Asking:
@@ -192,7 +212,7 @@ class HomeFds(Interposer):
             return PASS  # ESPIPE and EINVAL are the kernel's to say
         return self._ask(tracee, stand_in, fd, [(buf, count)], pos)
 
-    @on("preadv", "preadv2")
+    @on("preadv", "preadv2", about="fd")
     def preadv(
         self, tracee: Tracee, fd: int, vec: Address, vlen: int, pos_l: int
     ) -> Verdict | Asking:
@@ -229,29 +249,29 @@ class HomeFds(Interposer):
                 yield TakeBack(stand_in.fd, data)
             return Fail(errno.EFAULT)
 
-    @on("splice")
+    @on("splice", about="fd_in")
     def splice(self, tracee: Tracee, fd_in: int) -> Verdict:
         return self._no_copy(tracee, fd_in)
 
-    @on("copy_file_range")
+    @on("copy_file_range", about="fd_in")
     def copy_file_range(self, tracee: Tracee, fd_in: int) -> Verdict:
         return self._no_copy(tracee, fd_in)
 
-    @on("sendfile")
+    @on("sendfile", about="in_fd")
     def sendfile(self, tracee: Tracee, in_fd: int) -> Verdict:
         return self._no_copy(tracee, in_fd)
 
-    @on("tee")
+    @on("tee", about="fdin")
     def tee(self, tracee: Tracee, fdin: int) -> Verdict:
         return self._no_copy(tracee, fdin)
 
     def _no_copy(self, tracee: Tracee, fd: int) -> Verdict:
         stand_in = self.find(tracee, fd)
-        return PASS if stand_in is None or stand_in.kind == "out" else Fail(errno.EINVAL)
+        return PASS if stand_in is None or stand_in.kind in OUTPUTS else Fail(errno.EINVAL)
 
     # -- seeks and ioctls --------------------------------------------------------------------
 
-    @on("lseek")
+    @on("lseek", about="fd")
     def lseek(self, tracee: Tracee, fd: int, offset: int, whence: int) -> Verdict | Asking:
         stand_in = self.find(tracee, fd) if self._others else None
         if stand_in is None or stand_in.kind not in SEEKABLE or not 0 <= whence <= 4:
@@ -263,7 +283,7 @@ class HomeFds(Interposer):
         return Return(position)
 
     # In the filter, not here: a native ioctl does not wait, so no signal may interrupt it.
-    @on("ioctl", where={"cmd": Bits(0xFFFFFFFF, NATIVE, negate=True)})
+    @on("ioctl", where={"cmd": Bits(0xFFFFFFFF, NATIVE, negate=True)}, about="fd")
     def ioctl(self, tracee: Tracee, fd: int, cmd: int, arg: int) -> Verdict | Asking:
         stand_in = self.find(tracee, fd)
         if stand_in is None or (not stand_in.path and is_natives(stand_in.kind, cmd)):

@@ -18,7 +18,7 @@ import struct
 from slic.interposer import Bits, Interposer, on
 from slic.interposers.callers import gathered, signed
 from slic.interposers.homefds import Asking, HomeFds, ReadHome, StandIn
-from slic.interposers.homequestions import CallHome
+from slic.interposers.homequestions import BreakPipe, CallHome
 from slic.interposers.homestat import FIELDS, NANO, encode_stat, encode_statfs
 from slic.tracee import BadAddress, Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
@@ -76,6 +76,10 @@ class HomeFiles(Interposer):
     def __init__(self, fds: HomeFds) -> None:
         self._fds = fds
 
+    def concerns(self, seen: os.stat_result) -> bool:
+        """Whether it is a stand-in."""
+        return self._fds.concerns(seen)
+
     def _opened(self, tracee: Tracee, fd: int) -> StandIn | None:
         stand_in = self._fds.find(tracee, fd)
         return stand_in if stand_in is not None and stand_in.path else None
@@ -85,7 +89,7 @@ class HomeFiles(Interposer):
 
     # -- writes ------------------------------------------------------------------------------
 
-    @on("write", "pwrite64")
+    @on("write", "pwrite64", about="fd")
     def write(
         self, tracee: Tracee, fd: int, buf: int, count: int, pos: int | None = None
     ) -> Verdict | Asking:
@@ -94,7 +98,7 @@ class HomeFiles(Interposer):
             return PASS
         return self._write(tracee, stand_in, fd, [(buf, count)], pos)
 
-    @on("writev", "pwritev", "pwritev2")
+    @on("writev", "pwritev", "pwritev2", about="fd")
     def writev(
         self, tracee: Tracee, fd: int, vec: int, vlen: int, pos_l: int | None = None
     ) -> Verdict | Asking:
@@ -123,9 +127,11 @@ class HomeFiles(Interposer):
             where = -1 if pos is None else pos + done
             try:
                 count, _, _ = yield CallHome("write", stand_in.fd, (), (where, nonblock), piece)
-            except OSError:
+            except OSError as error:
                 if done:
                     return Return(done)
+                if error.errno == errno.EPIPE:
+                    yield BreakPipe()
                 raise
             done += count
             if done >= len(data) or count < len(piece):
@@ -133,7 +139,7 @@ class HomeFiles(Interposer):
 
     # -- attributes --------------------------------------------------------------------------
 
-    @on("fstat")
+    @on("fstat", about="fd")
     def fstat(self, tracee: Tracee, fd: int, statbuf: int) -> Verdict | Asking:
         stand_in = self._opened(tracee, fd)
         return PASS if stand_in is None else self._fstat(tracee, stand_in, statbuf)
@@ -143,7 +149,7 @@ class HomeFiles(Interposer):
         tracee.write(statbuf, encode_stat(numbers))
         return Return(0)
 
-    @on("fstatfs")
+    @on("fstatfs", about="fd")
     def fstatfs(self, tracee: Tracee, fd: int, buf: int) -> Verdict | Asking:
         stand_in = self._opened(tracee, fd)
         return PASS if stand_in is None else self._fstatfs(tracee, stand_in, buf)
@@ -153,11 +159,11 @@ class HomeFiles(Interposer):
         tracee.write(buf, encode_statfs(numbers))
         return Return(0)
 
-    @on("ftruncate")
+    @on("ftruncate", about="fd")
     def ftruncate(self, tracee: Tracee, fd: int, length: int) -> Verdict | Asking:
         return self._plain(tracee, "ftruncate", fd, signed(length))
 
-    @on("fallocate")
+    @on("fallocate", about="fd")
     def fallocate(
         self, tracee: Tracee, fd: int, mode: int, offset: int, len: int
     ) -> Verdict | Asking:
@@ -165,19 +171,19 @@ class HomeFiles(Interposer):
             return self._refused(tracee, fd, errno.EOPNOTSUPP)
         return self._plain(tracee, "fallocate", fd, signed(offset), signed(len))
 
-    @on("fchmod")
+    @on("fchmod", about="fd")
     def fchmod(self, tracee: Tracee, fd: int, mode: int) -> Verdict | Asking:
         return self._plain(tracee, "fchmod", fd, mode & 0o7777)
 
-    @on("fchown")
+    @on("fchown", about="fd")
     def fchown(self, tracee: Tracee, fd: int, user: int, group: int) -> Verdict | Asking:
         return self._plain(tracee, "fchown", fd, *owner(user, group))
 
-    @on("fsync", "fdatasync")
+    @on("fsync", "fdatasync", about="fd")
     def fsync(self, tracee: Tracee, fd: int) -> Verdict | Asking:
         return self._plain(tracee, "fsync", fd)
 
-    @on("fcntl", where={"cmd": {F_SETFL}})
+    @on("fcntl", where={"cmd": {F_SETFL}}, about="fd")
     def set_flags(self, tracee: Tracee, fd: int, arg: int) -> Verdict | Asking:
         stand_in = self._opened(tracee, fd)
         if stand_in is None:
@@ -198,7 +204,7 @@ class HomeFiles(Interposer):
 
     # -- directories -------------------------------------------------------------------------
 
-    @on("getdents64")
+    @on("getdents64", about="fd")
     def getdents64(self, tracee: Tracee, fd: int, dirent: int, count: int) -> Verdict | Asking:
         stand_in = self._opened(tracee, fd)
         if stand_in is None:
@@ -216,11 +222,11 @@ class HomeFiles(Interposer):
 
     # -- locks -------------------------------------------------------------------------------
 
-    @on("flock")
+    @on("flock", about="fd")
     def flock(self, tracee: Tracee, fd: int, cmd: int) -> Verdict | Asking:
         return self._plain(tracee, "flock", fd, cmd)
 
-    @on("fcntl", where={"cmd": LOCKS})
+    @on("fcntl", where={"cmd": LOCKS}, about="fd")
     def lock(self, tracee: Tracee, fd: int, cmd: int, arg: int) -> Verdict | Asking:
         stand_in = self._opened(tracee, fd)
         return PASS if stand_in is None else self._lock(tracee, stand_in, LOCKS[cmd], arg)
@@ -234,7 +240,7 @@ class HomeFiles(Interposer):
 
     # -- maps --------------------------------------------------------------------------------
 
-    @on("mmap", where={"flags": Bits(MAP_ANONYMOUS, frozenset({0}))})
+    @on("mmap", where={"flags": Bits(MAP_ANONYMOUS, frozenset({0}))}, about="fd")
     def mmap(self, tracee: Tracee, prot: int, flags: int, fd: int) -> Verdict | Asking:
         stand_in = self._opened(tracee, fd)
         if stand_in is None:
@@ -269,11 +275,11 @@ class HomeFiles(Interposer):
 
     # -- what cannot be ----------------------------------------------------------------------
 
-    @on("getdents")
+    @on("getdents", about="fd")
     def getdents(self, tracee: Tracee, fd: int) -> Verdict:
         return self._refused(tracee, fd, errno.EINVAL)
 
-    @on("fgetxattr", "flistxattr", "fsetxattr", "fremovexattr")
+    @on("fgetxattr", "flistxattr", "fsetxattr", "fremovexattr", about="fd")
     def attributes(self, tracee: Tracee, fd: int) -> Verdict:
         return self._refused(tracee, fd, errno.EOPNOTSUPP)
 

@@ -5,7 +5,7 @@ each is meant with all below it. Home follows its own links, and refuses (EACCES
 outside the list. Descriptors that come from here are `HomeFds`' and `HomeFiles`'.
 
 Limits: a link on the node that leads to a listed path is followed on the node; programs of home
-cannot be executed, nor its FIFOs and sockets opened (EOPNOTSUPP); chdir goes to what exists on the
+cannot be executed; chdir goes to what exists on the
 node as well, or can be made there for the job; a second name on the other side is EXDEV,
 renameat2's flags EINVAL, openat2's resolve flags ENOSYS, device nodes EPERM, extended attributes
 EOPNOTSUPP; O_PATH opens plainly.

@@ -26,6 +26,10 @@ class HavePlace(Struct, frozen=True):
     path: bytes
 
 
+class BreakPipe(Struct, frozen=True):
+    """Question: SIGPIPE for the caller, whose write fails with EPIPE. Answer: anything."""
+
+
 class Opened(NamedTuple):
     """A path of home was opened: the supervisor's descriptor of its stand-in, to be handed in."""
 

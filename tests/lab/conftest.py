@@ -2,35 +2,79 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import pluggy
 import pytest
 from e2e.cluster import Result
+from e2e.terminal import Terminal
 
+from lab.asking import done, join, start
 from lab.kinds import KINDS
 from lab.machines import DEADLINE, Ability, Lab, Machine
-from vagrant.steps import step
+from vagrant.steps import UNAVAILABLE, LabError, step
 
 ROOT = Path(__file__).resolve().parents[2]
-INSTALL_LIMIT, JOIN_LIMIT = 5 * DEADLINE, 2 * DEADLINE
+INSTALL_LIMIT, JOIN_LIMIT = 12 * DEADLINE, 4 * DEADLINE
+ORDER = ("machines", "cluster", "terminal", "users", "failures", "systemd")
+"""The modules' order: what later ones build on comes first, what breaks things last."""
+_TOLD: set[str] = set()
+"""Failures that have told their story."""
+_RUNNING = pytest.StashKey[Lab]()
 
 
 @pytest.fixture(scope="package")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """The machines that GLUNIX_LAB asks for, else namespaces; started once for all tests."""
+    """The machines that GLUNIX_LAB asks for, else namespaces; started once for all tests.
+
+    Machines that cannot be made here say nothing about GLUnix: the run ends, with UNAVAILABLE.
+    """
     kind = os.environ.get("GLUNIX_LAB", "netns")
     if kind not in KINDS:
         pytest.fail(f"GLUNIX_LAB={kind!r}: not one of {', '.join(KINDS)}")
-    with KINDS[kind]() as running:
+    with contextlib.ExitStack() as stack:
+        try:
+            running = stack.enter_context(KINDS[kind]())
+        except LabError as error:
+            pytest.exit(f"no {kind} lab: {error}", UNAVAILABLE)
         say = request.config.get_terminal_writer()
         say.line(f"\nlab: {running.description}")
+        request.config.stash[_RUNNING] = running
         yield running
+        del request.config.stash[_RUNNING]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of this folder in ORDER."""
+    here = [
+        number for number, item in enumerate(items) if item.path.parent == Path(__file__).parent
+    ]
+    tests = sorted(
+        (items[number] for number in here),
+        key=lambda item: ORDER.index(item.path.stem.removeprefix("test_")),
+    )
+    for number, item in zip(here, tests, strict=True):
+        items[number] = item
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pluggy.Result[pytest.TestReport], None]:
+    """A failure says what the machines' consoles and GLUnix's logs on them end with."""
+    report = (yield).get_result()
+    running = item.config.stash.get(_RUNNING, None)
+    if report.failed and running is not None and report.longreprtext not in _TOLD:
+        _TOLD.add(report.longreprtext)  # a fixture that failed fails again for each of its tests
+        report.sections.append(("the machines of the lab", running.story()))
 
 
 @pytest.fixture(scope="package")
@@ -48,6 +92,19 @@ def wheel() -> Iterator[Path]:
         step("building the wheel", [*words, "--no-deps", "-w", name, copy], INSTALL_LIMIT)
         (found,) = Path(name).glob("glunix-*.whl")
         yield found
+
+
+_FORGET = """
+systemctl disable --now glunix-daemon glunix-master
+glunix down
+rm -rf /var/lib/glunix /run/glunix /opt/glunix /etc/systemd/system/glunix-*.service
+"""
+
+
+def forget(machine: Machine) -> None:
+    """What an earlier run left on machines that outlive it (`make lab`)."""
+    if machine.run(["test", "-e", "/opt/glunix"]).status == 0:
+        done(machine.run(["sh", "-c", f"({_FORGET}) 2>/dev/null"], timeout=JOIN_LIMIT))
 
 
 def install(machine: Machine, wheel: Path) -> None:
@@ -87,6 +144,8 @@ def installed(lab: Lab, request: pytest.FixtureRequest) -> Lab:
     machines = list(lab.machines.values())
     if Ability.INSTALL in lab.abilities:
         wheel: Path = request.getfixturevalue("wheel")
+        for machine in machines:
+            forget(machine)
         every = lab.kind != "qemu"
         with ThreadPoolExecutor(len(machines)) as pool:
             list(pool.map(lambda m: install(m, wheel), machines if every else machines[:1]))
@@ -103,17 +162,24 @@ def cluster(installed: Lab) -> Lab:
     """
     home, *nodes = installed.machines.values()
     init = ["glunix", "init", "--listen", f"{home.address}:7117", "--accept-jobs"]
-    for words in (init, ["glunix", "up"]):
-        result = home.run(words, timeout=JOIN_LIMIT)
-        assert result.status == 0, result
-    tokens = [home.run(["glunix", "invite", "--expires", "10m"]) for _ in nodes]
-
-    def join(node: Machine, token: Result) -> None:
-        assert token.status == 0, token
-        words = ["glunix", "join", f"{home.name}:7117", "-"]
-        result = node.run(words, stdin=token.out, timeout=JOIN_LIMIT)
-        assert result.status == 0, f"{node.name}: {result}"
-
+    done(home.run(init, timeout=JOIN_LIMIT))
+    start(home)
     with ThreadPoolExecutor(len(nodes)) as pool:
-        list(pool.map(join, nodes, tokens))
+        list(pool.map(partial(join, home), nodes))
     return installed
+
+
+@pytest.fixture
+def home(cluster: Lab) -> Machine:
+    """Where people type."""
+    return cluster.machines["home"]
+
+
+@pytest.fixture
+def shell(home: Machine) -> Iterator[Terminal]:
+    """An interactive bash of ann's in an ssh session on home, at its first prompt."""
+    terminal = home.terminal(["bash", "--norc", "--noprofile", "-i"], user="ann")
+    terminal.line("PS1='ho''me> '; bind 'set enable-bracketed-paste off'")  # its echo is no prompt
+    terminal.expect("home> ")
+    yield terminal
+    terminal.child.close(force=True)

@@ -14,7 +14,6 @@ A test that needs more than every kind has asks for it in `Lab.abilities` and sa
 from __future__ import annotations
 
 import enum
-import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,9 +22,11 @@ from typing import Protocol
 from e2e.cluster import Result
 from e2e.terminal import Terminal
 
-DEADLINE = 60.0 * float(os.environ.get("GLUNIX_LAB_PATIENCE", "1"))
+from vagrant.steps import PATIENCE
+
+DEADLINE = 90.0 * PATIENCE
 """Seconds for one command: an emulated machine is 10 to 30 times slower than this one, and this one
-may be busy with other things (GLUNIX_LAB_PATIENCE: a factor for all deadlines)."""
+may be busy with other things."""
 
 
 class Ability(enum.Enum):

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import pexpect
 import pytest
-from e2e.cluster import Result, ended, finish
-from e2e.terminal import Terminal
 from net.lab import Lab as Wires
 from net.lab import LabNode, missing, tools_of_this_checkout
 
-from lab.machines import DEADLINE, Ability, Lab, Machine
+from lab.commands import CommandMachine, logs
+from lab.machines import Ability, Lab, Machine
 
 USERS = {"ann": 20001, "bob": 20002}
 
@@ -52,13 +49,13 @@ def _write_files(files: Path, homes: Path, wires: Wires) -> None:
         shutil.chown(homes / user, uid, uid)
 
 
-@dataclass
-class NamespaceMachine:
+class NamespaceMachine(CommandMachine):
     """See lab.machines.Machine."""
 
-    wires: Wires
-    node: LabNode
-    opened: list[pexpect.spawn] = field(default_factory=list)
+    def __init__(self, wires: Wires, node: LabNode) -> None:
+        super().__init__()
+        self.wires = wires
+        self.node = node
 
     @property
     def name(self) -> str:
@@ -68,67 +65,24 @@ class NamespaceMachine:
     def address(self) -> str:
         return self.node.address
 
-    def _words(
-        self, argv: Sequence[str], user: str, env: Mapping[str, str] | None, terminal: bool = False
+    def words(
+        self,
+        argv: Sequence[str],
+        user: str,
+        env: Mapping[str, str] | None = None,
+        terminal: bool = False,
     ) -> list[str]:
         place = "/root" if user == "root" else f"/home/{user}"
         path = f"{self.node.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         given = {"PATH": path, "HOME": place, "USER": user, "LC_ALL": "C.UTF-8", **(env or {})}
+        if terminal:
+            given["INPUTRC"] = "/home/.inputrc"
         words = ["nsenter", "-t", str(self.node.pid), "--net", "--uts", "--mount", "--pid", "--"]
         words += ["setsid", "--ctty", "--wait"] if terminal else []
         words += ["env", "-i", "-C", place, *(f"{k}={v}" for k, v in given.items())]
         if user != "root":
             words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
         return [*words, *argv]
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: bytes | None = None,
-        user: str = "root",
-        env: Mapping[str, str] | None = None,
-        timeout: float = DEADLINE,
-    ) -> Result:
-        with ended(self.start(argv, user=user, env=env, stdin=stdin is not None)) as process:
-            return finish(process, stdin, timeout)
-
-    def start(
-        self,
-        argv: Sequence[str],
-        *,
-        user: str = "root",
-        env: Mapping[str, str] | None = None,
-        stdin: bool = False,
-    ) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            self._words(argv, user, env),
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            process_group=0,
-        )
-
-    def terminal(self, argv: Sequence[str], *, user: str = "root") -> Terminal:
-        env = {"TERM": "xterm", "INPUTRC": "/home/.inputrc"}
-        words = self._words(argv, user, env, terminal=True)
-        child = pexpect.spawn(
-            words[0],
-            words[1:],
-            dimensions=(24, 80),
-            encoding="utf-8",
-            codec_errors="replace",
-            timeout=DEADLINE,
-        )
-        child.delaybeforesend = None
-        self.opened.append(child)
-        return Terminal(child)
-
-    def put(self, source: Path, target: str) -> None:
-        mode = f"{source.stat().st_mode & 0o777:o}"
-        line = 'cat >"$1" && chmod "$2" "$1"'
-        result = self.run(["sh", "-c", line, "sh", target, mode], stdin=source.read_bytes())
-        assert result.status == 0, result
 
     def power_off(self) -> None:
         pytest.skip("a namespace has no power of its own")
@@ -142,12 +96,6 @@ class NamespaceMachine:
     def link_up(self) -> None:
         self.wires.plug(self.node)
 
-    def hang_up(self) -> None:
-        """Close the terminals that a test opened."""
-        for child in self.opened:
-            child.close(force=True)
-        self.opened.clear()
-
 
 @dataclass(frozen=True)
 class NamespaceLab:
@@ -159,7 +107,7 @@ class NamespaceLab:
     abilities: frozenset[Ability] = frozenset({Ability.CABLE, Ability.NFS})
 
     def story(self) -> str:
-        return ""  # a namespace has no console; logs are in each machine's /run/glunix
+        return "\n".join(logs(machine) for machine in self.machines.values())
 
 
 @contextlib.contextmanager

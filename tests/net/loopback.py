@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -37,13 +38,17 @@ class Loopback:
         ports = free_ports(3)
         self.master, self.home_port, self.node_port = (f"127.0.0.1:{port}" for port in ports)
 
-    def init(self) -> None:
-        """`glunix init`; root may run jobs where we are root."""
+    def init(self, **knobs: object) -> None:
+        """`glunix init`; root may run jobs where we are root. `knobs` replace values at home."""
         self._good(self.home, "init", "--listen", self.master, "--name", "home",
                    "--daemon-listen", self.home_port)  # fmt: skip
         path = self.home.folder / "glunix.toml"
         allowed = str(os.geteuid() == 0).lower()
-        path.write_text(path.read_text().replace("allow_root = false", f"allow_root = {allowed}"))
+        text = path.read_text().replace("allow_root = false", f"allow_root = {allowed}")
+        for name, value in knobs.items():
+            text, count = re.subn(rf"(?m)^{name} = \S+", f"{name} = {value}", text)
+            assert count == 1, name
+        path.write_text(text)
 
     def join(self) -> None:
         """up, invite, join."""
@@ -92,11 +97,11 @@ class Loopback:
 
 
 @contextlib.contextmanager
-def loopback() -> Iterator[Loopback]:
+def loopback(**knobs: object) -> Iterator[Loopback]:
     """A cluster that is up, and gone afterwards."""
     made = Loopback()
     try:
-        made.init()
+        made.init(**knobs)
         made.join()
         yield made
     finally:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 from e2e.cluster import NOBODY, as_user, ended, read_line, until
 
-from glunix.daemon import clients
+from glunix import settings
 from glunix.errors import FrameError
 from glunix.msg import client, master, stream
 from glunix.msg.base import encode
@@ -58,12 +58,12 @@ def test_a_budget_counts_what_deframers_hold() -> None:
 
 
 def test_unfinished_messages_of_one_user(cluster: Loopback) -> None:
-    """100 times 7 MiB that never end: the daemon holds what the budget allows, and serves on."""
+    """140 times 7 MiB that never end: the daemon holds what the budget allows, and serves on."""
     before = rss(cluster, "home")
     head = encode_frame(0, b"")[:-4] + (8 * MIB).to_bytes(4, "big")
     links = []
     try:
-        for _ in range(100):
+        for _ in range(140):
             link = socket.socket(socket.AF_UNIX)
             links.append(link)
             link.settimeout(10)
@@ -72,7 +72,7 @@ def test_unfinished_messages_of_one_user(cluster: Loopback) -> None:
                 link.sendall(head + b"x" * (7 * MIB))
             except OSError:
                 pass  # closed: over the budget
-        assert rss(cluster, "home") - before < clients.LARGE_EACH + 64 * MIB
+        assert rss(cluster, "home") - before < settings.DEFAULT_LIMITS.mebibytes * MIB + 64 * MIB
         log = cluster.log("home")
         assert "too much is under way" in log
     finally:
@@ -100,8 +100,8 @@ sys.stdin.read()
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 def test_connections_of_one_user(cluster: Loopback) -> None:
-    """More than CONNECTIONS_EACH are refused by name; other users do not notice."""
-    count = clients.CONNECTIONS_EACH + 1
+    """More than [limits] connections are refused by name; other users do not notice."""
+    count = settings.DEFAULT_LIMITS.connections + 1
     words = [*as_user(NOBODY), sys.executable, "-c", CROWD, str(cluster.home.folder / "home.sock")]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 4 * count + 100:

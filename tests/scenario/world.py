@@ -44,7 +44,7 @@ class Daemon:
         self.world = world
         self.name = name
         self.boot = f"{name}-{boot}"
-        self.home = HomeJobs(name, 0, name)
+        self.home = HomeJobs(name, 0, name, 4096)
         self.streams: list[Stream] = []
         self.uplink: LinkId | None = None
         self.unsent: list[Message] = []

@@ -6,6 +6,7 @@ under test.
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -24,12 +25,11 @@ class Both:
     def __init__(self, cluster: Cluster, place: Path) -> None:
         self.cluster = cluster
         self._place = place
-        self._count = 0
+        self._count = itertools.count(1)
 
     def run(self, line: str, level: str, timeout: float = 20.0) -> Result:
         """One level."""
-        self._count += 1
-        folder = self._place / str(self._count)
+        folder = self._place / str(next(self._count))  # lines may run side by side
         folder.mkdir()
         env = {"G": level, "PYTHON": PYTHON, "PYTHONDONTWRITEBYTECODE": "1"}
         return self.cluster.shell(line, cwd=folder, env=env, timeout=timeout)

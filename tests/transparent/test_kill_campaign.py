@@ -128,7 +128,9 @@ class Campaign:
         story = f"round {number}: {program}, {wanted} killed after {delay:.3f} s"
         script = (
             f"cd {self.place}; stty -a >before; glurun -T {words}; s=$?; echo; echo over $s;"
-            " stty -a >after; echo done"
+            # Home's half restores once it sees its shadow gone: the shell may see that first.
+            " for i in $(seq 60); do stty -a >after; cmp -s before after && break; sleep 0.05;"
+            " done; echo done"
         )
         with on_terminal(self.cluster, "sh", "-c", script) as tty:
             killed = self.kill(tty, wanted, delay)

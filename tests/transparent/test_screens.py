@@ -97,7 +97,6 @@ SCREENS: dict[str, Sequence[Step]] = {
     "script": [
         ("$G script -q -c 'tty | cut -c1-8; stty size' log\r", "24 80"),
         ("$G stty -a\r", "lnext"),
-        ("$G man -P cat true | head -n4\r", "TRUE"),
         ("$G sh -c 'tput setaf 1; echo red; tput bold; echo bold; tput sgr0'\r", "^bold"),
     ],
 }  # fmt: skip

@@ -128,9 +128,9 @@ SENT = {
         f"{WAIT} kill -9 $(cat pid); wait"
     ),
     "to a group": (
-        "$G bash -c 'set -m; sh -c \"sleep 50.5 & sleep 50.6 & echo \\$\\$ >pid; "
-        "echo up >up; wait\"; echo $?' & "
-        f"{WAIT} kill -TERM -- -$(cat pid); wait; pgrep -f '^sleep 50.[56]$' | wc -l"
+        "$G bash -c 'set -m; sleep 50.5 | sleep 50.6 & ps -o pgid= -p $! >pid; echo up >up; "
+        "wait $!; echo $?' & "
+        f"{WAIT} kill -TERM -- -$(xargs <pid); wait; pgrep -f '^sleep 50.[56]$' | wc -l"
     ),
     "a daemon's": (
         "$G sh -c 'setsid sh -c \"echo \\$\\$ >pid; echo up >up; exec sleep 50.7\"; echo $?' & "

@@ -88,9 +88,13 @@ def place(degree: int = 1, request: int = 1, **given: Any) -> Place:
 class Cluster:
     """Runs `check()` after every event and keeps what was not looked at yet."""
 
-    def __init__(self, *nodes: str, rows: Iterable[JobRow] | None = None) -> None:
+    def __init__(
+        self, *nodes: str, rows: Iterable[JobRow] | None = None, processes_each: int = 16384
+    ) -> None:
         self.now = 1.0
-        self.master = Master("test", HEARTBEAT, LOST_AFTER, grace=GRACE)
+        self.master = Master(
+            "test", HEARTBEAT, LOST_AFTER, grace=GRACE, processes_each=processes_each
+        )
         self.journal: dict[int, JobRow] = {}
         self.links: dict[str, LinkId] = {}
         self.unseen: list[tuple[str, Message]] = []

@@ -41,6 +41,12 @@ class Home:
         self.files.call(["homecall", 1, call, fd, list(names), list(numbers), data, umask])
         return self.sent.pop() if self.sent else []
 
+    def later(self) -> list[object]:
+        """The answer to a call that had to wait."""
+        ((own, _),) = self.epoll.poll(10)
+        assert self.files.ready(own)
+        return self.sent.pop()
+
     def open(self, name: str, flags: int, mode: int = 0o666, umask: int = 0o22) -> int:
         answer = self.ask("open", -1, self.path(name), numbers=(flags, mode), umask=umask)
         assert answer[3] == 0, os.strerror(int(str(answer[3])))
@@ -117,9 +123,16 @@ def test_words_nobody_knows_are_errors(home: Home) -> None:
     assert error_of(home.ask("stat", -1, b"/h\0x", numbers=(1,))) in ("EINVAL", "EACCES")
 
 
-def test_a_fifo_would_hold_up_the_job(home: Home) -> None:
+def test_a_fifo_does_not_hold_up_the_job(home: Home) -> None:
     assert home.ask("mknod", -1, home.path("p"), numbers=(0o010600,))[3] == 0
-    assert error_of(home.ask("open", -1, home.path("p"), numbers=(0, 0))) == "ENOTSUP"
+    answer = home.ask("open", -1, home.path("p"), numbers=(os.O_WRONLY | os.O_NONBLOCK, 0))
+    assert error_of(answer) == "ENXIO"
+    assert home.ask("open", -1, home.path("p"), numbers=(os.O_RDONLY, 0)) == []
+    os.close(os.open(home.path("p"), os.O_WRONLY))
+    assert home.later()[3:] == [0, [], b"tty"]
+    assert home.ask("open", -1, home.path("p"), numbers=(os.O_RDONLY, 0)) == []
+    home.files.unwant(1)
+    assert error_of(home.sent.pop()) == "EINTR"
 
 
 def test_a_directory_in_pieces(home: Home) -> None:

@@ -7,7 +7,6 @@ from glunix.home.surroundings import output_window
 from glunix.ids import NodeName, Why
 from glunix.msg import client, master
 from glunix.msg.job import JobSpec, Owner, PlacedProc
-from glunix.state import homejobs
 from glunix.state.daemonevents import DaemonEffect, ToClient, ToMaster
 from glunix.state.homejobs import HomeJobs
 
@@ -16,9 +15,8 @@ HOG, OTHER = 1, 2
 
 
 @pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch) -> HomeJobs:
-    monkeypatch.setattr(homejobs, "UNDER_WAY_MAX", 3)
-    home = HomeJobs("home", 0, "home")
+def home() -> HomeJobs:
+    home = HomeJobs("home", 0, "home", 3)
     home.master_up = True
     home.client_up(HOG, Owner(1001, 1001, []))
     home.client_up(OTHER, Owner(1002, 1002, []))

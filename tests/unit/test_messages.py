@@ -1,5 +1,6 @@
 """Every message class: round trip, wrong direction, wrong fields, newer peers."""
 
+import re
 import typing
 from typing import Any
 
@@ -49,6 +50,10 @@ def simple(kind: Any) -> st.SearchStrategy[Any]:
         return st.none()
     if isinstance(kind, msgspec.inspect.StrType):
         most = 20 if kind.max_length is None else min(kind.max_length, 20)
+        if kind.pattern is not None:
+            shown = st.characters(min_codepoint=32, max_codepoint=126)
+            some = st.text(shown, max_size=most)
+            return some.filter(lambda text: re.search(kind.pattern, text) is not None)
         return st.text(min_size=kind.min_length or 0, max_size=most)
     if isinstance(kind, msgspec.inspect.BytesType):
         return st.binary(min_size=kind.min_length or 0, max_size=20)

@@ -3,7 +3,7 @@
 import pytest
 
 from glunix.msg.job import HomePids
-from glunix.node.pidspace import Plan, plan
+from glunix.node.pidspace import OUTSIDE, Plan, plan
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ from glunix.node.pidspace import Plan, plan
         # the shell is pid 1 of its container
         ((50, 1, 50, 1, 1), Plan(50, 1, 1, 0, 50, False)),
         # the session is led by somebody outside
-        ((50, 0, 0, 0, 0), Plan(50, 1, 1, 0, 50, False)),
-        ((50, 30, 30, 0, 30), Plan(50, 1, 30, 30, 30, False)),
+        ((50, 0, 0, 0, 0), Plan(50, OUTSIDE, 1, 0, 50, False)),
+        ((50, 30, 30, 0, 30), Plan(50, OUTSIDE, 30, 30, 30, False)),
         # the startup leads its own session: setsid, a terminal emulator's command
         ((50, 30, 50, 50, 30), Plan(50, 0, 30, 0, 50, False)),
         ((50, 1, 50, 50, 1), Plan(50, 0, 1, 0, 50, False)),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from glunix.ids import Why
 from glunix.msg.base import Message
 from glunix.msg.master import (
     KillDone,
@@ -141,6 +142,18 @@ def test_root_may_and_others_may_not() -> None:
     assert orders(cluster) == [("home", KillDone(5, 1)), ("node1", KillOrder(1, [0], 9))]
 
 
+def test_attempts_are_logged_once() -> None:
+    """For each user and job: neither their number nor the disk is the stranger's to decide."""
+    cluster = Cluster("home", "node1")
+    cluster.start()
+    for uid in (UID + 1, UID + 1, UID + 2):
+        cluster.says("home", kill(1, 9, uid=uid))
+    told = "refused a signal of uid {} on home: job 1 belongs to uid 1000"
+    refusals = [line for line in cluster.logs if "refused" in line]
+    assert refusals == [told.format(UID + n) for n in (1, 2)]
+    assert "refused signal 9 from uid 1002" in cluster.master.story("job 1")
+
+
 def test_signal_0_only_asks() -> None:
     cluster = Cluster("home", "node1", "node2")
     cluster.start(2)
@@ -213,3 +226,19 @@ def test_npids_go_on_after_a_restart() -> None:
     cluster = Cluster("home", "node1", rows=before.rows())
     cluster.told()
     assert cluster.place().npid == 4
+
+
+def test_processes_of_one_user_are_bounded() -> None:
+    """All his jobs together, wherever they run; what is over counts no more; others' do not."""
+    cluster = Cluster("home", "node1", processes_each=5)
+    first = cluster.place(3)
+    cluster.says("home", place(3))
+    why, text = refusal(cluster)
+    assert (why, "has 3 processes, 3 more are over 5" in text) == (Why.BAD_REQUEST, True)
+    cluster.place(5, uid=UID + 1)
+    cluster.place(2)
+    for vnn in range(3):
+        cluster.says("home" if nodes_of(first)[vnn] == "home" else "node1",
+                     ProcExited(first.npid, vnn, 0, 0))  # fmt: skip
+    cluster.unseen.clear()
+    cluster.place(3)

@@ -56,7 +56,7 @@ def test_the_last_ended_jobs_only() -> None:
 
 
 def test_more_than_a_frame_holds_is_left_off_and_counted() -> None:
-    cluster = Cluster("home", "n" * 64)
+    cluster = Cluster("home", "n" * 64, processes_each=8 * 4096)
     for _ in range(8):
         cluster.place(4096, command="\U0001f600" * 4096)
     table = ask(cluster)

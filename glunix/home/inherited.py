@@ -1,0 +1,123 @@
+"""Descriptors above 2 that a program would inherit here: a transparent job gets them as well.
+
+Process substitution (`glurun -T diff <(a) <(b)`), make's jobserver and a shell's `exec 5<file` live
+on them. What each leads to is told to the node, which makes a stand-in under the same number; reads
+are asked for by a channel number, output comes on a channel of that number. Inherited means:
+without FD_CLOEXEC when we were started (execve(2)).
+
+Limits: sockets, directories, other terminals than the job's, and what is open for reading and
+writing (but memory devices and the job's terminal) are not passed on; nor is more than MOST.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import posix
+import stat
+from fcntl import F_GETFL, fcntl
+
+FIRST, MOST = 16, 64
+"""Channel numbers; those that follow are glunix.home.homefiles's."""
+
+DEVICES = {3: "null", 5: "zero", 7: "full", 8: "random", 9: "urandom"}
+"""Memory devices (minor numbers of major 1, null(4), random(4)): the node has the same."""
+
+
+def output_kind(fd: int) -> str:
+    """What fd 1 or 2 is, as glunix.msg.job.JobSpec.outputs has it."""
+    try:
+        found, flags = posix.fstat(fd), fcntl(fd, F_GETFL)
+    except OSError:
+        return ""  # closed
+    if flags & os.O_PATH or flags & os.O_ACCMODE == os.O_RDONLY:
+        return ""
+    if stat.S_ISREG(found.st_mode):
+        return "file"
+    if stat.S_ISSOCK(found.st_mode) and _carries_bytes(fd):
+        return "socket"
+    if not stat.S_ISCHR(found.st_mode) or os.major(found.st_rdev) != 1:
+        return ""
+    name = DEVICES.get(os.minor(found.st_rdev), "")
+    return f"{name}+" if name and flags & os.O_ACCMODE == os.O_RDWR else name
+
+
+def _carries_bytes(fd: int) -> bool:
+    sock = _socket.socket(fileno=posix.dup(fd))
+    try:
+        return bool(sock.type == _socket.SOCK_STREAM)
+    finally:
+        sock.close()
+
+
+class Inherited:
+    """One of them: `number` is the program's, `size` is of a file, or the number it equals (as)."""
+
+    def __init__(self, number: int, channel: int, kind: str, size: int) -> None:
+        self.number = number
+        self.channel = channel
+        self.kind = kind
+        self.size = size
+
+    def row(self) -> list[object]:
+        """As glunix.msg.job.Inherited."""
+        return [self.number, self.channel, self.kind, self.size]
+
+
+def inherited(terminal_fd: int) -> list[Inherited]:
+    """What there is; from now on our own children do not inherit it. `terminal_fd` -1: none."""
+    numbers = sorted(int(name) for name in os.listdir("/proc/self/fd"))
+    given = [fd for fd in numbers if fd > 2 and _is_inheritable(fd)]
+    if not given:
+        return []
+    terminal = posix.fstat(terminal_fd).st_rdev if terminal_fd >= 0 else 0
+    known: dict[tuple[int, int, int], int] = {}
+    for fd in (0, 1, 2):
+        try:
+            known.setdefault(_identity(fd), fd)
+        except OSError:
+            pass  # closed
+    found: list[Inherited] = []
+    for fd in given:
+        posix.set_inheritable(fd, False)
+        if len(found) == MOST:
+            continue
+        kind, size = _kind(fd, terminal)
+        if kind in ("pipe", "out") and not stat.S_ISREG(posix.fstat(fd).st_mode):
+            same = known.setdefault(_identity(fd), fd)
+            kind, size = (kind, 0) if same == fd else ("as", same)
+        if kind:
+            found.append(Inherited(fd, FIRST + len(found), kind, size))
+    return found
+
+
+def _is_inheritable(fd: int) -> bool:
+    try:
+        return posix.get_inheritable(fd)
+    except OSError:
+        return False  # that of the listing itself
+
+
+def _identity(fd: int) -> tuple[int, int, int]:
+    seen = posix.fstat(fd)
+    return seen.st_dev, seen.st_ino, fcntl(fd, F_GETFL) & (os.O_ACCMODE | os.O_PATH)
+
+
+def _kind(fd: int, terminal: int) -> tuple[str, int]:
+    """(kind, size) as glunix.msg.job.Inherited; an empty kind is not passed on."""
+    found, flags = posix.fstat(fd), fcntl(fd, F_GETFL)
+    access = flags & os.O_ACCMODE
+    if flags & os.O_PATH:
+        return "", 0
+    if stat.S_ISCHR(found.st_mode):
+        if found.st_rdev == terminal:
+            return "tty", 0
+        is_memory = os.major(found.st_rdev) == 1
+        return (DEVICES.get(os.minor(found.st_rdev), "") if is_memory else ""), 0
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISFIFO(found.st_mode):
+        return "", 0
+    if access == os.O_WRONLY:
+        return "out", 0
+    if access != os.O_RDONLY:
+        return "", 0
+    return ("file", found.st_size) if stat.S_ISREG(found.st_mode) else ("pipe", 0)
