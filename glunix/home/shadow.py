@@ -16,11 +16,14 @@ import _signal
 import _socket
 import errno
 import posix
+import time
 
 from glunix.home.signals import Signals, die_of, stop_self
 from glunix.home.sinks import to_nowhere
 
 _CATCH, _STOP, _EXIT, _DIE, _MOVE, _SETTLE = b"C", b"S", b"E", b"K", b"G", b"?"
+_LOOK = 0.45
+"""Seconds between looks whether the shadow was stopped; who waits for the next waits 0.5."""
 _ANSWER_SECONDS = 0.5
 """It answers at once, unless somebody has stopped it."""
 _TITLE = b"glurun: home's half of a job"
@@ -35,6 +38,9 @@ class Half:
         self.is_alone = False
         """The shadow has ended, or will without us."""
         self._is_told = False
+        self._shadow = posix.getppid()
+        self._was_stopped = False
+        self._next_look = 0.0
 
     def fileno(self) -> int:
         """For poll, until we are alone: readable when the shadow was killed."""
@@ -50,8 +56,35 @@ class Half:
 
     def stop(self, number: int) -> bool:
         """Stop the shadow as this signal does; returns when it goes on, False if it was killed."""
+        if self._is_stopped():  # by somebody else: it can say when it goes on, no more
+            self._send(_SETTLE)
+            return self._answer(_SETTLE, None) != b""
         self._send(_STOP + bytes((number,)))
         return self._answer(_STOP, None) != b""
+
+    def newly_stopped(self) -> bool:
+        """Whether somebody has stopped the shadow alone (SIGSTOP) since the last look.
+
+        It is the shell's child: nobody tells us. Looks twice a second at most.
+        """
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + _LOOK
+        before, self._was_stopped = self._was_stopped, self._is_stopped()
+        return self._was_stopped and not before
+
+    def _is_stopped(self) -> bool:
+        try:
+            fd = posix.open(f"/proc/{self._shadow}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            return posix.read(fd, 1024).rpartition(b")")[2][1:2] == b"T"
+        except OSError:
+            return False
+        finally:
+            posix.close(fd)
 
     def move(self, group: int) -> int:
         """The shadow does setpgid (0: setsid); returns its errno. For glunix.home.nursery."""

@@ -30,6 +30,9 @@ from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of, stop_self
 from glunix.home.wire import Value
 
 TYPE_CHECKING = False
+LOOK = 0.5
+"""Seconds until our shadow is looked at again: it may have been stopped (glunix.home.shadow)."""
+
 if TYPE_CHECKING:
     from glunix.home.asked import Asked
     from glunix.home.homecalls import HomeCalls
@@ -239,6 +242,8 @@ class Startup:
                 self._signal(number)
         if half is not None and half.fileno() in ready and half.is_gone():
             self._lost_shadow(half)
+        elif half is not None and half.newly_stopped():
+            self._signal_job(_signal.SIGSTOP, alone=True)
         for sink in sinks:
             if sink.fileno() in ready:
                 self._outputs.write(sink, ready=True)
@@ -261,6 +266,8 @@ class Startup:
             waits.append(max(0.0, self._deadline - time.monotonic()))
         if self._in_back or self._input.in_background():
             waits.append(BACKGROUND_LOOK)
+        if self._half is not None and not self._half.is_alone:
+            waits.append(LOOK)
         return min(*waits, PATIENCE_MAX) * 1000 if waits else None
 
     # -- messages ----------------------------------------------------------------------------

@@ -149,6 +149,12 @@ SENT = {
         "[ $a = $b ] && echo stopped; kill -CONT $(cat pid); sleep 0.4; "
         "[ $(wc -l <log) -gt $b ] && echo goes on; kill $(cat pid); wait; echo $?"
     ),
+    "stop the program alone, go on": (
+        "$G sh -c 'echo up >up; while :; do echo x >>log; sleep 0.02; done' & "
+        f"{WAIT} kill -STOP $!; sleep 1.2; a=$(wc -l <log); sleep 0.3; b=$(wc -l <log); "
+        "[ $a = $b ] && echo stopped; kill -CONT $!; sleep 0.5; "
+        "[ $(wc -l <log) -gt $b ] && echo goes on; kill $!; wait $!; echo $?"
+    ),
 }
 
 
