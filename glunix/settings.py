@@ -4,6 +4,7 @@ Read with tomllib, checked by type and range; a key that nobody knows is refused
 writes a file with every knob and its text, and docs/cluster.md's table is made by the same words.
 """
 
+import re
 import tomllib
 import typing
 from pathlib import Path
@@ -13,7 +14,9 @@ import msgspec
 from msgspec import Meta
 
 from glunix import config
+from glunix.addresses import split_address
 from glunix.errors import GlunixError
+from glunix.ids import node_name
 
 MASTER_PORT = 7117
 DAEMON_PORT = 7118
@@ -138,39 +141,92 @@ def path_of(folder: Path) -> Path:
 
 
 def read(folder: Path) -> Settings:
-    """Read and check glunix.toml; SettingsError names the file and the key."""
+    """Read and check glunix.toml; SettingsError names the file, the line and the key."""
     path = path_of(folder)
+    found: Settings = _read(path, Settings)
+    fault = _fault(found)
+    if fault is not None:
+        key, text = fault
+        raise SettingsError(f"{path}{_line(path, key)}: {key}: {text}")
+    return found
+
+
+def _read(path: Path, kind: Any) -> Any:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        return msgspec.convert(table, Settings)
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), kind)
     except OSError as error:
         raise SettingsError(f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise SettingsError(f"{path}: {_plain(str(error))}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:  # which names the line
+        raise SettingsError(f"{path}: {error}") from None
+    except msgspec.ValidationError as error:
+        words, key = _plain(str(error))
+        raise SettingsError(f"{path}{_line(path, key)}: {words}") from None
 
 
-def _plain(text: str) -> str:
-    """msgspec's words for an unknown key, as `unknown key KEY in [section]`."""
+def _fault(found: Settings) -> tuple[str, str] | None:
+    """What types cannot say: (key, what is wrong with its value)."""
+    texts = {"cluster.master": found.cluster.master, "daemon.listen": found.daemon.listen}
+    if found.daemon.advertise:
+        texts["daemon.advertise"] = found.daemon.advertise
+    if found.master is not None:
+        texts["master.listen"] = found.master.listen
+    for key, text in texts.items():
+        try:
+            split_address(text, 1)
+        except GlunixError as error:
+            return key, str(error)
+    try:
+        node_name(found.daemon.node)
+    except ValueError as error:
+        return "daemon.node", str(error)
+    return None
+
+
+def _plain(text: str) -> tuple[str, str]:
+    """msgspec's words for a fault as (`unknown key KEY in [section]`, the key with its section)."""
     words, _, where = text.partition(" - at `$")
-    section = where.strip("`.") or "the top level"
-    if words.startswith("Object contains unknown field "):
-        key = words.removeprefix("Object contains unknown field ").strip("`")
-        return f"unknown key {key!r} in [{section}]" if where else f"unknown key {key!r}"
-    return f"{section}: {words}"
+    section = where.strip("`.")
+    for start, what in (
+        ("Object contains unknown field ", "unknown key"),
+        ("Object missing required field ", "missing key"),
+    ):
+        if words.startswith(start):
+            key = words.removeprefix(start).strip("`")
+            whole = f"{section}.{key}" if section else key
+            if what == "missing key":
+                whole = section  # it has no line of its own
+            return f"{what} {key!r}" + (f" in [{section}]" if section else ""), whole
+    return f"{section or 'the top level'}: {words}", section
+
+
+_HEAD = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]+")
+_KEY = re.compile(r"\s*([A-Za-z0-9_.\"'-]+)\s*=")
+
+
+def _line(path: Path, wanted: str) -> str:
+    """`, line N` of the file for `section.key` or a section; empty where it cannot be told."""
+    section = ""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        head, key = _HEAD.match(line), _KEY.match(line)
+        if head is not None:
+            section = head[1]
+            name = section
+        elif key is not None:
+            name = f"{section}.{key[1]}" if section else key[1]
+        else:
+            continue
+        if name == wanted:
+            return f", line {number}"
+    return ""
 
 
 def read_users(path: str) -> dict[str, dict[str, int]]:
     """Read a mapping file: a table for each user, `default = UID` and `NODE = UID`."""
     if not path:
         return {}
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        uid = Annotated[int, Meta(ge=0, le=2**32 - 2)]
-        return msgspec.convert(table, dict[str, dict[str, uid]])
-    except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise SettingsError(f"{path}: {_plain(str(error))}") from None
+    uid = Annotated[int, Meta(ge=0, le=2**32 - 2)]
+    found: dict[str, dict[str, int]] = _read(Path(path), dict[str, dict[str, uid]])
+    return found
 
 
 # -- writing -----------------------------------------------------------------------------------

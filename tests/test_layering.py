@@ -16,13 +16,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "glunix.config": ("glunix.ids", "glunix.errors"),
     "glunix.debug": ("glunix.ids", "glunix.errors"),
     "glunix.rate": (),
+    "glunix.addresses": ("glunix.errors", "glunix.ids"),
     "glunix.timer": (),
     "glunix.msg": ("glunix.ids", "glunix.errors"),
     "glunix.users": ("glunix.ids", "glunix.errors"),
-    "glunix.settings": ("glunix.config", "glunix.errors"),
+    "glunix.settings": ("glunix.addresses", "glunix.config", "glunix.errors", "glunix.ids"),
     "glunix.trust": ("glunix.ids", "glunix.errors"),
     "glunix.state": ("glunix.msg", "glunix.ids", "glunix.errors", "glunix.timer", "glunix.debug"),
     "glunix.comm": (
+        "glunix.addresses",
         "glunix.rate",
         "glunix.settings",
         "glunix.trust",
@@ -36,6 +38,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "slic.kernel.libc",  # bindings: none of comm's own
     ),
     "glunix.master": (
+        "glunix.addresses",
         "glunix.settings",
         "glunix.trust",
         "glunix.users",
@@ -49,6 +52,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "glunix.config",
     ),
     "glunix.daemon": (
+        "glunix.addresses",
         "glunix.rate",
         "glunix.settings",
         "glunix.trust",
@@ -86,6 +90,7 @@ PURE = (
     "glunix.ids",
     "glunix.msg",
     "glunix.state",
+    "glunix.addresses",
     "glunix.rate",
     "glunix.timer",
     "glunix.users",

@@ -15,8 +15,8 @@ from typing import TypeVar
 from cryptography import x509
 
 from glunix import config
+from glunix.addresses import Address, join_address
 from glunix.comm.sockets import reachable
-from glunix.comm.tls import Address, join_address
 from glunix.errors import FrameError, GlunixError, NotRunning, Refused
 from glunix.ids import CONTROL, Why
 from glunix.msg import master as master_messages

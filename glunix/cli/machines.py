@@ -5,6 +5,7 @@ what runs is glunix.cli.services'.
 """
 
 import argparse
+import getpass
 import json
 import os
 import pwd
@@ -18,10 +19,11 @@ from pathlib import Path
 import msgspec
 
 from glunix import config, settings
+from glunix.addresses import Address, join_address, split_address
 from glunix.cli import joining, services
+from glunix.cli.arguments import hide_argument
 from glunix.cli.common import one_line, show_table
 from glunix.cli.folder import cluster_folder, default_state, made_safe
-from glunix.comm.tls import Address, join_address, split_address
 from glunix.errors import GlunixError, Refused
 from glunix.ids import Why, node_name
 from glunix.msg import trust as messages
@@ -215,7 +217,7 @@ def run_join(args: argparse.Namespace) -> int:
     if settings.path_of(folder).exists() or files.node_cert.exists():
         raise Refused(Why.BAD_REQUEST, f"this machine is in a cluster ({folder}): leave it first")
     master = split_address(args.master, MASTER_PORT)
-    token = read_token(sys.stdin.readline() if args.token == "-" else args.token)
+    token = read_token(_token_text(args.token))
     name = args.name or _own_name()
     listen = split_address(args.listen, DAEMON_PORT)
     made_safe(folder)
@@ -238,6 +240,16 @@ def run_join(args: argparse.Namespace) -> int:
     cluster = settings.ClusterSection(found.cluster, join_address(master))
     _write_settings(folder, Settings(cluster, daemon, state=default_state(folder)))
     return _joined(folder, found, name, args)
+
+
+def _token_text(given: str | None) -> str:
+    """What was given, and from then on not to be seen by ps(1); else what is typed or piped."""
+    if given is not None and given != "-":
+        hide_argument(given)
+        return given
+    if sys.stdin.isatty():
+        return getpass.getpass("token: ")
+    return sys.stdin.readline()
 
 
 def _joined(folder: Path, found: joining.Found, name: str, args: argparse.Namespace) -> int:
@@ -297,8 +309,15 @@ def run_config(args: argparse.Namespace) -> int:
             Users(table=settings.read_users(conf.users.mapping))
         except ValueError as error:
             raise GlunixError(f"{conf.users.mapping}: {error}") from None
+    path, state = settings.path_of(folder), services.state_of(folder, conf)
+    old = services.older_than(state, path)
     if args.json:
-        print(json.dumps(msgspec.to_builtins(conf)))
+        more = {"file": str(path), "state_folder": str(state), "restart": old}
+        print(json.dumps(msgspec.to_builtins(conf) | more))
     else:
+        print(f"# {path}; sockets, journal and logs in {state}")
         sys.stdout.write(settings.render(conf))
+    if old:
+        text = f"{' and '.join(old)} started before {path.name} was changed: glunix down; glunix up"
+        print(f"glunix: note: {text}", file=sys.stderr)
     return 0

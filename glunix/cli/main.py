@@ -98,7 +98,9 @@ def _add_machines(subs: "argparse._SubParsersAction[Parser]") -> None:
     join.add_argument("--no-jobs", action="store_true", help="place no jobs on this machine")
     join.add_argument("--no-start", action="store_true", help="do not start the daemon")
     join.add_argument("master", metavar="MASTER[:PORT]", help="as `glunix invite` says")
-    join.add_argument("token", metavar="TOKEN", help="what `glunix invite` printed; -: read stdin")
+    join.add_argument("token", metavar="TOKEN", nargs="?",
+                      help="what `glunix invite` printed; without it, or -: asked for, or from "
+                      "standard input")  # fmt: skip
     leave = subs.add_parser("leave", help="stop the daemon, leave the cluster, remove the keys")
     leave.add_argument("--force", action="store_true", help="also when the master cannot be told")
     revoke = subs.add_parser("revoke", help="take a member's certificates back, at once")

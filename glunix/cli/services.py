@@ -112,6 +112,15 @@ def _ready(what: str) -> Callable[[], None]:
     return Ready(int(fd))
 
 
+def older_than(state: Path, path: Path) -> list[str]:
+    """Services in the background that started before the file was written: they do not know it."""
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    ago = time.time() - path.stat().st_mtime
+    ticks = os.sysconf("SC_CLK_TCK")
+    found = [member for member in up.members(state) if member.alive]
+    return [member.name for member in found if now - member.born / ticks > ago + 0.02]
+
+
 # -- in the background -----------------------------------------------------------------------
 
 

@@ -14,9 +14,10 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from glunix.addresses import Address
 from glunix.comm.link import Link
 from glunix.comm.sockets import Listener, dial_unix
-from glunix.comm.tls import Address, Admit, TlsListener, dial_tls
+from glunix.comm.tls import Admit, TlsListener, dial_tls
 from glunix.errors import GlunixError
 
 

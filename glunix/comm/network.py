@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from glunix import config
+from glunix.addresses import Address, join_address, split_address
 from glunix.comm.link import Link
 from glunix.comm.logline import Sparse
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
-from glunix.comm.tls import Address, TlsListener, join_address, listening_tcp, split_address
+from glunix.comm.tls import TlsListener, listening_tcp
 from glunix.errors import GlunixError
 from glunix.settings import DAEMON_PORT, MASTER_PORT, DaemonSection
 from glunix.trust.peer import Peer

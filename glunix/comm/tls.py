@@ -12,6 +12,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 
+from glunix.addresses import Address, join_address
 from glunix.comm.link import Link
 from glunix.comm.sockets import ACCEPT_PAUSE, waiting_connections
 from glunix.errors import GlunixError, NotRunning
@@ -33,30 +34,8 @@ others must not wait for a thousand."""
 
 SHUTDOWN_TIMEOUT = 3.0
 
-Address = tuple[str, int]
 Admit = Callable[[bytes, str], Link]
 """(certificate in DER, host of the peer) -> the Link that goes on; GlunixError refuses."""
-
-
-def split_address(text: str, default_port: int) -> Address:
-    """`HOST`, `HOST:PORT` or `[V6]:PORT`; GlunixError when it is none of them."""
-    host, port = text, str(default_port)
-    if text.startswith("["):
-        host, bracket, rest = text[1:].partition("]")
-        if not bracket or (rest and not rest.startswith(":")):
-            raise GlunixError(f"not an address: {text!r} (HOST:PORT)")
-        port = rest[1:] or port
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise GlunixError(f"not an address: {text!r} (HOST:PORT)")
-    return host, int(port)
-
-
-def join_address(address: Address) -> str:
-    """The text of an address, which `split_address` reads."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def listening_tcp(address: Address) -> socket.socket:

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glunix import config
+from glunix.addresses import split_address
 from glunix.comm.link import Link
 from glunix.comm.logline import Sparse, say
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
-from glunix.comm.tls import listening_tcp, split_address
+from glunix.comm.tls import listening_tcp
 from glunix.comm.turnstile import Turnstile
 from glunix.errors import FrameError, GlunixError, Refused
 from glunix.ids import CONTROL, StreamId, Why

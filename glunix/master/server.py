@@ -6,6 +6,7 @@ forget. One master per cluster; daemons dial it.
 
 import dataclasses
 import os
+import re
 import signal
 import socket
 import time
@@ -15,7 +16,7 @@ from typing import Protocol
 
 from glunix import config
 from glunix.comm.link import Link
-from glunix.comm.logline import say
+from glunix.comm.logline import Sparse, say
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.errors import FrameError, GlunixError
@@ -94,6 +95,7 @@ class Server:
         self._next = 1
         self._wake: float | None = None
         self._todo: list[events.Effect] = []
+        self._told = Sparse(self.log)
 
     def start(self) -> None:
         """Take over what the journal knows, then listen."""
@@ -116,6 +118,10 @@ class Server:
     def log(self, text: str) -> None:
         """One entry in the master's log."""
         say(text)
+
+    def _log_sparsely(self, text: str) -> None:
+        """One that members can bring about as often as they like: by its words without numbers."""
+        self._told(re.sub(r"[0-9]+", "#", text)[:80], text)
 
     def _accepted(self, connection: socket.socket, fds: list[int]) -> Link | None:
         _, owner = peer_owner(connection)
@@ -183,7 +189,7 @@ class Server:
         if peer is not None and self._door is not None:
             self._door.gone(peer)
         if link.reason:
-            self.log(f"closed link {number}: {reason}")
+            self._log_sparsely(f"closed link {number}: {reason}")
         self._handle(events.PeerDown(number, reason))
 
     def _handle(self, event: events.Event) -> None:
@@ -220,7 +226,7 @@ class Server:
             if link is not None:
                 link.close(effect.reason)
         elif isinstance(effect, events.Log):
-            self.log(f"{effect.level}: {effect.text}")
+            self._log_sparsely(f"{effect.level}: {effect.text}")
 
     def _send(self, number: LinkId, link: Link, message: Message) -> None:
         peer = self._peers.get(number)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import stat
 from pathlib import Path
+
+from e2e.cluster import descendants, ended, processes, until
 
 from .lab import Lab
 
@@ -74,7 +78,7 @@ def test_misuse_is_one_line(shared_lab: Lab) -> None:
         result = where.run("glunix", *words)
         assert result.status == 1 and text in result.complaint, (words, result)
         assert result.err.count(b"\n") == 1
-    for words in (["invite", "--expires", "5w"], ["invite", "--expires", "0"], ["join", "x"]):
+    for words in (["invite", "--expires", "5w"], ["invite", "--expires", "0"], ["join"]):
         assert home.run("glunix", *words).status == 2
 
 
@@ -103,6 +107,44 @@ def test_no_secret_in_argv_or_logs(shared_lab: Lab) -> None:
             assert b"glunix1." not in words
 
 
+def test_a_token_as_an_argument_is_hidden(shared_lab: Lab) -> None:
+    """While `join` waits for its master, ps(1) shows everything but the token."""
+    token = shared_lab.invite("--expires", "60s")
+    node = shared_lab.node(1)
+    shared_lab.home.kill("master", signal.SIGSTOP)
+    words = ["--folder", str(shared_lab.folder / "hidden"), "--name", "hidden", "--no-start", "--"]
+    try:
+        with ended(node.start("glunix", "join", *words, shared_lab.master, token)) as joining:
+
+            def shown() -> bytes:
+                found = b""
+                for pid in descendants(joining.pid, processes()):  # below nsenter
+                    with contextlib.suppress(OSError):
+                        found += Path(f"/proc/{pid}/cmdline").read_bytes()
+                return found
+
+            until(lambda: b"hidden" in shown() and b"glunix1." not in shown(), "it is hidden")
+            assert token[8:20].encode() not in shown() and shared_lab.master.encode() in shown()
+    finally:
+        shared_lab.home.kill("master", signal.SIGCONT)
+    assert not list((shared_lab.folder / "hidden" / "private").glob("*.crt"))
+
+
+def test_config_shows_what_is_in_force(shared_lab: Lab) -> None:
+    home = shared_lab.home
+    said = home.run("glunix", "config")
+    assert said.status == 0 and said.out.startswith(f"# {home.folder}/glunix.toml".encode())
+    assert b"requests = 2000" in said.out and b"allow_root = true" in said.out
+    assert said.err == b""
+    path = home.folder / "glunix.toml"
+    os.utime(path)
+    later = json.loads(home.good("glunix", "config", "--json"))
+    assert later["restart"] == ["master", "home"] and later["limits"]["jobs"] == 4096
+    assert later["state_folder"] == str(home.folder)
+    assert "started before glunix.toml was changed" in home.run("glunix", "config").complaint
+    os.utime(path, (0, 0))
+
+
 def test_a_token_on_standard_input_and_one_machine_a_token(shared_lab: Lab) -> None:
     token = shared_lab.invite("--name", "extra")
     node = shared_lab.node(1)
@@ -115,7 +157,7 @@ def test_a_token_on_standard_input_and_one_machine_a_token(shared_lab: Lab) -> N
     again = node.run("glunix", "join", "--folder", folder2, "--name", "extra2",
                      shared_lab.master, token)  # fmt: skip
     assert again.status == 1 and "used, expired" in again.complaint
-    assert not list(Path(folder2, "private").glob("node.*"))
+    assert not list(Path(folder2, "private").glob("*.crt"))
     left = node.good("glunix", "leave", "--folder", folder)
     assert left == "extra has left home"
     assert not list(Path(folder, "private").glob("*.key"))

@@ -75,32 +75,6 @@ def test_tools_of_another_user(shared_lab: Lab, readable: None) -> None:
     assert (result.status, result.out) == (4, b"got word\n")
 
 
-def test_a_hand_written_client(shared_lab: Lab, readable: None) -> None:
-    home = shared_lab.home
-    with ended(home.start("glurun", "-w", "node1", "cat", uid=ALICE,
-                          stdin=subprocess.PIPE)) as job:  # fmt: skip
-        assert job.stdin is not None
-        job.stdin.write(b"mine\n")
-        job.stdin.flush()
-        assert read_line(job) == "mine"
-        (row,) = json.loads(home.good("glups", "--json", uid=ALICE))
-        for where, sock in ((home, "home.sock"), (shared_lab.node(1), "node1.sock")):
-            words = [sys.executable, HOSTILE, "client", str(where.folder / sock), str(row["npid"])]
-            told = json.loads(where.good(*words, uid=BOB, timeout=60))
-            for what in ("signal", "signal one", "ask by signal 0", "run as root", "run as her"):
-                ((_, tag, _, why, _),) = told[what]
-                assert (tag, why) == ("refused", "not-yours"), (what, told[what])
-            assert told["stop the daemon"][0][1] == "refused"
-            commands = [r[3] for r in told["her jobs"][0][3] if r[1] != BOB]
-            assert set(commands) == {"(hidden)"}
-            for what in ("input for her streams", "signals on her streams",
-                         "a stream of my own making"):  # fmt: skip
-                assert told[what] == [], what
-        result = finish(job, b"end\n")
-    assert (result.status, result.out) == (0, b"end\n")
-    assert not Path("/forged").exists()
-
-
 def test_root_may_not_run_jobs(strict_lab: Lab, readable: None) -> None:
     refused = strict_lab.home.glurun("true")
     assert refused.status == 125 and "root may not run jobs" in refused.complaint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from glunix.addresses import Address, join_address, split_address
 from glunix.comm import tls
 from glunix.comm.link import Link
 from glunix.comm.loop import Loop
@@ -74,7 +76,7 @@ class Served:
         self.listener: tls.TlsListener
 
     @property
-    def address(self) -> tls.Address:
+    def address(self) -> Address:
         return self.listener.address
 
     def _frame(self, link: Link, stream: StreamId, body: Body) -> None:
@@ -124,7 +126,7 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def plain_talk(address: tls.Address, data: bytes) -> bytes:
+async def plain_talk(address: Address, data: bytes) -> bytes:
     """All that a stranger hears who sends `data` over bare TCP."""
     reader, writer = await asyncio.open_connection(*address)
     try:
@@ -138,7 +140,7 @@ async def plain_talk(address: tls.Address, data: bytes) -> bytes:
         writer.close()
 
 
-async def tls_talk(address: tls.Address, context: ssl.SSLContext) -> bytes:
+async def tls_talk(address: Address, context: ssl.SSLContext) -> bytes:
     """All application data that somebody hears who finishes the handshake on his side."""
     try:
         reader, writer = await asyncio.open_connection(
@@ -151,6 +153,35 @@ async def tls_talk(address: tls.Address, context: ssl.SSLContext) -> bytes:
         return await reader.read(100)
     except (OSError, ssl.SSLError):
         return b""
+    finally:
+        writer.transport.abort()
+
+
+async def wire_talk(address: Address, context: ssl.SSLContext) -> tuple[bytes, bytes]:
+    """(bytes on the wire before, and after, our side of the handshake was done)."""
+    reader, writer = await asyncio.open_connection(*address)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls_side = context.wrap_bio(incoming, outgoing)
+    before = after = b""
+    done = False
+    try:
+        while True:
+            with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLError):
+                if not done:
+                    tls_side.do_handshake()
+                    done = True
+                    tls_side.write(HI)
+            writer.write(outgoing.read())
+            piece = await reader.read(65536)
+            if not piece:
+                return before, after
+            incoming.write(piece)
+            if done:
+                after += piece
+            else:
+                before += piece
+    except ConnectionError:
+        return before, after
     finally:
         writer.transport.abort()
 
@@ -243,9 +274,16 @@ def test_outsiders_get_nothing(cluster: Cluster, tmp_path: Path) -> None:
             assert await tls_talk(served.address, context) == b"", who
             await until(lambda before=before: len(served.refused) > before)
             told[who] = served.refused[-1]
+            first, rest = await wire_talk(served.address, context)
+            # The handshake: hello, certificate, finished; with names that nobody can guess. Then
+            # an alert at the most: a record of 5 + 2 + 17 bytes (RFC 8446, 5.2 and 6).
+            assert len(first) < 1500 and len(rest) <= 24, (who, len(first), len(rest))
+            for word in (b"home", b"node", b"lunix", b"luster", SECRET):
+                assert word not in (first + rest).lower(), (who, word)
+            await until(lambda before=before: len(served.refused) > before + 1)
 
     served.run(talk)
-    assert served.got == [] and len(served.refused) == len(told)
+    assert served.got == [] and len(served.refused) == 2 * len(told)
     assert "revoked" in told["revoked"], told
     assert "expired" in told["expired"], told
     assert "not yet valid" in told["not valid yet: a clock far ahead"], told
@@ -376,14 +414,14 @@ def test_an_invitation_opens_the_masters_port_only_while_it_is_open(cluster: Clu
 
 
 def test_addresses() -> None:
-    assert tls.split_address("h", 5) == ("h", 5)
-    assert tls.split_address("h:7", 5) == ("h", 7)
-    assert tls.split_address("[::1]:7", 5) == ("::1", 7)
-    assert tls.split_address("::1", 5) == ("::1", 5)
-    assert tls.join_address(("::1", 7)) == "[::1]:7"
+    assert split_address("h", 5) == ("h", 5)
+    assert split_address("h:7", 5) == ("h", 7)
+    assert split_address("[::1]:7", 5) == ("::1", 7)
+    assert split_address("::1", 5) == ("::1", 5)
+    assert join_address(("::1", 7)) == "[::1]:7"
     for bad in ("", ":7", "h:", "h:0", "h:65536", "h:x", "[::1", "[::1]x", "h:٣"):
         with pytest.raises(GlunixError, match="not an address"):
-            tls.split_address(bad, 5)
+            split_address(bad, 5)
 
 
 def test_a_port_in_use() -> None:

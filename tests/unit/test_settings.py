@@ -43,20 +43,37 @@ def test_every_knob_is_in_the_manual() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("[daemon]", "[daemon]\nnodee = 1"), "unknown key 'nodee' in [daemon]"),
-        (("[daemon]", "[deamon]\nx = 1\n[daemon]"), "unknown key 'deamon'"),
-        (('node = "node1"', "node = 7"), "daemon.node: Expected `str`, got `int`"),
-        (("heartbeat = 2.0", "heartbeat = -1"), "master.heartbeat: Expected"),
-        (("[cluster]", "[cluster"), "glunix.toml"),
-        (('node = "node1"', ""), "missing required field `node`"),
+        (("[daemon]", "[daemon]\nnodee = 1"), "line {}: unknown key 'nodee' in [daemon]"),
+        (("[daemon]", "[deamon]\nx = 1\n[daemon]"), "line {}: unknown key 'deamon'"),
+        (("state = ", "nodee = 1\nstate = "), "line {}: unknown key 'nodee'"),
+        (('node = "node1"', "node = 7"), "line {}: daemon.node: Expected `str`, got `int`"),
+        (("heartbeat = 2.0", "heartbeat = -1"), "line {}: master.heartbeat: Expected"),
+        (("requests = 2000", "requests = 0"), "line {}: limits.requests: Expected `int` >= 1"),
+        (('listen = "0.0.0.0:7118"', 'listen = "here"x'), "at line {}, column "),
+        (('listen = "0.0.0.0:7118"', 'listen = "a:b"'), "line {}: daemon.listen: not an address"),
+        (('advertise = ""', 'advertise = "x:0"'), "line {}: daemon.advertise: not an address"),
+        (('master = "m:7117"', 'master = "m:"'), "line {}: cluster.master: not an address"),
+        (('node = "node1"', 'node = "a b"'), "line {}: daemon.node: not a node name: 'a b'"),
+        (("[cluster]", "[cluster"), "at line {}, column "),
     ],
 )
-def test_mistakes_are_named(tmp_path: Path, change: tuple[str, str], words: str) -> None:
+def test_mistakes_are_named_with_their_line(
+    tmp_path: Path, change: tuple[str, str], words: str
+) -> None:
     text = settings.render(GOOD)
-    assert change[0] in text
+    assert text.count(change[0]) >= 1
+    wrong = text.replace(*change, 1)
+    pairs = zip(text.splitlines(), wrong.splitlines(), strict=False)
+    number = next(n for n, (old, new) in enumerate(pairs, 1) if old != new)
     with pytest.raises(SettingsError) as error:
-        settings.read(written(tmp_path, text.replace(*change, 1)))
-    assert words in str(error.value) and "\n" not in str(error.value)
+        settings.read(written(tmp_path, wrong))
+    assert words.format(number) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    text = settings.render(GOOD).replace('node = "node1"', "")
+    with pytest.raises(SettingsError, match=r"line \d+: missing key 'node' in \[daemon\]"):
+        settings.read(written(tmp_path, text))
 
 
 def test_no_file(tmp_path: Path) -> None:
