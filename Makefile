@@ -88,7 +88,7 @@ lab: .venv/.stamp-install
 	@$(BIN)/python -m vagrant up
 
 lab-test: .venv/.stamp-test lab
-	@GLUNIX_LAB=vagrant $(BIN)/python -m pytest --timeout 900 -p no:xdist tests/lab
+	@GLUNIX_LAB=vagrant $(BIN)/python -m pytest --timeout 2400 -p no:xdist tests/lab
 
 lab-down: .venv/.stamp-install
 	@$(BIN)/python -m vagrant down
@@ -96,7 +96,7 @@ lab-down: .venv/.stamp-install
 VM_TESTS ?= tests/lab
 test-vm: .venv/.stamp-test
 	@.ci/need $$($(BIN)/python -m vagrant tools quick)
-	@GLUNIX_LAB=qemu $(BIN)/python -m pytest --timeout 900 -p no:xdist $(VM_TESTS)
+	@GLUNIX_LAB=qemu $(BIN)/python -m pytest --timeout 2400 -p no:xdist $(VM_TESTS)
 
 bench: .venv/.stamp-test
 	@$(BIN)/python -m tests.bench

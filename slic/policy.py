@@ -8,7 +8,7 @@ above the winner. Pure; engines drive it.
 import errno
 import os
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import GeneratorType
 from typing import Any, NamedTuple
 
@@ -44,17 +44,23 @@ class Decision(Struct, frozen=True):
     depth: int
 
 
-class Test(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Test:
     """One compiled argument test: register position, width in bits, and what it must be."""
 
     register: int
     bits: int
     test: Bits
+    mask: int = field(init=False, repr=False, compare=False)
+    values: frozenset[int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        mask = self.test.mask & ((1 << self.bits) - 1)
+        object.__setattr__(self, "mask", mask)
+        object.__setattr__(self, "values", frozenset(v & mask for v in self.test.values))
 
     def holds(self, args: Sequence[int]) -> bool:
-        mask = self.test.mask & ((1 << self.bits) - 1)
-        value = args[self.register] & mask
-        return (value in {v & mask for v in self.test.values}) != self.test.negate
+        return (args[self.register] & self.mask in self.values) != self.test.negate
 
 
 Alternative = tuple[Test, ...]  # every test must hold
@@ -334,7 +340,7 @@ def _decoders(handler: Handler, syscall: Syscall, own: int) -> list[tuple[str, i
     for parameter in handler.parameters[own:]:
         for index, argument in enumerate(syscall.arguments):
             if argument.name == parameter:
-                found.append((parameter, index, argument.kind.decode))
+                found.append((parameter, index, argument.kind.decoder()))
     return found
 
 

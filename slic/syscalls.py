@@ -5,6 +5,7 @@ from python-ptrace; slic.newersyscalls adds the calls its tables lack. Never dec
 a call.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -36,10 +37,15 @@ class Kind(Enum):
 
     def decode(self, register: int) -> int:
         """The argument's value as the kernel's C type sees the register (upper bits dropped)."""
-        value = register & self.mask
-        if self in (Kind.INT32, Kind.INT64) and value >> (self.bits - 1):
-            value -= 1 << self.bits
-        return value
+        return self.decoder()(register)
+
+    def decoder(self) -> Callable[[int], int]:
+        """`decode` made once: an Enum's attributes are slow to look up."""
+        mask = self.mask
+        if self not in (Kind.INT32, Kind.INT64):
+            return mask.__and__
+        sign = 1 << (self.bits - 1)
+        return lambda register: ((register & mask) ^ sign) - sign
 
 
 @dataclass(frozen=True, slots=True)

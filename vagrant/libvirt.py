@@ -182,4 +182,6 @@ def down() -> bool:
     lab = here()
     there = network.exists(lab.space.name) or lab.space.folder.exists()
     network.remove(lab.space.name, lab.space.folder)
+    with contextlib.suppress(OSError):  # somebody else builds there as well
+        lab.space.folder.parent.rmdir()
     return there

@@ -98,9 +98,7 @@ def step(
         try:
             out, _ = process.communicate(timeout=timeout)
         except BaseException as why:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            _end(process)
             if isinstance(why, subprocess.TimeoutExpired):
                 raise LabError(f"{name}: not done after {timeout:.0f} s: {' '.join(words)}")
             raise
@@ -109,6 +107,15 @@ def step(
         end = "\n".join(text.splitlines()[-TAIL:])
         raise LabError(f"{name}: status {process.returncode}: {' '.join(words)}\n{end}")
     return text
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command's whole group; first it may remove its temporary files."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=10.0)
 
 
 def until(

@@ -31,7 +31,7 @@ class Line:
         self.name = b"\0glunix-" + os.urandom(16).hex().encode()
         self._relay = relay
         self._direct: HomeLink | None = None
-        self._held: list[tuple[int, object]] = []
+        self._held: list[tuple[int, list[object]]] = []
         self._listener: _socket.socket | None = None
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         sock.bind(self.name)
@@ -55,15 +55,21 @@ class Line:
         """Whether the line itself has no room."""
         return self._direct is not None and self._direct.pending > 0
 
+    @property
+    def dry(self) -> bool:
+        """Whether the last `receive` took all that there was."""
+        return self._direct is None or self._direct.dry
+
     def flush(self) -> None:
         """Send what the line takes now."""
         if self._direct is not None:
             self._direct.flush()
 
-    def send(self, stream: int, message: object) -> None:
+    def send(self, stream: int, message: list[object]) -> None:
         """Send a message of the job's stream, once it is known which way."""
         if self._listener is not None:
-            self._held.append((stream, message))
+            own = [bytes(field) if isinstance(field, memoryview) else field for field in message]
+            self._held.append((stream, own))
         elif self._direct is not None:
             self._direct.send(stream, message)
         else:

@@ -165,6 +165,7 @@ ON_DESCRIPTOR: dict[str, Callable[[OpenFile, list[int]], Answer]] = {
     "ftruncate": lambda o, n: _did(posix.ftruncate, o.fd, n[0]),
     "futimens": lambda o, n: _set_times(o.fd, n),
     "getdents": _getdents,
+    "getfl": lambda o, n: (fcntl(o.fd, F_GETFL), [], b""),
     "getlk": _get_lock,
     "setfl": _set_flags,
 }

@@ -51,6 +51,10 @@ _STOPPING = MODE_CHANGES | {0x5409, 0x540A, 0x540B, 0x5412, 0x5423, 0x5425, 0x54
 """A background process that tries is stopped (SIGTTOU): also TCSBRK, TCXONC, TCFLSH, TIOCSTI,
 TIOCSETD, TIOCSBRK and TIOCCBRK."""
 
+_QUERIES = frozenset((0x5401, 0x802C542A, 0x5405, 0x5411, 0x5413, 0x541B, 0x5424, 0x80045432))
+"""Those that change nothing: TCGETS, TCGETS2, TCGETA, TIOCOUTQ, TIOCGWINSZ, FIONREAD, TIOCGETD,
+TIOCGDEV."""
+
 
 def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
     """(kind, size) of home's fd 0, as glunix.msg.job.JobSpec.stdin has it."""
@@ -325,7 +329,7 @@ class HomeCalls:
             error = STOPPED
         except OSError as failed:
             error = failed.errno or errno.EIO
-        if source is not None:
+        if source is not None and command not in _QUERIES:
             self._refresh(fd, source)  # other modes make other input readable
         self._send(["ioctled", ask, value, error, b"" if error else bytes(buffer)])
 

@@ -11,6 +11,7 @@ writing (but memory devices and the job's terminal) are not passed on; nor is mo
 
 from __future__ import annotations
 
+import _socket
 import os
 import posix
 import stat
@@ -21,6 +22,32 @@ FIRST, MOST = 16, 64
 
 DEVICES = {3: "null", 5: "zero", 7: "full", 8: "random", 9: "urandom"}
 """Memory devices (minor numbers of major 1, null(4), random(4)): the node has the same."""
+
+
+def output_kind(fd: int) -> str:
+    """What fd 1 or 2 is, as glunix.msg.job.JobSpec.outputs has it."""
+    try:
+        found, flags = posix.fstat(fd), fcntl(fd, F_GETFL)
+    except OSError:
+        return ""  # closed
+    if flags & os.O_PATH or flags & os.O_ACCMODE == os.O_RDONLY:
+        return ""
+    if stat.S_ISREG(found.st_mode):
+        return "file"
+    if stat.S_ISSOCK(found.st_mode) and _carries_bytes(fd):
+        return "socket"
+    if not stat.S_ISCHR(found.st_mode) or os.major(found.st_rdev) != 1:
+        return ""
+    name = DEVICES.get(os.minor(found.st_rdev), "")
+    return f"{name}+" if name and flags & os.O_ACCMODE == os.O_RDWR else name
+
+
+def _carries_bytes(fd: int) -> bool:
+    sock = _socket.socket(fileno=posix.dup(fd))
+    try:
+        return bool(sock.type == _socket.SOCK_STREAM)
+    finally:
+        sock.close()
 
 
 class Inherited:

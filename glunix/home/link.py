@@ -58,7 +58,7 @@ class HomeLink:
         self._frames = Deframer()
         self._out = bytearray()
         self.dry = True
-        """Whether the last `receive` found nothing; else it may have found part of a frame."""
+        """Whether the last `receive` took all that there was; else more may have come before."""
 
     def close(self) -> None:
         """Close it; not needed before a process ends."""
@@ -83,14 +83,15 @@ class HomeLink:
         self._out += data[sent:]
         self.flush()
 
-    def send(self, stream: int, message: object) -> None:
+    def send(self, stream: int, message: list[object]) -> None:
         """Queue one message and send what the socket takes."""
-        self._out += wire.frame(stream, message)
-        self.flush()
+        self._send_parts(wire.parts(stream, message))
 
     def send_data(self, stream: int, tag: str, data: wire.Bytes) -> None:
         """Queue `[tag, data]` and send what the socket takes; copies only what it does not."""
-        parts = [wire.data_head(stream, tag, len(data)), data]
+        self._send_parts([wire.data_head(stream, tag, len(data)), data])
+
+    def _send_parts(self, parts: list[wire.Bytes]) -> None:
         sent = 0
         if not self._out:
             try:
@@ -98,9 +99,11 @@ class HomeLink:
             except OSError:
                 pass  # full, or broken, which `receive` will find
         for part in parts:
-            self._out += memoryview(part)[sent:]
+            if sent < len(part):
+                self._out += memoryview(part)[sent:]
             sent = max(0, sent - len(part))
-        self.flush()
+        if self._out:
+            self.flush()
 
     def flush(self) -> None:
         """Send what the socket takes now. A broken socket shows itself to the next `receive`."""
@@ -121,7 +124,8 @@ class HomeLink:
         """
         self.dry = False
         try:
-            count = self._sock.recv_into(self._frames.room())
+            room = self._frames.room()
+            count = self._sock.recv_into(room)
         except BlockingIOError:
             self.dry = True
             return []
@@ -129,6 +133,7 @@ class HomeLink:
             raise NotRunning(f"lost the daemon of this node: {error.strerror}") from None
         if not count:
             raise NotRunning("lost the daemon of this node")
+        self.dry = count < len(room)  # what comes from now on is for the next poll
         return [(stream, wire.message(body)) for stream, body in self._frames.received(count)]
 
 

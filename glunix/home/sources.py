@@ -19,6 +19,29 @@ from fcntl import ioctl
 from glunix.home.signals import STOPPED, BeingStopped, as_background
 from glunix.home.sinks import reopened
 from glunix.home.terminal import HomeTerminal
+from glunix.home.wire import BULK
+from glunix.msg.frame import CHUNK, bulk_buffer
+
+_TERMIOS = bytes(36)
+_LFLAG, _CC = 12, 17
+"""Where the low byte of c_lflag, which has ICANON, and the control characters are."""
+
+
+class _HungUp(Exception):
+    """The terminal is gone."""
+
+
+_room: memoryview | None = None
+"""Where long reads of files go: fresh memory costs a page fault every 4 KiB."""
+
+
+def _read_at(fd: int, count: int, offset: int) -> bytes | memoryview:
+    global _room
+    if count < BULK or count > CHUNK:
+        return posix.pread(fd, count, offset)
+    if _room is None:
+        _room = bulk_buffer(CHUNK)
+    return _room[: posix.preadv(fd, [_room[:count]], offset)]
 
 
 class Source:
@@ -56,15 +79,17 @@ class Source:
         """Bytes that can be read now (FIONREAD)."""
         return int.from_bytes(ioctl(self._own, termios.FIONREAD, bytes(4)), "little")
 
-    def read(self, count: int, nonblock: bool, offset: int) -> tuple[int, bytes, int]:
+    def read(self, count: int, nonblock: bool, offset: int) -> tuple[int, bytes | memoryview, int]:
         """One read: (errno, bytes, tenths of a second after which a waiting read gives up: VTIME).
+
+        A view is valid until the next read of any source.
 
         EAGAIN for one that would wait; STOPPED when we are being stopped for it.
         """
         self.wants_edge = False
         try:
             if offset >= 0:
-                return 0, posix.pread(self.fd, count, offset), 0
+                return 0, _read_at(self.fd, count, offset), 0
             if self.terminal is not None:
                 return self._read_terminal(self.terminal, count, nonblock)
             if not self._never_blocks and not self.is_ready():
@@ -72,10 +97,17 @@ class Source:
             return 0, posix.read(self._own, count), 0
         except BeingStopped:
             return STOPPED, b"", 0
-        except termios.error:
-            return 0, b"", 0  # it was hung up: that is the end of it
+        except _HungUp:
+            return 0, b"", 0  # that is the end of it
         except OSError as error:
             return error.errno or errno.EIO, b"", 0
+
+    def _modes(self) -> bytes:
+        """struct termios (ioctl_tty(2)); termios.tcgetattr takes it apart, which takes longer."""
+        try:
+            return ioctl(self._own, termios.TCGETS, _TERMIOS)
+        except OSError:
+            raise _HungUp from None
 
     def _read_terminal(
         self, terminal: HomeTerminal, count: int, nonblock: bool
@@ -83,9 +115,9 @@ class Source:
         if not terminal.in_foreground():
             return 0, as_background(_signal.SIGTTIN, lambda: posix.read(self._own, count)), 0
         if not nonblock:
-            mode = termios.tcgetattr(self._own)
-            if not mode[3] & termios.ICANON:
-                least, tenths = int(mode[6][termios.VMIN]), int(mode[6][termios.VTIME])
+            mode = self._modes()
+            if not mode[_LFLAG] & termios.ICANON:
+                least, tenths = mode[_CC + termios.VMIN], mode[_CC + termios.VTIME]
                 if least or tenths:
                     there = self.available()
                     if there < max(1, min(least, count)):

@@ -282,6 +282,8 @@ class Startup:
         while self._line is not None and (messages := self._line.receive()):
             for message in messages:
                 self._take(self._stream, message, direct=True)
+            if self._line.dry:
+                return
 
     def _send_data(self, stream: int, data: bytes | memoryview) -> None:
         if self._modes is not None:

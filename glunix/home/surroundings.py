@@ -107,12 +107,15 @@ def submit_message(
     umask = posix.umask(0)
     posix.umask(umask)
     stdin, one_output, sockets = ("pipe", 0), False, []
+    outputs: list[str] = []
     if options.transparent:
         from glunix.home.homecalls import same_sockets, stdin_kind
+        from glunix.home.inherited import output_kind
 
         fd = options.fds[0]
         stdin = stdin_kind(fd, tty is not None and os.isatty(fd))
         one_output = same_output()
+        outputs = [output_kind(options.fds[1]), output_kind(options.fds[2])]
         sockets = same_sockets() if stdin[0] == "socket" else []
     staged: list[object] = []
     argv = options.argv
@@ -144,5 +147,6 @@ def submit_message(
         staged,
         line,
         inherited or [],
+        outputs,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

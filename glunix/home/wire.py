@@ -41,8 +41,8 @@ def _pack_int(value: int) -> bytes:
 
 
 def pack(value: object) -> bytes:
-    """Encode None, bool, int, str, bytes, list/tuple and dict; TypeError for anything else."""
-    if isinstance(value, bytes):
+    """Encode None, bool, int, str, bytes or a view, list/tuple, dict; TypeError for others."""
+    if isinstance(value, Bytes):
         return _head(len(value), 0, -1, (0xC4, 0xC5, 0xC6)) + value
     if value is None:
         return b"\xc0"
@@ -67,6 +67,24 @@ def frame(stream: int, message: object) -> bytes:
     """Return one frame (glunix.msg.frame) that carries `message`."""
     body = pack(message)
     return frame_head(stream, len(body)) + body
+
+
+BULK = 4096
+"""Bytes from which on a field is not copied into the frame that carries it."""
+
+
+def parts(stream: int, message: list[object]) -> list[Bytes]:
+    """Return one frame in pieces to be sent one after the other; bulky fields are themselves."""
+    found: list[Bytes] = []
+    small = _head(len(message), 0x90, 15, (None, 0xDC, 0xDD))
+    for field in message:
+        if isinstance(field, Bytes) and len(field) >= BULK:
+            found += (small + _head(len(field), 0, -1, (0xC4, 0xC5, 0xC6)), field)
+            small = b""
+        else:
+            small += pack(field)
+    found.append(small)
+    return [frame_head(stream, sum(map(len, found))) + found[0], *found[1:]]
 
 
 def data_head(stream: int, tag: str, size: int) -> bytes:
@@ -130,10 +148,7 @@ def _unpack_sized(data: Bytes, at: int, depth: int, kind: str, length: int) -> t
     if kind in ("bin", "str"):
         raw, at = _take(data, at, length)
         return (raw if kind == "bin" else str(raw, "utf-8", "replace")), at
-    items: list[Value] = []
-    for _ in range(length if kind == "array" else 2 * length):
-        item, at = _unpack(data, at, depth + 1)
-        items.append(item)
+    items, at = _unpack_items(data, at, depth + 1, length if kind == "array" else 2 * length)
     if kind == "array":
         return items, at
     keys = [bytes(k) for k in items[::2] if isinstance(k, Bytes)]
@@ -141,6 +156,30 @@ def _unpack_sized(data: Bytes, at: int, depth: int, kind: str, length: int) -> t
     if len(keys) != length or len(values) != length:
         raise FrameError("a map of something other than bytes")
     return dict(zip(keys, values, strict=True)), at
+
+
+def _unpack_items(data: Bytes, at: int, depth: int, count: int) -> tuple[list[Value], int]:
+    """As many `_unpack`; what most fields are, small numbers, words and short data, at once."""
+    items: list[Value] = []
+    end = len(data)
+    for _ in range(count):
+        code = data[at] if at < end else 0xC1
+        stop = at + 1
+        if code < 0x80:
+            items.append(code)
+        elif 0xCC <= code <= 0xCE and (stop := at + 1 + (1 << code - 0xCC)) <= end:
+            items.append(int.from_bytes(data[at + 1 : stop], "big"))
+        elif 0xA0 <= code < 0xC0 and (stop := at + 1 + (code & 31)) <= end:
+            items.append(str(data[at + 1 : stop], "utf-8", "replace"))
+        elif code == 0xC4 and at + 1 < end and (stop := at + 2 + data[at + 1]) <= end:
+            items.append(data[at + 2 : stop])
+        elif code in (0xC2, 0xC3):
+            items.append(code == 0xC3)
+        else:
+            item, stop = _unpack(data, at, depth)
+            items.append(item)
+        at = stop
+    return items, at
 
 
 def unpack(body: Bytes) -> Value:

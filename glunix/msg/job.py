@@ -17,6 +17,9 @@ TextField = Annotated[str, Meta(max_length=4096)]
 LimitField = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
 
 
+ALSO_READ = "+"
+"""At the end of a device's name in JobSpec.outputs: it is open for reading, too."""
+
 STAGED_MAX = 256 * 1024 * 1024
 """Bytes of one staged file, and of all of a job."""
 
@@ -133,6 +136,9 @@ class JobSpec(Record, frozen=True):
     then sends and hears this stream's frames there. Empty: they go through the daemons."""
     inherited: Annotated[list[Inherited], Meta(max_length=64)] = []
     """Transparent: descriptors above 2."""
+    outputs: Annotated[list[Annotated[str, Meta(max_length=16)]], Meta(max_length=2)] = []
+    """Transparent: what home's fds 1 and 2 are: `file`, `socket` (of bytes), the name of a memory
+    device, or empty for anything else."""
 
 
 WINDOW_MIN = 64 * 1024

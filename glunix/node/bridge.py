@@ -36,6 +36,8 @@ class Bridge:
         self._out = bytearray()
         self._open = True
         self._hearing = False
+        self._waits = False
+        """For room in the socket."""
         sock.setblocking(False)
         # A chunk fits, so one write sends it (unix(7): no auto-tuning).
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * CHUNK)
@@ -95,13 +97,16 @@ class Bridge:
             try:
                 sent = os.write(self._sock.fileno(), self._out)
             except BlockingIOError:
-                self._reactor.add_writer(self._sock.fileno(), self._flush)
+                if not self._waits:
+                    self._waits = True
+                    self._reactor.add_writer(self._sock.fileno(), self._flush)
                 return
             except OSError:
                 self._lost()
                 return
             del self._out[:sent]
-        if self._open:
+        if self._waits and self._open:
+            self._waits = False
             self._reactor.remove_writer(self._sock.fileno())
 
     @property

@@ -16,8 +16,10 @@ from slic.engine import EngineUnavailable, Launch, MissingCapability, select
 from slic.interposer import Interposer
 from slic.interposers.forks import Forks, Numbers
 from slic.interposers.groups import Groups
+from slic.interposers.homecopies import HomeCopies
 from slic.interposers.homefds import HomeFds
 from slic.interposers.homefiles import HomeFiles
+from slic.interposers.homeoutputs import HomeOutputs
 from slic.interposers.homepaths import HomePaths
 from slic.interposers.identity import Identity
 from slic.kernel.prctl import CLONE_NEWUTS, unshare
@@ -48,6 +50,12 @@ class Interposing:
                 ]
                 self.places = HomePlaces(spec.home_paths)
                 self.places.make(spec.cwd)
+            elif stand_ins.files:
+                self.places = HomePlaces([])
+            if stand_ins.files:
+                interposers.append(HomeOutputs(self.fds))
+            if any(one.kind in ("file", "tty") for one in stand_ins.interposed):
+                interposers.append(HomeCopies(self.fds, stand_ins.read_files))
             interposers.append(self.fds)
         if spec.pids is not None:
             interposers += [Forks(numbers), Groups()]

@@ -17,12 +17,12 @@ import threading
 from collections.abc import Sequence
 from fcntl import ioctl
 
-from glunix.msg.job import Inherited, JobSpec
+from glunix.msg.job import ALSO_READ, Inherited, JobSpec
 from glunix.msg.stream import ANSWERS
 from glunix.node.become import StepFailed
 from glunix.node.homepts import stand_in_terminal
 from glunix.node.process import pipe
-from slic.interposers.homefds import StandIn
+from slic.interposers.homefds import FILE_OUTPUT, StandIn
 
 TOKEN = b"\0"
 
@@ -125,6 +125,8 @@ class StandIns:
         self.outputs: list[tuple[int, int]] = []
         """(channel, our end) of each output; channel 0 is a terminal that is neither 1 nor 2."""
         self.interposed: list[StandIn] = []
+        self.files: set[int] = set()
+        """Channels whose end at home is a file."""
         self.slave = self._master = -1
         self._last_foreground = 0
         self.terminal_fd = -1
@@ -190,10 +192,19 @@ class StandIns:
             if fd == 2 and spec.one_output and 1 in self.theirs:
                 self.theirs[2] = self.theirs[1]
                 continue
-            ours, self.theirs[fd] = pipe()
+            kind = dict(enumerate(spec.outputs, 1)).get(fd, "")
+            if kind.removesuffix(ALSO_READ) in _DEVICES:
+                how = os.O_RDWR if kind.endswith(ALSO_READ) else os.O_WRONLY
+                device = f"/dev/{kind.removesuffix(ALSO_READ)}"
+                self.theirs[fd] = os.open(device, how | os.O_CLOEXEC)
+                continue
+            ours, self.theirs[fd] = _socket_output() if kind == "socket" else pipe()
             self.outputs.append((fd, ours))
-            seen = os.fstat(ours)
-            self.interposed.append(StandIn(fd, "out", seen.st_dev, seen.st_ino))
+            seen = os.fstat(self.theirs[fd])
+            if kind == "file":
+                self.files.add(fd)
+            kind = FILE_OUTPUT if kind == "file" else "out"
+            self.interposed.append(StandIn(fd, kind, seen.st_dev, seen.st_ino))
 
     def _inherit(self, one: Inherited) -> None:
         """A descriptor above 2, in the same ways."""
@@ -225,6 +236,13 @@ class StandIns:
     def inherited(self) -> dict[int, int]:
         """The program's descriptors above 2: number -> ours."""
         return {number: fd for number, fd in self.theirs.items() if number > 2}
+
+    @property
+    def read_files(self) -> set[int]:
+        """The program's descriptors that stand for files to be read."""
+        places = {(s.device, s.inode) for s in self.interposed if s.kind == "file"}
+        seen = {number: os.fstat(fd) for number, fd in self.theirs.items()}
+        return {number for number, s in seen.items() if (s.st_dev, s.st_ino) in places}
 
     def close_theirs(self) -> None:
         """After the fork: only the job holds its ends, and we the slave, to take tokens back."""
@@ -310,6 +328,13 @@ class StandIns:
         if bool(mode[3] & termios.TOSTOP) != wanted:
             mode[3] ^= termios.TOSTOP
             termios.tcsetattr(self.slave, termios.TCSANOW, mode)
+
+
+def _socket_output() -> tuple[int, int]:
+    """(our end, theirs) of a socket that is written to; nothing comes from home for it."""
+    ours, theirs = socket.socketpair()
+    ours.shutdown(socket.SHUT_WR)
+    return ours.detach(), theirs.detach()
 
 
 def _file(size: int) -> int:

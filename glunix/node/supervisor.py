@@ -96,7 +96,8 @@ class Supervisor:
             start.npid, self._to_home, lambda call: self.answer(call, None), self._reactor
         )
         self._moves = Moves(self._numbers, self._to_home, self, self._reactor)
-        self._held: list[tuple[int, object, int, bool]] = []
+        self._held: list[tuple[int, int, object, int, bool]] = []
+        """Questions after output that home has not taken: its channel, and `_put`'s arguments."""
         self._outputs: dict[int, Output] = {}
         self._session: Session | None = None
         self._engine_reaps = False
@@ -232,8 +233,9 @@ class Supervisor:
             self._bill.asked(call_id, question)
         around = self._stand_ins
         tid, may_write = tracee.tid, False
-        if isinstance(question, CallHome | HavePlace | BreakPipe) and self._home_files is not None:
-            self._home_files.ask(call_id, question, tid)
+        fd = getattr(question, "fd", -1)
+        if fd in around.files and not self._outputs[fd].drain():
+            self._held.append((fd, call_id, question, tid, may_write))
             return
         if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
             if isinstance(question, IoctlHome):
@@ -242,9 +244,16 @@ class Supervisor:
                 self.answer(call_id, Native())
                 return
             if not self._outputs[around.terminal_channel].drain():
-                self._held.append((call_id, question, tid, may_write))
+                channel = around.terminal_channel
+                self._held.append((channel, call_id, question, tid, may_write))
                 return
-        self._asks.ask(call_id, question, tid, may_write)
+        self._put(call_id, question, tid, may_write)
+
+    def _put(self, call_id: int, question: object, tid: int, may_write: bool) -> None:
+        if isinstance(question, CallHome | HavePlace | BreakPipe) and self._home_files is not None:
+            self._home_files.ask(call_id, question, tid)
+        else:
+            self._asks.ask(call_id, question, tid, may_write)
 
     @staticmethod
     def _is_natives(question: object) -> bool:
@@ -252,9 +261,9 @@ class Supervisor:
         return stops or isinstance(question, ReadHome)
 
     def _ask_held(self) -> None:
-        """The terminal took more output: questions that were made after it can go."""
-        while self._held and self._outputs[self._stand_ins.terminal_channel].drain():
-            self._asks.ask(*self._held.pop(0))
+        """Home took more output: questions that were made after it can go."""
+        while self._held and self._outputs[self._held[0][0]].drain():
+            self._put(*self._held.pop(0)[1:])
 
     def cancelled(self, call_id: int) -> None:
         """A call that asked is gone."""

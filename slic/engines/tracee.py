@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 from slic.kernel import libc, memory, pidfd
@@ -22,6 +21,14 @@ from slic.tracee import AT_FDCWD, BadAddress, CallGone
 IOV_MAX = 1024
 UNSEEN: dict[str, str] = {}  # one for all: a tracee is made for every caught call
 _Seen = TypeVar("_Seen")
+
+
+def _beginning(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 256)  # proc_pid_fdinfo(5): pos and flags come first
+    finally:
+        os.close(fd)
 
 
 class TaskTracee:
@@ -133,9 +140,8 @@ class TaskTracee:
         return self._proc(os.readlink, f"fd/{fd}")
 
     def fd_flags(self, fd: int) -> int:
-        text = self._proc(lambda path: Path(path).read_text(), f"fdinfo/{fd}")
-        fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-        return int(fields["flags"], 8)
+        text = self._proc(_beginning, f"fdinfo/{fd}")
+        return int(text.split(b"flags:", 1)[1].split(b"\n", 1)[0], 8)
 
     def fd_dup(self, fd: int) -> int:
         self._check()

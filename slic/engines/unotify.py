@@ -34,7 +34,7 @@ import select
 import socket
 import stat
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -46,7 +46,7 @@ from slic.engines.pending import Pending, PendingCalls
 from slic.engines.tracee import UNSEEN, TaskTracee
 from slic.interposer import Call
 from slic.kernel import pidfd, seccomp
-from slic.policy import About, Decision, Policy
+from slic.policy import Decision, Policy
 from slic.syscalls import BY_NAME, BY_NUMBER, by_number
 from slic.tracee import CallGone
 from slic.verdict import Continue, Fail, Return, ReturnFd
@@ -59,29 +59,42 @@ _pack = seccomp.RESPONSE.pack
 _CONTINUE = seccomp.RESPONSE_CONTINUE
 _ERRNO_LIMIT = 4095
 _FD_MASK = (1 << 32) - 1
+WATCHED_MAX = 128
+"""Threads that have asked once and are watched for their end, at most, besides those that wait."""
 INSTALL_SECONDS = 10.0
 RT_SIGRETURN = BY_NAME["rt_sigreturn"].number
 _UCRED = struct.Struct("=3i")
 
 
-def _passes(about: About, tid: int, args: Sequence[int]) -> bool:
-    """Whether nobody is concerned with the descriptor: most calls that are caught are such.
+def _open_process(tid: int) -> int:
+    """A pidfd of a thread's process. OSError ESRCH if it is gone."""
+    try:
+        return os.pidfd_open(tid)  # most that ask are the first of their process
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    return os.pidfd_open(pidfd.process_of(tid))
 
-    No check that the caller still waits: of a call that is gone, the answer goes nowhere.
+
+def _led_to(tid: int, fd: int) -> os.stat_result | None:
+    """What a descriptor of a caller leads to; None: for the handlers to find out.
+
+    No check that the caller still waits: the answer to a call that is gone goes nowhere.
     """
     try:
-        seen = _stat(f"/proc/{tid}/fd/{args[about.register] & _FD_MASK}")
+        return _stat(f"/proc/{tid}/fd/{fd}")
     except OSError:
-        return False  # no descriptor, no such task, or not to be seen: for the handlers to say
-    return not about.concerns(seen)
+        return None
 
 
 class NotifyTracee(TaskTracee):
     """A task whose call waits at the listener; valid while the notification is."""
 
-    __slots__ = ("_cookie", "_listener")
+    __slots__ = ("_cookie", "_listener", "led_to")
 
     def __init__(self, tid: int, listener: int, cookie: int) -> None:
+        self.led_to: tuple[int, os.stat_result] | None = None
+        """(descriptor, what it led to when the call was caught)."""
         self.tid = tid
         self._seen = UNSEEN
         self._listener = listener
@@ -89,6 +102,13 @@ class NotifyTracee(TaskTracee):
 
     def still_valid(self) -> bool:
         return seccomp.id_valid(self._listener, self._cookie)
+
+    def fd_stat(self, fd: int) -> os.stat_result:
+        if self.led_to is None or self.led_to[0] != fd:
+            return super().fd_stat(fd)
+        (_, seen), self.led_to = self.led_to, None
+        self._check()
+        return seen
 
 
 class NotifySession:
@@ -106,7 +126,8 @@ class NotifySession:
         self._listener = listener
         self._policy = policy
         self._pending = PendingCalls(host, self._carry, forgotten=self._unwatch)
-        self._watched: dict[int, tuple[int, set[int]]] = {}  # pid: its pidfd, its asked calls
+        self._watched: dict[int, tuple[int, set[int]]] = {}
+        """Thread: a pidfd of its process, its calls that wait."""
         self._about = policy.about
         self._epoll = select.epoll()
         """Of all but the listener: a loop's own poll(2) on that saves two calls for each caught."""
@@ -183,7 +204,10 @@ class NotifySession:
             all_of_it.callback(os.close, listener)
             if self._kept is not None:
                 all_of_it.callback(self._kept.close)
-            self._pending.close()
+            all_of_it.callback(self._pending.close)
+            for fd, _ in self._watched.values():
+                all_of_it.callback(os.close, fd)
+            self._watched = {}
 
     def __enter__(self) -> Self:
         return self
@@ -218,11 +242,16 @@ class NotifySession:
         cookie, tid, number, *args = _unpack(got)
         if self._pending.calls and (old := self._pending.of_task(tid)) is not None:
             self._pending.cancel(old)  # a thread makes one call at a time
-        about = self._about.get(number)
-        if about is not None and _passes(about, tid, args):
-            return self._let_through(cookie)
+        about, seen = self._about.get(number), None
+        if about is not None:
+            fd = args[about.register] & _FD_MASK
+            seen = _led_to(tid, fd)
+            if seen is not None and not about.concerns(seen):
+                return self._let_through(cookie)
         call = Call(BY_NUMBER.get(number) or by_number(number), tuple(args), cookie)
         tracee = NotifyTracee(tid, self._listener, cookie)
+        if seen is not None:
+            tracee.led_to = (fd, seen)
         try:
             decided = self._policy.decide(call, tracee)
             if type(decided) is Decision:
@@ -248,29 +277,42 @@ class NotifySession:
         pending = self._pending.calls.get(call_id)
         if pending is None:
             return
-        try:
-            pid = pending.tracee.pid
-            if pid not in self._watched:
-                self._watched[pid] = (os.pidfd_open(pid), set())
-                self._epoll.register(self._watched[pid][0], select.EPOLLIN)
-        except (CallGone, ProcessLookupError):
-            self._pending.cancel(call_id)
-            return
-        self._watched[pid][1].add(call_id)
+        tid = pending.tracee.tid
+        watched = self._watched.get(tid)
+        if watched is None:
+            try:
+                watched = self._watched[tid] = (_open_process(tid), set())
+            except ProcessLookupError:
+                self._pending.cancel(call_id)
+                return
+            self._epoll.register(watched[0], select.EPOLLIN)
+            self._trim()
+        watched[1].add(call_id)
 
     def _unwatch(self, pending: Pending) -> None:
-        for pid, (fd, calls) in list(self._watched.items()):
-            calls.discard(pending.call.id)
-            if not calls:
-                del self._watched[pid]
-                self._epoll.unregister(fd)
-                os.close(fd)
+        """It may ask again: its process stays watched until it dies."""
+        watched = self._watched.get(pending.tracee.tid)
+        if watched is not None:
+            watched[1].discard(pending.call.id)
+
+    def _trim(self) -> None:
+        """Forget those that have asked nothing for longest."""
+        if len(self._watched) > WATCHED_MAX:
+            idle = [tid for tid, (_, calls) in self._watched.items() if not calls]
+            for tid in idle[: len(idle) // 2 + 1]:
+                self._forget(tid)
+
+    def _forget(self, tid: int) -> set[int]:
+        fd, calls = self._watched.pop(tid)
+        self._epoll.unregister(fd)
+        os.close(fd)
+        return calls
 
     def _process_died(self, fd: int) -> None:
-        for dead, calls in list(self._watched.values()):
-            if dead == fd:
-                for call_id in list(calls):
-                    self._pending.cancel(call_id)
+        for tid in [tid for tid, (dead, _) in self._watched.items() if dead == fd]:
+            for call_id in self._forget(tid):
+                if self.still_valid(call_id):  # of another, which has its number already
+                    self._watch(call_id)
 
     # -- answers -----------------------------------------------------------------------------
     def _carry(self, call: Call, tracee: TaskTracee, decision: Decision) -> bool:

@@ -7,7 +7,7 @@ stays at home (the 1997 paper's unsolved "lost input", section 7). A descriptor 
 it leads to, not by its number: dup'ed, inherited and reopened ones count.
 
 Limits: copies inside the kernel from a stand-in (splice, sendfile, tee, copy_file_range) fail with
-EINVAL, on which programs fall back to read and write; mmap of a file stand-in shows zeros; a file
+EINVAL, on which programs fall back to read and write, where `HomeCopies` does not make them; a file
 stand-in keeps the size that home's file had at the start.
 """
 
@@ -111,6 +111,10 @@ class StandIn(NamedTuple):
 
 SEEKABLE = ("file", "dir")
 
+FILE_OUTPUT = "file-out"
+OUTPUTS = ("out", FILE_OUTPUT)
+"""Kinds of what is only written; home's is a file where `HomeOutputs` has to know."""
+
 Asking = Generator[object, Any, Verdict]
 
 
@@ -152,7 +156,7 @@ class HomeFds(Interposer):
         kinds = {s.kind for s in (*self._terminals.values(), *self._others.values())}
         if self._opens or kinds & set(SEEKABLE):
             return type(self).handlers
-        if kinds <= {"out"}:
+        if kinds <= set(OUTPUTS):
             return [h for h in type(self).handlers if h.method == "ioctl"]
         at_the_offset = argument_tests({"pos_l": {-1}})
         return [
@@ -263,7 +267,7 @@ class HomeFds(Interposer):
 
     def _no_copy(self, tracee: Tracee, fd: int) -> Verdict:
         stand_in = self.find(tracee, fd)
-        return PASS if stand_in is None or stand_in.kind == "out" else Fail(errno.EINVAL)
+        return PASS if stand_in is None or stand_in.kind in OUTPUTS else Fail(errno.EINVAL)
 
     # -- seeks and ioctls --------------------------------------------------------------------
 

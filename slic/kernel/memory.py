@@ -25,6 +25,10 @@ _readv.restype = ctypes.c_ssize_t
 _writev = LIBC.process_vm_writev
 _writev.argtypes = _PROTOTYPE
 _writev.restype = ctypes.c_ssize_t
+_bytes_at = ctypes.pythonapi.PyBytes_AsString
+"""Where the bytes of an object are: what is written is not copied first."""
+_bytes_at.argtypes = [ctypes.py_object]
+_bytes_at.restype = ctypes.c_void_p
 _iovec = struct.Struct("=QQ").pack
 
 PAGE = 4096
@@ -49,9 +53,8 @@ def write(tid: int, address: int, data: bytes) -> int:
     size = len(data)
     if not size:
         return 0
-    buffer = ctypes.create_string_buffer(data, size)
     done: int = _writev(
-        tid, _iovec(ctypes.addressof(buffer), size), 1, _iovec(address & (1 << 64) - 1, size), 1, 0
+        tid, _iovec(_bytes_at(data), size), 1, _iovec(address & (1 << 64) - 1, size), 1, 0
     )
     if done < 0:
         code = ctypes.get_errno()

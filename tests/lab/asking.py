@@ -43,11 +43,26 @@ def states(home: Machine) -> dict[str, str]:
     return {row["name"]: row["state"] for row in rows}
 
 
+def start(machine: Machine) -> None:
+    """`glunix up`. It gives a service 60 s, which an emulated machine on a busy one may exceed."""
+
+    def up() -> bool:
+        result = machine.run(["glunix", "up"], timeout=4 * DEADLINE)
+        assert result.status == 0 or "not ready" in result.complaint, result
+        return result.status == 0
+
+    until(up, f"{machine.name}'s services are ready", 4 * DEADLINE)
+
+
 def join(home: Machine, node: Machine) -> None:
     """Invite a machine and have it join; its daemon runs afterwards."""
-    token = done(home.run(["glunix", "invite", "--expires", "20m"], timeout=2 * DEADLINE))
+    token = done(home.run(["glunix", "invite", "--expires", "20m"], timeout=4 * DEADLINE))
     words = ["glunix", "join", f"{home.name}:7117", "-"]
-    done(node.run(words, stdin=token.encode(), timeout=2 * DEADLINE))
+    result = node.run(words, stdin=token.encode(), timeout=4 * DEADLINE)
+    if "not ready" in result.complaint:
+        start(node)
+    else:
+        done(result)
 
 
 def lost(home: Machine, name: str) -> None:

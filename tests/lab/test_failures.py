@@ -25,6 +25,7 @@ from lab.asking import (
     need,
     none_left,
     sleepers,
+    start,
     states,
 )
 from lab.machines import DEADLINE, Ability, Lab, Machine
@@ -39,31 +40,36 @@ def kill_service(machine: Machine, name: str) -> None:
     done(machine.run(["kill", "-KILL", str(pid)]))
 
 
-def lose_node1(cluster: Lab, how: Callable[[], None], limit: float) -> None:
-    """A 3-way job, and a transparent one on node1, when that is gone: both end as promised.
+def lose_node1(cluster: Lab, shell: Terminal, how: Callable[[], None], limit: float) -> None:
+    """A 3-way job, and a transparent one in a shell at home on node1, when that is gone.
 
-    The first says so and exits 125; the other dies of SIGKILL, as its program did. Nothing of them
-    is left on the machines that are there.
+    The first says so and exits 125. The other dies of SIGKILL, as its program did, and the shell
+    has its terminal as it was. Nothing of them is left on the machines that are there.
     """
-    home = cluster.machines["home"]
-    one = ["-T", "-w", "node1", *STAY]
-    with job(home, "-n", "3", *STAY, processes=3) as wide, job(home, *one) as transparent:
-        assert len(sleepers(cluster.machines["node1"])) == 2
+    home, node = cluster.machines["home"], cluster.machines["node1"]
+    shell.line("stty -a | md5sum; glurun -T -w node1 sh -c 'stty raw; echo be''gun; sleep 3210'")
+    modes = shell.expect("begun").split()[-2]  # md5sum says "SUM  -"
+    with job(home, "-n", "3", *STAY, processes=3) as wide:
+        assert len(sleepers(node)) == 2
         how()
         result = finish(wide, timeout=limit)
         assert result.status == 125 and "node1" in result.complaint, result
-        result = finish(transparent, timeout=limit)
-        assert (result.status, result.out) == (128 + 9, b""), result
+    shell.expect("Killed")
+    shell.expect("home> ")
+    shell.line("echo was:$?; stty -a | md5sum")
+    shell.expect("\r\nwas:137\r\n")
+    shell.expect(modes)
+    shell.expect("home> ")
     lost(home, "node1")
-    none_left([machine for name, machine in cluster.machines.items() if name != "node1"])
+    none_left([machine for machine in cluster.machines.values() if machine is not node])
 
 
-def test_daemon_killed(cluster: Lab, home: Machine) -> None:
+def test_daemon_killed(cluster: Lab, home: Machine, shell: Terminal) -> None:
     """kill -9 of node1's daemon: its jobs are over everywhere, also on its own machine."""
     node = cluster.machines["node1"]
-    lose_node1(cluster, lambda: kill_service(node, "node1"), DEADLINE)
+    lose_node1(cluster, shell, lambda: kill_service(node, "node1"), DEADLINE)
     none_left([node])
-    done(node.run(["glunix", "up"]))
+    start(node)
     back(home, "node1")
 
 
@@ -90,7 +96,7 @@ def test_cable_pulled_for_5_seconds(cluster: Lab, home: Machine) -> None:
     assert states(home)["node2"] == "up"
 
 
-def test_cable_pulled_for_60_seconds(cluster: Lab, home: Machine) -> None:
+def test_cable_pulled_for_60_seconds(cluster: Lab, home: Machine, shell: Terminal) -> None:
     """The node is lost and told so by its own clock; it comes back by itself, without its jobs."""
     need(cluster, Ability.CABLE)
     if Ability.KERNEL not in cluster.abilities and not os.environ.get("GLUNIX_LONG"):
@@ -104,7 +110,7 @@ def test_cable_pulled_for_60_seconds(cluster: Lab, home: Machine) -> None:
         node.link_down()
 
     try:
-        lose_node1(cluster, pull, LOST_AFTER + DEADLINE)
+        lose_node1(cluster, shell, pull, LOST_AFTER + DEADLINE)
         assert ann(home, "glurun", "-w", "node1", "true").status == 125
         until(lambda: time.monotonic() > pulled + 60, "the minute is over", 61)
     finally:
@@ -115,27 +121,23 @@ def test_cable_pulled_for_60_seconds(cluster: Lab, home: Machine) -> None:
 
 @pytest.mark.short_vm
 def test_power_cut(cluster: Lab, home: Machine, shell: Terminal) -> None:
-    """A node without mains: lost after its silence; the shell goes on; back when it is on."""
+    """A node without mains: lost after its silence, and back when it is on again."""
     need(cluster, Ability.POWER)
     node = cluster.machines["node1"]
-    shell.line("stty -a | md5sum; glurun -T -w node1 sh -c 'stty raw; echo be''gun; sleep 3211'")
-    modes = shell.expect("begun").split()[-3]
-    lose_node1(cluster, node.power_off, LOST_AFTER + DEADLINE)
-    shell.expect("Killed")
-    shell.expect("home> ")
-    shell.line("echo was:$?; stty -a | md5sum")
-    shell.expect("\r\nwas:137\r\n")
-    shell.expect(modes)
-    node.power_on()
+    try:
+        lose_node1(cluster, shell, node.power_off, LOST_AFTER + DEADLINE)
+    finally:
+        node.power_on()
     if states(home)["node1"] != "up":  # systemd has started its daemon where there are units
-        done(node.run(["glunix", "up"]))
+        start(node)
     back(home, "node1")
 
 
 def test_master_restarted_under_load(cluster: Lab, home: Machine) -> None:
     """Jobs that run go on and end as they would; new ones are refused meanwhile, none hangs."""
-    load = "rm -f over; while [ ! -e over ]; do glurun -x home true 2>>told; echo $?; done; rm over"
+    load = "while [ ! -e over ]; do glurun -x home true 2>>told; echo $?; done; rm over"
     stay = ["sh", "-c", "echo begun; read x; echo got $x; exit 6"]
+    done(ann(home, "rm", "-f", "over", "told"))
     with contextlib.ExitStack() as stack:
         busy = stack.enter_context(ended(home.start(["sh", "-c", load], user="ann")))
         jobs = [
@@ -145,7 +147,7 @@ def test_master_restarted_under_load(cluster: Lab, home: Machine) -> None:
         read_until(busy, b"0\n", DEADLINE)
         kill_service(home, "master")
         read_until(busy, b"125\n", DEADLINE)
-        done(home.run(["glunix", "up"]))
+        start(home)
         read_until(busy, b"0\n", DEADLINE)
         until(lambda: set(states(home).values()) == {"up"}, "all are back", DEADLINE)
         for process, copies in zip(jobs, (3, 1), strict=True):
@@ -158,10 +160,10 @@ def test_master_restarted_under_load(cluster: Lab, home: Machine) -> None:
     assert told and all("master" in line for line in told), told
 
 
-def test_revoked(cluster: Lab, home: Machine) -> None:
+def test_revoked(cluster: Lab, home: Machine, shell: Terminal) -> None:
     """At once: its jobs are over, it cannot come back; invited anew it is a member again."""
     node = cluster.machines["node1"]
-    lose_node1(cluster, lambda: done(home.run(["glunix", "revoke", "node1"])), DEADLINE)
+    lose_node1(cluster, shell, lambda: done(home.run(["glunix", "revoke", "node1"])), DEADLINE)
     none_left([node])
     rows = json.loads(done(home.run(["glunix", "members", "--json"])))
     assert "node1" not in {row["name"] for row in rows}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from e2e.cluster import finish
 
-from lab.asking import STAY, ann, back, done, job, need, none_left, states
+from lab.asking import STAY, ann, back, done, job, need, none_left, start, states
 from lab.machines import DEADLINE, Ability, Lab, Machine
 
 pytestmark = pytest.mark.vm
@@ -48,7 +48,7 @@ def services(cluster: Lab) -> Iterator[Lab]:
         done(machine.run(["sh", "-c", "rm /etc/systemd/system/glunix-*.service"]))
         systemctl(machine, "daemon-reload")
     for machine in (home, *nodes):
-        done(machine.run(["glunix", "up"]))
+        start(machine)
 
 
 def test_ready_and_in_the_journal(services: Lab, home: Machine) -> None:

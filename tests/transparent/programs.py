@@ -139,6 +139,15 @@ os.wait()
 say(os.readv(0, [a := bytearray(2), b := bytearray(50)]), a, bytes(b).rstrip(b"\\0"))
 say(result(os.pread, 0, 1, 0), result(os.lseek, 0, 0, 0), result(os.write, 0, b"to 0\\n"))
 """,
+    "splice": """
+reads, writes = os.pipe()
+say("ready")
+ready(0, 9)
+count = result(os.splice, 0, writes, 5)
+if count == "EINVAL":  # before Linux 6.5
+    count = os.write(writes, os.read(0, 5))
+say(count, os.read(reads, 9), os.read(0, 99), result(os.splice, 0, writes, 5, 1))
+""",
     "alarm": """
 def ring(*_): say("rings")
 signal.signal(signal.SIGALRM, ring); signal.siginterrupt(signal.SIGALRM, False)

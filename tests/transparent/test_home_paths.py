@@ -38,8 +38,8 @@ def home(both: Both) -> Callable[[str], None]:
     def same(line: str) -> None:
         script = f"mount -t tmpfs none h && {{ {line}\n}}; echo status $?; cd h; find . | sort"
         whole = "mkdir h; unshare -m bash <<'END'\n" + script
-        native = both.run(whole + "\nEND", NATIVE)
-        ours = both.run(whole + "\nEND", AT_HOME)
+        native = both.run(whole + "\nEND", NATIVE, 60)
+        ours = both.run(whole + "\nEND", AT_HOME, 60)
         assert (ours.out.split(b"\n"), ours.err) == (native.out.split(b"\n"), native.err), line
         assert native.out
 
@@ -83,7 +83,7 @@ LINES = [
 
 FIFOS = [
     "mkfifo h/p; $G cat h/p & seq 3 >h/p; wait",
-    "mkfifo h/p; cat h/p & $G sh -c 'seq 3 >h/p; echo written'; wait",
+    "mkfifo h/p; cat h/p & $G sh -c 'seq 3 >h/p'; wait; echo written",
     "$G sh -c 'mkfifo h/p; (sleep 0.1; echo late >h/p) & cat h/p; cat h/p & echo again >h/p; wait'",
     "mkfifo h/p; $G timeout 0.3 cat h/p; echo $?; $G timeout 0.3 sh -c 'echo >h/p'; echo $?",
     "mkfifo h/p; $G $PYTHON -c 'import os\n"

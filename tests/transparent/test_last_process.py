@@ -45,7 +45,7 @@ with open(sys.argv[1], "w") as file: file.write("daemon in session of its own: %
         "$G sh -c '(sleep 0.4; echo late) & kill -TERM $$' | cat; echo ${PIPESTATUS[@]}",
         "$G nohup sh -c 'sleep 0.3; echo after all' & wait $!; echo $?",
         "$G sh -c 'trap \"echo hup\" HUP; (sleep 0.4; echo not hung up) & exit 0'",
-        "$G setsid -f sh -c 'sleep 0.3; echo detached'; echo $?",
+        "$G setsid -f sh -c 'sleep 1; echo detached'; echo $?",
         "$G sh -c 'yes & exit 3' | head -n 2; echo ${PIPESTATUS[@]}",
         "yes | $G sh -c '(sleep 0.2; head -n 2) <&0 & echo first'",
         "echo a line >f; { $G sh -c '(sleep 0.3; read x; echo got $x) <&0 & exit 0'; } <f",

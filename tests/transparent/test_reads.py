@@ -28,6 +28,7 @@ SHORT = "seq 12 >f; "
         "$G cat <f | cmp - f && echo same",
         "$G cp /dev/stdin g <f; cmp f g && echo same",
         "$G sort -rn <f | head -n2",
+        "seq 50000 >h; $G git hash-object --stdin <h",
         "$G grep -c 7 <f",
         "$G md5sum <f",
         "$G od -An -c -N6 <f",
@@ -94,6 +95,38 @@ def test_file(both: Both, line: str) -> None:
 )
 def test_pipe(both: Both, line: str) -> None:
     both.same(line)
+
+
+COPIED = """
+import errno, mmap, os, socket
+read_end, write_end = os.pipe()
+ours, theirs = socket.socketpair()
+out = os.open("g", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+def tried(call, *words, **more):
+    try:
+        return call(*words, **more)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+print(tried(os.splice, 0, write_end, 4), os.read(read_end, 9), os.read(0, 3))
+print(tried(os.splice, 0, write_end, 4, offset_src=3), os.read(read_end, 9), os.read(0, 3))
+print(tried(os.splice, 0, write_end, 1000), len(os.read(read_end, 9999)))
+print(os.lseek(0, 0, 1), tried(os.copy_file_range, 0, out, 50), tried(os.sendfile, out, 0, None, 9))
+print(tried(os.sendfile, ours.fileno(), 0, None, 6), theirs.recv(9), os.lseek(0, 0, 1))
+print(tried(os.sendfile, ours.fileno(), 0, 2, 6), theirs.recv(9), os.lseek(0, 0, 1))
+print(os.pread(out, 99, 0), os.lseek(out, 0, 1), tried(os.splice, 0, out, 5))
+print([tried(call, 0, 99, 4) for call in (os.splice, os.copy_file_range)])
+os.lseek(0, -3, 2)
+print(tried(os.splice, 0, write_end, 9), tried(os.splice, 0, write_end, 9), os.read(read_end, 9))
+with mmap.mmap(0, 0, prot=mmap.PROT_READ) as map:
+    print(len(map), map[:9], map[-9:])
+"""
+
+
+def test_copies_of_a_file(both: Both) -> None:
+    """splice, sendfile and copy_file_range take what they say, and a map shows the file."""
+    line = f"cat >copied.py <<'E'\n{COPIED}E\nseq 60000 >f; {{ $G $PYTHON copied.py; cat; }} <f"
+    assert both.same(f"{line} | md5sum").status == 0
+    both.same(line.replace("cat; }", "}"))
 
 
 SELECTED = """

@@ -27,6 +27,7 @@ SCRIPTS: dict[str, Keys] = {
     "flush": [("ready", "lost\r"), ("flushed", "kept\r")],
     "modechange": [("ready", "abc")],
     "descriptors": [("ready", "aabbccddeeffgghh\r")],
+    "splice": [("ready", "spliced\r")],
     "alarm": [("ready", "".join(f"line {n}\r" for n in range(12)) + "end\r")],
     "background_read": [],
 }

@@ -1,0 +1,177 @@
+"""`HomeOutputs`: a program's standard output that is a file at home is one for the program, too.
+
+Its stand-in is a pipe, so that writes are native and stream home. What tells a file from a pipe is
+asked of home, after all that was written before: offset, attributes, flags, size, writes elsewhere.
+
+Limits: home's errors of a streamed write (a full disk, RLIMIT_FSIZE) come after it has returned;
+opened once more (/dev/stdout), it is the same open file; poll sees a pipe.
+"""
+
+import errno
+import os
+
+from slic.interposer import Interposer, any_of, on
+from slic.interposers.callers import gathered, signed
+from slic.interposers.homefds import FILE_OUTPUT, Asking, HomeFds, SeekHome, StandIn
+from slic.interposers.homefiles import WRITE_MAX, owner, settable
+from slic.interposers.homequestions import CallHome
+from slic.interposers.homestat import encode_stat, encode_statfs, encode_statx
+from slic.tracee import Tracee
+from slic.verdict import PASS, Fail, Return, Verdict
+
+AT_EMPTY_PATH = 0x1000
+F_GETFL, F_SETFL = 3, 4
+WHENCES = 5
+"""SEEK_SET to SEEK_HOLE (lseek(2))."""
+
+
+class HomeOutputs(Interposer):
+    """See the module."""
+
+    confines = False
+
+    def __init__(self, fds: HomeFds) -> None:
+        self._fds = fds
+
+    def _file(self, tracee: Tracee, fd: int) -> StandIn | None:
+        stand_in = self._fds.find(tracee, fd)
+        return stand_in if stand_in is not None and stand_in.kind == FILE_OUTPUT else None
+
+    # -- its offset and attributes -------------------------------------------------------------
+
+    @on("lseek")
+    def lseek(self, tracee: Tracee, fd: int, offset: int, whence: int) -> Verdict | Asking:
+        stand_in = self._file(tracee, fd)
+        if stand_in is None:
+            return PASS
+        if not 0 <= whence < WHENCES:
+            return Fail(errno.EINVAL)
+        return self._seek(stand_in, offset, whence)
+
+    def _seek(self, stand_in: StandIn, offset: int, whence: int) -> Asking:
+        position = yield SeekHome(stand_in.fd, offset, whence)
+        return Return(position)
+
+    @on("fstat")
+    def fstat(self, tracee: Tracee, fd: int, statbuf: int) -> Verdict | Asking:
+        return self._stat(tracee, fd, statbuf)
+
+    @on("newfstatat", where={"flag": any_of(AT_EMPTY_PATH)})
+    def newfstatat(self, tracee: Tracee, dfd: int, filename: int, statbuf: int) -> Verdict | Asking:
+        return PASS if self._is_named(tracee, filename) else self._stat(tracee, dfd, statbuf)
+
+    @on("statx", where={"flags": any_of(AT_EMPTY_PATH)})
+    def statx(self, tracee: Tracee, dirfd: int, pathname: int, statxbuf: int) -> Verdict | Asking:
+        if self._is_named(tracee, pathname):
+            return PASS
+        return self._stat(tracee, dirfd, statxbuf, extended=True)
+
+    @staticmethod
+    def _is_named(tracee: Tracee, path: int) -> bool:
+        return path != 0 and tracee.read(path, 1) != b"\0"
+
+    def _stat(
+        self, tracee: Tracee, fd: int, address: int, extended: bool = False
+    ) -> Verdict | Asking:
+        stand_in = self._file(tracee, fd) if fd >= 0 else None
+        if stand_in is None:
+            return PASS
+        return self._ask_stat(tracee, stand_in, address, extended)
+
+    def _ask_stat(self, tracee: Tracee, stand_in: StandIn, address: int, extended: bool) -> Asking:
+        _, numbers, _ = yield CallHome("fstat", stand_in.fd)
+        tracee.write(address, encode_statx(numbers) if extended else encode_stat(numbers))
+        return Return(0)
+
+    @on("fstatfs")
+    def fstatfs(self, tracee: Tracee, fd: int, buf: int) -> Verdict | Asking:
+        stand_in = self._file(tracee, fd)
+        return PASS if stand_in is None else self._ask_statfs(tracee, stand_in, buf)
+
+    def _ask_statfs(self, tracee: Tracee, stand_in: StandIn, buf: int) -> Asking:
+        _, numbers, _ = yield CallHome("fstatfs", stand_in.fd)
+        tracee.write(buf, encode_statfs(numbers))
+        return Return(0)
+
+    # -- its flags -----------------------------------------------------------------------------
+
+    @on("fcntl", where={"cmd": {F_GETFL}})
+    def get_flags(self, tracee: Tracee, fd: int) -> Verdict | Asking:
+        stand_in = self._file(tracee, fd)
+        if stand_in is None:
+            return PASS
+        return self._get_flags(stand_in, tracee.fd_flags(fd) & os.O_NONBLOCK)
+
+    def _get_flags(self, stand_in: StandIn, own: int) -> Asking:
+        flags, _, _ = yield CallHome("getfl", stand_in.fd)
+        return Return(flags & ~os.O_NONBLOCK | own)
+
+    @on("fcntl", where={"cmd": {F_SETFL}})
+    def set_flags(self, tracee: Tracee, fd: int, arg: int) -> Verdict | Asking:
+        stand_in = self._file(tracee, fd)
+        return PASS if stand_in is None else self._set_flags(stand_in, arg)
+
+    def _set_flags(self, stand_in: StandIn, arg: int) -> Asking:
+        yield CallHome("setfl", stand_in.fd, (), (settable(arg),))
+        return PASS  # O_NONBLOCK is the stand-in's
+
+    # -- its content ---------------------------------------------------------------------------
+
+    @on("pwrite64")
+    def pwrite(self, tracee: Tracee, fd: int, buf: int, count: int, pos: int) -> Verdict | Asking:
+        stand_in = self._file(tracee, fd)
+        if stand_in is None:
+            return PASS
+        return self._write(tracee, stand_in, [(buf, count)], pos)
+
+    @on("pwritev", "pwritev2")
+    def pwritev(self, tracee: Tracee, fd: int, vec: int, vlen: int, pos_l: int) -> Verdict | Asking:
+        stand_in = self._file(tracee, fd)
+        if stand_in is None or pos_l == -1:
+            return PASS
+        return self._write(tracee, stand_in, tracee.iovec(vec, vlen), pos_l)
+
+    def _write(
+        self, tracee: Tracee, stand_in: StandIn, vector: list[tuple[int, int]], pos: int
+    ) -> Asking:
+        if pos < 0:
+            return Fail(errno.EINVAL)
+        data = gathered(tracee, vector)[:WRITE_MAX]
+        count, _, _ = yield CallHome("write", stand_in.fd, (), (pos, 0), data)
+        return Return(count)
+
+    @on("ftruncate")
+    def ftruncate(self, tracee: Tracee, fd: int, length: int) -> Verdict | Asking:
+        return self._plain(tracee, "ftruncate", fd, signed(length))
+
+    @on("fallocate")
+    def fallocate(
+        self, tracee: Tracee, fd: int, mode: int, offset: int, len: int
+    ) -> Verdict | Asking:
+        if mode:
+            return PASS if self._file(tracee, fd) is None else Fail(errno.EOPNOTSUPP)
+        return self._plain(tracee, "fallocate", fd, signed(offset), signed(len))
+
+    @on("fchmod")
+    def fchmod(self, tracee: Tracee, fd: int, mode: int) -> Verdict | Asking:
+        return self._plain(tracee, "fchmod", fd, mode & 0o7777)
+
+    @on("fchown")
+    def fchown(self, tracee: Tracee, fd: int, user: int, group: int) -> Verdict | Asking:
+        return self._plain(tracee, "fchown", fd, *owner(user, group))
+
+    @on("fsync", "fdatasync")
+    def fsync(self, tracee: Tracee, fd: int) -> Verdict | Asking:
+        return self._plain(tracee, "fsync", fd)
+
+    @on("flock")
+    def flock(self, tracee: Tracee, fd: int, cmd: int) -> Verdict | Asking:
+        return self._plain(tracee, "flock", fd, cmd)
+
+    def _plain(self, tracee: Tracee, call: str, fd: int, *numbers: int) -> Verdict | Asking:
+        stand_in = self._file(tracee, fd)
+        return PASS if stand_in is None else self._call(call, stand_in, numbers)
+
+    def _call(self, call: str, stand_in: StandIn, numbers: tuple[int, ...]) -> Asking:
+        value, _, _ = yield CallHome(call, stand_in.fd, (), numbers)
+        return Return(value)
