@@ -16,8 +16,16 @@ def to_journal() -> bool:
     return told == f"{found.st_dev}:{found.st_ino}"
 
 
+def plain(text: str) -> str:
+    """The text without what a terminal would obey or a reader take for another entry."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def say(text: str) -> None:
     """One entry (it may have several lines), at once."""
+    text = "\n".join(map(plain, text.split("\n")))
     print(text if to_journal() else f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
@@ -52,7 +60,7 @@ class Sparse:
             self.settle(now)
         self._counts[what] += 1
         if self._counts[what] <= self._each:
-            self._log(text)
+            self._log(plain(text))
 
     def settle(self, now: float) -> None:
         """Say how many were not told, and begin anew."""

@@ -26,7 +26,7 @@ from glunix.home.filecalls import (
     rewind,
     struct_flock,
 )
-from glunix.home.inherited import output_kind
+from glunix.home.inherited import is_file
 from glunix.home.link import blob, integer, text
 from glunix.home.wire import Value
 
@@ -58,13 +58,13 @@ class HomeFiles:
         added: Callable[[int, int], None],
         removed: Callable[[int], None],
     ) -> None:
-        """The job may also speak of those of fds 1 and 2 that are files."""
+        """The job may also speak of those of fds 0-2 that are files."""
         self._paths = [*paths, *(os.path.realpath(path) for path in paths)]
         self._send = send
         self._epoll = epoll
         self._added = added
         self._removed = removed
-        self._open = {fd: OpenFile(posix.dup(fd)) for fd in (1, 2) if output_kind(fd) == "file"}
+        self._open = {fd: OpenFile(posix.dup(fd)) for fd in (0, 1, 2) if is_file(fd)}
         self._writes: dict[int, tuple[int, int, bytes]] = {}
         """a descriptor of its own -> (ask, fd, bytes) of a write that waits for room."""
         self._locks: dict[int, tuple[int, BareCall]] = {}

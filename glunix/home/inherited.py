@@ -24,6 +24,14 @@ DEVICES = {3: "null", 5: "zero", 7: "full", 8: "random", 9: "urandom"}
 """Memory devices (minor numbers of major 1, null(4), random(4)): the node has the same."""
 
 
+def is_file(fd: int) -> bool:
+    """Whether the user gave us this descriptor, and of a file."""
+    try:
+        return stat.S_ISREG(posix.fstat(fd).st_mode) and not fcntl(fd, F_GETFL) & os.O_PATH
+    except OSError:
+        return False
+
+
 def output_kind(fd: int) -> str:
     """What fd 1 or 2 is, as glunix.msg.job.JobSpec.outputs has it."""
     try:

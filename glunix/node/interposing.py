@@ -19,8 +19,8 @@ from slic.interposers.groups import Groups
 from slic.interposers.homecopies import HomeCopies
 from slic.interposers.homefds import HomeFds
 from slic.interposers.homefiles import HomeFiles
-from slic.interposers.homeoutputs import HomeOutputs
 from slic.interposers.homepaths import HomePaths
+from slic.interposers.homestdio import HomeStdio
 from slic.interposers.identity import Identity
 from slic.kernel.prctl import CLONE_NEWUTS, unshare
 from slic.policy import Policy
@@ -50,10 +50,12 @@ class Interposing:
                 ]
                 self.places = HomePlaces(spec.home_paths)
                 self.places.make(spec.cwd)
-            elif stand_ins.files:
+            elif stand_ins.files or spec.stdin == "file":
                 self.places = HomePlaces([])
-            if stand_ins.files:
-                interposers.append(HomeOutputs(self.fds))
+            if stand_ins.files or spec.stdin == "file":
+                files = [one for one in stand_ins.interposed if one.kind == "file"]
+                given = next((one for one in files if one.fd == 0), None)
+                interposers.append(HomeStdio(self.fds, given))
             if any(one.kind in ("file", "tty") for one in stand_ins.interposed):
                 interposers.append(HomeCopies(self.fds, stand_ins.read_files))
             interposers.append(self.fds)

@@ -281,7 +281,13 @@ class Supervisor:
     def stopped(self, pid: int, signal_number: int) -> None:
         """Engines that reap tell of a stop here."""
         if pid == self._main and not self._ended and self._root is None:
-            self._report(stream.Stopped(self._vnn, signal_number))
+            self._tell_stop(signal_number)
+
+    def _tell_stop(self, number: int) -> None:
+        """After what was written before it: home's half writes nothing while it is stopped."""
+        for output in self._outputs.values():
+            output.drain()
+        self._report(stream.Stopped(self._vnn, number))
 
     def answer(self, call_id: int, value: Any) -> bool:
         """See asks.Calls."""
@@ -442,7 +448,7 @@ class Supervisor:
         elif self._birth is not None and os.WIFCONTINUED(status):
             pass
         elif os.WIFSTOPPED(status):
-            self._report(stream.Stopped(self._vnn, os.WSTOPSIG(status)))
+            self._tell_stop(os.WSTOPSIG(status))
         elif os.WIFCONTINUED(status):
             self._report(stream.Continued(self._vnn))
         else:

@@ -113,7 +113,7 @@ SEEKABLE = ("file", "dir")
 
 FILE_OUTPUT = "file-out"
 OUTPUTS = ("out", FILE_OUTPUT)
-"""Kinds of what is only written; home's is a file where `HomeOutputs` has to know."""
+"""Kinds of what is only written; home's is a file where `HomeStdio` has to know."""
 
 Asking = Generator[object, Any, Verdict]
 

@@ -178,6 +178,7 @@ def bystander(cluster: Loopback, mad: Cluster) -> Iterator[None]:
         assert member == before[name], f"{name} is another process: {log[-3000:]}"
         assert member.rss() - sizes[name] < GROWTH, name
         assert "Traceback" not in log and "bug:" not in log
+        assert log.replace("\n", "").isprintable(), f"{name}'s log could forge or erase entries"
         grown, written = (member.rss() - sizes[name]) >> 10, len(log) - logs[name]
         ticks = Path(f"/proc/{member.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         seconds = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")

@@ -138,6 +138,17 @@ os.close(writes)
 print(line(), child.wait())
 """
 
+SAID = """
+# What was written before a stop is there when the stop is seen.
+import select
+child = job("sh", "-c", "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do echo $n; kill -STOP $$; done")
+for number in range(12):
+    os.waitpid(child.pid, os.WUNTRACED)
+    print(select.select([child.stdout], [], [], 0)[0] == [child.stdout], line())
+    os.kill(child.pid, signal.SIGCONT)
+print(child.wait())
+"""
+
 ANSWERS = """
 # A socket goes both ways, and keeps what the job did not read.
 import socket
@@ -181,6 +192,7 @@ DRIVERS = {
     "told": TOLD,
     "signalled": SIGNALLED,
     "again": AGAIN,
+    "said": SAID,
     "answers": ANSWERS,
 }
 

@@ -69,6 +69,13 @@ def test_device(both: Both, line: str) -> None:
     both.same(f"{line}; echo $?")
 
 
+@pytest.mark.parametrize("engine", ["ptrace-seccomp", "ptrace"])
+def test_other_engines(both: Both, engine: str) -> None:
+    line = python(WROTE, "os.lseek(1, 0, 0)", "os.pwrite(1, b'X', 3)", "os.write(1, b'J')")
+    line += " >f; cat f; seq 9 >g; { " + python("os.sendfile(1, 0, None, 4)") + " | cat; cat; } <g"
+    assert both.run(line, f"glurun -T --engine={engine}") == both.run(line, "")
+
+
 PROGRAM = """
 import os, socket, stat, sys
 fd = int(sys.argv[1])

@@ -30,6 +30,12 @@ def test_a_clock_that_goes_back_gives_nothing() -> None:
     assert not bucket.take(10.0)
 
 
+def test_what_others_say_forges_no_entry() -> None:
+    lines: list[str] = []
+    Sparse(lines.append)("x", "a job of \x1b[2J\n12:00:00 all is well\r\0 é")
+    assert lines == ["a job of \\x1b[2J\\n12:00:00 all is well\\r\\x00 é"]
+
+
 def test_a_log_that_nobody_fills() -> None:
     lines: list[str] = []
     clock = [0.0]

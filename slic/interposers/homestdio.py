@@ -1,7 +1,8 @@
-"""`HomeOutputs`: a program's standard output that is a file at home is one for the program, too.
+"""`HomeStdio`: what a program finds on its fds 0-2 where they are files at home.
 
-Its stand-in is a pipe, so that writes are native and stream home. What tells a file from a pipe is
-asked of home, after all that was written before: offset, attributes, flags, size, writes elsewhere.
+The stand-in of an output is a pipe, so that writes are native and stream home. What tells a file
+from a pipe is asked of home, after all that was written before: offset, attributes, flags, size,
+writes elsewhere. Of an input, which `HomeFds` reads, attributes and locks are home's, too.
 
 Limits: home's errors of a streamed write (a full disk, RLIMIT_FSIZE) come after it has returned;
 opened once more (/dev/stdout), it is the same open file; poll sees a pipe.
@@ -25,23 +26,31 @@ WHENCES = 5
 """SEEK_SET to SEEK_HOLE (lseek(2))."""
 
 
-class HomeOutputs(Interposer):
+class HomeStdio(Interposer):
     """See the module."""
 
     confines = False
 
-    def __init__(self, fds: HomeFds) -> None:
+    def __init__(self, fds: HomeFds, given: StandIn | None) -> None:
+        """`given` stands for the input, if that is a file."""
         self._fds = fds
+        self._input = given
+
+    def _output(self, tracee: Tracee, fd: int) -> StandIn | None:
+        stand_in = self._fds.find(tracee, fd)
+        return stand_in if stand_in is not None and stand_in.kind == FILE_OUTPUT else None
 
     def _file(self, tracee: Tracee, fd: int) -> StandIn | None:
         stand_in = self._fds.find(tracee, fd)
-        return stand_in if stand_in is not None and stand_in.kind == FILE_OUTPUT else None
+        if stand_in is None or stand_in.kind == FILE_OUTPUT:
+            return stand_in
+        return stand_in if stand_in.kind == "file" and stand_in.fd == 0 else None
 
     # -- its offset and attributes -------------------------------------------------------------
 
     @on("lseek")
     def lseek(self, tracee: Tracee, fd: int, offset: int, whence: int) -> Verdict | Asking:
-        stand_in = self._file(tracee, fd)
+        stand_in = self._output(tracee, fd)
         if stand_in is None:
             return PASS
         if not 0 <= whence < WHENCES:
@@ -80,6 +89,13 @@ class HomeOutputs(Interposer):
 
     def _ask_stat(self, tracee: Tracee, stand_in: StandIn, address: int, extended: bool) -> Asking:
         _, numbers, _ = yield CallHome("fstat", stand_in.fd)
+        given = self._input
+        if given is not None:
+            # Also seen by name (/dev/stdin), it has the stand-in's identity; so has an output
+            # that is the same file: who reads what he writes must be able to know.
+            _, own, _ = yield CallHome("fstat", given.fd)
+            if own[:2] == numbers[:2]:
+                numbers = [given.device, given.inode, *numbers[2:]]
         tracee.write(address, encode_statx(numbers) if extended else encode_stat(numbers))
         return Return(0)
 
@@ -97,7 +113,7 @@ class HomeOutputs(Interposer):
 
     @on("fcntl", where={"cmd": {F_GETFL}})
     def get_flags(self, tracee: Tracee, fd: int) -> Verdict | Asking:
-        stand_in = self._file(tracee, fd)
+        stand_in = self._output(tracee, fd)
         if stand_in is None:
             return PASS
         return self._get_flags(stand_in, tracee.fd_flags(fd) & os.O_NONBLOCK)
@@ -108,7 +124,7 @@ class HomeOutputs(Interposer):
 
     @on("fcntl", where={"cmd": {F_SETFL}})
     def set_flags(self, tracee: Tracee, fd: int, arg: int) -> Verdict | Asking:
-        stand_in = self._file(tracee, fd)
+        stand_in = self._output(tracee, fd)
         return PASS if stand_in is None else self._set_flags(stand_in, arg)
 
     def _set_flags(self, stand_in: StandIn, arg: int) -> Asking:
@@ -119,14 +135,14 @@ class HomeOutputs(Interposer):
 
     @on("pwrite64")
     def pwrite(self, tracee: Tracee, fd: int, buf: int, count: int, pos: int) -> Verdict | Asking:
-        stand_in = self._file(tracee, fd)
+        stand_in = self._output(tracee, fd)
         if stand_in is None:
             return PASS
         return self._write(tracee, stand_in, [(buf, count)], pos)
 
     @on("pwritev", "pwritev2")
     def pwritev(self, tracee: Tracee, fd: int, vec: int, vlen: int, pos_l: int) -> Verdict | Asking:
-        stand_in = self._file(tracee, fd)
+        stand_in = self._output(tracee, fd)
         if stand_in is None or pos_l == -1:
             return PASS
         return self._write(tracee, stand_in, tracee.iovec(vec, vlen), pos_l)
