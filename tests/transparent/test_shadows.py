@@ -108,6 +108,8 @@ def test_many_short_processes_leave_nothing(shared: Cluster) -> None:
 
 # -- signals -----------------------------------------------------------------------------------
 
+# pgrep -s 0: of home's session only. Where one machine is home and node, the job's own processes
+# can be seen, too, and killed without any shadow.
 SENT = {
     "one of two": (
         "$G sh -c 'sleep 50.1 & echo $! >pid; echo up >up; wait $!; echo $?; echo over' & "
@@ -115,13 +117,13 @@ SENT = {
     ),
     "by its words": (
         "$G sh -c 'sleep 50.2 & echo up >up; wait $!; echo $?' & "
-        f"{WAIT} until pgrep -f '^sleep 50.2$' >/dev/null; do sleep 0.02; done; "
-        "kill $(pgrep -f '^sleep 50.2$'); wait"
+        f"{WAIT} until pgrep -s 0 -f '^sleep 50.2$' >/dev/null; do sleep 0.02; done; "
+        "kill $(pgrep -s 0 -f '^sleep 50.2$'); wait"
     ),
     "by its words, after another exec": (
         "$G sh -c 'sh -c \"sleep 0.3; exec sleep 50.3\" & echo up >up; wait $!; echo $?' & "
-        f"{WAIT} until pgrep -f '^sleep 50.3$' >/dev/null; do sleep 0.02; done; "
-        "kill $(pgrep -f '^sleep 50.3$'); wait"
+        f"{WAIT} until pgrep -s 0 -f '^sleep 50.3$' >/dev/null; do sleep 0.02; done; "
+        "kill $(pgrep -s 0 -f '^sleep 50.3$'); wait"
     ),
     "SIGKILL": (
         "$G sh -c 'sleep 50.4 & echo $! >pid; echo up >up; wait $!; echo $?' & "
@@ -130,7 +132,7 @@ SENT = {
     "to a group": (
         "$G bash -c 'set -m; sleep 50.5 | sleep 50.6 & ps -o pgid= -p $! >pid; echo up >up; "
         "wait $!; echo $?' & "
-        f"{WAIT} kill -TERM -- -$(xargs <pid); wait; pgrep -f '^sleep 50.[56]$' | wc -l"
+        f"{WAIT} kill -TERM -- -$(xargs <pid); wait; pgrep -s 0 -f '^sleep 50.[56]$' | wc -l"
     ),
     "a daemon's": (
         "$G sh -c 'setsid sh -c \"echo \\$\\$ >pid; echo up >up; exec sleep 50.7\"; echo $?' & "
