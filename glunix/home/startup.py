@@ -213,7 +213,6 @@ class Startup:
             self._tty.undo_late()
             self._send(0, ["tty", False])
         self._outputs.go_on_alone()
-        self._look_again()
         for process in self._job.live():
             self._send(process.stream, ["signal", _signal.SIGKILL, process.vnn])
 
@@ -361,6 +360,8 @@ class Startup:
                 complain(f"the job's supervisor on {process.node} is gone", self._terminal)
         elif tag == "rootexited":
             self._job.parted(process, integer(message[2]), integer(message[3]))
+            if self._half is not None and self._half.is_alone:
+                self._look_again()  # not before: nothing goes ahead to what is being killed
         elif tag == "failed":
             self._job.failed(process, text(message[2]), integer(message[3]), config.exit_error())
             where = f"[{process.vnn} on {process.node}] " if self._job.degree > 1 else ""
@@ -433,7 +434,8 @@ class Startup:
         self._stop_signal = 0
         for process in self._job.live():
             process.stopped = 0
-        self._look_again()
+        if self._half is None or not self._half.is_alone:
+            self._look_again()
         if not self._options.transparent or _signal.getsignal(_signal.SIGCONT) == _signal.SIG_IGN:
             self._signal_job(_signal.SIGCONT)  # else we caught it and pass it on, once
         self._enter_terminal()
