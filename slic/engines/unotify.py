@@ -71,7 +71,7 @@ def _open_process(tid: int) -> int:
     try:
         return os.pidfd_open(tid)  # most that ask are the first of their process
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):  # a thread; kernels differ
             raise
     return os.pidfd_open(pidfd.process_of(tid))
 
