@@ -101,9 +101,9 @@ class Supervisor:
         self._engine_fds: list[int] = []
         self._home_files: NodeHomeFiles | None = None
         self._birth: Birth | None = None
-        self._early_stop = 0
-        """The signal that stopped the child before it was the program."""
+        self._early_stop = 0  # the signal that stopped the child before it was the program
         self._main = 0
+        self._early: list[tuple[StreamId, Body]] = []  # from home, before there was a program
         self._place: PidSpace | Plain = Plain()
         self._root: stream.Exited | None = None
         """How the program ended; processes that it left may live on."""
@@ -135,6 +135,8 @@ class Supervisor:
             self._finish()
             return
         watch_children(self._reactor, self._collect)
+        for frame in self._early:
+            self._frame(*frame)
         self._collect()
         self._look_after()
         while not (self._ended and all(o.closed for o in self._outputs.values())):
@@ -335,7 +337,9 @@ class Supervisor:
 
     def _frame(self, number: StreamId, body: Body) -> None:
         message = stream.home_to_node.decode(body)
-        if isinstance(message, stream.Got):
+        if not self._main and not isinstance(message, ShadowsMade):
+            self._early.append((number, bytes(body)))
+        elif isinstance(message, stream.Got):
             self._asks.got(message)
         elif isinstance(message, stream.IoctlDone):
             self._asks.done(message)

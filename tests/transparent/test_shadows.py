@@ -106,6 +106,11 @@ def test_many_short_processes_leave_nothing(shared: Cluster) -> None:
     until(lambda: not shadows(shared), "no shadow is left")
 
 
+def test_a_fork_is_never_interrupted(both: Both) -> None:
+    """dash hears of each child's end in a handler that does not restart calls."""
+    both.same("$G sh -c 'i=0; while [ $i -lt 300 ]; do true & i=$((i+1)); done; wait; echo $i'")
+
+
 # -- signals -----------------------------------------------------------------------------------
 
 # pgrep -s 0: of home's session only. Where one machine is home and node, the job's own processes
