@@ -36,6 +36,10 @@ class HomeStdio(Interposer):
         self._fds = fds
         self._input = given
 
+    def concerns(self, seen: os.stat_result) -> bool:
+        """Whether it is a stand-in."""
+        return self._fds.concerns(seen)
+
     def _output(self, tracee: Tracee, fd: int) -> StandIn | None:
         stand_in = self._fds.find(tracee, fd)
         return stand_in if stand_in is not None and stand_in.kind == FILE_OUTPUT else None
@@ -48,7 +52,7 @@ class HomeStdio(Interposer):
 
     # -- its offset and attributes -------------------------------------------------------------
 
-    @on("lseek")
+    @on("lseek", about="fd")
     def lseek(self, tracee: Tracee, fd: int, offset: int, whence: int) -> Verdict | Asking:
         stand_in = self._output(tracee, fd)
         if stand_in is None:
@@ -61,15 +65,15 @@ class HomeStdio(Interposer):
         position = yield SeekHome(stand_in.fd, offset, whence)
         return Return(position)
 
-    @on("fstat")
+    @on("fstat", about="fd")
     def fstat(self, tracee: Tracee, fd: int, statbuf: int) -> Verdict | Asking:
         return self._stat(tracee, fd, statbuf)
 
-    @on("newfstatat", where={"flag": any_of(AT_EMPTY_PATH)})
+    @on("newfstatat", where={"flag": any_of(AT_EMPTY_PATH)}, about="dfd")
     def newfstatat(self, tracee: Tracee, dfd: int, filename: int, statbuf: int) -> Verdict | Asking:
         return PASS if self._is_named(tracee, filename) else self._stat(tracee, dfd, statbuf)
 
-    @on("statx", where={"flags": any_of(AT_EMPTY_PATH)})
+    @on("statx", where={"flags": any_of(AT_EMPTY_PATH)}, about="dirfd")
     def statx(self, tracee: Tracee, dirfd: int, pathname: int, statxbuf: int) -> Verdict | Asking:
         if self._is_named(tracee, pathname):
             return PASS
@@ -99,7 +103,7 @@ class HomeStdio(Interposer):
         tracee.write(address, encode_statx(numbers) if extended else encode_stat(numbers))
         return Return(0)
 
-    @on("fstatfs")
+    @on("fstatfs", about="fd")
     def fstatfs(self, tracee: Tracee, fd: int, buf: int) -> Verdict | Asking:
         stand_in = self._file(tracee, fd)
         return PASS if stand_in is None else self._ask_statfs(tracee, stand_in, buf)
@@ -111,7 +115,7 @@ class HomeStdio(Interposer):
 
     # -- its flags -----------------------------------------------------------------------------
 
-    @on("fcntl", where={"cmd": {F_GETFL}})
+    @on("fcntl", where={"cmd": {F_GETFL}}, about="fd")
     def get_flags(self, tracee: Tracee, fd: int) -> Verdict | Asking:
         stand_in = self._output(tracee, fd)
         if stand_in is None:
@@ -122,7 +126,7 @@ class HomeStdio(Interposer):
         flags, _, _ = yield CallHome("getfl", stand_in.fd)
         return Return(flags & ~os.O_NONBLOCK | own)
 
-    @on("fcntl", where={"cmd": {F_SETFL}})
+    @on("fcntl", where={"cmd": {F_SETFL}}, about="fd")
     def set_flags(self, tracee: Tracee, fd: int, arg: int) -> Verdict | Asking:
         stand_in = self._output(tracee, fd)
         return PASS if stand_in is None else self._set_flags(stand_in, arg)
@@ -133,14 +137,14 @@ class HomeStdio(Interposer):
 
     # -- its content ---------------------------------------------------------------------------
 
-    @on("pwrite64")
+    @on("pwrite64", about="fd")
     def pwrite(self, tracee: Tracee, fd: int, buf: int, count: int, pos: int) -> Verdict | Asking:
         stand_in = self._output(tracee, fd)
         if stand_in is None:
             return PASS
         return self._write(tracee, stand_in, [(buf, count)], pos)
 
-    @on("pwritev", "pwritev2")
+    @on("pwritev", "pwritev2", about="fd")
     def pwritev(self, tracee: Tracee, fd: int, vec: int, vlen: int, pos_l: int) -> Verdict | Asking:
         stand_in = self._output(tracee, fd)
         if stand_in is None or pos_l == -1:
@@ -156,11 +160,11 @@ class HomeStdio(Interposer):
         count, _, _ = yield CallHome("write", stand_in.fd, (), (pos, 0), data)
         return Return(count)
 
-    @on("ftruncate")
+    @on("ftruncate", about="fd")
     def ftruncate(self, tracee: Tracee, fd: int, length: int) -> Verdict | Asking:
         return self._plain(tracee, "ftruncate", fd, signed(length))
 
-    @on("fallocate")
+    @on("fallocate", about="fd")
     def fallocate(
         self, tracee: Tracee, fd: int, mode: int, offset: int, len: int
     ) -> Verdict | Asking:
@@ -168,19 +172,19 @@ class HomeStdio(Interposer):
             return PASS if self._file(tracee, fd) is None else Fail(errno.EOPNOTSUPP)
         return self._plain(tracee, "fallocate", fd, signed(offset), signed(len))
 
-    @on("fchmod")
+    @on("fchmod", about="fd")
     def fchmod(self, tracee: Tracee, fd: int, mode: int) -> Verdict | Asking:
         return self._plain(tracee, "fchmod", fd, mode & 0o7777)
 
-    @on("fchown")
+    @on("fchown", about="fd")
     def fchown(self, tracee: Tracee, fd: int, user: int, group: int) -> Verdict | Asking:
         return self._plain(tracee, "fchown", fd, *owner(user, group))
 
-    @on("fsync", "fdatasync")
+    @on("fsync", "fdatasync", about="fd")
     def fsync(self, tracee: Tracee, fd: int) -> Verdict | Asking:
         return self._plain(tracee, "fsync", fd)
 
-    @on("flock")
+    @on("flock", about="fd")
     def flock(self, tracee: Tracee, fd: int, cmd: int) -> Verdict | Asking:
         return self._plain(tracee, "flock", fd, cmd)
 
