@@ -30,6 +30,7 @@ PAGE = ".TH MINE 1 2001-02-03 here book\n.SH NAME\nmine \\- a page\n.SH DESCRIPT
 FILES: dict[str, dict[str, str]] = {
     "man": {"mine.1": PAGE},
     "make": {
+        "rc": "unset MAKELEVEL MAKEFLAGS MFLAGS\n",  # of the make that runs these tests
         "Makefile": "all: a b\n%: %.c\n\tgcc -Wall -o $@ $<\n",
         "a.c": "int main(void) { int unused; return 0; }\n",
         "b.c": "int main(void) { return x; }\n",
