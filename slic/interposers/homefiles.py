@@ -68,8 +68,9 @@ def _moment(seconds: int, nanoseconds: int) -> int:
     return seconds * NANO + nanoseconds
 
 
-class HomeFiles(Interposer):
-    """See the module."""
+class DescriptorCalls(Interposer):
+    """Calls on a descriptor of home that need no more than numbers; `_for_home` says which those
+    descriptors are."""
 
     confines = False
 
@@ -80,12 +81,71 @@ class HomeFiles(Interposer):
         """Whether it is a stand-in."""
         return self._fds.concerns(seen)
 
-    def _opened(self, tracee: Tracee, fd: int) -> StandIn | None:
-        stand_in = self._fds.find(tracee, fd)
-        return stand_in if stand_in is not None and stand_in.path else None
+    def _for_home(self, tracee: Tracee, fd: int) -> StandIn | None:
+        """The stand-in that such calls are made on; None: this node's kernel decides."""
+        raise NotImplementedError
 
     def _refused(self, tracee: Tracee, fd: int, number: int) -> Verdict:
-        return PASS if self._opened(tracee, fd) is None else Fail(number)
+        return PASS if self._for_home(tracee, fd) is None else Fail(number)
+
+    def _plain(self, tracee: Tracee, call: str, fd: int, *numbers: int) -> Verdict | Asking:
+        stand_in = self._for_home(tracee, fd)
+        return PASS if stand_in is None else self._call(call, stand_in, numbers)
+
+    def _call(self, call: str, stand_in: StandIn, numbers: tuple[int, ...]) -> Asking:
+        value, _, _ = yield CallHome(call, stand_in.fd, (), numbers)
+        return Return(value)
+
+    def _set_flags(self, stand_in: StandIn, arg: int) -> Asking:
+        """F_SETFL: the stand-in has the flags, too, for F_GETFL and O_NONBLOCK."""
+        yield CallHome("setfl", stand_in.fd, (), (settable(arg),))
+        return PASS
+
+    @on("fstatfs", about="fd")
+    def fstatfs(self, tracee: Tracee, fd: int, buf: int) -> Verdict | Asking:
+        stand_in = self._for_home(tracee, fd)
+        return PASS if stand_in is None else self._fstatfs(tracee, stand_in, buf)
+
+    def _fstatfs(self, tracee: Tracee, stand_in: StandIn, buf: int) -> Asking:
+        _, numbers, _ = yield CallHome("fstatfs", stand_in.fd)
+        tracee.write(buf, encode_statfs(numbers))
+        return Return(0)
+
+    @on("ftruncate", about="fd")
+    def ftruncate(self, tracee: Tracee, fd: int, length: int) -> Verdict | Asking:
+        return self._plain(tracee, "ftruncate", fd, signed(length))
+
+    @on("fallocate", about="fd")
+    def fallocate(
+        self, tracee: Tracee, fd: int, mode: int, offset: int, len: int
+    ) -> Verdict | Asking:
+        if mode:
+            return self._refused(tracee, fd, errno.EOPNOTSUPP)
+        return self._plain(tracee, "fallocate", fd, signed(offset), signed(len))
+
+    @on("fchmod", about="fd")
+    def fchmod(self, tracee: Tracee, fd: int, mode: int) -> Verdict | Asking:
+        return self._plain(tracee, "fchmod", fd, mode & 0o7777)
+
+    @on("fchown", about="fd")
+    def fchown(self, tracee: Tracee, fd: int, user: int, group: int) -> Verdict | Asking:
+        return self._plain(tracee, "fchown", fd, *owner(user, group))
+
+    @on("fsync", "fdatasync", about="fd")
+    def fsync(self, tracee: Tracee, fd: int) -> Verdict | Asking:
+        return self._plain(tracee, "fsync", fd)
+
+    @on("flock", about="fd")
+    def flock(self, tracee: Tracee, fd: int, cmd: int) -> Verdict | Asking:
+        return self._plain(tracee, "flock", fd, cmd)
+
+
+class HomeFiles(DescriptorCalls):
+    """See the module."""
+
+    def _for_home(self, tracee: Tracee, fd: int) -> StandIn | None:
+        stand_in = self._fds.find(tracee, fd)
+        return stand_in if stand_in is not None and stand_in.path else None
 
     # -- writes ------------------------------------------------------------------------------
 
@@ -93,7 +153,7 @@ class HomeFiles(Interposer):
     def write(
         self, tracee: Tracee, fd: int, buf: int, count: int, pos: int | None = None
     ) -> Verdict | Asking:
-        stand_in = self._opened(tracee, fd)
+        stand_in = self._for_home(tracee, fd)
         if stand_in is None:
             return PASS
         return self._write(tracee, stand_in, fd, [(buf, count)], pos)
@@ -102,7 +162,7 @@ class HomeFiles(Interposer):
     def writev(
         self, tracee: Tracee, fd: int, vec: int, vlen: int, pos_l: int | None = None
     ) -> Verdict | Asking:
-        stand_in = self._opened(tracee, fd)
+        stand_in = self._for_home(tracee, fd)
         if stand_in is None:
             return PASS
         where = None if pos_l == -1 else pos_l
@@ -141,7 +201,7 @@ class HomeFiles(Interposer):
 
     @on("fstat", about="fd")
     def fstat(self, tracee: Tracee, fd: int, statbuf: int) -> Verdict | Asking:
-        stand_in = self._opened(tracee, fd)
+        stand_in = self._for_home(tracee, fd)
         return PASS if stand_in is None else self._fstat(tracee, stand_in, statbuf)
 
     def _fstat(self, tracee: Tracee, stand_in: StandIn, statbuf: int) -> Asking:
@@ -149,64 +209,18 @@ class HomeFiles(Interposer):
         tracee.write(statbuf, encode_stat(numbers))
         return Return(0)
 
-    @on("fstatfs", about="fd")
-    def fstatfs(self, tracee: Tracee, fd: int, buf: int) -> Verdict | Asking:
-        stand_in = self._opened(tracee, fd)
-        return PASS if stand_in is None else self._fstatfs(tracee, stand_in, buf)
-
-    def _fstatfs(self, tracee: Tracee, stand_in: StandIn, buf: int) -> Asking:
-        _, numbers, _ = yield CallHome("fstatfs", stand_in.fd)
-        tracee.write(buf, encode_statfs(numbers))
-        return Return(0)
-
-    @on("ftruncate", about="fd")
-    def ftruncate(self, tracee: Tracee, fd: int, length: int) -> Verdict | Asking:
-        return self._plain(tracee, "ftruncate", fd, signed(length))
-
-    @on("fallocate", about="fd")
-    def fallocate(
-        self, tracee: Tracee, fd: int, mode: int, offset: int, len: int
-    ) -> Verdict | Asking:
-        if mode:
-            return self._refused(tracee, fd, errno.EOPNOTSUPP)
-        return self._plain(tracee, "fallocate", fd, signed(offset), signed(len))
-
-    @on("fchmod", about="fd")
-    def fchmod(self, tracee: Tracee, fd: int, mode: int) -> Verdict | Asking:
-        return self._plain(tracee, "fchmod", fd, mode & 0o7777)
-
-    @on("fchown", about="fd")
-    def fchown(self, tracee: Tracee, fd: int, user: int, group: int) -> Verdict | Asking:
-        return self._plain(tracee, "fchown", fd, *owner(user, group))
-
-    @on("fsync", "fdatasync", about="fd")
-    def fsync(self, tracee: Tracee, fd: int) -> Verdict | Asking:
-        return self._plain(tracee, "fsync", fd)
-
     @on("fcntl", where={"cmd": {F_SETFL}}, about="fd")
     def set_flags(self, tracee: Tracee, fd: int, arg: int) -> Verdict | Asking:
-        stand_in = self._opened(tracee, fd)
+        stand_in = self._for_home(tracee, fd)
         if stand_in is None:
             return PASS
         return self._set_flags(stand_in, arg)
-
-    def _set_flags(self, stand_in: StandIn, arg: int) -> Asking:
-        yield CallHome("setfl", stand_in.fd, (), (settable(arg),))
-        return PASS  # the stand-in's own flags are what F_GETFL tells, and O_NONBLOCK is there
-
-    def _plain(self, tracee: Tracee, call: str, fd: int, *numbers: int) -> Verdict | Asking:
-        stand_in = self._opened(tracee, fd)
-        return PASS if stand_in is None else self._call(call, stand_in, numbers)
-
-    def _call(self, call: str, stand_in: StandIn, numbers: tuple[int, ...]) -> Asking:
-        value, _, _ = yield CallHome(call, stand_in.fd, (), numbers)
-        return Return(value)
 
     # -- directories -------------------------------------------------------------------------
 
     @on("getdents64", about="fd")
     def getdents64(self, tracee: Tracee, fd: int, dirent: int, count: int) -> Verdict | Asking:
-        stand_in = self._opened(tracee, fd)
+        stand_in = self._for_home(tracee, fd)
         if stand_in is None:
             return PASS
         return self._getdents(tracee, stand_in, dirent, count)
@@ -222,13 +236,9 @@ class HomeFiles(Interposer):
 
     # -- locks -------------------------------------------------------------------------------
 
-    @on("flock", about="fd")
-    def flock(self, tracee: Tracee, fd: int, cmd: int) -> Verdict | Asking:
-        return self._plain(tracee, "flock", fd, cmd)
-
     @on("fcntl", where={"cmd": LOCKS}, about="fd")
     def lock(self, tracee: Tracee, fd: int, cmd: int, arg: int) -> Verdict | Asking:
-        stand_in = self._opened(tracee, fd)
+        stand_in = self._for_home(tracee, fd)
         return PASS if stand_in is None else self._lock(tracee, stand_in, LOCKS[cmd], arg)
 
     def _lock(self, tracee: Tracee, stand_in: StandIn, call: str, arg: int) -> Asking:
@@ -242,7 +252,7 @@ class HomeFiles(Interposer):
 
     @on("mmap", where={"flags": Bits(MAP_ANONYMOUS, frozenset({0}))}, about="fd")
     def mmap(self, tracee: Tracee, prot: int, flags: int, fd: int) -> Verdict | Asking:
-        stand_in = self._opened(tracee, fd)
+        stand_in = self._for_home(tracee, fd)
         if stand_in is None:
             return PASS
         if stand_in.kind != "file" or (prot & PROT_WRITE and flags & MAP_TYPE != MAP_PRIVATE):

@@ -11,12 +11,12 @@ opened once more (/dev/stdout), it is the same open file; poll sees a pipe.
 import errno
 import os
 
-from slic.interposer import Interposer, any_of, on
-from slic.interposers.callers import gathered, signed
+from slic.interposer import any_of, on
+from slic.interposers.callers import gathered
 from slic.interposers.homefds import FILE_OUTPUT, Asking, HomeFds, SeekHome, StandIn
-from slic.interposers.homefiles import WRITE_MAX, owner, settable
+from slic.interposers.homefiles import WRITE_MAX, DescriptorCalls
 from slic.interposers.homequestions import CallHome
-from slic.interposers.homestat import encode_stat, encode_statfs, encode_statx
+from slic.interposers.homestat import encode_stat, encode_statx
 from slic.tracee import Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
 
@@ -26,25 +26,19 @@ WHENCES = 5
 """SEEK_SET to SEEK_HOLE (lseek(2))."""
 
 
-class HomeStdio(Interposer):
+class HomeStdio(DescriptorCalls):
     """See the module."""
-
-    confines = False
 
     def __init__(self, fds: HomeFds, given: StandIn | None) -> None:
         """`given` stands for the input, if that is a file."""
-        self._fds = fds
+        super().__init__(fds)
         self._input = given
-
-    def concerns(self, seen: os.stat_result) -> bool:
-        """Whether it is a stand-in."""
-        return self._fds.concerns(seen)
 
     def _output(self, tracee: Tracee, fd: int) -> StandIn | None:
         stand_in = self._fds.find(tracee, fd)
         return stand_in if stand_in is not None and stand_in.kind == FILE_OUTPUT else None
 
-    def _file(self, tracee: Tracee, fd: int) -> StandIn | None:
+    def _for_home(self, tracee: Tracee, fd: int) -> StandIn | None:
         stand_in = self._fds.find(tracee, fd)
         if stand_in is None or stand_in.kind == FILE_OUTPUT:
             return stand_in
@@ -86,7 +80,7 @@ class HomeStdio(Interposer):
     def _stat(
         self, tracee: Tracee, fd: int, address: int, extended: bool = False
     ) -> Verdict | Asking:
-        stand_in = self._file(tracee, fd) if fd >= 0 else None
+        stand_in = self._for_home(tracee, fd) if fd >= 0 else None
         if stand_in is None:
             return PASS
         return self._ask_stat(tracee, stand_in, address, extended)
@@ -101,16 +95,6 @@ class HomeStdio(Interposer):
             if own[:2] == numbers[:2]:
                 numbers = [given.device, given.inode, *numbers[2:]]
         tracee.write(address, encode_statx(numbers) if extended else encode_stat(numbers))
-        return Return(0)
-
-    @on("fstatfs", about="fd")
-    def fstatfs(self, tracee: Tracee, fd: int, buf: int) -> Verdict | Asking:
-        stand_in = self._file(tracee, fd)
-        return PASS if stand_in is None else self._ask_statfs(tracee, stand_in, buf)
-
-    def _ask_statfs(self, tracee: Tracee, stand_in: StandIn, buf: int) -> Asking:
-        _, numbers, _ = yield CallHome("fstatfs", stand_in.fd)
-        tracee.write(buf, encode_statfs(numbers))
         return Return(0)
 
     # -- its flags -----------------------------------------------------------------------------
@@ -130,10 +114,6 @@ class HomeStdio(Interposer):
     def set_flags(self, tracee: Tracee, fd: int, arg: int) -> Verdict | Asking:
         stand_in = self._output(tracee, fd)
         return PASS if stand_in is None else self._set_flags(stand_in, arg)
-
-    def _set_flags(self, stand_in: StandIn, arg: int) -> Asking:
-        yield CallHome("setfl", stand_in.fd, (), (settable(arg),))
-        return PASS  # O_NONBLOCK is the stand-in's
 
     # -- its content ---------------------------------------------------------------------------
 
@@ -159,39 +139,3 @@ class HomeStdio(Interposer):
         data = gathered(tracee, vector)[:WRITE_MAX]
         count, _, _ = yield CallHome("write", stand_in.fd, (), (pos, 0), data)
         return Return(count)
-
-    @on("ftruncate", about="fd")
-    def ftruncate(self, tracee: Tracee, fd: int, length: int) -> Verdict | Asking:
-        return self._plain(tracee, "ftruncate", fd, signed(length))
-
-    @on("fallocate", about="fd")
-    def fallocate(
-        self, tracee: Tracee, fd: int, mode: int, offset: int, len: int
-    ) -> Verdict | Asking:
-        if mode:
-            return PASS if self._file(tracee, fd) is None else Fail(errno.EOPNOTSUPP)
-        return self._plain(tracee, "fallocate", fd, signed(offset), signed(len))
-
-    @on("fchmod", about="fd")
-    def fchmod(self, tracee: Tracee, fd: int, mode: int) -> Verdict | Asking:
-        return self._plain(tracee, "fchmod", fd, mode & 0o7777)
-
-    @on("fchown", about="fd")
-    def fchown(self, tracee: Tracee, fd: int, user: int, group: int) -> Verdict | Asking:
-        return self._plain(tracee, "fchown", fd, *owner(user, group))
-
-    @on("fsync", "fdatasync", about="fd")
-    def fsync(self, tracee: Tracee, fd: int) -> Verdict | Asking:
-        return self._plain(tracee, "fsync", fd)
-
-    @on("flock", about="fd")
-    def flock(self, tracee: Tracee, fd: int, cmd: int) -> Verdict | Asking:
-        return self._plain(tracee, "flock", fd, cmd)
-
-    def _plain(self, tracee: Tracee, call: str, fd: int, *numbers: int) -> Verdict | Asking:
-        stand_in = self._file(tracee, fd)
-        return PASS if stand_in is None else self._call(call, stand_in, numbers)
-
-    def _call(self, call: str, stand_in: StandIn, numbers: tuple[int, ...]) -> Asking:
-        value, _, _ = yield CallHome(call, stand_in.fd, (), numbers)
-        return Return(value)
