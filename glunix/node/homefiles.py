@@ -54,8 +54,9 @@ class HomeFiles:
         self._watcher = Watcher()
         reactor.add_reader(self._watcher.fileno(), self._gone)
         self._watched: dict[int, StandIn] = {}
-        self._pseudo: list[StandIn] = []
-        """Those that are pseudo-terminals."""
+        self._pseudo: dict[int, StandIn] = {}
+        """Master -> the stand-in whose slave it has."""
+        self._ends = select.poll()
         self._terminals: dict[int, tuple[int, bool]] = {}
         """home's fd -> (master, whether the token is in)."""
 
@@ -139,7 +140,8 @@ class HomeFiles:
         stand_in = StandIn(fd, kind, seen.st_dev, seen.st_ino, path, place if kind == "dir" else "")
         if kind == "tty":
             master = self._terminals[fd][0]
-            self._pseudo.append(stand_in)
+            self._pseudo[master] = stand_in
+            self._ends.register(master, 0)  # POLLHUP is always told
             self._reactor.add_reader(master, self._hung_up, stand_in)
         else:
             self._watched[self._watcher.watch(own)] = stand_in
@@ -191,7 +193,8 @@ class HomeFiles:
     def _hung_up(self, stand_in: StandIn) -> None:
         """The last descriptor of a pseudo-terminal was closed (nothing is ever written to it)."""
         master, _ = self._terminals.pop(stand_in.fd)
-        self._pseudo.remove(stand_in)
+        del self._pseudo[master]
+        self._ends.unregister(master)
         self._reactor.remove_reader(master)
         os.close(master)
         self._ended(stand_in)
@@ -199,13 +202,9 @@ class HomeFiles:
     def _closed_by_now(self) -> None:
         """Home hears of what the program has closed before it hears of what it does next."""
         self._gone()
-        if self._terminals:
-            poll = select.poll()
-            for master, _ in self._terminals.values():
-                poll.register(master, select.POLLHUP)
-            hung_up = {master for master, _ in poll.poll(0)}
-            for stand_in in [s for s in self._pseudo if self._terminals[s.fd][0] in hung_up]:
-                self._hung_up(stand_in)
+        if self._pseudo:
+            for master, _ in self._ends.poll(0):
+                self._hung_up(self._pseudo[master])
 
     def _gone(self) -> None:
         for number in self._watcher.gone():
