@@ -18,7 +18,7 @@ import stat
 import termios
 from fcntl import ioctl
 
-from glunix.home.inherited import DEVICES
+from glunix.home.inherited import memory_device
 from glunix.home.jobview import JobView
 from glunix.home.modes import ModeWatch
 from glunix.home.signals import STOPPED, BeingStopped, as_background
@@ -69,9 +69,7 @@ def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
         return ("socket" if _is_stream(fd) else "packets"), 0
     if stat.S_ISFIFO(found.st_mode):
         return "pipe", 0
-    if stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == 1:
-        return DEVICES.get(os.minor(found.st_rdev), "other"), 0
-    return "other", 0
+    return memory_device(found) or "other", 0
 
 
 def _is_stream(fd: int) -> bool:

@@ -44,9 +44,7 @@ def output_kind(fd: int) -> str:
         return "file"
     if stat.S_ISSOCK(found.st_mode) and _carries_bytes(fd):
         return "socket"
-    if not stat.S_ISCHR(found.st_mode) or os.major(found.st_rdev) != 1:
-        return ""
-    name = DEVICES.get(os.minor(found.st_rdev), "")
+    name = memory_device(found)
     return f"{name}+" if name and flags & os.O_ACCMODE == os.O_RDWR else name
 
 
@@ -91,12 +89,18 @@ def inherited(terminal_fd: int) -> list[Inherited]:
         if len(found) == MOST:
             continue
         kind, size = _kind(fd, terminal)
-        if kind in ("pipe", "out") and not stat.S_ISREG(posix.fstat(fd).st_mode):
+        if kind in ("pipe", "out") and stat.S_ISFIFO(posix.fstat(fd).st_mode):
             same = known.setdefault(_identity(fd), fd)
             kind, size = (kind, 0) if same == fd else ("as", same)
         if kind:
             found.append(Inherited(fd, FIRST + len(found), kind, size))
     return found
+
+
+def memory_device(found: os.stat_result) -> str:
+    """Its name; empty when it is none that the node has."""
+    is_one = stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == 1
+    return DEVICES.get(os.minor(found.st_rdev), "") if is_one else ""
 
 
 def _is_inheritable(fd: int) -> bool:
@@ -120,8 +124,7 @@ def _kind(fd: int, terminal: int) -> tuple[str, int]:
     if stat.S_ISCHR(found.st_mode):
         if found.st_rdev == terminal:
             return "tty", 0
-        is_memory = os.major(found.st_rdev) == 1
-        return (DEVICES.get(os.minor(found.st_rdev), "") if is_memory else ""), 0
+        return memory_device(found), 0
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISFIFO(found.st_mode):
         return "", 0
     if access == os.O_WRONLY:
