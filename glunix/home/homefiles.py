@@ -67,10 +67,8 @@ class HomeFiles:
         self._open = {fd: OpenFile(posix.dup(fd)) for fd in (0, 1, 2) if is_file(fd)}
         self._writes: dict[int, tuple[int, int, bytes]] = {}
         """a descriptor of its own -> (ask, fd, bytes) of a write that waits for room."""
-        self._locks: dict[int, tuple[int, BareCall]] = {}
-        """the same of a lock that somebody else has."""
-        self._opens: dict[int, tuple[int, BareOpen]] = {}
-        """the same of a FIFO whose other end nobody has (fifo(7))."""
+        self._beside: dict[int, tuple[int, BareCall | BareOpen]] = {}
+        """the same of a lock that somebody else has, or a FIFO whose other end nobody has."""
 
     # -- messages ----------------------------------------------------------------------------
 
@@ -136,15 +134,17 @@ class HomeFiles:
         self._check(path, not flags & os.O_NOFOLLOW)
         if not flags & (os.O_PATH | os.O_NONBLOCK) and _is_fifo(path):
             call = BareOpen(path, flags | os.O_NOCTTY, mode)
-            self._opens[call.fileno()] = (ask, call)
-            self._epoll.register(call.fileno(), _EPOLLIN)
+            self._make_beside(ask, call)
             return None
         fd = posix.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
         return self._keep(fd, flags)
 
-    def _waited_for(self, own: int) -> None:
+    def _make_beside(self, ask: int, call: BareCall | BareOpen) -> None:
+        self._beside[call.fileno()] = (ask, call)
+        self._epoll.register(call.fileno(), _EPOLLIN)
+
+    def _waited_for(self, ask: int, call: BareOpen) -> None:
         """A FIFO has its other end, or its open has failed."""
-        ask, call = self._opens.pop(own)
         try:
             fd = call.result()
             posix.set_blocking(fd, False)
@@ -208,12 +208,10 @@ class HomeFiles:
         else:
             page = struct_flock(numbers).ljust(PAGE, b"\0")
             call = BareCall(FCNTL, fd, F_OFD_SETLKW, _LOCK_AT, [(_LOCK_AT, page)])
-        self._locks[call.fileno()] = (ask, call)
-        self._epoll.register(call.fileno(), _EPOLLIN)
+        self._make_beside(ask, call)
         return None
 
-    def _locked(self, own: int) -> None:
-        ask, call = self._locks.pop(own)
+    def _locked(self, ask: int, call: BareCall) -> None:
         value, _ = call.result()
         call.close()
         self._send(["homedone", ask, 0, -value if value < 0 else 0, [], b""])
@@ -235,11 +233,12 @@ class HomeFiles:
 
     def ready(self, own: int) -> bool:
         """Whether this descriptor of the epoll is a waiting call's: then it goes on."""
-        if own in self._locks:
-            self._locked(own)
-            return True
-        if own in self._opens:
-            self._waited_for(own)
+        if own in self._beside:
+            asked, call = self._beside.pop(own)
+            if isinstance(call, BareOpen):
+                self._waited_for(asked, call)
+            else:
+                self._locked(asked, call)
             return True
         if own not in self._writes:
             return False
@@ -266,24 +265,19 @@ class HomeFiles:
         for own, (asked, _, _) in list(self._writes.items()):
             if asked == ask:
                 self._forget(own)
-        for own, (asked, call) in list(self._locks.items()):
+        for own, (asked, call) in list(self._beside.items()):
             if asked == ask:
-                del self._locks[own]
+                del self._beside[own]
                 call.kill()
                 call.close()
-        for own, (asked, opening) in list(self._opens.items()):
-            if asked == ask:
-                del self._opens[own]
-                opening.kill()
-                opening.close()
-                # The node waits for the end of every open: one that was made has to be closed.
-                self._send(["homedone", ask, 0, errno.EINTR, [], b""])
+                if isinstance(call, BareOpen):
+                    # The node waits for the end of every open: one that was made has to be closed.
+                    self._send(["homedone", ask, 0, errno.EINTR, [], b""])
 
     def end(self) -> None:
         """The job is over."""
         waiting = [ask for ask, _, _ in self._writes.values()]
-        waiting += [ask for ask, _ in self._locks.values()]
-        for ask in waiting + [ask for ask, _ in self._opens.values()]:
+        for ask in waiting + [ask for ask, _ in self._beside.values()]:
             self.unwant(ask)
         for number in list(self._open):
             self.close(number)
