@@ -149,4 +149,6 @@ def test_hang_up(terminal: MakeTerminal, level: str) -> None:
     until(lambda: states_of("sleep 55.5"), "sleep to run")
     tty.child.close(force=False)
     tty.until_gone("sleep 55.5")
-    assert (tty.folder / "hup").read_text() == "gone\n"
+    hup = tty.folder / "hup"  # its shell writes when it has heard of the sleep's end
+    until(lambda: hup.exists() and hup.read_text() != "", "the trap to write")
+    assert hup.read_text() == "gone\n"
