@@ -1,8 +1,8 @@
 """Home's half of the shadows of a transparent job's processes (docs/shadows.md).
 
 Owns the nursery, a small program (shadow.c) that is the parent of all shadows but the program's.
-It is started when the node first asks for shadows; the kernel ends it with home's half, and the
-shadows with it.
+It is started with the job, because the first row of shadows must be there before the program can
+fork; the kernel ends it with home's half, and the shadows with it.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class Nursery:
     def take(self, tag: str, message: list[Value]) -> bool:
         """One message; False when it is not for us."""
         if tag == "shadowswanted":
-            group, count, by = (integer(value) for value in message[1:4])
-            self._make(group, count, by)
+            group, count = (integer(value) for value in message[1:3])
+            self._make(group, count)
         elif tag == "shadowsended":
             rows = message[1]
             pids = [integer(pid) for pid in rows] if isinstance(rows, list) else []
@@ -94,13 +94,13 @@ class Nursery:
 
     def begin(self) -> None:
         """The job begins: the first row is there before its program can fork."""
-        self._make(posix.getpgrp(), _ROW, 0)
+        self._make(posix.getpgrp(), _ROW)
 
-    def _make(self, group: int, count: int, by: int) -> None:
+    def _make(self, group: int, count: int) -> None:
         if self._sock is None and not self._start():
             self._send(["shadowsmade", group, []])
             return
-        self._say(_packed(b"M", min(count, _AT_ONCE), group, by))
+        self._say(_packed(b"M", min(count, _AT_ONCE), group))
 
     def _move(self, ask: int, pid: int, group: int) -> None:
         if not pid:

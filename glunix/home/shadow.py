@@ -50,9 +50,8 @@ class Half:
         """From now on signals are the program's."""
         self.signals.overhear()
         self._send(_CATCH)
-        self._answer(
-            _CATCH, None
-        )  # or who sees the program's first words could signal it too early
+        # Waited for, or who sees the program's first words could signal it too early.
+        self._answer(_CATCH, None)
 
     def stop(self, number: int) -> bool:
         """Stop the shadow as this signal does; returns when it goes on, False if it was killed."""

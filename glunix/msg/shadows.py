@@ -21,14 +21,10 @@ Pids = Annotated[list[PidField], Meta(max_length=SHADOWS_MAX)]
 
 
 class ShadowsWanted(Message, frozen=True, tag="shadowswanted"):
-    """Node to home: make this many shadows ahead, in this process group.
-
-    `by` is a shadow of the session that they are to be in; 0: the session of the startup.
-    """
+    """Node to home: make this many shadows ahead, in this process group."""
 
     group: PidField
     count: Annotated[int, Meta(ge=1, le=SHADOWS_MAX)]
-    by: PidField = 0
 
 
 class ShadowsMade(Message, frozen=True, tag="shadowsmade"):
