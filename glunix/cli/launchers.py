@@ -17,6 +17,7 @@ import glunix
 from glunix.cli.common import Parser, run
 from glunix.errors import GlunixError
 from glunix.home import shadowprogram
+from slic.kernel import sieve
 
 DISTRIBUTION = "glunix"
 FLAGS = "-IS"
@@ -105,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the launchers; say which tools keep pip's script. Make the shadows' program, too."""
+    """Write the launchers; say which tools keep pip's script. Make what is written in C, too."""
     args = parser().parse_args(argv)
 
     def work() -> int:
@@ -115,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError as error:
             raise LauncherError(f"{args.folder}: {error.strerror}") from None
         shadowprogram.build()
+        sieve.LIBRARY.build()
         if left:
             print(f"launchers: {sys.executable!r} has odd characters; pip's scripts stay: {left}")
         return 0

@@ -23,7 +23,7 @@ from glunix import config, settings
 from glunix.cli.folder import cluster_folder, locked
 from glunix.errors import GlunixError
 from glunix.home import shadowprogram
-from slic.kernel import prctl
+from slic.kernel import prctl, sieve
 
 NODES = 4
 READY_TIMEOUT = 60.0
@@ -434,6 +434,7 @@ def run_up(args: argparse.Namespace) -> int:
         args.nodes = NODES
     everybody, started = start_cluster(folder, args.nodes)
     shadowprogram.build()
+    sieve.LIBRARY.build(config.state_folder())
     nodes = [m for m in everybody if m.name.startswith("node")]
     nodes.sort(key=lambda m: (len(m.name), m.name))  # one that was started again comes last
     if args.json:

@@ -14,6 +14,7 @@ from signal import SIGTTOU
 from typing import Any
 
 import slic.engines.shipped  # noqa: F401 - loaded once, by the daemon, not by every supervisor
+from glunix import config
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
@@ -176,9 +177,7 @@ class Supervisor:
         around.close_theirs()
         if launch is not None:
             self._session = birth.session(launch, self)
-            for fd, ready in self._session.sources().items():
-                self._reactor.add_source(fd, ready)
-                self._engine_fds.append(fd)
+            self._engine_fds = self._reactor.drive(self._session, config.state_folder())
         self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)

@@ -20,11 +20,12 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from slic.engine import Host
+from slic.engine import Host, Poller
 from slic.engines.pending import Pending, PendingCalls
+from slic.engines.sifted import SiftedPoll
 from slic.engines.tracee import UNSEEN, TaskTracee
 from slic.interposer import Call
-from slic.kernel import pidfd, seccomp
+from slic.kernel import pidfd, seccomp, sieve
 from slic.policy import Decision, Policy
 from slic.syscalls import BY_NUMBER, by_number
 from slic.tracee import CallGone
@@ -110,6 +111,7 @@ class NotifySession:
         self._watched: dict[int, tuple[int, set[int]]] = {}
         """Thread: a pidfd of its process, its calls that wait."""
         self._about = policy.about
+        self._sifted: SiftedPoll | None = None
         self._epoll = select.epoll()
         """Of all but the listener: a loop's own poll(2) on that saves two calls for each caught."""
         self._epoll.register(self._pending.wake, select.EPOLLIN)
@@ -121,6 +123,14 @@ class NotifySession:
             self._listener: self._listener_ready,
             self._epoll.fileno(): lambda _: self._other_ready(),
         }
+
+    def poller(self, *folders: str) -> Poller | None:
+        if self._sifted is None:
+            library = sieve.load(*folders)
+            if library is not None:
+                made = sieve.Sieve(library, self._listener, self.sync_wake_up)
+                self._sifted = SiftedPoll(made, self._about, self._pending)
+        return self._sifted
 
     def fileno(self) -> int:
         return self._all().fileno()
@@ -217,6 +227,9 @@ class NotifySession:
 
     def _receive(self) -> bool:
         """Take one notification and decide it; False if there was none after all."""
+        if self._sifted is not None and (taken := self._sifted.take()) is not None:
+            got, self._elsewhere = taken
+            return self._decide(got)
         try:
             got = _ioctl(self._listener, seccomp.IOCTL_RECV, _NOTHING)
         except (FileNotFoundError, InterruptedError):
@@ -224,6 +237,9 @@ class NotifySession:
         rests = _usage(_THIS_THREAD).ru_nvcsw
         self._elsewhere = rests == self._rests and self.sync_wake_up
         self._rests = rests
+        return self._decide(got)
+
+    def _decide(self, got: bytes) -> bool:
         cookie, tid, number, *args = _unpack(got)
         if self._pending.calls and (old := self._pending.of_task(tid)) is not None:
             self._pending.cancel(old)  # a thread makes one call at a time
