@@ -15,9 +15,8 @@ from pathlib import Path
 
 import glunix
 from glunix.cli.common import Parser, run
+from glunix.cli.compiling import compile_all
 from glunix.errors import GlunixError
-from glunix.home import shadowprogram
-from slic.kernel import sieve
 
 DISTRIBUTION = "glunix"
 FLAGS = "-IS"
@@ -115,8 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             left = write(args.folder, sys.executable, wanted)
         except OSError as error:
             raise LauncherError(f"{args.folder}: {error.strerror}") from None
-        shadowprogram.build()
-        sieve.LIBRARY.build()
+        compile_all()
         if left:
             print(f"launchers: {sys.executable!r} has odd characters; pip's scripts stay: {left}")
         return 0

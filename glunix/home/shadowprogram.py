@@ -14,14 +14,9 @@ FLAGS = (
     "-std=gnu11", "-Os", "-ffreestanding", "-fno-stack-protector", "-fno-pic", "-no-pie",
     "-fno-asynchronous-unwind-tables", "-nostdlib", "-static", "-Wl,--build-id=none",
 )  # fmt: skip
-_PROGRAM = Compiled(os.path.join(os.path.dirname(__file__), "shadow.c"), FLAGS)
+PROGRAM = Compiled(os.path.join(os.path.dirname(__file__), "shadow.c"), FLAGS)
 
 
 def built() -> str | None:
     """The program's path; None when there is none that we may trust."""
-    return _PROGRAM.built(config.state_folder())
-
-
-def build() -> str | None:
-    """Make it if it is not there; None when that cannot be."""
-    return _PROGRAM.build(config.state_folder())
+    return PROGRAM.built(config.state_folder())
