@@ -6,6 +6,7 @@ message is glunix.home.homecalls's.
 
 from __future__ import annotations
 
+from glunix.home.flow import TCXONC
 from glunix.home.homecalls import HomeCalls
 from glunix.home.link import blob, integer, kept, text
 from glunix.home.outputs import Outputs
@@ -31,9 +32,18 @@ class Asked:
             held = self._held.pop(0)
             self.take(held[0], held)
 
+    def waits(self) -> list[float]:
+        """Look at what the kernel tells nobody; seconds until the next time, if any."""
+        modes, flow = self._calls.modes, self._calls.flow
+        found = [] if modes is None else modes.turn()
+        if flow is not None:
+            found += flow.turn(*self._outputs.for_terminal())
+        return found
+
     def take(self, tag: Value, message: list[Value]) -> bool:
         """Do what is asked; False when it is another message."""
-        if self._outputs.terminal_waits and tag in _ON_THE_TERMINAL:
+        flows = tag == "ioctl" and message[3] == TCXONC  # what waits may wait for just that
+        if self._outputs.terminal_waits and tag in _ON_THE_TERMINAL and not flows:
             # What was written before is on the screen before this acts.
             self._held.append([kept(value) for value in message])
         elif tag in ("want", "seek", "ioctl"):

@@ -26,7 +26,6 @@ from glunix.home.filecalls import (
     rewind,
     struct_flock,
 )
-from glunix.home.inherited import is_file
 from glunix.home.link import blob, integer, text
 from glunix.home.wire import Value
 
@@ -57,14 +56,15 @@ class HomeFiles:
         epoll: select.epoll,
         added: Callable[[int, int], None],
         removed: Callable[[int], None],
+        given: dict[int, int],
     ) -> None:
-        """The job may also speak of those of fds 0-2 that are files."""
+        """`given`: descriptors of ours that the job may also speak of, by its numbers for them."""
         self._paths = [*paths, *(os.path.realpath(path) for path in paths)]
         self._send = send
         self._epoll = epoll
         self._added = added
         self._removed = removed
-        self._open = {fd: OpenFile(posix.dup(fd)) for fd in (0, 1, 2) if is_file(fd)}
+        self._open = {number: OpenFile(posix.dup(fd)) for number, fd in given.items()}
         self._writes: dict[int, tuple[int, int, bytes]] = {}
         """a descriptor of its own -> (ask, fd, bytes) of a write that waits for room."""
         self._beside: dict[int, tuple[int, BareCall | BareOpen]] = {}

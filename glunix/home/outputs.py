@@ -103,6 +103,13 @@ class Outputs:
             sink.waiting for fd, sink in self._sinks.items() if fd in self._terminal.fds or fd == 0
         )
 
+    def for_terminal(self) -> tuple[bool, int]:
+        """(whether it has not taken all that it could, bytes that it has taken)."""
+        if self._terminal is None:
+            return False, 0
+        own = [s for fd, s in self._sinks.items() if fd in self._terminal.fds or fd == 0]
+        return any(s.waiting and not s.held for s in own), sum(s.written for s in own)
+
     @property
     def held(self) -> bool:
         """Whether the terminal does not take our output: we are in the background (tostop)."""

@@ -260,7 +260,7 @@ class Startup:
 
     def _patience(self) -> float | None:
         """Milliseconds that poll may wait."""
-        waits = [] if self._modes is None else self._modes.turn()
+        waits = [] if self._asked is None else self._asked.waits()
         if self._deadline is not None:
             waits.append(max(0.0, self._deadline - time.monotonic()))
         if self._in_back or self._input.in_background():

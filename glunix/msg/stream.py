@@ -144,6 +144,12 @@ class Modes(Message, frozen=True, tag="modes"):
     data: Annotated[bytes, Meta(max_length=TERMIOS2_SIZE + WINSIZE_SIZE)]
 
 
+class Flow(Message, frozen=True, tag="flow"):
+    """Home to node: whether the terminal is stopped and takes no output (tcflow(3))."""
+
+    stopped: bool
+
+
 class InRecall(Message, frozen=True, tag="inrecall"):
     """Home to node: somebody else has read from what went ahead; answered by InBack."""
 
@@ -166,6 +172,7 @@ HomeToNode = (
     | HomeDone
     | Ready
     | Modes
+    | Flow
     | InRecall
     | InAnew
     | ShadowsMade

@@ -19,6 +19,7 @@ from slic.interposers.groups import Groups
 from slic.interposers.homecopies import HomeCopies
 from slic.interposers.homefds import HomeFds
 from slic.interposers.homefiles import HomeFiles
+from slic.interposers.homemesg import HomeMesg
 from slic.interposers.homepaths import HomePaths
 from slic.interposers.homestdio import HomeStdio
 from slic.interposers.identity import Identity
@@ -50,8 +51,10 @@ class Interposing:
                 ]
                 self.places = HomePlaces(spec.home_paths)
                 self.places.make(spec.cwd)
-            elif stand_ins.files or spec.stdin == "file":
+            else:
                 self.places = HomePlaces([])
+            if spec.tty is not None:
+                interposers.append(HomeMesg(self.fds))
             if stand_ins.files or spec.stdin == "file":
                 files = [one for one in stand_ins.interposed if one.kind == "file"]
                 given = next((one for one in files if one.fd == 0), None)

@@ -15,7 +15,7 @@ from glunix.node.moves import Moves
 from glunix.node.standins import StandIns
 from slic.interposers.groups import MoveShadow
 from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome
-from slic.interposers.homeioctls import STOPPING_IOCTLS
+from slic.interposers.homeioctls import STOPPING_IOCTLS, TCXONC
 from slic.interposers.homequestions import BreakPipe, CallHome, HavePlace
 from slic.tracee import Tracee
 
@@ -65,7 +65,7 @@ class Questions:
             if not may_write and _is_natives(question) and around.in_background(tid):
                 self._calls.answer(call_id, Native())
                 return
-            if not self._outputs[around.terminal_channel].drain():
+            if not self._outputs[around.terminal_channel].drain() and not _starts(question):
                 channel = around.terminal_channel
                 self._held.append((channel, call_id, question, tid, may_write))
                 return
@@ -91,6 +91,11 @@ class Questions:
             self._bill.answered(call_id, None)
         if self.home_files is not None:
             self.home_files.cancelled(call_id)
+
+
+def _starts(question: object) -> bool:
+    """Whether output may be waiting for just this (tcflow(3))."""
+    return isinstance(question, IoctlHome) and question.command == TCXONC
 
 
 def _is_natives(question: object) -> bool:

@@ -322,6 +322,12 @@ class StandIns:
         elif command in _TCSETS:
             self._set_tostop(bool(int.from_bytes(data[12:16], "little") & termios.TOSTOP))
 
+    def set_flow(self, stopped: bool) -> None:
+        """Home's terminal does (not) take output: nor does the stand-in."""
+        if self.slave >= 0:
+            with contextlib.suppress(OSError, termios.error):  # hung up
+                termios.tcflow(self.slave, termios.TCOOFF if stopped else termios.TCOON)
+
     def _set_tostop(self, wanted: bool) -> None:
         """Background writers are stopped by this kernel."""
         mode = termios.tcgetattr(self.slave)

@@ -309,6 +309,8 @@ class Supervisor:
                 self._questions.home_files.set_readable(message.fd, message.readable)
             if message.readable:
                 self._asks.retry(message.fd)
+        elif isinstance(message, stream.Flow):
+            self._stand_ins.set_flow(message.stopped)
         elif isinstance(message, stream.Credit):
             self._outputs[message.fd].credit(message.count)
             self._questions.ask_held()
