@@ -351,6 +351,10 @@ class HomeCalls:
         finally:
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGTTOU])
 
+    def fail(self, ask: int, error: int) -> None:
+        """A call on a file has failed before it was made."""
+        self._send(["homedone", ask, 0, error, [], b""])
+
     def rare(self, tag: str, message: list[Value]) -> bool:
         """A call that few programs make; False when it is another message."""
         if tag.startswith("shadow"):
@@ -362,6 +366,7 @@ class HomeCalls:
             from glunix.home.rarecalls import RareCalls
 
             given = {fd: fd for fd in (0, 1, 2) if is_file(fd)}
+            given |= {channel: fd for channel, fd in self._inherited.items() if is_file(fd)}
             if self._terminal is not None:
                 given[min(self._terminal.fds, default=TERMINAL_FD)] = self._terminal.fd
             how = (self._opened, self._closed, given)

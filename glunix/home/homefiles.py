@@ -10,10 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import posix
+import resource
 import stat
 from fcntl import F_GETFL, LOCK_NB, fcntl, flock
 
 from glunix.home.bare import FCNTL, FLOCK, PAGE, BareCall, BareOpen
+from glunix.home.descriptions import RLIMIT_FSIZE, position, room
 from glunix.home.filecalls import (
     F_OFD_SETLK,
     F_OFD_SETLKW,
@@ -26,6 +28,7 @@ from glunix.home.filecalls import (
     rewind,
     struct_flock,
 )
+from glunix.home.inherited import is_file
 from glunix.home.link import blob, integer, text
 from glunix.home.wire import Value
 
@@ -64,6 +67,8 @@ class HomeFiles:
         self._epoll = epoll
         self._added = added
         self._removed = removed
+        limits = resource.getrlimit(RLIMIT_FSIZE)
+        resource.setrlimit(RLIMIT_FSIZE, (limits[1], limits[1]))  # each call says its program's
         self._open = {number: OpenFile(posix.dup(fd)) for number, fd in given.items()}
         self._writes: dict[int, tuple[int, int, bytes]] = {}
         """a descriptor of its own -> (ask, fd, bytes) of a write that waits for room."""
@@ -108,7 +113,7 @@ class HomeFiles:
             if opened is None:
                 raise failed(errno.EBADF)
             if name == "write":
-                return self._write(ask, opened.fd, numbers[0], bool(numbers[1]), data)
+                return self._limited(ask, number, opened.fd, numbers, data)
             if name in ("flock", "setlk", "setlkw"):
                 return self._lock(ask, opened.fd, name, numbers)
             return ON_DESCRIPTOR[name](opened, numbers)
@@ -217,6 +222,23 @@ class HomeFiles:
         self._send(["homedone", ask, 0, -value if value < 0 else 0, [], b""])
 
     # -- writes ------------------------------------------------------------------------------
+
+    def _limited(
+        self, ask: int, number: int, fd: int, numbers: list[int], data: bytes
+    ) -> Answer | None:
+        """A write within the program's limit of size; what is left of room is told of an output."""
+        where, nonblock, limit = (*numbers, -1)[:3]
+        if not is_file(fd):
+            return self._write(ask, fd, where, bool(nonblock), data)
+        if limit >= 0:
+            at = where if where >= 0 else position(fd)
+            if at >= limit:
+                raise failed(errno.EFBIG)
+            data = data[: limit - at]
+        answer = self._write(ask, fd, where, bool(nonblock), data)
+        if answer is not None and number < FIRST:
+            return answer[0], [room(fd, limit)], answer[2]
+        return answer
 
     def _write(self, ask: int, fd: int, where: int, nonblock: bool, data: bytes) -> Answer | None:
         if where >= 0:

@@ -5,6 +5,7 @@ Owns the sinks of fds 1 and 2 and the credit owed to each channel (stream, vnn, 
 
 from __future__ import annotations
 
+import os
 import select
 
 from glunix.errors import FrameError
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 Channel = tuple[int, int, int]
 
+FILE_OUTPUT = "file-out"
+"""As glunix.home.inherited."""
+
 _ANSWERS = 3
 
 
@@ -43,8 +47,7 @@ class Outputs:
         """The program has ended and its startup with it: we are what the processes left have."""
         self._ended: set[int] = set()
         """Channels that have ended and whose descriptor at home is still open."""
-        self.failed = False
-        """Whether output was lost because a file could not take it (a full disk)."""
+        self._lost = False
 
     def open(
         self,
@@ -52,12 +55,14 @@ class Outputs:
         terminal: HomeTerminal | None,
         answers: bool = False,
         inherited: Sequence[Inherited] = (),
+        careful: bool = False,
     ) -> None:
         """Make the sinks; a descriptor the user closed refuses its channels at once.
 
         `terminal` is a transparent job's, which may be neither fd 1 nor 2: that is channel 0.
         `answers`: it may write into its fd 0, a socket: channel 3 (glunix.msg.stream.ANSWERS).
         `inherited`: its descriptors above 2.
+        `careful`: glunix.msg.job.JobSpec.careful.
         """
         fds = self._options.fds
         for fd in (1, 2):
@@ -69,10 +74,12 @@ class Outputs:
             for process in job.processes.values():
                 process.channels.add(_ANSWERS)
         for one in inherited:
-            if one.kind == "out":
+            if one.kind in ("out", FILE_OUTPUT):
                 self._sinks[one.channel] = Sink(one.number)
                 for process in job.processes.values():
                     process.channels.add(one.channel)
+        for sink in self._sinks.values():
+            sink.keeps_on = careful
         self._terminal = terminal
         self._job = job
         self._one = same_output()
@@ -187,25 +194,52 @@ class Outputs:
 
     def write(self, sink: Sink, ready: bool) -> None:
         """Write what goes; give credit for it. A reader that is gone refuses all channels."""
+        before = sink.error
         try:
             for channel, count in sink.write(ready):
                 assert isinstance(channel, tuple)
                 self._owe(channel, count)
         except OSError as error:
             self._refuse(sink, error)
+        if sink.error and not before:
+            fd = self._channel(sink)
+            for process in self._job.processes.values():
+                self._send(process.stream, ["unwritten", fd])
         if self._ended:
             self.let_go()
 
     def _refuse(self, sink: Sink, error: OSError) -> None:
         if not gone(error):
-            from glunix.home.opening import complain
-
-            complain(f"cannot write output: {error.strerror}", None)
-            self.failed = True
-        fd = next(n for n, s in self._sinks.items() if s is sink)
+            self._complain(error)
+        fd = self._channel(sink)
         for process in self._job.processes.values():
             if fd in process.channels:
                 self._send(process.stream, ["refuse", process.vnn, fd])
+
+    def _channel(self, sink: Sink) -> int:
+        return next(n for n, s in self._sinks.items() if s is sink)
+
+    def untold(self, fd: int) -> int:
+        """The error of a write that the program was not told of, and is now; 0: there is none."""
+        sink = self._sinks.get(fd)
+        if sink is None:
+            return 0
+        error, sink.error = sink.error, 0
+        return error
+
+    def failed(self) -> bool:
+        """Whether output was lost because a file could not take it (a full disk), and the program
+        does not know it. Says so to the user, at the end of the job."""
+        for sink in self._sinks.values():
+            if sink.error:
+                self._complain(OSError(sink.error, os.strerror(sink.error)))
+        return self._lost
+
+    def _complain(self, error: OSError) -> None:
+        from glunix.home.opening import complain
+
+        complain(f"cannot write output: {error.strerror}", None)
+        self._lost = True
 
     def _owe(self, channel: Channel, count: int) -> None:
         owed = self._owed.get(channel, 0) + count

@@ -88,6 +88,13 @@ class Refuse(Message, frozen=True, tag="refuse"):
     fd: OutFd
 
 
+class Unwritten(Message, frozen=True, tag="unwritten"):
+    """Home to node: what came on this channel could not be written (a full disk). The next write
+    has to be made at home, which tells why. Only of careful jobs; of others it is a Refuse."""
+
+    fd: OutFd
+
+
 class Signal(Message, frozen=True, tag="signal"):
     """Deliver a signal: to one process's group, or (vnn None) to all on this stream.
 
@@ -164,6 +171,7 @@ HomeToNode = (
     In
     | Credit
     | Refuse
+    | Unwritten
     | Signal
     | Resize
     | Got

@@ -22,6 +22,7 @@ from slic.interposers.homefiles import HomeFiles
 from slic.interposers.homemesg import HomeMesg
 from slic.interposers.homepaths import HomePaths
 from slic.interposers.homestdio import HomeStdio
+from slic.interposers.homewrites import HomeWrites
 from slic.interposers.identity import Identity
 from slic.kernel.prctl import CLONE_NEWUTS, unshare
 from slic.policy import Policy
@@ -55,6 +56,8 @@ class Interposing:
                 self.places = HomePlaces([])
             if spec.tty is not None:
                 interposers.append(HomeMesg(self.fds))
+            if stand_ins.files and spec.careful:
+                interposers.append(HomeWrites(self.fds))
             if stand_ins.files or spec.stdin == "file":
                 files = [one for one in stand_ins.interposed if one.kind == "file"]
                 given = next((one for one in files if one.fd == 0), None)

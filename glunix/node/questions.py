@@ -12,14 +12,16 @@ from glunix.node.bill import Bill
 from glunix.node.channels import Output
 from glunix.node.homefiles import HomeFiles
 from glunix.node.moves import Moves
+from glunix.node.rooms import Rooms
 from glunix.node.standins import StandIns
 from slic.interposers.groups import MoveShadow
-from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome
+from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome, SeekHome
 from slic.interposers.homeioctls import STOPPING_IOCTLS, TCXONC
-from slic.interposers.homequestions import BreakPipe, CallHome, HavePlace
+from slic.interposers.homequestions import CallHome, HavePlace, MayStream, RaiseSignal
 from slic.tracee import Tracee
 
 _ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
+_ON_A_FILE = ReadHome | SeekHome | CallHome | MayStream
 
 
 class Questions:
@@ -41,8 +43,9 @@ class Questions:
         self._outputs = outputs
         self._bill = bill
         self.home_files: HomeFiles | None = None
-        self._held: list[tuple[int, int, object, int, bool]] = []
-        """Questions after output that home has not taken: its channel, and `_put`'s arguments."""
+        self.rooms = Rooms()
+        self._held: list[tuple[int, object, int, bool]] = []
+        """Questions after output that home has not taken: `_put`'s arguments."""
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """A handler asks."""
@@ -55,36 +58,47 @@ class Questions:
             self._bill.asked(call_id, question)
         around = self.stand_ins
         tid, may_write = tracee.tid, False
-        fd = getattr(question, "fd", -1)
-        if fd in around.files and not self._outputs[fd].drain():
-            self._held.append((fd, call_id, question, tid, may_write))
-            return
         if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
             if isinstance(question, IoctlHome):
                 may_write = question.command in STOPPING_IOCTLS and self._calls.immune(tid, SIGTTOU)
             if not may_write and _is_natives(question) and around.in_background(tid):
                 self._calls.answer(call_id, Native())
                 return
-            if not self._outputs[around.terminal_channel].drain() and not _starts(question):
-                channel = around.terminal_channel
-                self._held.append((channel, call_id, question, tid, may_write))
-                return
+        if not self._has_gone(question) and not _starts(question):
+            self._held.append((call_id, question, tid, may_write))
+            return
         self._put(call_id, question, tid, may_write)
 
+    def _has_gone(self, question: object) -> bool:
+        """Whether home was sent what was written before; False: it has to take some of it."""
+        around = self.stand_ins
+        channels: list[int] = []
+        if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
+            channels = [around.terminal_channel]
+        elif around.files and isinstance(question, _ON_A_FILE):
+            streams = isinstance(question, MayStream)
+            channels = [fd for fd in around.files if not streams or fd != question.fd]
+        gone = [self._outputs[channel].drain() for channel in channels]  # of all, come what may
+        return all(gone)
+
     def _put(self, call_id: int, question: object, tid: int, may_write: bool) -> None:
-        if isinstance(question, CallHome | HavePlace | BreakPipe) and self.home_files is not None:
+        if isinstance(question, MayStream):
+            self._calls.answer(call_id, self.rooms.take(question.fd, question.count, tid))
+        elif (
+            isinstance(question, CallHome | HavePlace | RaiseSignal) and self.home_files is not None
+        ):
             self.home_files.ask(call_id, question, tid)
         else:
             self._asks.ask(call_id, question, tid, may_write)
 
     def ask_held(self) -> None:
         """Home took more output: questions that were made after it can go."""
-        while self._held and self._outputs[self._held[0][0]].drain():
-            self._put(*self._held.pop(0)[1:])
+        while self._held and self._has_gone(self._held[0][1]):
+            self._put(*self._held.pop(0))
 
     def cancelled(self, call_id: int) -> None:
         """A call that asked is gone."""
-        self._held = [held for held in self._held if held[1] != call_id]
+        self._held = [held for held in self._held if held[0] != call_id]
         self._asks.cancelled(call_id)
         self._moves.cancelled(call_id)
         if self._bill is not None:

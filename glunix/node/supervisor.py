@@ -121,7 +121,12 @@ class Supervisor:
             self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
                 self._questions.home_files = NodeHomeFiles(
-                    caught.fds, caught.places, self._to_home, self, self._reactor
+                    caught.fds,
+                    caught.places,
+                    self._to_home,
+                    self,
+                    self._reactor,
+                    self._questions.rooms,
                 )
             self._main = self._fork_program(caught.launch)
         except StepFailed as error:
@@ -314,6 +319,8 @@ class Supervisor:
         elif isinstance(message, stream.Credit):
             self._outputs[message.fd].credit(message.count)
             self._questions.ask_held()
+        elif isinstance(message, stream.Unwritten):
+            self._questions.rooms.failed(message.fd)
         elif isinstance(message, stream.Refuse):
             self._outputs[message.fd].close()
             self._questions.ask_held()
