@@ -24,6 +24,7 @@ class Asked:
     def __init__(self, calls: HomeCalls, outputs: Outputs) -> None:
         self._calls = calls
         self._outputs = outputs
+        calls.begins_output, outputs.ends = outputs.add, calls.output_ended
         self._held: list[list[Value]] = []
 
     def turn(self) -> None:

@@ -128,6 +128,8 @@ class HomeCalls:
         self._nursery: Nursery | None = None
         self.move_root: Callable[[int], int] = lambda group: errno.ESRCH
         """See glunix.home.nursery.Nursery."""
+        self.begins_output: Callable[[int, int], None] = lambda number, fd: None
+        """Called when the job has opened an output here: its channel, our descriptor."""
         self.before_end: Callable[[], None] = lambda: None
         """Called before the node hears that what goes ahead has ended."""
         if terminal is not None:
@@ -369,10 +371,18 @@ class HomeCalls:
             given |= {channel: fd for channel, fd in self._inherited.items() if is_file(fd)}
             if self._terminal is not None:
                 given[min(self._terminal.fds, default=TERMINAL_FD)] = self._terminal.fd
-            how = (self._opened, self._closed, given)
+            how = (self._opened, self._closed, given, self._begins)
             files = HomeFiles(self._paths, self._send, self._epoll, *how)
             self._rare = RareCalls(self._send, self._epoll, self._home_fd, files)
         return self._rare.take(tag, message)
+
+    def _begins(self, number: int, fd: int) -> None:
+        self.begins_output(number, fd)
+
+    def output_ended(self, number: int) -> None:
+        """Nobody in the job has this output any more."""
+        if self._rare is not None:
+            self._rare.files.close(number)
 
     def _shadows(self) -> Nursery:
         if self._nursery is None:

@@ -60,8 +60,11 @@ class HomeFiles:
         added: Callable[[int, int], None],
         removed: Callable[[int], None],
         given: dict[int, int],
+        streams: Callable[[int, int], None] = lambda number, fd: None,
     ) -> None:
-        """`given`: descriptors of ours that the job may also speak of, by its numbers for them."""
+        """`given`: descriptors of ours that the job may also speak of, by its numbers for them.
+        `streams`: told of those that are an output."""
+        self._streams = streams
         self._paths = [*paths, *(os.path.realpath(path) for path in paths)]
         self._send = send
         self._epoll = epoll
@@ -116,6 +119,8 @@ class HomeFiles:
                 return self._limited(ask, number, opened.fd, numbers, data)
             if name in ("flock", "setlk", "setlkw"):
                 return self._lock(ask, opened.fd, name, numbers)
+            if name == "reopen":
+                return self._reopen(opened.fd, numbers[0])
             return ON_DESCRIPTOR[name](opened, numbers)
         if name == "open":
             return self._do_open(ask, paths[0], *numbers)
@@ -143,6 +148,15 @@ class HomeFiles:
             return None
         fd = posix.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
         return self._keep(fd, flags)
+
+    def _reopen(self, fd: int, flags: int) -> Answer:
+        """A new open file of one of the job's (proc(5), /proc/PID/fd)."""
+        how = flags & ~(os.O_CREAT | os.O_EXCL) | os.O_NOCTTY | os.O_CLOEXEC
+        own = posix.open(f"/proc/self/fd/{fd}", how)
+        number, results, kind = self._keep(own, flags)
+        if flags & os.O_ACCMODE == os.O_WRONLY:
+            self._streams(number, own)
+        return number, results, kind
 
     def _make_beside(self, ask: int, call: BareCall | BareOpen) -> None:
         self._beside[call.fileno()] = (ask, call)

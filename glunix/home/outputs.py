@@ -48,6 +48,11 @@ class Outputs:
         self._ended: set[int] = set()
         """Channels that have ended and whose descriptor at home is still open."""
         self._lost = False
+        self._careful = False
+        self._added: set[int] = set()
+        """Channels that began while the job ran."""
+        self.ends: Callable[[int], None] = lambda fd: None
+        """Called when one of these has ended, and its descriptor is not needed any more."""
 
     def open(
         self,
@@ -78,11 +83,20 @@ class Outputs:
                 self._sinks[one.channel] = Sink(one.number)
                 for process in job.processes.values():
                     process.channels.add(one.channel)
+        self._careful = careful
         for sink in self._sinks.values():
             sink.keeps_on = careful
         self._terminal = terminal
         self._job = job
         self._one = same_output()
+
+    def add(self, fd: int, own: int) -> None:
+        """The job has one more channel, which leads to our descriptor `own`."""
+        sink = self._sinks[fd] = Sink(own)
+        sink.keeps_on = self._careful
+        self._added.add(fd)
+        for process in self._job.processes.values():
+            process.channels.add(fd)
 
     @property
     def waiting(self) -> bool:
@@ -161,8 +175,17 @@ class Outputs:
             if sink.waiting or not sink.is_open or (fd == 2 and not self._stderr_too()):
                 continue
             self._ended.discard(fd)
-            if fd and (self._terminal is None or fd not in self._terminal.fds):
+            if fd in self._added:
+                self._remove(fd)
+            elif fd and (self._terminal is None or fd not in self._terminal.fds):
                 sink.close()
+
+    def _remove(self, fd: int) -> None:
+        sink = self._sinks.pop(fd)
+        self._added.discard(fd)
+        if sink.error:
+            self._complain(OSError(sink.error, os.strerror(sink.error)))
+        self.ends(fd)
 
     def go_on_alone(self) -> None:
         """The shadow has ended with the program: see `alone`."""

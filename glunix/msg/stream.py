@@ -45,10 +45,10 @@ from glunix.msg.shadows import (
 
 INPUT_WINDOW = 1024 * 1024
 Data = Annotated[bytes, Meta(max_length=CHUNK)]
-OutFd = Annotated[int, Meta(ge=0, le=79)]
+OutFd = Annotated[int, Meta(ge=0, le=1023)]
 """0: the terminal of a transparent job whose fds 1 and 2 are both elsewhere. ANSWERS: what it
 writes into a stream socket that is its fd 0 and neither 1 nor 2. From 16 on: what it inherited
-besides (glunix.msg.job.Inherited)."""
+besides (glunix.msg.job.Inherited); from 80 on: files of home that it has opened once more."""
 ANSWERS = 3
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 

@@ -21,9 +21,11 @@ from glunix.msg.homecalls import HomeCall, HomeClose, HomeDone
 from glunix.node.asks import Calls
 from glunix.node.homeplaces import HomePlaces
 from glunix.node.reactor import Reactor
+from glunix.node.reopened import Reopened
 from glunix.node.rooms import Rooms, size_limit
 from slic.interposers.homefds import HomeFds, StandIn
 from slic.interposers.homequestions import CallHome, HavePlace, Opened, RaiseSignal
+from slic.interposers.homereopens import REOPEN
 from slic.kernel.inotify import Watcher
 from slic.kernel.pidfd import process_of, status_fields
 from slic.kernel.ptrace import tgkill
@@ -46,9 +48,11 @@ class HomeFiles:
         calls: Calls,
         reactor: Reactor,
         rooms: Rooms,
+        reopened: Reopened,
     ) -> None:
         self._fds = fds
         self._rooms = rooms
+        self._reopened = reopened
         self._places = places
         self._send = send
         self._calls = calls
@@ -119,6 +123,8 @@ class HomeFiles:
             answer = OSError(message.error, os.strerror(message.error))
         elif question.call == "open":
             answer = self._opened(message.value, message.data.decode(), question)
+        elif question.call == REOPEN:
+            answer = self._open_again(message.value, question.numbers[0])
         elif question.call == "write" and message.numbers:
             self._rooms.told(question.fd, message.numbers[0])
         if not self._calls.answer(call, answer) and isinstance(answer, Opened):
@@ -128,9 +134,22 @@ class HomeFiles:
         """The engine says that a call is gone. An open stays known: home may have made it."""
         for ask, (asked, question) in list(self._asked.items()):
             if asked == call:
-                if question.call != "open":
+                if question.call not in ("open", REOPEN):
                     del self._asked[ask]
                 self._send(stream.Unwant(ask))
+
+    def _open_again(self, fd: int, flags: int) -> Opened | OSError:
+        try:
+            if flags & os.O_ACCMODE == os.O_WRONLY:
+                return self._reopened.open(fd)
+            own = self._stand_in(fd, "file", flags & os.O_NONBLOCK)
+        except OSError as error:
+            self._send(HomeClose(fd))
+            return OSError(error.errno or errno.EIO, error.strerror)
+        seen = os.fstat(own)
+        stand_in = StandIn(fd, "file", seen.st_dev, seen.st_ino)
+        self._watched[self._watcher.watch(own)] = stand_in
+        return Opened(own, stand_in)
 
     # -- stand-ins ---------------------------------------------------------------------------
 

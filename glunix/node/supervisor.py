@@ -35,10 +35,11 @@ from glunix.node.pidspace import PidSpace, Plain
 from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.process import set_size
 from glunix.node.questions import Questions
+from glunix.node.reopened import Reopened
 from glunix.node.spawn import close_others, fork_child
 from glunix.node.standins import StandIns
 from slic.engine import Launch, Session
-from slic.interposers.homefds import IoctlHome
+from slic.interposers.homefds import HomeFds, IoctlHome
 from slic.kernel.pidfd import status_fields
 from slic.kernel.prctl import (
     set_child_subreaper,
@@ -89,6 +90,7 @@ class Supervisor:
         self._numbers = Numbers(start.npid, self._to_home, self._reactor)
         self._moves = Moves(self._numbers, self._to_home, self, self._reactor)
         self._outputs: dict[int, Output] = {}
+        self._reopened: Reopened | None = None
         self._session: Session | None = None
         self._engine_reaps = False
         self._engine_fds: list[int] = []
@@ -127,6 +129,7 @@ class Supervisor:
                     self,
                     self._reactor,
                     self._questions.rooms,
+                    self._open_files(caught.fds),
                 )
             self._main = self._fork_program(caught.launch)
         except StepFailed as error:
@@ -197,13 +200,18 @@ class Supervisor:
             report = birth.failure
             self._ended = True
             self._report(stream.Failed(self._vnn, report.step, report.a, report.text))
-            for output in self._outputs.values():
+            for output in list(self._outputs.values()):
                 output.finish()
         else:
             self._report(stream.Started(self._vnn, self._main))
             self._stand_ins.started()
             if self._early_stop:
                 kill_one(self._main, self._early_stop)
+
+    def _open_files(self, fds: HomeFds) -> Reopened:
+        files = self._stand_ins.files
+        self._reopened = Reopened(fds, self._outputs, files, self._output)
+        return self._reopened
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
@@ -212,8 +220,12 @@ class Supervisor:
                 self._way.relay(stream.out_head(self._vnn, fd, len(data)), data)
             else:
                 self._to_home(stream.Out(self._vnn, fd, b""))
+                if reopened is not None:
+                    reopened.ended(fd)
 
-        return Output(self._reactor, ours, self._spec.window, send)
+        reopened = self._reopened if fd in self._stand_ins.files else None
+        before = None if reopened is None else lambda: reopened.before(fd)
+        return Output(self._reactor, ours, self._spec.window, send, before)
 
     # -- the engine's host -------------------------------------------------------------------
 
@@ -242,7 +254,7 @@ class Supervisor:
 
     def _tell_stop(self, number: int) -> None:
         """After what was written before it: home's half writes nothing while it is stopped."""
-        for output in self._outputs.values():
+        for output in list(self._outputs.values()):
             output.drain()
         self._report(stream.Stopped(self._vnn, number))
 
@@ -317,12 +329,14 @@ class Supervisor:
         elif isinstance(message, stream.Flow):
             self._stand_ins.set_flow(message.stopped)
         elif isinstance(message, stream.Credit):
-            self._outputs[message.fd].credit(message.count)
+            if message.fd in self._outputs:  # one opened once more may have ended
+                self._outputs[message.fd].credit(message.count)
             self._questions.ask_held()
         elif isinstance(message, stream.Unwritten):
             self._questions.rooms.failed(message.fd)
         elif isinstance(message, stream.Refuse):
-            self._outputs[message.fd].close()
+            if message.fd in self._outputs:
+                self._outputs[message.fd].close()
             self._questions.ask_held()
         elif isinstance(message, stream.Signal):
             self._asks.drop_ahead()

@@ -175,6 +175,10 @@ class HomeFds(Interposer):
             return None  # the kernel will say EBADF
         return self._of(seen)
 
+    def leading(self, seen: os.stat_result) -> StandIn | None:
+        """The stand-in that this is; None: it is none."""
+        return self._of(seen)
+
     def concerns(self, seen: os.stat_result) -> bool:
         """Whether it is a stand-in."""
         return self._of(seen) is not None

@@ -5,7 +5,7 @@ from a pipe is asked of home, after all that was written before: offset, attribu
 writes elsewhere. Of an input, which `HomeFds` reads, attributes and locks are home's, too.
 
 Limits: home's errors of a streamed write come after it has returned (but see `HomeWrites`);
-opened once more (/dev/stdout), it is the same open file; poll sees a pipe.
+poll sees a pipe.
 """
 
 import errno
@@ -43,7 +43,7 @@ class HomeStdio(DescriptorCalls):
         stand_in = self._fds.find(tracee, fd)
         if stand_in is None or stand_in.kind == FILE_OUTPUT:
             return stand_in
-        return stand_in if stand_in.kind == "file" and stand_in.fd == 0 else None
+        return stand_in if stand_in.kind == "file" and not stand_in.path else None
 
     # -- its offset and attributes -------------------------------------------------------------
 
