@@ -17,11 +17,17 @@ import posix
 import stat
 from fcntl import F_GETFL, fcntl
 
+from glunix.home.descriptions import must_care, same_open
+
 FIRST, MOST = 16, 64
 """Channel numbers; those that follow are glunix.home.homefiles's."""
 
 DEVICES = {3: "null", 5: "zero", 7: "full", 8: "random", 9: "urandom"}
 """Memory devices (minor numbers of major 1, null(4), random(4)): the node has the same."""
+
+
+FILE_OUTPUT = "file-out"
+"""A file that is written (glunix.msg.job.Inherited)."""
 
 
 def is_file(fd: int) -> bool:
@@ -56,6 +62,12 @@ def _carries_bytes(fd: int) -> bool:
         sock.close()
 
 
+def is_careful(found: list[Inherited]) -> bool:
+    """As glunix.msg.job.JobSpec.careful."""
+    outputs = [fd for fd in (1, 2) if output_kind(fd) == "file"]
+    return must_care(outputs + [one.number for one in found if one.kind == FILE_OUTPUT])
+
+
 class Inherited:
     """One of them: `number` is the program's, `size` is of a file, or the number it equals (as)."""
 
@@ -77,10 +89,10 @@ def inherited(terminal_fd: int) -> list[Inherited]:
     if not given:
         return []
     terminal = posix.fstat(terminal_fd).st_rdev if terminal_fd >= 0 else 0
-    known: dict[tuple[int, int, int], int] = {}
+    known: dict[tuple[int, int, int], list[int]] = {}
     for fd in (0, 1, 2):
         try:
-            known.setdefault(_identity(fd), fd)
+            known.setdefault(_identity(fd), []).append(fd)
         except OSError:
             pass  # closed
     found: list[Inherited] = []
@@ -89,9 +101,12 @@ def inherited(terminal_fd: int) -> list[Inherited]:
         if len(found) == MOST:
             continue
         kind, size = _kind(fd, terminal)
-        if kind in ("pipe", "out") and stat.S_ISFIFO(posix.fstat(fd).st_mode):
-            same = known.setdefault(_identity(fd), fd)
-            kind, size = (kind, 0) if same == fd else ("as", same)
+        if kind in ("pipe", "out", "file", FILE_OUTPUT):
+            others = known.setdefault(_identity(fd), [])
+            shares = kind in ("file", FILE_OUTPUT)
+            same = next((n for n in others if not shares or same_open(fd, n)), fd)
+            kind, size = (kind, size) if same == fd else ("as", same)
+            others.append(fd)
         if kind:
             found.append(Inherited(fd, FIRST + len(found), kind, size))
     return found
@@ -128,7 +143,7 @@ def _kind(fd: int, terminal: int) -> tuple[str, int]:
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISFIFO(found.st_mode):
         return "", 0
     if access == os.O_WRONLY:
-        return "out", 0
+        return FILE_OUTPUT if stat.S_ISREG(found.st_mode) else "out", 0
     if access != os.O_RDONLY:
         return "", 0
     return ("file", found.st_size) if stat.S_ISREG(found.st_mode) else ("pipe", 0)

@@ -19,8 +19,11 @@ from slic.interposers.groups import Groups
 from slic.interposers.homecopies import HomeCopies
 from slic.interposers.homefds import HomeFds
 from slic.interposers.homefiles import HomeFiles
+from slic.interposers.homemesg import HomeMesg
 from slic.interposers.homepaths import HomePaths
+from slic.interposers.homereopens import HomeReopens
 from slic.interposers.homestdio import HomeStdio
+from slic.interposers.homewrites import HomeWrites
 from slic.interposers.identity import Identity
 from slic.kernel.prctl import CLONE_NEWUTS, unshare
 from slic.policy import Policy
@@ -50,10 +53,15 @@ class Interposing:
                 ]
                 self.places = HomePlaces(spec.home_paths)
                 self.places.make(spec.cwd)
-            elif stand_ins.files or spec.stdin == "file":
+            else:
                 self.places = HomePlaces([])
-            if stand_ins.files or spec.stdin == "file":
-                files = [one for one in stand_ins.interposed if one.kind == "file"]
+            if spec.tty is not None:
+                interposers.append(HomeMesg(self.fds))
+            if stand_ins.files and spec.careful:
+                interposers.append(HomeWrites(self.fds))
+            files = [one for one in stand_ins.interposed if one.kind == "file"]
+            if stand_ins.files or files:
+                interposers.insert(0, HomeReopens(self.fds, bool(files)))
                 given = next((one for one in files if one.fd == 0), None)
                 interposers.append(HomeStdio(self.fds, given))
             if any(one.kind in ("file", "tty") for one in stand_ins.interposed):

@@ -22,7 +22,7 @@ from glunix.msg.stream import ANSWERS
 from glunix.node.become import StepFailed
 from glunix.node.homepts import stand_in_terminal
 from glunix.node.process import pipe
-from slic.interposers.homefds import FILE_OUTPUT, StandIn
+from slic.interposers.homefds import FILE_OUTPUT, OUTPUTS, StandIn
 
 TOKEN = b"\0"
 
@@ -219,9 +219,11 @@ class StandIns:
         if one.kind in _DEVICES:
             self.theirs[one.number] = os.open(f"/dev/{one.kind}", os.O_RDWR | os.O_CLOEXEC)
             return
-        if one.kind == "out":
+        if one.kind in OUTPUTS:
             ours, self.theirs[one.number] = pipe()
             self.outputs.append((one.channel, ours))
+            if one.kind == FILE_OUTPUT:
+                self.files.add(one.channel)
         elif one.kind == "file":
             self.theirs[one.number] = _file(one.size)
         elif one.kind == "pipe":
@@ -321,6 +323,12 @@ class StandIns:
                 ioctl(self.slave, termios.TIOCSWINSZ, data)
         elif command in _TCSETS:
             self._set_tostop(bool(int.from_bytes(data[12:16], "little") & termios.TOSTOP))
+
+    def set_flow(self, stopped: bool) -> None:
+        """Home's terminal does (not) take output: nor does the stand-in."""
+        if self.slave >= 0:
+            with contextlib.suppress(OSError, termios.error):  # hung up
+                termios.tcflow(self.slave, termios.TCOOFF if stopped else termios.TCOON)
 
     def _set_tostop(self, wanted: bool) -> None:
         """Background writers are stopped by this kernel."""

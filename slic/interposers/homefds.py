@@ -185,6 +185,10 @@ class HomeFds(Interposer):
         """The stand-ins."""
         return self._objects
 
+    def leading(self, seen: os.stat_result) -> StandIn | None:
+        """The stand-in that this is; None: it is none."""
+        return self._of(seen)
+
     def _of(self, seen: os.stat_result) -> StandIn | None:
         found = self._others.get((seen.st_dev, seen.st_ino))
         if found is not None or not self._terminals:
