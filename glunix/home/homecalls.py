@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from glunix.home.ahead import Ahead
     from glunix.home.inherited import Inherited
     from glunix.home.nursery import Nursery
+    from glunix.home.outward import Outward
     from glunix.home.rarecalls import RareCalls
     from glunix.home.wire import Value
 
@@ -125,6 +126,9 @@ class HomeCalls:
         self._rare: RareCalls | None = None
         self.modes: ModeWatch | None = None
         self.flow: FlowWatch | None = None
+        self._began = posix.getppid(), posix.getpgrp()
+        """The program's shadow and group: both may change."""
+        self._outward: Outward | None = None
         self._nursery: Nursery | None = None
         self.move_root: Callable[[int], int] = lambda group: errno.ESRCH
         """See glunix.home.nursery.Nursery."""
@@ -359,6 +363,9 @@ class HomeCalls:
 
     def rare(self, tag: str, message: list[Value]) -> bool:
         """A call that few programs make; False when it is another message."""
+        if tag == "shadowkill":
+            self._kill(message)
+            return True
         if tag.startswith("shadow"):
             return self._shadows().take(tag, message)
         if self._rare is None:
@@ -383,6 +390,16 @@ class HomeCalls:
         """Nobody in the job has this output any more."""
         if self._rare is not None:
             self._rare.files.close(number)
+
+    def _kill(self, message: list[Value]) -> None:
+        from glunix.home.link import integer
+        from glunix.home.outward import Outward
+
+        pid, number, group = (integer(value) for value in message[1:4])
+        spared = message[4] if isinstance(message[4], list) else []
+        if self._outward is None:
+            self._outward = Outward(*self._began)
+        self._outward.kill(pid, number, group, [integer(one) for one in spared])
 
     def _shadows(self) -> Nursery:
         if self._nursery is None:

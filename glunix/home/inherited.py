@@ -18,6 +18,7 @@ import stat
 from fcntl import F_GETFL, fcntl
 
 from glunix.home.descriptions import must_care, same_open
+from glunix.home.terminal import device_of
 
 FIRST, MOST = 16, 64
 """Channel numbers; those that follow are glunix.home.homefiles's."""
@@ -88,7 +89,7 @@ def inherited(terminal_fd: int) -> list[Inherited]:
     given = [fd for fd in numbers if fd > 2 and _is_inheritable(fd)]
     if not given:
         return []
-    terminal = posix.fstat(terminal_fd).st_rdev if terminal_fd >= 0 else 0
+    terminal = device_of(terminal_fd) if terminal_fd >= 0 else 0
     known: dict[tuple[int, int, int], list[int]] = {}
     for fd in (0, 1, 2):
         try:
@@ -137,9 +138,8 @@ def _kind(fd: int, terminal: int) -> tuple[str, int]:
     if flags & os.O_PATH:
         return "", 0
     if stat.S_ISCHR(found.st_mode):
-        if found.st_rdev == terminal:
-            return "tty", 0
-        return memory_device(found), 0
+        name = memory_device(found)
+        return ("tty", 0) if not name and terminal and device_of(fd) == terminal else (name, 0)
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISFIFO(found.st_mode):
         return "", 0
     if access == os.O_WRONLY:

@@ -437,8 +437,12 @@ class Startup:
             process.stopped = 0
         if self._half is None or not self._half.is_alone:
             self._look_again()
-        if not self._options.transparent or _signal.getsignal(_signal.SIGCONT) == _signal.SIG_IGN:
-            self._signal_job(_signal.SIGCONT)  # else we caught it and pass it on, once
+        come = self._signals.read() if self._options.transparent else []
+        if _signal.SIGCONT not in come and (self._half is None or not self._half.is_alone):
+            # Ignored, or a stop that came at once took it back; else we pass on what we caught.
+            self._signal_job(_signal.SIGCONT)
+        for number in come:
+            self._signal(number)
         self._enter_terminal()
         self._outputs.release()
 

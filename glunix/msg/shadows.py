@@ -56,6 +56,17 @@ class ShadowSignal(Message, frozen=True, tag="shadowsignal"):
     signal: SignalField
 
 
+class ShadowKill(Message, frozen=True, tag="shadowkill"):
+    """Node to home: a process of the job sent this signal to home's process `pid`, or (0) to all
+    of process group `group`; `spared` are told of by themselves.
+    """
+
+    pid: PidField
+    signal: SignalField
+    group: PidField
+    spared: Pids
+
+
 class ShadowMove(Message, frozen=True, tag="shadowmove"):
     """Node to home: what a process is about to do, its shadow is to do before.
 

@@ -34,6 +34,7 @@ from glunix.msg.job import (
     WinSize,
 )
 from glunix.msg.shadows import (
+    ShadowKill,
     ShadowMove,
     ShadowMoved,
     ShadowNamed,
@@ -352,6 +353,7 @@ NodeToHome = (
     | ShadowsWanted
     | ShadowsEnded
     | ShadowNamed
+    | ShadowKill
     | ShadowMove
 )
 

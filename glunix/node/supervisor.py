@@ -42,10 +42,7 @@ from glunix.node.standins import StandIns
 from slic.engine import Launch, Session
 from slic.interposers.homefds import HomeFds, IoctlHome
 from slic.kernel.pidfd import status_fields
-from slic.kernel.prctl import (
-    set_child_subreaper,
-    set_parent_death_signal,
-)
+from slic.kernel.prctl import set_child_subreaper, set_parent_death_signal
 from slic.tracee import Tracee
 
 
@@ -172,6 +169,7 @@ class Supervisor:
         self._place = birth.fork(around, launch, first)
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
+            self._place.heralds.tell = self._report_late
             self._numbers.open(self._place)
             self._moves.open(around)
         else:
@@ -249,13 +247,15 @@ class Supervisor:
     def stopped(self, pid: int, signal_number: int) -> None:
         """Engines that reap tell of a stop here."""
         if pid == self._main and not self._ended and self._root is None:
-            self._tell_stop(signal_number)
+            self._report_late(stream.Stopped(self._vnn, signal_number))
 
-    def _tell_stop(self, number: int) -> None:
+    def _report_late(self, message: Message) -> None:
         """After what was written before it: home's half writes nothing while it is stopped."""
+        if isinstance(message, stream.Stopped):
+            self._place.settle()
         for output in list(self._outputs.values()):
             output.drain()
-        self._report(stream.Stopped(self._vnn, number))
+        self._report(message)
 
     def answer(self, call_id: int, value: Any) -> bool:
         """See asks.Calls."""
@@ -424,7 +424,7 @@ class Supervisor:
         elif self._birth is not None and os.WIFCONTINUED(status):
             pass
         elif os.WIFSTOPPED(status):
-            self._tell_stop(os.WSTOPSIG(status))
+            self._report_late(stream.Stopped(self._vnn, os.WSTOPSIG(status)))
         elif os.WIFCONTINUED(status):
             self._report(stream.Continued(self._vnn))
         else:
