@@ -19,7 +19,7 @@ import termios
 from fcntl import ioctl
 
 from glunix.home.flow import TCXONC, FlowWatch
-from glunix.home.inherited import is_file, memory_device
+from glunix.home.inherited import AT_HOME, is_file, memory_device
 from glunix.home.jobview import JobView
 from glunix.home.modes import ModeWatch
 from glunix.home.signals import STOPPED, BeingStopped, as_background
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from glunix.home.ahead import Ahead
+    from glunix.home.held import Held
     from glunix.home.inherited import Inherited
     from glunix.home.nursery import Nursery
     from glunix.home.outward import Outward
@@ -156,9 +157,20 @@ class HomeCalls:
                 self.answers = kind == "socket" and not {1, 2} & set(same_sockets())
             else:
                 self._add(0, Source(0, None))
+        self._held: Held | None = None
+        """Inherited ones whose every call is made here."""
+        if any(one.kind in AT_HOME for one in inherited):
+            self._hold(inherited)
         for one in inherited:
             if one.kind in ("file", "pipe"):
                 self._add(one.channel, Source(one.number, None))
+
+    def _hold(self, inherited: list[Inherited]) -> None:
+        from glunix.home.held import Held
+
+        self._held = Held(inherited)
+        for channel, source in self._held.sources().items():
+            self._add(channel, source)
 
     def _add(self, fd: int, source: Source) -> None:
         self._sources[fd] = source
@@ -369,7 +381,7 @@ class HomeCalls:
         if tag.startswith("shadow"):
             return self._shadows().take(tag, message)
         if self._rare is None:
-            if tag not in ("ioctlpages", "homecall"):
+            if tag not in ("ioctlpages", "homecall", "homeclose"):
                 return False
             from glunix.home.homefiles import HomeFiles
             from glunix.home.rarecalls import RareCalls
@@ -378,8 +390,12 @@ class HomeCalls:
             given |= {channel: fd for channel, fd in self._inherited.items() if is_file(fd)}
             if self._terminal is not None:
                 given[min(self._terminal.fds, default=TERMINAL_FD)] = self._terminal.fd
+            paths = self._paths
+            if self._held is not None:
+                given |= self._held.descriptors
+                paths = [*paths, *self._held.directories()]
             how = (self._opened, self._closed, given, self._begins)
-            files = HomeFiles(self._paths, self._send, self._epoll, *how)
+            files = HomeFiles(paths, self._send, self._epoll, *how)
             self._rare = RareCalls(self._send, self._epoll, self._home_fd, files)
         return self._rare.take(tag, message)
 
@@ -428,6 +444,8 @@ class HomeCalls:
             except PermissionError:
                 pass  # a file: see _add
             source.close()
+        if self._held is not None:
+            self._held.close(fd)
 
     def _home_fd(self, fd: int) -> int:
         """Our descriptor of what the node calls `fd`; OSError EBADF."""

@@ -58,7 +58,12 @@ class Opening:
             return []
         from glunix.home.inherited import inherited
 
-        return inherited(terminal_fd)
+        left_out: list[int] = []
+        found = inherited(terminal_fd, left_out)
+        if left_out:
+            numbers = ", ".join(map(str, left_out))
+            complain(f"not passed on to the job: descriptor {numbers}", self.terminal)
+        return found
 
     def _is_careful(self, options: Options) -> bool:
         if not options.transparent:

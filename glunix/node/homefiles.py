@@ -18,6 +18,7 @@ from typing import Any
 from glunix.msg import stream
 from glunix.msg.base import Message
 from glunix.msg.homecalls import HomeCall, HomeClose, HomeDone
+from glunix.msg.job import AT_HOME, Inherited
 from glunix.node.asks import Calls
 from glunix.node.homeplaces import HomePlaces
 from glunix.node.reactor import Reactor
@@ -140,6 +141,8 @@ class HomeFiles:
 
     def _open_again(self, fd: int, flags: int) -> Opened | OSError:
         try:
+            if flags & os.O_ACCMODE == os.O_RDWR:
+                return self._made(fd, "file", flags, b"/proc/self/fd")
             if flags & os.O_ACCMODE == os.O_WRONLY:
                 return self._reopened.open(fd)
             own = self._stand_in(fd, "file", flags & os.O_NONBLOCK)
@@ -156,10 +159,19 @@ class HomeFiles:
     def _opened(self, fd: int, kind: str, question: CallHome) -> Opened | OSError:
         path, flags = question.paths[0].rstrip(b"/"), question.numbers[0]
         try:
-            own = self._stand_in(fd, kind, flags)
+            return self._made(fd, kind, flags, path)
         except OSError as error:
             self._send(HomeClose(fd))
             return OSError(error.errno or errno.EIO, error.strerror)
+
+    def hold(self, one: Inherited) -> int:
+        """The stand-in of an inherited descriptor, as if the job had opened it. OSError."""
+        made = self._made(one.channel, AT_HOME[one.kind], one.size, one.path.rstrip(b"/") or b"/")
+        self._fds.add(made.stand_in)
+        return made.fd
+
+    def _made(self, fd: int, kind: str, flags: int, path: bytes) -> Opened:
+        own = self._stand_in(fd, kind, flags)
         seen = os.fstat(own)
         place = os.readlink(f"/proc/self/fd/{own}").removesuffix(" (deleted)")
         stand_in = StandIn(fd, kind, seen.st_dev, seen.st_ino, path, place if kind == "dir" else "")

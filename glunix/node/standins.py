@@ -14,10 +14,10 @@ import os
 import socket
 import termios
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fcntl import ioctl
 
-from glunix.msg.job import ALSO_READ, Inherited, JobSpec
+from glunix.msg.job import ALSO_READ, AT_HOME, Inherited, JobSpec
 from glunix.msg.stream import ANSWERS
 from glunix.node.become import StepFailed
 from glunix.node.homepts import stand_in_terminal
@@ -208,6 +208,8 @@ class StandIns:
 
     def _inherit(self, one: Inherited) -> None:
         """A descriptor above 2, in the same ways."""
+        if one.kind in AT_HOME:
+            return  # see `hold`
         if one.kind == "as":
             if one.size in self.theirs:
                 self.theirs[one.number] = self.theirs[one.size]
@@ -233,6 +235,15 @@ class StandIns:
             raise StepFailed("stdin", errno.EINVAL, f"no such descriptor: {one.kind}")
         seen = os.fstat(self.theirs[one.number])
         self.interposed.append(StandIn(one.channel, one.kind, seen.st_dev, seen.st_ino))
+
+    def hold(self, spec: JobSpec, make: Callable[[Inherited], int]) -> None:
+        """Descriptors above 2 whose every call is asked of home: `make` makes the stand-ins."""
+        for one in spec.inherited:
+            if one.kind in AT_HOME:
+                self.theirs[one.number] = make(one)
+        for one in spec.inherited:
+            if one.kind == "as" and one.size in self.theirs:
+                self.theirs.setdefault(one.number, self.theirs[one.size])
 
     @property
     def inherited(self) -> dict[int, int]:

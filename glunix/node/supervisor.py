@@ -129,6 +129,7 @@ class Supervisor:
                     self._questions.rooms,
                     self._open_files(caught.fds),
                 )
+                self._stand_ins.hold(self._spec, self._questions.home_files.hold)
             self._main = self._fork_program(caught.launch)
         except StepFailed as error:
             self._report(stream.Failed(self._vnn, error.step, error.error, error.text))

@@ -242,6 +242,8 @@ class HomeFds(Interposer):
         flags = tracee.fd_flags(fd)
         if flags & os.O_ACCMODE == os.O_WRONLY:
             return PASS
+        if stand_in.kind == "dir":
+            return Fail(errno.EISDIR)
         wanted = min(sum(size for _, size in vector), READ_MAX)
         if not wanted:
             return PASS

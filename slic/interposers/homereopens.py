@@ -6,9 +6,10 @@ its file anew, and the program gets another stand-in: an input whose reads are a
 output that streams.
 
 Limits: only names of just this form are known, no links to them. Opened for reading and writing, it
-is refused with EINVAL. An output that is opened for reading is the stand-in itself. One that is
-mapped is empty. Two open files of one file keep the order of their writes where the job is careful
-(`HomeWrites`); else what was written to the youngest goes home first.
+is refused with EINVAL where the job has nothing else that is open so. An output that is opened for
+reading is the stand-in itself. One that is mapped is empty. Two open files of one file keep the
+order of their writes where the job is careful (`HomeWrites`); else what was written to the youngest
+goes home first.
 """
 
 import errno
@@ -36,11 +37,13 @@ _NOT_HOMES = os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class HomeReopens(Interposer):
-    """`reads`: there are inputs that are files, so opens for reading count, too."""
+    """`reads`: there are inputs that are files, so opens for reading count, too. `whole`: every
+    call on a file can be made at home (`HomeFiles`), so opens for both count."""
 
     confines = False
 
-    def __init__(self, fds: HomeFds, reads: bool) -> None:
+    def __init__(self, fds: HomeFds, reads: bool, whole: bool) -> None:
+        self._whole = whole
         self._fds = fds
         self._reads = reads
 
@@ -75,7 +78,7 @@ class HomeReopens(Interposer):
         access = asked.flags & os.O_ACCMODE
         if access == os.O_RDONLY and stand_in.kind == FILE_OUTPUT:
             return PASS
-        if access not in (os.O_RDONLY, os.O_WRONLY):
+        if access not in (os.O_RDONLY, os.O_WRONLY) and not self._whole:
             return Fail(errno.EINVAL)
         return self._reopen(asked, stand_in)
 

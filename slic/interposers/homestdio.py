@@ -43,7 +43,7 @@ class HomeStdio(DescriptorCalls):
         stand_in = self._fds.find(tracee, fd)
         if stand_in is None or stand_in.kind == FILE_OUTPUT:
             return stand_in
-        return stand_in if stand_in.kind == "file" and not stand_in.path else None
+        return stand_in if stand_in.kind == "file" or stand_in.path else None
 
     # -- its offset and attributes -------------------------------------------------------------
 
