@@ -21,6 +21,7 @@ from fcntl import ioctl
 from glunix.home.inherited import memory_device
 from glunix.home.jobview import JobView
 from glunix.home.modes import ModeWatch
+from glunix.home.opening import complain
 from glunix.home.signals import STOPPED, BeingStopped, as_background
 from glunix.home.sinks import to_nowhere
 from glunix.home.sources import Source
@@ -106,7 +107,6 @@ class HomeCalls:
         stream: int,
         send: Send,
         send_data: Callable[[int, bytes | memoryview], None],
-        complain: Callable[[str], None],
         paths: list[bytes],
         inherited: list[Inherited],
     ) -> None:
@@ -141,7 +141,7 @@ class HomeCalls:
                 from glunix.home.ahead import PipeAhead, SocketAhead
 
                 make = PipeAhead if kind == "pipe" else SocketAhead
-                self._ahead = make(0, self._send_ahead, self._send, complain)
+                self._ahead = make(0, self._send_ahead, self._send, self._complain)
                 news = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
                 self._epoll.register(self._ahead, news)
                 self.answers = kind == "socket" and not {1, 2} & set(same_sockets())
@@ -150,6 +150,9 @@ class HomeCalls:
         for one in inherited:
             if one.kind in ("file", "pipe"):
                 self._add(one.channel, Source(one.number, None))
+
+    def _complain(self, line: str) -> None:
+        complain(line, self._terminal)
 
     def _add(self, fd: int, source: Source) -> None:
         self._sources[fd] = source

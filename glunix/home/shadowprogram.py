@@ -11,6 +11,7 @@ import os
 from glunix import config
 
 SOURCE = os.path.join(os.path.dirname(__file__), "shadow.c")
+SOURCES = (SOURCE, os.path.join(os.path.dirname(__file__), "shadow.h"))
 FLAGS = (
     "-std=gnu11", "-Os", "-ffreestanding", "-fno-stack-protector", "-fno-pic", "-no-pie",
     "-fno-asynchronous-unwind-tables", "-nostdlib", "-static", "-Wl,--build-id=none",
@@ -19,8 +20,9 @@ FLAGS = (
 
 def name() -> str:
     """The program's file name: another one for another source. OSError without the source."""
-    found = os.stat(SOURCE)
-    return f"shadow-{found.st_size:x}-{int(found.st_mtime):x}-{os.uname().machine}"
+    found = [os.stat(source) for source in SOURCES]
+    size, changed = sum(one.st_size for one in found), max(int(one.st_mtime) for one in found)
+    return f"shadow-{size:x}-{changed:x}-{os.uname().machine}"
 
 
 def folders() -> list[str]:

@@ -40,6 +40,7 @@ from glunix.msg.shadows import (
     ShadowsEnded,
     ShadowSignal,
     ShadowsMade,
+    ShadowStopped,
     ShadowsWanted,
 )
 
@@ -337,6 +338,7 @@ NodeToHome = (
     | ShadowsWanted
     | ShadowsEnded
     | ShadowNamed
+    | ShadowStopped
     | ShadowMove
 )
 

@@ -43,10 +43,7 @@ from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome
 from slic.interposers.homeioctls import STOPPING_IOCTLS
 from slic.interposers.homequestions import BreakPipe, CallHome, HavePlace
 from slic.kernel.pidfd import status_fields
-from slic.kernel.prctl import (
-    set_child_subreaper,
-    set_parent_death_signal,
-)
+from slic.kernel.prctl import set_child_subreaper, set_parent_death_signal
 from slic.tracee import Tracee
 
 _ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
@@ -244,6 +241,7 @@ class Supervisor:
                 may_write = question.command in STOPPING_IOCTLS and self.immune(tid, SIGTTOU)
             if not may_write and self._is_natives(question) and around.in_background(tid):
                 self.answer(call_id, Native())
+                self._numbers.look()  # the kernel here stops it
                 return
             if not self._outputs[around.terminal_channel].drain():
                 channel = around.terminal_channel
@@ -284,6 +282,8 @@ class Supervisor:
         """Engines that reap tell of a stop here."""
         if pid == self._main and not self._ended and self._root is None:
             self._tell_stop(signal_number)
+        elif pid != self._main:
+            self._numbers.look(stopped=pid)
 
     def _tell_stop(self, number: int) -> None:
         """After what was written before it: home's half writes nothing while it is stopped."""
