@@ -22,6 +22,7 @@ from glunix.home.flow import TCXONC, FlowWatch
 from glunix.home.inherited import AT_HOME, is_file, memory_device
 from glunix.home.jobview import JobView
 from glunix.home.modes import ModeWatch
+from glunix.home.opening import complain
 from glunix.home.signals import STOPPED, BeingStopped, as_background
 from glunix.home.sinks import to_nowhere
 from glunix.home.sources import Source
@@ -109,7 +110,6 @@ class HomeCalls:
         stream: int,
         send: Send,
         send_data: Callable[[int, bytes | memoryview], None],
-        complain: Callable[[str], None],
         paths: list[bytes],
         inherited: list[Inherited],
     ) -> None:
@@ -151,7 +151,7 @@ class HomeCalls:
                 from glunix.home.ahead import PipeAhead, SocketAhead
 
                 make = PipeAhead if kind == "pipe" else SocketAhead
-                self._ahead = make(0, self._send_ahead, self._send, complain)
+                self._ahead = make(0, self._send_ahead, self._send, self._complain)
                 news = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
                 self._epoll.register(self._ahead, news)
                 self.answers = kind == "socket" and not {1, 2} & set(same_sockets())
@@ -171,6 +171,9 @@ class HomeCalls:
         self._held = Held(inherited)
         for channel, source in self._held.sources().items():
             self._add(channel, source)
+
+    def _complain(self, line: str) -> None:
+        complain(line, self._terminal)
 
     def _add(self, fd: int, source: Source) -> None:
         self._sources[fd] = source

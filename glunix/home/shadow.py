@@ -37,6 +37,14 @@ class Half:
         self.signals = signals
         self.is_alone = False
         """The shadow has ended, or will without us."""
+        self.is_stopped = False
+        """The shadow is, or is about to be, on our word; see `goes_on`."""
+        self._stops = 0
+        """How many of our words to stop it has not answered."""
+        self._is_freed = False
+        """It is to go on because the program does."""
+        self._swallows = False
+        """The next SIGCONT that it gets is ours."""
         self._is_told = False
         self._shadow = posix.getppid()
         self._was_stopped = False
@@ -53,13 +61,38 @@ class Half:
         # Waited for, or who sees the program's first words could signal it too early.
         self._answer(_CATCH, None)
 
-    def stop(self, number: int) -> bool:
-        """Stop the shadow as this signal does; returns when it goes on, False if it was killed."""
-        if self._is_stopped():  # by somebody else: it can say when it goes on, no more
-            self._send(_SETTLE)
-            return self._answer(_SETTLE, None) != b""
-        self._send(_STOP + bytes((number,)))
-        return self._answer(_STOP, None) != b""
+    def stop(self, number: int) -> None:
+        """Stop the shadow as this signal does."""
+        self.is_stopped = True
+        self._stops += 1
+        # Stopped by somebody else it can say when it goes on, no more.
+        self._send(_STOP + bytes((0 if self._state() == b"T" else number,)))
+
+    def free(self) -> None:
+        """The program was continued on the node: so is the shadow."""
+        if posix.getppid() == self._shadow:  # else it was killed
+            self._is_freed = True
+            self._swallows = _signal.getsignal(_signal.SIGCONT) != _signal.SIG_IGN
+            posix.kill(self._shadow, _signal.SIGCONT)
+
+    def goes_on(self, continued: bool = False) -> bool:
+        """Whether our stop is over: the shadow has said so, or was `continued`."""
+        if not self.is_stopped:
+            return False
+        if self._stops and not (continued and self._state() != b"T"):
+            return False
+        self.is_stopped = self._was_stopped = False
+        return True
+
+    def was_freed(self) -> bool:
+        """Whether it goes on because of us."""
+        freed, self._is_freed = self._is_freed, False
+        return freed
+
+    def swallows(self) -> bool:
+        """Whether SIGCONT that the shadow has got is no news to the program."""
+        ours, self._swallows = self._swallows, False
+        return ours
 
     def newly_stopped(self) -> bool:
         """Whether somebody has stopped the shadow alone (SIGSTOP) since the last look.
@@ -67,21 +100,22 @@ class Half:
         It is the shell's child: nobody tells us. Looks twice a second at most.
         """
         now = time.monotonic()
-        if now < self._next_look:
+        if now < self._next_look or self.is_stopped:
             return False
         self._next_look = now + _LOOK
-        before, self._was_stopped = self._was_stopped, self._is_stopped()
+        before, self._was_stopped = self._was_stopped, self._state() == b"T"
         return self._was_stopped and not before
 
-    def _is_stopped(self) -> bool:
+    def _state(self) -> bytes:
+        """As proc(5) has it."""
         try:
             fd = posix.open(f"/proc/{self._shadow}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
         except OSError:
-            return False
+            return b""
         try:
-            return posix.read(fd, 1024).rpartition(b")")[2][1:2] == b"T"
+            return posix.read(fd, 1024).rpartition(b")")[2][1:2]
         except OSError:
-            return False
+            return b""
         finally:
             posix.close(fd)
 
@@ -98,7 +132,7 @@ class Half:
 
         They were sent before what we have just seen: the kernel hands them over first.
         """
-        if not self.is_alone:
+        if not self.is_alone and self._state() != b"T":
             self._send(_SETTLE)
             self._answer(_SETTLE, _ANSWER_SECONDS)
 
@@ -107,7 +141,7 @@ class Half:
         self._sock.settimeout(seconds)
         try:
             while (answer := self._sock.recv(2)) and answer[:1] != kind:
-                pass  # late, from when it was stopped
+                self._hear(answer)  # late, from when it was stopped
         except OSError:
             return b""
         finally:
@@ -115,8 +149,14 @@ class Half:
         return answer
 
     def is_gone(self) -> bool:
-        """`fileno` is readable: was it killed? Else a late answer was there."""
-        return self._sock.recv(2) == b""
+        """`fileno` is readable: was it killed? Else it has answered."""
+        answer = self._sock.recv(2)
+        self._hear(answer)
+        return answer == b""
+
+    def _hear(self, answer: bytes) -> None:
+        if answer[:1] == _STOP:
+            self._stops -= 1
 
     def end(self, status: int, killed_by: int, alone: bool) -> None:
         """The shadow ends so. Unless we go on `alone` it waits for our end first."""
@@ -124,6 +164,8 @@ class Half:
             return
         self._is_told = True
         self._send((_DIE if killed_by else _EXIT) + bytes((killed_by or status, not alone)))
+        if self.is_stopped:
+            self.free()
         if alone:
             self.go_on_alone()
 
@@ -135,6 +177,7 @@ class Half:
     def go_on_alone(self) -> None:
         """There is no shadow any more: signals of its group are ours to hear."""
         self.is_alone = True
+        self.is_stopped = False
         self._sock.close()
         self.signals.listen()
 
@@ -173,7 +216,8 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
             signals.catch()
             sock.send(_CATCH)
         elif kind == _STOP:
-            stop_self(number)
+            if number:
+                stop_self(number)
             sock.send(_STOP)
         elif kind == _SETTLE:
             sock.send(_SETTLE)

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from glunix.msg import shadows
 from glunix.msg.base import Message
-from glunix.node.clerk import Clerk, ClerkGone, Ended, Named
+from glunix.node.clerk import Clerk, ClerkGone, Ended, Named, Stopped
 from glunix.node.family import descendants
 from glunix.node.reactor import Reactor
 from glunix.node.whereabouts import Whereabouts
@@ -219,13 +219,26 @@ class Numbers:
 
     def signal(self, number: int, signal_number: int) -> bool:
         """A shadow got a signal; False when it stands for nobody."""
-        if number not in self._shadows or self._clerk is None:
+        # Who is stopped before his first act has never begun.
+        if number not in self._shadows or not self._clerk_is_there() or self._clerk is None:
             return False
         try:
             self._clerk.kill(number, signal_number)
         except ClerkGone as error:
             self._turn_off(str(error))
         return True
+
+    def look(self, stopped: int = 0) -> None:
+        """Somebody may have been stopped, or go on; `stopped` (a pid of the node) was."""
+        if self._clerk is None or self._is_off:
+            return
+        try:
+            if number := stopped and self.number_of(stopped):
+                self._clerk.stopped(number)
+            else:
+                self._clerk.look()
+        except ClerkGone as error:
+            self._turn_off(str(error))
 
     # -- ends, names ---------------------------------------------------------------------------
 
@@ -271,6 +284,8 @@ class Numbers:
                 ended += [number for number in one.numbers if number in self._shadows]
             elif isinstance(one, Named) and one.number in self._shadows:
                 self._send(shadows.ShadowNamed(one.number, one.name, one.words))
+            elif isinstance(one, Stopped) and one.number in self._shadows:
+                self._send(shadows.ShadowStopped(one.number, one.is_stopped))
         self._shadows.difference_update(ended)
         for at in range(0, len(ended), shadows.SHADOWS_MAX):
             self._send(shadows.ShadowsEnded(ended[at : at + shadows.SHADOWS_MAX]))

@@ -104,7 +104,9 @@ class Supervisor:
         """Everything of the job is to be killed."""
         self._ended = False
         self._bill = Bill(time.monotonic) if start.spec.stats else None
-        self._questions = Questions(self, self._asks, self._moves, self._outputs, self._bill)
+        self._questions = Questions(
+            self, self._asks, self._moves, self._outputs, self._bill, self._numbers.look
+        )
 
     # -- life --------------------------------------------------------------------------------
 
@@ -249,6 +251,8 @@ class Supervisor:
         """Engines that reap tell of a stop here."""
         if pid == self._main and not self._ended and self._root is None:
             self._report_late(stream.Stopped(self._vnn, signal_number))
+        elif pid != self._main:
+            self._numbers.look(stopped=pid)
 
     def _report_late(self, message: Message) -> None:
         """After what was written before it: home's half writes nothing while it is stopped."""
