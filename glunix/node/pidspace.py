@@ -212,9 +212,11 @@ class PidSpace:
         """Whether anybody but our helpers is there."""
         if self.ended:
             return Family.GONE
+        if self.heralds.is_there:  # what it was sent is told first, and who is orphaned hears of it
+            return Family.ENDING
         found = [pid for pid in descendants() if pid not in self._helpers]
-        if not found:  # what the herald was sent before is told first
-            return Family.ENDING if self.heralds.is_there else Family.GONE
+        if not found:
+            return Family.GONE
         return Family.ENDING if all(_is_zombie(pid) for pid in found) else Family.LIVES
 
     def kill_all(self) -> None:
