@@ -6,6 +6,7 @@ message is glunix.home.homecalls's.
 
 from __future__ import annotations
 
+from glunix.home.flow import TCXONC
 from glunix.home.homecalls import HomeCalls
 from glunix.home.link import blob, integer, kept, text
 from glunix.home.outputs import Outputs
@@ -23,6 +24,7 @@ class Asked:
     def __init__(self, calls: HomeCalls, outputs: Outputs) -> None:
         self._calls = calls
         self._outputs = outputs
+        calls.begins_output, outputs.ends = outputs.add, calls.output_ended
         self._held: list[list[Value]] = []
 
     def turn(self) -> None:
@@ -31,9 +33,18 @@ class Asked:
             held = self._held.pop(0)
             self.take(held[0], held)
 
+    def waits(self) -> list[float]:
+        """Look at what the kernel tells nobody; seconds until the next time, if any."""
+        modes, flow = self._calls.modes, self._calls.flow
+        found = [] if modes is None else modes.turn()
+        if flow is not None:
+            found += flow.turn(*self._outputs.for_terminal())
+        return found
+
     def take(self, tag: Value, message: list[Value]) -> bool:
         """Do what is asked; False when it is another message."""
-        if self._outputs.terminal_waits and tag in _ON_THE_TERMINAL:
+        flows = tag == "ioctl" and message[3] == TCXONC  # what waits may wait for just that
+        if self._outputs.terminal_waits and tag in _ON_THE_TERMINAL and not flows:
             # What was written before is on the screen before this acts.
             self._held.append([kept(value) for value in message])
         elif tag in ("want", "seek", "ioctl"):
@@ -46,9 +57,18 @@ class Asked:
             self._calls.back(integer(message[1]))
         elif tag == "back":
             self._calls.give_back(integer(message[1]), blob(message[2]))
+        elif tag == "homecall" and message[2] == "write" and self._is_told(message):
+            pass
         else:
             return self._calls.rare(text(tag), message)
         return True
+
+    def _is_told(self, message: list[Value]) -> bool:
+        """Whether a write fails because an earlier one did, which could not be told then."""
+        error = self._outputs.untold(integer(message[3]))
+        if error:
+            self._calls.fail(integer(message[1]), error)
+        return bool(error)
 
     def _call(self, tag: Value, message: list[Value]) -> None:
         ask, fd, third = (integer(value) for value in message[1:4])

@@ -155,14 +155,30 @@ def _get_lock(opened: OpenFile, numbers: list[int]) -> Answer:
     return 0, found, b""
 
 
+def _within(fd: int, end: int, limits: list[int]) -> None:
+    """EFBIG when a file would become larger than the program may make one (getrlimit(2))."""
+    if limits and 0 <= limits[0] < end and end > posix.fstat(fd).st_size:
+        raise failed(errno.EFBIG)
+
+
+def _ftruncate(opened: OpenFile, numbers: list[int]) -> Answer:
+    _within(opened.fd, numbers[0], numbers[1:])
+    return _did(posix.ftruncate, opened.fd, numbers[0])
+
+
+def _fallocate(opened: OpenFile, numbers: list[int]) -> Answer:
+    _within(opened.fd, numbers[0] + numbers[1], numbers[2:])
+    return _did(posix.posix_fallocate, opened.fd, numbers[0], numbers[1])
+
+
 ON_DESCRIPTOR: dict[str, Callable[[OpenFile, list[int]], Answer]] = {
-    "fallocate": lambda o, n: _did(posix.posix_fallocate, o.fd, n[0], n[1]),
+    "fallocate": _fallocate,
     "fchmod": lambda o, n: _did(posix.fchmod, o.fd, n[0]),
     "fchown": lambda o, n: _did(posix.fchown, o.fd, n[0], n[1]),
     "fstat": lambda o, n: (0, _numbers(posix.fstat(o.fd)), b""),
     "fstatfs": lambda o, n: (0, _space(posix.fstatvfs(o.fd)), b""),
     "fsync": lambda o, n: _did(posix.fsync, o.fd),
-    "ftruncate": lambda o, n: _did(posix.ftruncate, o.fd, n[0]),
+    "ftruncate": _ftruncate,
     "futimens": lambda o, n: _set_times(o.fd, n),
     "getdents": _getdents,
     "getfl": lambda o, n: (fcntl(o.fd, F_GETFL), [], b""),

@@ -18,7 +18,8 @@ import stat
 import termios
 from fcntl import ioctl
 
-from glunix.home.inherited import memory_device
+from glunix.home.flow import TCXONC, FlowWatch
+from glunix.home.inherited import AT_HOME, is_file, memory_device
 from glunix.home.jobview import JobView
 from glunix.home.modes import ModeWatch
 from glunix.home.signals import STOPPED, BeingStopped, as_background
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from glunix.home.ahead import Ahead
+    from glunix.home.held import Held
     from glunix.home.inherited import Inherited
     from glunix.home.nursery import Nursery
     from glunix.home.outward import Outward
@@ -124,18 +126,22 @@ class HomeCalls:
         self._epoll = select.epoll()
         self._rare: RareCalls | None = None
         self.modes: ModeWatch | None = None
+        self.flow: FlowWatch | None = None
         self._began = posix.getppid(), posix.getpgrp()
         """The program's shadow and group: both may change."""
         self._outward: Outward | None = None
         self._nursery: Nursery | None = None
         self.move_root: Callable[[int], int] = lambda group: errno.ESRCH
         """See glunix.home.nursery.Nursery."""
+        self.begins_output: Callable[[int, int], None] = lambda number, fd: None
+        """Called when the job has opened an output here: its channel, our descriptor."""
         self.before_end: Callable[[], None] = lambda: None
         """Called before the node hears that what goes ahead has ended."""
         if terminal is not None:
             number = min(terminal.fds, default=TERMINAL_FD)
             self._add(number, Source(terminal.fd, terminal))
             self.modes = ModeWatch(number, terminal, self._send)
+            self.flow = FlowWatch(terminal, self._send, self._epoll)
         self._ahead: Ahead | None = None
         self.answers = False
         """Whether what the program writes into its fd 0 is an output of its own."""
@@ -151,9 +157,20 @@ class HomeCalls:
                 self.answers = kind == "socket" and not {1, 2} & set(same_sockets())
             else:
                 self._add(0, Source(0, None))
+        self._held: Held | None = None
+        """Inherited ones whose every call is made here."""
+        if any(one.kind in AT_HOME for one in inherited):
+            self._hold(inherited)
         for one in inherited:
             if one.kind in ("file", "pipe"):
                 self._add(one.channel, Source(one.number, None))
+
+    def _hold(self, inherited: list[Inherited]) -> None:
+        from glunix.home.held import Held
+
+        self._held = Held(inherited)
+        for channel, source in self._held.sources().items():
+            self._add(channel, source)
 
     def _add(self, fd: int, source: Source) -> None:
         self._sources[fd] = source
@@ -221,6 +238,9 @@ class HomeCalls:
         for own, events in self._epoll.poll(0):
             if self._ahead is not None and own == self._ahead.fileno():
                 self._ahead.look()
+                continue
+            if self.flow is not None and own == self.flow.fileno():
+                self.flow.look()
                 continue
             if self._rare is not None and self._rare.ended(own):
                 continue
@@ -332,6 +352,8 @@ class HomeCalls:
             error = STOPPED
         except OSError as failed:
             error = failed.errno or errno.EIO
+        if command == TCXONC and self.flow is not None:
+            self.flow.look()
         if source is not None and command not in _QUERIES:
             self._refresh(fd, source)  # other modes make other input readable
         self._send(["ioctled", ask, value, error, b"" if error else bytes(buffer)])
@@ -347,6 +369,10 @@ class HomeCalls:
         finally:
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGTTOU])
 
+    def fail(self, ask: int, error: int) -> None:
+        """A call on a file has failed before it was made."""
+        self._send(["homedone", ask, 0, error, [], b""])
+
     def rare(self, tag: str, message: list[Value]) -> bool:
         """A call that few programs make; False when it is another message."""
         if tag == "shadowkill":
@@ -355,14 +381,31 @@ class HomeCalls:
         if tag.startswith("shadow"):
             return self._shadows().take(tag, message)
         if self._rare is None:
-            if tag not in ("ioctlpages", "homecall"):
+            if tag not in ("ioctlpages", "homecall", "homeclose"):
                 return False
             from glunix.home.homefiles import HomeFiles
             from glunix.home.rarecalls import RareCalls
 
-            files = HomeFiles(self._paths, self._send, self._epoll, self._opened, self._closed)
+            given = {fd: fd for fd in (0, 1, 2) if is_file(fd)}
+            given |= {channel: fd for channel, fd in self._inherited.items() if is_file(fd)}
+            if self._terminal is not None:
+                given[min(self._terminal.fds, default=TERMINAL_FD)] = self._terminal.fd
+            paths = self._paths
+            if self._held is not None:
+                given |= self._held.descriptors
+                paths = [*paths, *self._held.directories()]
+            how = (self._opened, self._closed, given, self._begins)
+            files = HomeFiles(paths, self._send, self._epoll, *how)
             self._rare = RareCalls(self._send, self._epoll, self._home_fd, files)
         return self._rare.take(tag, message)
+
+    def _begins(self, number: int, fd: int) -> None:
+        self.begins_output(number, fd)
+
+    def output_ended(self, number: int) -> None:
+        """Nobody in the job has this output any more."""
+        if self._rare is not None:
+            self._rare.files.close(number)
 
     def _kill(self, message: list[Value]) -> None:
         from glunix.home.link import integer
@@ -401,6 +444,8 @@ class HomeCalls:
             except PermissionError:
                 pass  # a file: see _add
             source.close()
+        if self._held is not None:
+            self._held.close(fd)
 
     def _home_fd(self, fd: int) -> int:
         """Our descriptor of what the node calls `fd`; OSError EBADF."""

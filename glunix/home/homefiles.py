@@ -10,10 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import posix
+import resource
 import stat
 from fcntl import F_GETFL, LOCK_NB, fcntl, flock
 
 from glunix.home.bare import FCNTL, FLOCK, PAGE, BareCall, BareOpen
+from glunix.home.descriptions import RLIMIT_FSIZE, position, room
 from glunix.home.filecalls import (
     F_OFD_SETLK,
     F_OFD_SETLKW,
@@ -57,14 +59,20 @@ class HomeFiles:
         epoll: select.epoll,
         added: Callable[[int, int], None],
         removed: Callable[[int], None],
+        given: dict[int, int],
+        streams: Callable[[int, int], None] = lambda number, fd: None,
     ) -> None:
-        """The job may also speak of those of fds 0-2 that are files."""
+        """`given`: descriptors of ours that the job may also speak of, by its numbers for them.
+        `streams`: told of those that are an output."""
+        self._streams = streams
         self._paths = [*paths, *(os.path.realpath(path) for path in paths)]
         self._send = send
         self._epoll = epoll
         self._added = added
         self._removed = removed
-        self._open = {fd: OpenFile(posix.dup(fd)) for fd in (0, 1, 2) if is_file(fd)}
+        limits = resource.getrlimit(RLIMIT_FSIZE)
+        resource.setrlimit(RLIMIT_FSIZE, (limits[1], limits[1]))  # each call says its program's
+        self._open = {number: OpenFile(posix.dup(fd)) for number, fd in given.items()}
         self._writes: dict[int, tuple[int, int, bytes]] = {}
         """a descriptor of its own -> (ask, fd, bytes) of a write that waits for room."""
         self._beside: dict[int, tuple[int, BareCall | BareOpen]] = {}
@@ -108,9 +116,11 @@ class HomeFiles:
             if opened is None:
                 raise failed(errno.EBADF)
             if name == "write":
-                return self._write(ask, opened.fd, numbers[0], bool(numbers[1]), data)
+                return self._limited(ask, number, opened.fd, numbers, data)
             if name in ("flock", "setlk", "setlkw"):
                 return self._lock(ask, opened.fd, name, numbers)
+            if name == "reopen":
+                return self._reopen(opened.fd, numbers[0])
             return ON_DESCRIPTOR[name](opened, numbers)
         if name == "open":
             return self._do_open(ask, paths[0], *numbers)
@@ -138,6 +148,15 @@ class HomeFiles:
             return None
         fd = posix.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
         return self._keep(fd, flags)
+
+    def _reopen(self, fd: int, flags: int) -> Answer:
+        """A new open file of one of the job's (proc(5), /proc/PID/fd)."""
+        how = flags & ~(os.O_CREAT | os.O_EXCL) | os.O_NOCTTY | os.O_CLOEXEC
+        own = posix.open(f"/proc/self/fd/{fd}", how)
+        number, results, kind = self._keep(own, flags)
+        if flags & os.O_ACCMODE == os.O_WRONLY:
+            self._streams(number, own)
+        return number, results, kind
 
     def _make_beside(self, ask: int, call: BareCall | BareOpen) -> None:
         self._beside[call.fileno()] = (ask, call)
@@ -217,6 +236,23 @@ class HomeFiles:
         self._send(["homedone", ask, 0, -value if value < 0 else 0, [], b""])
 
     # -- writes ------------------------------------------------------------------------------
+
+    def _limited(
+        self, ask: int, number: int, fd: int, numbers: list[int], data: bytes
+    ) -> Answer | None:
+        """A write within the program's limit of size; what is left of room is told of an output."""
+        where, nonblock, limit = (*numbers, -1)[:3]
+        if not is_file(fd):
+            return self._write(ask, fd, where, bool(nonblock), data)
+        if limit >= 0:
+            at = where if where >= 0 else position(fd)
+            if at >= limit:
+                raise failed(errno.EFBIG)
+            data = data[: limit - at]
+        answer = self._write(ask, fd, where, bool(nonblock), data)
+        if answer is not None and number < FIRST:
+            return answer[0], [room(fd, limit)], answer[2]
+        return answer
 
     def _write(self, ask: int, fd: int, where: int, nonblock: bool, data: bytes) -> Answer | None:
         if where >= 0:

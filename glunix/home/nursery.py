@@ -47,6 +47,10 @@ def _unpacked(packet: bytes) -> list[int]:
     ]
 
 
+def _integers(value: Value) -> list[int]:
+    return [integer(one) for one in value] if isinstance(value, list) else []
+
+
 class Nursery:
     """Takes the node's messages about shadows; `send` answers."""
 
@@ -70,6 +74,10 @@ class Nursery:
         self._sock: _socket.socket | None = None
         self._pid = 0
         self._shadows: set[int] = set()
+        self._anchors: dict[int, int] = {}
+        """Session that the job has made -> pid of who can fork shadows in it."""
+        self._sessions: dict[int, int] = {}
+        """Shadow -> its session, when it is one of these."""
 
     # -- the node's messages -----------------------------------------------------------------
 
@@ -79,15 +87,12 @@ class Nursery:
             group, count = (integer(value) for value in message[1:3])
             self._make(group, count)
         elif tag == "shadowsended":
-            rows = message[1]
-            pids = [integer(pid) for pid in rows] if isinstance(rows, list) else []
-            self._shadows.difference_update(pids)
-            self._say(_packed(b"E", *pids))
+            self._ended(_integers(message[1]), _integers(message[2]))
         elif tag == "shadownamed":
             name = blob(message[2])[:15].ljust(16, b"\0")
             self._say(_packed(b"N", integer(message[1])) + name + blob(message[3]))
         elif tag == "shadowmove":
-            self._move(*(integer(value) for value in message[1:4]))
+            self._move(*(integer(value) for value in message[1:5]))
         else:
             return False
         return True
@@ -102,7 +107,14 @@ class Nursery:
             return
         self._say(_packed(b"M", min(count, _AT_ONCE), group))
 
-    def _move(self, ask: int, pid: int, group: int) -> None:
+    def _ended(self, pids: list[int], sessions: list[int]) -> None:
+        self._shadows.difference_update(pids)
+        for pid in pids:
+            self._sessions.pop(pid, None)
+        pids += [self._anchors.pop(session) for session in sessions if session in self._anchors]
+        self._say(_packed(b"E", *pids))
+
+    def _move(self, ask: int, pid: int, group: int, session: int) -> None:
         if not pid:
             self._send(["shadowmoved", ask, self._give_terminal(group)])
         elif pid == self._root:
@@ -114,7 +126,12 @@ class Nursery:
             self._send(["shadowmoved", ask, errno.ESRCH])
         elif group:
             job_groups.add(group)
-            self._say(_packed(b"G", ask, pid, group))
+            anchor = self._anchors.get(session, 0)
+            if anchor and self._sessions.get(pid) != session:
+                self._sessions[pid] = session
+                self._say(_packed(b"J", ask, pid, group, anchor))
+            else:
+                self._say(_packed(b"G", ask, pid, group))
         else:
             self._say(_packed(b"S", ask, pid))
 
@@ -176,7 +193,8 @@ class Nursery:
         self._epoll.unregister(self._sock)
         self._sock.close()
         self._sock = None
-        self._shadows.clear()
+        for known in (self._shadows, self._anchors, self._sessions):
+            known.clear()
         self._send(["shadowsmade", 0, []])
 
     def fileno(self) -> int:
@@ -208,19 +226,28 @@ class Nursery:
             self._send(["shadowsignal", first, rest[0]])
         elif kind == "a":
             self._send(["shadowmoved", first, rest[0]])
+        elif kind == "r":
+            self._anchors[first] = rest[0]
+            self._sessions[first] = first
         elif kind == "w":
-            status = rest[0]
-            if posix.WIFSTOPPED(status):
-                self._send(["shadowsignal", first, posix.WSTOPSIG(status)])
-            else:  # a shadow ends by itself never
-                self._shadows.discard(first)
-                self._send(["shadowsignal", first, posix.WTERMSIG(status)])
+            self._changed(first, rest[0])
+
+    def _changed(self, pid: int, status: int) -> None:
+        """Somebody has stopped or killed a child of the nursery's."""
+        if posix.WIFSTOPPED(status):
+            self._send(["shadowsignal", pid, posix.WSTOPSIG(status)])
+            return
+        # None ends by itself.
+        self._shadows.discard(pid)
+        for session in [one for one, anchor in self._anchors.items() if anchor == pid]:
+            del self._anchors[session]
+        self._send(["shadowsignal", pid, posix.WTERMSIG(status)])
 
     def end(self) -> None:
         """The job is over: nothing of ours is left when this returns."""
         if self._sock is None:
             return
-        shadows = sorted(self._shadows)
+        shadows = sorted({*self._shadows, *self._anchors.values()})
         self._sock.settimeout(1.0)
         for at in range(0, len(shadows), _AT_ONCE):
             try:

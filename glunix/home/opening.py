@@ -47,7 +47,9 @@ class Opening:
         name = self.line.name if self.line is not None else b""
         self.inherited = self._inherit(options, fd)
         rows = [one.row() for one in self.inherited]
-        self.link.send_first(submit_message(options, spec, environ, name, rows), fd)
+        self.careful = self._is_careful(options)
+        message = submit_message(options, spec, environ, name, rows, self.careful)
+        self.link.send_first(message, fd)
         self.times.append(("submit", time.perf_counter()))
 
     def _inherit(self, options: Options, terminal_fd: int) -> list[Inherited]:
@@ -56,7 +58,19 @@ class Opening:
             return []
         from glunix.home.inherited import inherited
 
-        return inherited(terminal_fd)
+        left_out: list[int] = []
+        found = inherited(terminal_fd, left_out)
+        if left_out:
+            numbers = ", ".join(map(str, left_out))
+            complain(f"not passed on to the job: descriptor {numbers}", self.terminal)
+        return found
+
+    def _is_careful(self, options: Options) -> bool:
+        if not options.transparent:
+            return False
+        from glunix.home.inherited import is_careful
+
+        return is_careful(self.inherited)
 
     def _make_stats(self, options: Options) -> Stats | None:
         if not options.stats:

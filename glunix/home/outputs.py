@@ -5,6 +5,7 @@ Owns the sinks of fds 1 and 2 and the credit owed to each channel (stream, vnn, 
 
 from __future__ import annotations
 
+import os
 import select
 
 from glunix.errors import FrameError
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 Channel = tuple[int, int, int]
 
+FILE_OUTPUT = "file-out"
+"""As glunix.home.inherited."""
+
 _ANSWERS = 3
 
 
@@ -43,8 +47,12 @@ class Outputs:
         """The program has ended and its startup with it: we are what the processes left have."""
         self._ended: set[int] = set()
         """Channels that have ended and whose descriptor at home is still open."""
-        self.failed = False
-        """Whether output was lost because a file could not take it (a full disk)."""
+        self._lost = False
+        self._careful = False
+        self._added: set[int] = set()
+        """Channels that began while the job ran."""
+        self.ends: Callable[[int], None] = lambda fd: None
+        """Called when one of these has ended, and its descriptor is not needed any more."""
 
     def open(
         self,
@@ -52,12 +60,14 @@ class Outputs:
         terminal: HomeTerminal | None,
         answers: bool = False,
         inherited: Sequence[Inherited] = (),
+        careful: bool = False,
     ) -> None:
         """Make the sinks; a descriptor the user closed refuses its channels at once.
 
         `terminal` is a transparent job's, which may be neither fd 1 nor 2: that is channel 0.
         `answers`: it may write into its fd 0, a socket: channel 3 (glunix.msg.stream.ANSWERS).
         `inherited`: its descriptors above 2.
+        `careful`: glunix.msg.job.JobSpec.careful.
         """
         fds = self._options.fds
         for fd in (1, 2):
@@ -69,13 +79,24 @@ class Outputs:
             for process in job.processes.values():
                 process.channels.add(_ANSWERS)
         for one in inherited:
-            if one.kind == "out":
+            if one.kind in ("out", FILE_OUTPUT):
                 self._sinks[one.channel] = Sink(one.number)
                 for process in job.processes.values():
                     process.channels.add(one.channel)
+        self._careful = careful
+        for sink in self._sinks.values():
+            sink.keeps_on = careful
         self._terminal = terminal
         self._job = job
         self._one = same_output()
+
+    def add(self, fd: int, own: int) -> None:
+        """The job has one more channel, which leads to our descriptor `own`."""
+        sink = self._sinks[fd] = Sink(own)
+        sink.keeps_on = self._careful
+        self._added.add(fd)
+        for process in self._job.processes.values():
+            process.channels.add(fd)
 
     @property
     def waiting(self) -> bool:
@@ -102,6 +123,13 @@ class Outputs:
         return any(
             sink.waiting for fd, sink in self._sinks.items() if fd in self._terminal.fds or fd == 0
         )
+
+    def for_terminal(self) -> tuple[bool, int]:
+        """(whether it has not taken all that it could, bytes that it has taken)."""
+        if self._terminal is None:
+            return False, 0
+        own = [s for fd, s in self._sinks.items() if fd in self._terminal.fds or fd == 0]
+        return any(s.waiting and not s.held for s in own), sum(s.written for s in own)
 
     @property
     def held(self) -> bool:
@@ -147,8 +175,17 @@ class Outputs:
             if sink.waiting or not sink.is_open or (fd == 2 and not self._stderr_too()):
                 continue
             self._ended.discard(fd)
-            if fd and (self._terminal is None or fd not in self._terminal.fds):
+            if fd in self._added:
+                self._remove(fd)
+            elif fd and (self._terminal is None or fd not in self._terminal.fds):
                 sink.close()
+
+    def _remove(self, fd: int) -> None:
+        sink = self._sinks.pop(fd)
+        self._added.discard(fd)
+        if sink.error:
+            self._complain(OSError(sink.error, os.strerror(sink.error)))
+        self.ends(fd)
 
     def go_on_alone(self) -> None:
         """The shadow has ended with the program: see `alone`."""
@@ -180,25 +217,52 @@ class Outputs:
 
     def write(self, sink: Sink, ready: bool) -> None:
         """Write what goes; give credit for it. A reader that is gone refuses all channels."""
+        before = sink.error
         try:
             for channel, count in sink.write(ready):
                 assert isinstance(channel, tuple)
                 self._owe(channel, count)
         except OSError as error:
             self._refuse(sink, error)
+        if sink.error and not before:
+            fd = self._channel(sink)
+            for process in self._job.processes.values():
+                self._send(process.stream, ["unwritten", fd])
         if self._ended:
             self.let_go()
 
     def _refuse(self, sink: Sink, error: OSError) -> None:
         if not gone(error):
-            from glunix.home.opening import complain
-
-            complain(f"cannot write output: {error.strerror}", None)
-            self.failed = True
-        fd = next(n for n, s in self._sinks.items() if s is sink)
+            self._complain(error)
+        fd = self._channel(sink)
         for process in self._job.processes.values():
             if fd in process.channels:
                 self._send(process.stream, ["refuse", process.vnn, fd])
+
+    def _channel(self, sink: Sink) -> int:
+        return next(n for n, s in self._sinks.items() if s is sink)
+
+    def untold(self, fd: int) -> int:
+        """The error of a write that the program was not told of, and is now; 0: there is none."""
+        sink = self._sinks.get(fd)
+        if sink is None:
+            return 0
+        error, sink.error = sink.error, 0
+        return error
+
+    def failed(self) -> bool:
+        """Whether output was lost because a file could not take it (a full disk), and the program
+        does not know it. Says so to the user, at the end of the job."""
+        for sink in self._sinks.values():
+            if sink.error:
+                self._complain(OSError(sink.error, os.strerror(sink.error)))
+        return self._lost
+
+    def _complain(self, error: OSError) -> None:
+        from glunix.home.opening import complain
+
+        complain(f"cannot write output: {error.strerror}", None)
+        self._lost = True
 
     def _owe(self, channel: Channel, count: int) -> None:
         owed = self._owed.get(channel, 0) + count

@@ -8,9 +8,15 @@
  *                   E pid...            end these
  *                   N pid name[4] text  another name (comm) and other words
  *                   G ask pid group     setpgid       S ask pid     setsid, by the shadow itself
+ *                   J ask pid group anchor            into the session of this anchor
  *   to the half     m group pid...      made           s pid signal  a shadow got this signal
  *                   w pid status        a shadow was stopped or killed, not by us (wait4(2))
- *                   a ask errno         answer
+ *                   a ask errno         answer         r session pid an anchor in a new session
+ *
+ * Nobody can enter a session, only be forked in it (setsid(2)). So who makes one forks an *anchor*
+ * there, and a shadow that is to be in it is ended and forked anew, under its pid, by the anchor.
+ * That takes the right to choose a pid (clone3(2), set_tid: CAP_CHECKPOINT_RESTORE). Without it a
+ * shadow makes no session but a group of its own, which others can enter.
  *
  * A shadow blocks all signals and waits for them one by one. Those that the nursery queues with a
  * value are commands; what the nursery sends otherwise (SIGCONT, SIGSTOP) is no news. The kernel
@@ -27,13 +33,14 @@ enum {
 	SYS_getpgid = 121, SYS_setpgid = 109, SYS_getppid = 110, SYS_setsid = 112, SYS_brk = 12,
 	SYS_rt_sigtimedwait = 128, SYS_rt_sigqueueinfo = 129, SYS_prctl = 157, SYS_open = 2,
 	SYS_read = 0, SYS_poll = 7, SYS_signalfd4 = 289, SYS_process_vm_writev = 311,
-	SYS_close_range = 436,
+	SYS_close_range = 436, SYS_clone3 = 435, SYS_mmap = 9, SYS_futex = 202,
 };
 enum { SIGKILL = 9, SIGCHLD = 17, COMMAND = 64, SI_QUEUE = -1 };
-enum { WNOHANG = 1, WUNTRACED = 2, EINTR = 4, ESRCH = 3 };
+enum { WNOHANG = 1, WUNTRACED = 2, EPERM = 1, ESRCH = 3, EINTR = 4, EEXIST = 17, ETIMEDOUT = 110 };
 enum { PR_SET_PDEATHSIG = 1, PR_SET_NAME = 15, PR_SET_MM = 35, PR_SET_MM_MAP = 14 };
 enum { SOCK = 3, WORDS = 1024, TEXT = 3072 };
-enum { DO_NAME = 1, DO_GROUP, DO_SESSION };
+enum { DO_NAME = 1, DO_GROUP, DO_SESSION, DO_JOIN };
+enum { CLONE_PARENT = 0x8000, FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
 enum { TRIES = 2 };
 
 #define INLINE static inline __attribute__((always_inline))
@@ -81,9 +88,16 @@ struct info { /* the part of siginfo_t that we use */
 };
 struct look { i32 fd; short events, revents; };
 struct piece { void *base; u64 size; };
+struct clone_args {
+	u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+	i32 *set_tid;
+	u64 set_tid_size, cgroup;
+};
 
 static struct mm_map map;
 static i32 nursery;
+static i32 chooses; /* whether we may choose a pid */
+static volatile struct { i32 pid, group, error; u32 done; } *joining; /* shared by all of us */
 static struct { u32 size; char name[16], text[TEXT]; } told; /* by the nursery, before DO_NAME */
 
 /* A command is one word: what, a group, and the number of an ask. */
@@ -101,9 +115,31 @@ __attribute__((noreturn)) static void die(int status)
 		call(SYS_exit, status, 0, 0);
 }
 
+/* A child of our parent, under this pid (0: any). */
+static i64 sibling(i32 pid)
+{
+	struct clone_args how;
+	memset(&how, 0, sizeof how);
+	how.flags = CLONE_PARENT;
+	how.set_tid = pid ? &pid : 0;
+	how.set_tid_size = pid != 0;
+	return call(SYS_clone3, &how, sizeof how, 0);
+}
+
+/* Look like nobody's shadow. */
+static void be_spare(void)
+{
+	static const char title[] = "glurun: a spare shadow";
+	call(SYS_prctl, PR_SET_NAME, "glurun-spare", 0);
+	memcpy((void *)map.arg_start, title, sizeof title);
+	map.arg_end = map.arg_start + sizeof title;
+	call4(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map);
+}
+
 /* -- a shadow --------------------------------------------------------------------------------- */
 
 __attribute__((noreturn)) static void shadow(void);
+__attribute__((noreturn)) static void anchor(void);
 
 static i32 made[WORDS];
 
@@ -139,6 +175,21 @@ static void make(i32 count, i32 group)
 			call4(SYS_wait4, made[i], &status, 0, 0);
 }
 
+/* Make a session with an anchor in it. Returns errno. */
+static i32 lead(void)
+{
+	i64 session = call(SYS_setsid, 0, 0, 0);
+	if (session < 0)
+		return (i32)-session;
+	i64 pid = sibling(0);
+	if (pid == 0)
+		anchor();
+	i32 words[3] = {'r', (i32)session, (i32)pid};
+	if (pid > 0)
+		say(words, 3);
+	return 0;
+}
+
 static void obey(u64 word)
 {
 	i32 group = (i32)(word >> 4 & 0xffffff), ask = (i32)(word >> 32);
@@ -156,7 +207,10 @@ static void obey(u64 word)
 			call(SYS_setpgid, 0, 0, 0);
 		break;
 	case DO_SESSION:
-		answer[2] = (i32)call(SYS_setsid, 0, 0, 0) < 0;
+		if (chooses)
+			answer[2] = lead();
+		else
+			answer[2] = (i32)-call(SYS_setpgid, 0, 0, 0);
 		break;
 	}
 	say(answer, 3);
@@ -180,6 +234,37 @@ static void shadow(void)
 			say(words, 3);
 		}
 	}
+}
+
+/* -- an anchor: says nothing, and is in a group of its own, for nobody signals that ------------- */
+
+static void join(void)
+{
+	i32 group = joining->group;
+	i64 pid = sibling(joining->pid);
+	if (pid == 0) {
+		if (call(SYS_setpgid, 0, group, 0) < 0)
+			call(SYS_setpgid, 0, 0, 0);
+		shadow();
+	}
+	joining->error = pid < 0 ? (i32)-pid : 0;
+	joining->done++;
+	call(SYS_futex, &joining->done, FUTEX_WAKE, 1);
+}
+
+static void anchor(void)
+{
+	u64 all = ~0UL;
+	struct info info;
+	call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
+	call(SYS_setpgid, 0, 0, 0);
+	be_spare();
+	if (call(SYS_getppid, 0, 0, 0) != nursery)
+		die(1);
+	for (;;)
+		if (call4(SYS_rt_sigtimedwait, &all, &info, 0, 8) > 0 && info.pid == nursery &&
+		    info.code == SI_QUEUE && info.value == COMMAND_WORD(DO_JOIN, joining->pid, 0))
+			join();
 }
 
 /* -- the nursery ------------------------------------------------------------------------------ */
@@ -238,6 +323,27 @@ static void rename_one(const i32 *words, i64 size)
 		order(words[1], DO_NAME);
 }
 
+/* End this shadow, and have the anchor fork it anew in its session. Returns errno. */
+static i32 move_over(i32 pid, i32 group, i32 anchor)
+{
+	static const i64 a_second[2] = {1, 0};
+	i32 status;
+	u32 before = joining->done;
+	if (!chooses)
+		return EPERM;
+	if (!is_ours(pid, &status) || !is_ours(anchor, &status))
+		return ESRCH;
+	end(&pid, 1);
+	joining->pid = pid;
+	joining->group = group;
+	if (order(anchor, COMMAND_WORD(DO_JOIN, pid, 0)) < 0)
+		return ESRCH;
+	while (joining->done == before)
+		if (call4(SYS_futex, &joining->done, FUTEX_WAIT, before, a_second) == -ETIMEDOUT)
+			return ETIMEDOUT;
+	return joining->error;
+}
+
 static void take(const i32 *words, i64 size)
 {
 	i32 answer[3] = {'a', words[1], 0};
@@ -255,6 +361,9 @@ static void take(const i32 *words, i64 size)
 		answer[2] = (i32)-call(SYS_setpgid, words[2], words[3], 0);
 		if (answer[2] && order(words[2], COMMAND_WORD(DO_GROUP, words[3], words[1])) >= 0)
 			return; /* in another session than ours: it does it itself, and answers */
+		break;
+	case 'J':
+		answer[2] = move_over(words[2], words[3], words[4]);
 		break;
 	case 'S':
 		if (order(words[2], COMMAND_WORD(DO_SESSION, 0, words[1])) >= 0)
@@ -309,13 +418,9 @@ __attribute__((noreturn, used)) static void start(void)
 	nursery = (i32)call(SYS_getpid, 0, 0, 0);
 	if (!find_map())
 		die(2);
-	call(SYS_prctl, PR_SET_NAME, "glurun-spare", 0);
-	{
-		static const char title[] = "glurun: a spare shadow";
-		memcpy((void *)map.arg_start, title, sizeof title);
-		map.arg_end = map.arg_start + sizeof title;
-		call4(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map);
-	}
+	be_spare();
+	joining = (void *)call6(SYS_mmap, 0, 4096, 3, 0x21 /* MAP_SHARED | MAP_ANONYMOUS */, -1, 0);
+	chooses = (i64)joining > 0 && sibling(nursery) == -EEXIST;
 	struct look looks[2] = {{SOCK, 1, 0}, {(i32)call4(SYS_signalfd4, -1, &child, 8, 0), 1, 0}};
 	static char skipped[128];
 	for (;;) {

@@ -84,6 +84,9 @@ class Sink:
         self.is_open = True
         self.written = 0
         """Bytes that the descriptor has taken."""
+        self.keeps_on = False
+        """An error of a file is kept in `error`, and what comes after it is written again."""
+        self.error = 0
         self.held = False
         """The terminal does not take our output: we are in the background (stty tostop)."""
         try:
@@ -151,7 +154,12 @@ class Sink:
             except BeingStopped:
                 self.held = True
                 break
-            except OSError:
+            except OSError as error:
+                if self.keeps_on and self._kind == "direct" and not gone(error):
+                    self.error = error.errno or errno.EIO
+                    del self._queue[0]
+                    due.append((tag, credit))
+                    continue
                 self.is_open = False
                 self._queue.clear()
                 raise

@@ -67,7 +67,7 @@ class Startup:
         self._terminal = opening.terminal
         self._tty = opening.tty
         self._times = opening.times
-        self._inherited = opening.inherited
+        self._inherited, self._careful = opening.inherited, opening.careful
         self._time("more imports")
         self._half = half
         self._signals = Signals() if half is None else half.signals
@@ -112,7 +112,8 @@ class Startup:
             return TIMED_OUT
         if self._half is not None and self._job.killed_by:
             self._half.end(0, self._job.killed_by, alone=False)  # so that the shell says so
-        return self._job.status() or (config.exit_error() if self._outputs.failed else 0)
+        lost = self._outputs.failed()
+        return self._job.status() or (config.exit_error() if lost else 0)
 
     def _place(self) -> None:
         """Wait for Placed; the deadline covers a daemon or master that does not answer."""
@@ -148,7 +149,7 @@ class Startup:
         self._input = self._make_input([stream for stream, _, _ in streams])
         answers = not isinstance(self._input, Input) and self._input.answers
         tty = self._tty if self._options.transparent else None
-        self._outputs.open(self._job, tty, answers, self._inherited)
+        self._outputs.open(self._job, tty, answers, self._inherited, self._careful)
         if self._half is None:
             self._signals.catch()
         else:
@@ -260,7 +261,7 @@ class Startup:
 
     def _patience(self) -> float | None:
         """Milliseconds that poll may wait."""
-        waits = [] if self._modes is None else self._modes.turn()
+        waits = [] if self._asked is None else self._asked.waits()
         if self._deadline is not None:
             waits.append(max(0.0, self._deadline - time.monotonic()))
         if self._in_back or self._input.in_background():

@@ -4,6 +4,7 @@ import _signal
 import os
 import posix
 import resource
+import stat
 
 from glunix.errors import GlunixError
 from glunix.home.options import Options
@@ -34,12 +35,18 @@ def is_open(fd: int) -> bool:
 
 
 def same_output() -> bool:
-    """Whether fds 1 and 2 lead to the same place, so that their order is to be kept."""
+    """Whether fds 1 and 2 are the same open file (or pipe): then their order is to be kept."""
     try:
         one, two = posix.fstat(1), posix.fstat(2)
     except OSError:
         return False
-    return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
+    if (one.st_dev, one.st_ino) != (two.st_dev, two.st_ino):
+        return False
+    if not stat.S_ISREG(one.st_mode):
+        return True
+    from glunix.home.descriptions import same_open  # not for pipes and terminals
+
+    return same_open(1, 2)
 
 
 def output_window(degree: int) -> int:
@@ -102,6 +109,7 @@ def submit_message(
     environ: object,
     line: bytes = b"",
     inherited: list[list[object]] | None = None,
+    careful: bool = False,
 ) -> list[object]:
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
     umask = posix.umask(0)
@@ -148,5 +156,6 @@ def submit_message(
         line,
         inherited or [],
         outputs,
+        careful,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -75,9 +75,17 @@ class Inherited(Record, frozen=True):
     channel: Annotated[int, Meta(ge=16, le=79)]
     """By which home is asked for it, and its output is known."""
     kind: Annotated[str, Meta(max_length=16)]
-    """file or pipe (read), out (written), tty (the job's terminal), a memory device's name, or as:
-    the same as descriptor `size`."""
+    """file or pipe (read), file-out (a file that is written), out (what else is), tty (the job's
+    terminal), a memory device's name, or as: the same as descriptor `size`. Asked for at home, call
+    by call: file-both (open for reading and writing), dir, other (another terminal or pipe)."""
     size: Annotated[int, Meta(ge=0)]
+    """Bytes of a file; the flags (F_GETFL) of what is asked for at home."""
+    path: Annotated[bytes, Meta(max_length=4096)] = b""
+    """Home's name of what is asked for there."""
+
+
+AT_HOME = {"file-both": "file", "dir": "dir", "other": "tty"}
+"""Kinds of Inherited that are asked for at home, and what stands in for each."""
 
 
 class StagedFile(Record, frozen=True):
@@ -139,6 +147,9 @@ class JobSpec(Record, frozen=True):
     outputs: Annotated[list[Annotated[str, Meta(max_length=16)]], Meta(max_length=2)] = []
     """Transparent: what home's fds 1 and 2 are: `file`, `socket` (of bytes), the name of a memory
     device, or empty for anything else."""
+    careful: bool = False
+    """Transparent: what is written to files is looked at before: there is little room for it, or
+    one file is open twice, which makes the order of writes matter."""
 
 
 WINDOW_MIN = 64 * 1024

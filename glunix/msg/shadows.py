@@ -35,9 +35,10 @@ class ShadowsMade(Message, frozen=True, tag="shadowsmade"):
 
 
 class ShadowsEnded(Message, frozen=True, tag="shadowsended"):
-    """Node to home: no process of the job has these numbers any more."""
+    """Node to home: no process of the job has these numbers, or is in these sessions, any more."""
 
     pids: Pids
+    sessions: Pids = []
 
 
 class ShadowNamed(Message, frozen=True, tag="shadownamed"):
@@ -69,12 +70,14 @@ class ShadowKill(Message, frozen=True, tag="shadowkill"):
 class ShadowMove(Message, frozen=True, tag="shadowmove"):
     """Node to home: what a process is about to do, its shadow is to do before.
 
-    setpgid to `group`, setsid (`group` 0), or tcsetpgrp on the terminal (`pid` 0).
+    setpgid to `group`, setsid (`group` 0), or tcsetpgrp on the terminal (`pid` 0). `session` is
+    where the group is; 0: not known.
     """
 
     ask: U32
     pid: PidField
     group: PidField
+    session: PidField = 0
 
 
 class ShadowMoved(Message, frozen=True, tag="shadowmoved"):

@@ -46,10 +46,10 @@ from glunix.msg.shadows import (
 
 INPUT_WINDOW = 1024 * 1024
 Data = Annotated[bytes, Meta(max_length=CHUNK)]
-OutFd = Annotated[int, Meta(ge=0, le=79)]
+OutFd = Annotated[int, Meta(ge=0, le=1023)]
 """0: the terminal of a transparent job whose fds 1 and 2 are both elsewhere. ANSWERS: what it
 writes into a stream socket that is its fd 0 and neither 1 nor 2. From 16 on: what it inherited
-besides (glunix.msg.job.Inherited)."""
+besides (glunix.msg.job.Inherited); from 80 on: files of home that it has opened once more."""
 ANSWERS = 3
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
@@ -86,6 +86,13 @@ class Refuse(Message, frozen=True, tag="refuse"):
     """Home to node: the output channel is closed at home (EPIPE); the writer gets SIGPIPE."""
 
     vnn: VnnField
+    fd: OutFd
+
+
+class Unwritten(Message, frozen=True, tag="unwritten"):
+    """Home to node: what came on this channel could not be written (a full disk). The next write
+    has to be made at home, which tells why. Only of careful jobs; of others it is a Refuse."""
+
     fd: OutFd
 
 
@@ -145,6 +152,12 @@ class Modes(Message, frozen=True, tag="modes"):
     data: Annotated[bytes, Meta(max_length=TERMIOS2_SIZE + WINSIZE_SIZE)]
 
 
+class Flow(Message, frozen=True, tag="flow"):
+    """Home to node: whether the terminal is stopped and takes no output (tcflow(3))."""
+
+    stopped: bool
+
+
 class InRecall(Message, frozen=True, tag="inrecall"):
     """Home to node: somebody else has read from what went ahead; answered by InBack."""
 
@@ -159,6 +172,7 @@ HomeToNode = (
     In
     | Credit
     | Refuse
+    | Unwritten
     | Signal
     | Resize
     | Got
@@ -167,6 +181,7 @@ HomeToNode = (
     | HomeDone
     | Ready
     | Modes
+    | Flow
     | InRecall
     | InAnew
     | ShadowsMade

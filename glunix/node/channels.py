@@ -33,8 +33,15 @@ class Output:
     """
 
     def __init__(
-        self, reactor: Reactor, fd: int, window: int, send: Callable[[Body], None]
+        self,
+        reactor: Reactor,
+        fd: int,
+        window: int,
+        send: Callable[[Body], None],
+        before: Callable[[], None] | None = None,
     ) -> None:
+        """`before` is called before what was written is read."""
+        self._before = before
         self._reactor = reactor
         self._fd = fd
         self._credit = self._window = window
@@ -105,6 +112,8 @@ class Output:
 
     def _read_once(self) -> bool:
         """One read; False when there was nothing."""
+        if self._before is not None:
+            self._before()
         try:
             count = os.readv(self._fd, (_READ[: min(CHUNK, self._credit)],))
         except BlockingIOError:

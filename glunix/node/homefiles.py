@@ -13,23 +13,28 @@ import tempfile
 import termios
 import tty
 from collections.abc import Callable
-from signal import SIGPIPE
 from typing import Any
 
 from glunix.msg import stream
 from glunix.msg.base import Message
 from glunix.msg.homecalls import HomeCall, HomeClose, HomeDone
+from glunix.msg.job import AT_HOME, Inherited
 from glunix.node.asks import Calls
 from glunix.node.homeplaces import HomePlaces
 from glunix.node.reactor import Reactor
+from glunix.node.reopened import Reopened
+from glunix.node.rooms import Rooms, size_limit
 from slic.interposers.homefds import HomeFds, StandIn
-from slic.interposers.homequestions import BreakPipe, CallHome, HavePlace, Opened
+from slic.interposers.homequestions import CallHome, HavePlace, Opened, RaiseSignal
+from slic.interposers.homereopens import REOPEN
 from slic.kernel.inotify import Watcher
 from slic.kernel.pidfd import process_of, status_fields
 from slic.kernel.ptrace import tgkill
 
 _TIOCGPTPEER = 0x5441
 _TOKEN = b"\0"
+_LIMITED = ("write", "ftruncate", "fallocate")
+"""Calls that are told, as the last number, how large the caller may make a file."""
 _KEPT_FLAGS = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK
 
 
@@ -43,8 +48,12 @@ class HomeFiles:
         send: Callable[[Message], None],
         calls: Calls,
         reactor: Reactor,
+        rooms: Rooms,
+        reopened: Reopened,
     ) -> None:
         self._fds = fds
+        self._rooms = rooms
+        self._reopened = reopened
         self._places = places
         self._send = send
         self._calls = calls
@@ -62,10 +71,10 @@ class HomeFiles:
 
     # -- questions ---------------------------------------------------------------------------
 
-    def ask(self, call: int, question: CallHome | HavePlace | BreakPipe, tid: int) -> None:
+    def ask(self, call: int, question: CallHome | HavePlace | RaiseSignal, tid: int) -> None:
         """A handler asks."""
-        if isinstance(question, BreakPipe):
-            self._break_pipe(call, tid)
+        if isinstance(question, RaiseSignal):
+            self._raise(call, question.number, tid)
             return
         if isinstance(question, HavePlace):
             self._places.make(question.path)
@@ -84,23 +93,23 @@ class HomeFiles:
                 question.call,
                 question.fd,
                 list(question.paths),
-                list(question.numbers),
+                [*question.numbers, *([size_limit(tid)] if question.call in _LIMITED else [])],
                 question.data,
                 umask,
             )
         )
 
-    def _break_pipe(self, call: int, tid: int) -> None:
+    def _raise(self, call: int, number: int, tid: int) -> None:
         """A handler runs when the call has failed, or the call would be made again after it; what
         has none dies in the call.
         """
         try:
-            caught = int(status_fields(tid)["SigCgt"], 16) >> (SIGPIPE - 1) & 1
+            caught = int(status_fields(tid)["SigCgt"], 16) >> (number - 1) & 1
             if not caught:
-                tgkill(process_of(tid), tid, SIGPIPE)
+                tgkill(process_of(tid), tid, number)
             self._calls.answer(call, None)
             if caught:
-                tgkill(process_of(tid), tid, SIGPIPE)
+                tgkill(process_of(tid), tid, number)
         except ProcessLookupError:
             pass  # it is dead; the engine will say so
 
@@ -115,6 +124,10 @@ class HomeFiles:
             answer = OSError(message.error, os.strerror(message.error))
         elif question.call == "open":
             answer = self._opened(message.value, message.data.decode(), question)
+        elif question.call == REOPEN:
+            answer = self._open_again(message.value, question.numbers[0])
+        elif question.call == "write" and message.numbers:
+            self._rooms.told(question.fd, message.numbers[0])
         if not self._calls.answer(call, answer) and isinstance(answer, Opened):
             os.close(answer.fd)  # nobody has it: its end is noticed like any other
 
@@ -122,19 +135,43 @@ class HomeFiles:
         """The engine says that a call is gone. An open stays known: home may have made it."""
         for ask, (asked, question) in list(self._asked.items()):
             if asked == call:
-                if question.call != "open":
+                if question.call not in ("open", REOPEN):
                     del self._asked[ask]
                 self._send(stream.Unwant(ask))
+
+    def _open_again(self, fd: int, flags: int) -> Opened | OSError:
+        try:
+            if flags & os.O_ACCMODE == os.O_RDWR:
+                return self._made(fd, "file", flags, b"/proc/self/fd")
+            if flags & os.O_ACCMODE == os.O_WRONLY:
+                return self._reopened.open(fd)
+            own = self._stand_in(fd, "file", flags & os.O_NONBLOCK)
+        except OSError as error:
+            self._send(HomeClose(fd))
+            return OSError(error.errno or errno.EIO, error.strerror)
+        seen = os.fstat(own)
+        stand_in = StandIn(fd, "file", seen.st_dev, seen.st_ino)
+        self._watched[self._watcher.watch(own)] = stand_in
+        return Opened(own, stand_in)
 
     # -- stand-ins ---------------------------------------------------------------------------
 
     def _opened(self, fd: int, kind: str, question: CallHome) -> Opened | OSError:
         path, flags = question.paths[0].rstrip(b"/"), question.numbers[0]
         try:
-            own = self._stand_in(fd, kind, flags)
+            return self._made(fd, kind, flags, path)
         except OSError as error:
             self._send(HomeClose(fd))
             return OSError(error.errno or errno.EIO, error.strerror)
+
+    def hold(self, one: Inherited) -> int:
+        """The stand-in of an inherited descriptor, as if the job had opened it. OSError."""
+        made = self._made(one.channel, AT_HOME[one.kind], one.size, one.path.rstrip(b"/") or b"/")
+        self._fds.add(made.stand_in)
+        return made.fd
+
+    def _made(self, fd: int, kind: str, flags: int, path: bytes) -> Opened:
+        own = self._stand_in(fd, kind, flags)
         seen = os.fstat(own)
         place = os.readlink(f"/proc/self/fd/{own}").removesuffix(" (deleted)")
         stand_in = StandIn(fd, kind, seen.st_dev, seen.st_ino, path, place if kind == "dir" else "")

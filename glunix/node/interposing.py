@@ -8,7 +8,7 @@ import errno
 import os
 import socket
 
-from glunix.msg.job import JobSpec
+from glunix.msg.job import AT_HOME, JobSpec
 from glunix.node.become import StepFailed
 from glunix.node.homeplaces import HomePlaces
 from glunix.node.standins import StandIns
@@ -19,8 +19,11 @@ from slic.interposers.groups import Groups
 from slic.interposers.homecopies import HomeCopies
 from slic.interposers.homefds import HomeFds
 from slic.interposers.homefiles import HomeFiles
+from slic.interposers.homemesg import HomeMesg
 from slic.interposers.homepaths import HomePaths
+from slic.interposers.homereopens import HomeReopens
 from slic.interposers.homestdio import HomeStdio
+from slic.interposers.homewrites import HomeWrites
 from slic.interposers.identity import Identity
 from slic.kernel.prctl import CLONE_NEWUTS, unshare
 from slic.policy import Policy
@@ -40,20 +43,27 @@ class Interposing:
         self.places: HomePlaces | None = None
         """Directories of home, when the job has any (--home)."""
         interposers = _host_name(spec.home_host)
-        if stand_ins.interposed or spec.home_paths:
-            self.fds = HomeFds(stand_ins.interposed, opens=bool(spec.home_paths))
-            if spec.home_paths:
+        held = {one.kind for one in spec.inherited} & AT_HOME.keys()
+        if stand_ins.interposed or spec.home_paths or held:
+            self.fds = HomeFds(stand_ins.interposed, opens=bool(spec.home_paths or held))
+            if spec.home_paths or "dir" in held:
                 native = stand_ins.native_names()
-                interposers += [
-                    HomePaths(self.fds, spec.home_paths, native),
-                    HomeFiles(self.fds),
-                ]
+                interposers.append(HomePaths(self.fds, spec.home_paths, native))
+            if spec.home_paths or held:
+                interposers.append(HomeFiles(self.fds))
+            if spec.home_paths:
                 self.places = HomePlaces(spec.home_paths)
                 self.places.make(spec.cwd)
-            elif stand_ins.files or spec.stdin == "file":
+            else:
                 self.places = HomePlaces([])
-            if stand_ins.files or spec.stdin == "file":
-                files = [one for one in stand_ins.interposed if one.kind == "file"]
+            if spec.tty is not None:
+                interposers.append(HomeMesg(self.fds))
+            if stand_ins.files and spec.careful:
+                interposers.append(HomeWrites(self.fds))
+            files = [one for one in stand_ins.interposed if one.kind == "file"]
+            if stand_ins.files or files or held:
+                whole = bool(spec.home_paths or held)
+                interposers.insert(0, HomeReopens(self.fds, bool(files or held), whole))
                 given = next((one for one in files if one.fd == 0), None)
                 interposers.append(HomeStdio(self.fds, given))
             if any(one.kind in ("file", "tty") for one in stand_ins.interposed):

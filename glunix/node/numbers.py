@@ -17,7 +17,9 @@ from typing import Protocol
 from glunix.msg import shadows
 from glunix.msg.base import Message
 from glunix.node.clerk import Clerk, ClerkGone, Ended, Named
+from glunix.node.family import descendants
 from glunix.node.reactor import Reactor
+from glunix.node.whereabouts import Whereabouts
 from slic.kernel.pidfd import status_fields
 
 ROW = 32
@@ -69,8 +71,7 @@ class Numbers:
         self._asked = False
         self._shadows: set[int] = set()
         """Every number that has a shadow, given or not."""
-        self._groups: dict[int, int] = {}
-        """Number -> the process group in which its shadow is, when it is not the program's."""
+        self._whereabouts = Whereabouts()
         self._begun: set[int] = set()
         """Threads (pids of the node) that have begun something since the last sweep."""
         self._sweeping = False
@@ -122,13 +123,23 @@ class Numbers:
 
     def number_of(self, tid: int) -> int:
         """The number of a thread's process (pid of the node); 0 when it is gone."""
-        return self._status(tid, "NStgid")
+        return self._status(tid)[0]
 
-    def _status(self, tid: int, field: str) -> int:
+    def number_and_session(self, tid: int) -> tuple[int, int]:
+        """The same, and its session's, 0 when that was not made in the namespace."""
+        number, _, session = self._status(tid)
+        return number, session
+
+    def _status(self, tid: int) -> tuple[int, int, int]:
+        """Its process's number, group and session."""
         try:
-            return int(status_fields(tid)[field].split()[self._depth])
+            found = status_fields(tid)
+            own, group, session = (
+                int(found[name].split()[self._depth]) for name in ("NStgid", "NSpgid", "NSsid")
+            )
         except (OSError, IndexError, KeyError):
-            return 0
+            return 0, 0, 0
+        return own, group, session
 
     # -- forks (slic.interposers.forks.Numbers) ------------------------------------------------
 
@@ -148,8 +159,8 @@ class Numbers:
                 return None
         except ProcessLookupError:
             return None
-        number, group = self.number_of(tid), self._status(tid, "NSpgid")
-        if number not in self._shadows or self._groups.get(number) == group:
+        number, group, session = self._status(tid)
+        if number not in self._shadows or self._whereabouts.known(number, group, session):
             return None
         return number, group
 
@@ -157,9 +168,9 @@ class Numbers:
     def _low(self) -> int:
         return min(LOW, len(self._run) // 2)
 
-    def moved(self, number: int, group: int) -> None:
-        """The shadow is, or will be, in this group."""
-        self._groups[number] = group
+    def moved(self, number: int, group: int, session: int) -> None:
+        """The shadow is, or will be, in this group of this session."""
+        self._whereabouts.moved(number, group, session)
 
     def _look(self) -> None:
         """Where is the kernel? If the row is nearly used up, begin the next."""
@@ -261,10 +272,14 @@ class Numbers:
             elif isinstance(one, Named) and one.number in self._shadows:
                 self._send(shadows.ShadowNamed(one.number, one.name, one.words))
         self._shadows.difference_update(ended)
-        for number in ended:
-            self._groups.pop(number, None)
         for at in range(0, len(ended), shadows.SHADOWS_MAX):
             self._send(shadows.ShadowsEnded(ended[at : at + shadows.SHADOWS_MAX]))
+        if left := self._whereabouts.ended(ended):
+            # One who was forked in it, and has not said so, may be there.
+            left -= {self._status(pid)[2] for pid in descendants()}
+            self._whereabouts.over(left)
+            for session in left:
+                self._send(shadows.ShadowsEnded([], [session]))
 
     def _turn_off(self, why: str) -> None:
         """Processes made from now on have numbers of the namespace, and no shadows."""

@@ -14,15 +14,15 @@ import os
 import socket
 import termios
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fcntl import ioctl
 
-from glunix.msg.job import ALSO_READ, Inherited, JobSpec
+from glunix.msg.job import ALSO_READ, AT_HOME, Inherited, JobSpec
 from glunix.msg.stream import ANSWERS
 from glunix.node.become import StepFailed
 from glunix.node.homepts import stand_in_terminal
 from glunix.node.process import pipe
-from slic.interposers.homefds import FILE_OUTPUT, StandIn
+from slic.interposers.homefds import FILE_OUTPUT, OUTPUTS, StandIn
 
 TOKEN = b"\0"
 
@@ -208,6 +208,8 @@ class StandIns:
 
     def _inherit(self, one: Inherited) -> None:
         """A descriptor above 2, in the same ways."""
+        if one.kind in AT_HOME:
+            return  # see `hold`
         if one.kind == "as":
             if one.size in self.theirs:
                 self.theirs[one.number] = self.theirs[one.size]
@@ -219,9 +221,11 @@ class StandIns:
         if one.kind in _DEVICES:
             self.theirs[one.number] = os.open(f"/dev/{one.kind}", os.O_RDWR | os.O_CLOEXEC)
             return
-        if one.kind == "out":
+        if one.kind in OUTPUTS:
             ours, self.theirs[one.number] = pipe()
             self.outputs.append((one.channel, ours))
+            if one.kind == FILE_OUTPUT:
+                self.files.add(one.channel)
         elif one.kind == "file":
             self.theirs[one.number] = _file(one.size)
         elif one.kind == "pipe":
@@ -231,6 +235,15 @@ class StandIns:
             raise StepFailed("stdin", errno.EINVAL, f"no such descriptor: {one.kind}")
         seen = os.fstat(self.theirs[one.number])
         self.interposed.append(StandIn(one.channel, one.kind, seen.st_dev, seen.st_ino))
+
+    def hold(self, spec: JobSpec, make: Callable[[Inherited], int]) -> None:
+        """Descriptors above 2 whose every call is asked of home: `make` makes the stand-ins."""
+        for one in spec.inherited:
+            if one.kind in AT_HOME:
+                self.theirs[one.number] = make(one)
+        for one in spec.inherited:
+            if one.kind == "as" and one.size in self.theirs:
+                self.theirs.setdefault(one.number, self.theirs[one.size])
 
     @property
     def inherited(self) -> dict[int, int]:
@@ -321,6 +334,12 @@ class StandIns:
                 ioctl(self.slave, termios.TIOCSWINSZ, data)
         elif command in _TCSETS:
             self._set_tostop(bool(int.from_bytes(data[12:16], "little") & termios.TOSTOP))
+
+    def set_flow(self, stopped: bool) -> None:
+        """Home's terminal does (not) take output: nor does the stand-in."""
+        if self.slave >= 0:
+            with contextlib.suppress(OSError, termios.error):  # hung up
+                termios.tcflow(self.slave, termios.TCOOFF if stopped else termios.TCOON)
 
     def _set_tostop(self, wanted: bool) -> None:
         """Background writers are stopped by this kernel."""

@@ -10,10 +10,10 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
-from signal import SIGTTOU
 from typing import Any
 
 import slic.engines.shipped  # noqa: F401 - loaded once, by the daemon, not by every supervisor
+from glunix import config
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
@@ -35,18 +35,15 @@ from glunix.node.numbers import Numbers
 from glunix.node.pidspace import PidSpace, Plain
 from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.process import set_size
+from glunix.node.questions import Questions
+from glunix.node.reopened import Reopened
 from glunix.node.spawn import close_others, fork_child
 from glunix.node.standins import StandIns
 from slic.engine import Launch, Session
-from slic.interposers.groups import MoveShadow
-from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome
-from slic.interposers.homeioctls import STOPPING_IOCTLS
-from slic.interposers.homequestions import BreakPipe, CallHome, HavePlace
+from slic.interposers.homefds import HomeFds, IoctlHome
 from slic.kernel.pidfd import status_fields
 from slic.kernel.prctl import set_child_subreaper, set_parent_death_signal
 from slic.tracee import Tracee
-
-_ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
 
 
 def spawn_supervisor(
@@ -90,13 +87,11 @@ class Supervisor:
         self._asks = Asks(self._to_home, self, self._reactor, self._way.hear if fed else None)
         self._numbers = Numbers(start.npid, self._to_home, self._reactor)
         self._moves = Moves(self._numbers, self._to_home, self, self._reactor)
-        self._held: list[tuple[int, int, object, int, bool]] = []
-        """Questions after output that home has not taken: its channel, and `_put`'s arguments."""
         self._outputs: dict[int, Output] = {}
+        self._reopened: Reopened | None = None
         self._session: Session | None = None
         self._engine_reaps = False
         self._engine_fds: list[int] = []
-        self._home_files: NodeHomeFiles | None = None
         self._birth: Birth | None = None
         self._early_stop = 0  # the signal that stopped the child before it was the program
         self._main = 0
@@ -109,6 +104,7 @@ class Supervisor:
         """Everything of the job is to be killed."""
         self._ended = False
         self._bill = Bill(time.monotonic) if start.spec.stats else None
+        self._questions = Questions(self, self._asks, self._moves, self._outputs, self._bill)
 
     # -- life --------------------------------------------------------------------------------
 
@@ -118,14 +114,22 @@ class Supervisor:
         set_child_subreaper(True)
         try:
             self._stand_ins = StandIns(self._spec, self._start.owner.uid, self._fed)
+            self._questions.stand_ins = self._stand_ins
             if self._spec.stdin == "file":
                 self._asks.read_ahead(0)
             caught = Interposing(self._spec, self._stand_ins, self._numbers)
             self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
-                self._home_files = NodeHomeFiles(
-                    caught.fds, caught.places, self._to_home, self, self._reactor
+                self._questions.home_files = NodeHomeFiles(
+                    caught.fds,
+                    caught.places,
+                    self._to_home,
+                    self,
+                    self._reactor,
+                    self._questions.rooms,
+                    self._open_files(caught.fds),
                 )
+                self._stand_ins.hold(self._spec, self._questions.home_files.hold)
             self._main = self._fork_program(caught.launch)
         except StepFailed as error:
             self._report(stream.Failed(self._vnn, error.step, error.error, error.text))
@@ -174,9 +178,7 @@ class Supervisor:
         around.close_theirs()
         if launch is not None:
             self._session = birth.session(launch, self)
-            for fd, ready in self._session.sources().items():
-                self._reactor.add_source(fd, ready)
-                self._engine_fds.append(fd)
+            self._engine_fds = self._reactor.drive(self._session, config.state_folder())
         self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)
@@ -196,13 +198,18 @@ class Supervisor:
             report = birth.failure
             self._ended = True
             self._report(stream.Failed(self._vnn, report.step, report.a, report.text))
-            for output in self._outputs.values():
+            for output in list(self._outputs.values()):
                 output.finish()
         else:
             self._report(stream.Started(self._vnn, self._main))
             self._stand_ins.started()
             if self._early_stop:
                 kill_one(self._main, self._early_stop)
+
+    def _open_files(self, fds: HomeFds) -> Reopened:
+        files = self._stand_ins.files
+        self._reopened = Reopened(fds, self._outputs, files, self._output)
+        return self._reopened
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
@@ -211,8 +218,12 @@ class Supervisor:
                 self._way.relay(stream.out_head(self._vnn, fd, len(data)), data)
             else:
                 self._to_home(stream.Out(self._vnn, fd, b""))
+                if reopened is not None:
+                    reopened.ended(fd)
 
-        return Output(self._reactor, ours, self._spec.window, send)
+        reopened = self._reopened if fd in self._stand_ins.files else None
+        before = None if reopened is None else lambda: reopened.before(fd)
+        return Output(self._reactor, ours, self._spec.window, send, before)
 
     # -- the engine's host -------------------------------------------------------------------
 
@@ -223,56 +234,12 @@ class Supervisor:
                 self._reactor.remove_source(self._engine_fds.pop())
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
-        """A handler asks home. What the program wrote before is sent first (DESIGN 5)."""
-        if isinstance(question, MoveShadow):
-            self._moves.ask(call_id, question, tracee.tid)
-            return
-        if self._asks.knows(call_id, question):
-            return
-        if self._bill is not None:
-            self._bill.asked(call_id, question)
-        around = self._stand_ins
-        tid, may_write = tracee.tid, False
-        fd = getattr(question, "fd", -1)
-        if fd in around.files and not self._outputs[fd].drain():
-            self._held.append((fd, call_id, question, tid, may_write))
-            return
-        if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
-            if isinstance(question, IoctlHome):
-                may_write = question.command in STOPPING_IOCTLS and self.immune(tid, SIGTTOU)
-            if not may_write and self._is_natives(question) and around.in_background(tid):
-                self.answer(call_id, Native())
-                return
-            if not self._outputs[around.terminal_channel].drain():
-                channel = around.terminal_channel
-                self._held.append((channel, call_id, question, tid, may_write))
-                return
-        self._put(call_id, question, tid, may_write)
-
-    def _put(self, call_id: int, question: object, tid: int, may_write: bool) -> None:
-        if isinstance(question, CallHome | HavePlace | BreakPipe) and self._home_files is not None:
-            self._home_files.ask(call_id, question, tid)
-        else:
-            self._asks.ask(call_id, question, tid, may_write)
-
-    @staticmethod
-    def _is_natives(question: object) -> bool:
-        stops = isinstance(question, IoctlHome) and question.command in STOPPING_IOCTLS
-        return stops or isinstance(question, ReadHome)
-
-    def _ask_held(self) -> None:
-        """Home took more output: questions that were made after it can go."""
-        while self._held and self._outputs[self._held[0][0]].drain():
-            self._put(*self._held.pop(0)[1:])
+        """See slic.engine.Host."""
+        self._questions.ask(call_id, question, tracee)
 
     def cancelled(self, call_id: int) -> None:
-        """A call that asked is gone."""
-        self._asks.cancelled(call_id)
-        self._moves.cancelled(call_id)
-        if self._bill is not None:
-            self._bill.answered(call_id, None)
-        if self._home_files is not None:
-            self._home_files.cancelled(call_id)
+        """See slic.engine.Host."""
+        self._questions.cancelled(call_id)
 
     def exited(self, pid: int, wait_status: int) -> None:
         """Engines that reap tell of our children here."""
@@ -287,7 +254,7 @@ class Supervisor:
         """After what was written before it: home's half writes nothing while it is stopped."""
         if isinstance(message, stream.Stopped):
             self._place.settle()
-        for output in self._outputs.values():
+        for output in list(self._outputs.values()):
             output.drain()
         self._report(message)
 
@@ -345,26 +312,32 @@ class Supervisor:
             self._asks.done(message)
         elif isinstance(message, PagesDone):
             self._asks.pages_done(message)
-        elif isinstance(message, HomeDone) and self._home_files is not None:
-            self._home_files.done(message)
+        elif isinstance(message, HomeDone) and self._questions.home_files is not None:
+            self._questions.home_files.done(message)
         elif isinstance(message, stream.Modes):
             self._asks.modes.told(message)
         elif isinstance(message, stream.Ready):
             if message.hung_up:
                 self._stand_ins.hang_up()
                 self._outputs[self._stand_ins.terminal_channel].close()
-                self._ask_held()
+                self._questions.ask_held()
             self._stand_ins.set_readable(message.fd, message.readable)
-            if self._home_files is not None:
-                self._home_files.set_readable(message.fd, message.readable)
+            if self._questions.home_files is not None:
+                self._questions.home_files.set_readable(message.fd, message.readable)
             if message.readable:
                 self._asks.retry(message.fd)
+        elif isinstance(message, stream.Flow):
+            self._stand_ins.set_flow(message.stopped)
         elif isinstance(message, stream.Credit):
-            self._outputs[message.fd].credit(message.count)
-            self._ask_held()
+            if message.fd in self._outputs:  # one opened once more may have ended
+                self._outputs[message.fd].credit(message.count)
+            self._questions.ask_held()
+        elif isinstance(message, stream.Unwritten):
+            self._questions.rooms.failed(message.fd)
         elif isinstance(message, stream.Refuse):
-            self._outputs[message.fd].close()
-            self._ask_held()
+            if message.fd in self._outputs:
+                self._outputs[message.fd].close()
+            self._questions.ask_held()
         elif isinstance(message, stream.Signal):
             self._asks.drop_ahead()
             if message.vnn is not None:

@@ -17,7 +17,8 @@ from collections.abc import Collection, Iterable
 
 from slic.interposer import Bits, Handler, Interposer, argument_tests, on
 from slic.interposers.homefds import FILE_OUTPUT, Asking, HomeFds, ReadHome, SeekHome, StandIn
-from slic.interposers.homefiles import MAP_MAX, WRITE_MAX
+from slic.interposers.homefiles import MAP_MAX
+from slic.interposers.homewrites import WRITE_MAX
 from slic.tracee import Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
 

@@ -18,13 +18,12 @@ import struct
 from slic.interposer import Bits, Interposer, on
 from slic.interposers.callers import gathered, signed
 from slic.interposers.homefds import Asking, HomeFds, ReadHome, StandIn
-from slic.interposers.homequestions import BreakPipe, CallHome
+from slic.interposers.homequestions import CallHome, RaiseSignal
 from slic.interposers.homestat import FIELDS, NANO, encode_stat, encode_statfs
+from slic.interposers.homewrites import RAISES, WRITE_MAX, write_home
+from slic.objects import Objects
 from slic.tracee import BadAddress, Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
-
-WRITE_MAX = 256 * 1024
-"""Bytes that one question carries."""
 
 MAP_MAX = 256 * 1024 * 1024
 """Bytes of a file that is mapped."""
@@ -77,9 +76,9 @@ class DescriptorCalls(Interposer):
     def __init__(self, fds: HomeFds) -> None:
         self._fds = fds
 
-    def concerns(self, seen: os.stat_result) -> bool:
-        """Whether it is a stand-in."""
-        return self._fds.concerns(seen)
+    def objects(self) -> Objects:
+        """The stand-ins."""
+        return self._fds.objects()
 
     def _for_home(self, tracee: Tracee, fd: int) -> StandIn | None:
         """The stand-in that such calls are made on; None: this node's kernel decides."""
@@ -93,7 +92,12 @@ class DescriptorCalls(Interposer):
         return PASS if stand_in is None else self._call(call, stand_in, numbers)
 
     def _call(self, call: str, stand_in: StandIn, numbers: tuple[int, ...]) -> Asking:
-        value, _, _ = yield CallHome(call, stand_in.fd, (), numbers)
+        try:
+            value, _, _ = yield CallHome(call, stand_in.fd, (), numbers)
+        except OSError as error:
+            if error.errno == errno.EFBIG:  # beyond the limit of size (ftruncate(2))
+                yield RaiseSignal(RAISES[errno.EFBIG])
+            raise
         return Return(value)
 
     def _set_flags(self, stand_in: StandIn, arg: int) -> Asking:
@@ -179,23 +183,8 @@ class HomeFiles(DescriptorCalls):
         """`pos` None: at the descriptor's own offset."""
         if pos is not None and pos < 0:
             return Fail(errno.EINVAL)
-        nonblock = int(bool(tracee.fd_flags(fd) & os.O_NONBLOCK))
-        data = gathered(tracee, vector)
-        done = 0
-        while True:
-            piece = data[done : done + WRITE_MAX]
-            where = -1 if pos is None else pos + done
-            try:
-                count, _, _ = yield CallHome("write", stand_in.fd, (), (where, nonblock), piece)
-            except OSError as error:
-                if done:
-                    return Return(done)
-                if error.errno == errno.EPIPE:
-                    yield BreakPipe()
-                raise
-            done += count
-            if done >= len(data) or count < len(piece):
-                return Return(done)
+        nonblock = bool(tracee.fd_flags(fd) & os.O_NONBLOCK)
+        return (yield from write_home(stand_in, gathered(tracee, vector), pos, nonblock))
 
     # -- attributes --------------------------------------------------------------------------
 

@@ -92,6 +92,7 @@ STOPPING_IOCTLS = frozenset(
 )
 """Those for which a background process is stopped (SIGTTOU; termios(3), tty_check_change)."""
 
+TCXONC = 0x540A
 FIONREAD = 0x541B
 TIOCOUTQ = 0x5411
 _OF_SOCKETS = frozenset({FIONREAD, TIOCOUTQ})

@@ -49,22 +49,28 @@ class HomePaths(Interposer):
         """Home's path of a name; None when it is this node's."""
         if not name:
             return None
-        whole = name if name.startswith(b"/") else self._base(tracee, dirfd) + b"/" + name
+        base, is_homes = (b"", False) if name.startswith(b"/") else self._base(tracee, dirfd)
+        whole = base + b"/" + name if base else name
         path = b"/" + os.path.normpath(whole).lstrip(b"/")  # POSIX lets two slashes stand
-        if path in self._native or not (path in self._paths or path.startswith(self._below)):
+        listed = path in self._paths or path.startswith(self._below)
+        if is_homes:  # a directory that was inherited is not listed by name
+            listed |= path == base or path.startswith(base.rstrip(b"/") + b"/")
+        if path in self._native or not listed:
             return None
         return path + b"/" if name.endswith((b"/", b"/.")) and path not in self._paths else path
 
-    def _base(self, tracee: Tracee, dirfd: int) -> bytes:
+    def _base(self, tracee: Tracee, dirfd: int) -> tuple[bytes, bool]:
+        """What a name is relative to, and whether that is a directory of home's."""
         if dirfd != AT_FDCWD:
             stand_in = self._fds.find(tracee, dirfd)
             if stand_in is not None and stand_in.path:
-                return stand_in.path
+                return stand_in.path, True
         try:
             path = tracee.path(dirfd, b"")
         except OSError:
-            return b""  # a bad descriptor: the kernel says so
-        return self._fds.named(path) or os.fsencode(path)
+            return b"/", False  # a bad descriptor: the kernel says so
+        homes = self._fds.named(path)
+        return homes or os.fsencode(path), bool(homes)
 
     @on("getcwd")
     def getcwd(self, tracee: Tracee, pathname: int, size: int) -> Verdict:

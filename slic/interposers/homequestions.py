@@ -26,8 +26,22 @@ class HavePlace(Struct, frozen=True):
     path: bytes
 
 
-class BreakPipe(Struct, frozen=True):
-    """Question: SIGPIPE for the caller, whose write fails with EPIPE. Answer: anything."""
+class RaiseSignal(Struct, frozen=True):
+    """Question: this signal for the caller, whose call fails: SIGPIPE with EPIPE, SIGXFSZ with
+    EFBIG. Answer: anything."""
+
+    number: int
+
+
+class MayStream(Struct, frozen=True):
+    """Question: may `count` bytes be written to the stand-in of home's file `fd`, to go home later?
+
+    What was written to other files before has gone when it is answered. Answer: bool; False: they
+    have to be written at home, now, because only home knows whether they can be.
+    """
+
+    fd: int
+    count: int
 
 
 class Opened(NamedTuple):

@@ -4,8 +4,8 @@ The stand-in of an output is a pipe, so that writes are native and stream home. 
 from a pipe is asked of home, after all that was written before: offset, attributes, flags, size,
 writes elsewhere. Of an input, which `HomeFds` reads, attributes and locks are home's, too.
 
-Limits: home's errors of a streamed write (a full disk, RLIMIT_FSIZE) come after it has returned;
-opened once more (/dev/stdout), it is the same open file; poll sees a pipe.
+Limits: home's errors of a streamed write come after it has returned (but see `HomeWrites`);
+poll sees a pipe.
 """
 
 import errno
@@ -14,9 +14,10 @@ import os
 from slic.interposer import any_of, on
 from slic.interposers.callers import gathered
 from slic.interposers.homefds import FILE_OUTPUT, Asking, HomeFds, SeekHome, StandIn
-from slic.interposers.homefiles import WRITE_MAX, DescriptorCalls
+from slic.interposers.homefiles import DescriptorCalls
 from slic.interposers.homequestions import CallHome
 from slic.interposers.homestat import encode_stat, encode_statx
+from slic.interposers.homewrites import write_home
 from slic.tracee import Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
 
@@ -42,7 +43,7 @@ class HomeStdio(DescriptorCalls):
         stand_in = self._fds.find(tracee, fd)
         if stand_in is None or stand_in.kind == FILE_OUTPUT:
             return stand_in
-        return stand_in if stand_in.kind == "file" and stand_in.fd == 0 else None
+        return stand_in if stand_in.kind == "file" or stand_in.path else None
 
     # -- its offset and attributes -------------------------------------------------------------
 
@@ -136,6 +137,4 @@ class HomeStdio(DescriptorCalls):
     ) -> Asking:
         if pos < 0:
             return Fail(errno.EINVAL)
-        data = gathered(tracee, vector)[:WRITE_MAX]
-        count, _, _ = yield CallHome("write", stand_in.fd, (), (pos, 0), data)
-        return Return(count)
+        return (yield from write_home(stand_in, gathered(tracee, vector), pos))

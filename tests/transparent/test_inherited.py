@@ -57,6 +57,17 @@ def test_more_than_are_passed_on(both: Both, tmp_path: Path) -> None:
     opens = "; ".join(f"exec {number}</dev/null" for number in range(20, 100))
     seen = both.run(f"{opens}; $G sh -c 'ls /proc/self/fd' | wc -l", "glurun -T")
     assert int(seen.text) == 64 + 4
+    assert seen.complaint.startswith("glurun: not passed on to the job: descriptor 84, 85, ")
+
+
+def test_what_cannot_be_passed_on_is_told(both: Both) -> None:
+    line = (
+        "$PYTHON -c 'import os, select, sys; e = select.epoll(); os.dup2(e.fileno(), 7);"
+        ' os.execvp("glurun", ["glurun", "-T", "ls", "/proc/self/fd"])\''
+    )
+    seen = both.run(line, "")
+    assert seen.text.split() == ["0", "1", "2", "3"]
+    assert seen.complaint == "glurun: not passed on to the job: descriptor 7"
 
 
 TERMINAL = [

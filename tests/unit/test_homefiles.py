@@ -31,6 +31,7 @@ class Home:
             self.epoll,
             lambda number, fd: self.added.append(number),
             self.removed.append,
+            {},
         )
 
     def path(self, name: str) -> bytes:
@@ -156,7 +157,7 @@ def test_a_directory_in_pieces(home: Home) -> None:
 def test_a_write_that_waits_is_made_when_there_is_room_or_given_up(home: Home) -> None:
     master, slave = os.openpty()
     name = os.ttyname(slave)
-    other = HomeFiles([name.encode()], home.sent.append, home.epoll, lambda *_: None, print)
+    other = HomeFiles([name.encode()], home.sent.append, home.epoll, lambda *_: None, print, {})
     other.call(["homecall", 1, "open", -1, [name.encode()], [os.O_RDWR, 0], b"", 0])
     fd = home.sent.pop()[2]
     write = ["homecall", 2, "write", fd, [], [-1, 0], b"x" * 4096, 0]
