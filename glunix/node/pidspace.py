@@ -34,6 +34,7 @@ from slic.kernel import prctl
 from slic.kernel.libc import SYS_SETNS, syscall
 
 START_SECONDS = 10.0
+_PID_MAX = Path("/proc/sys/kernel/pid_max")
 SETTLE_SECONDS = 1.0
 """The herald answers at once; a kernel that runs nobody must not hold a stop up for ever."""
 _UCRED = struct.Struct("=3i")
@@ -116,7 +117,7 @@ class PidSpace:
             raise SpaceUnavailable(str(error)) from None
         self._says, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._says.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        builder = _Builder(todo, tty, theirs, program, first, user)
+        builder = _Builder(todo, tty, theirs, program, first, user, home.highest)
         if todo.leader == OUTSIDE and tty is not None:
             join_terminal(tty)
         own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -212,9 +213,11 @@ class PidSpace:
         """Whether anybody but our helpers is there."""
         if self.ended:
             return Family.GONE
+        if self.heralds.is_there:  # what it was sent is told first, and who is orphaned hears of it
+            return Family.ENDING
         found = [pid for pid in descendants() if pid not in self._helpers]
-        if not found:  # what the herald was sent before is told first
-            return Family.ENDING if self.heralds.is_there else Family.GONE
+        if not found:
+            return Family.GONE
         return Family.ENDING if all(_is_zombie(pid) for pid in found) else Family.LIVES
 
     def kill_all(self) -> None:
@@ -285,6 +288,12 @@ def _number() -> bytes:
     return os.getpid().to_bytes(4, "little")
 
 
+def _is_own_pid_max() -> bool:
+    """Whether a namespace has a pid_max of its own (Linux 6.14), and not the machine's."""
+    major, minor = (int("".join(filter(str.isdigit, n))) for n in os.uname().release.split(".")[:2])
+    return (major, minor) >= (6, 14)
+
+
 def _is_zombie(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in b"ZX"
@@ -303,9 +312,11 @@ class _Builder:
         program: Callable[[], object],
         first: int,
         user: tuple[int, int],
+        highest: int,
     ) -> None:
         self._first = first
         self._user = user
+        self._highest = highest
         self._plan = todo
         self._tty = tty
         self._says = says
@@ -315,10 +326,7 @@ class _Builder:
         """Pid 1."""
         prctl.set_parent_death_signal(signal.SIGKILL)
         self._step(self._own_proc)
-        for number in (
-            *self._plan,
-            self._plan.herald,
-        ):  # before anything is done that cannot be undone
+        for number in (*self._plan, self._plan.herald):  # before what cannot be undone
             self._choose(number)
         if self._plan.leader == 1:
             self._step(self._lead)
@@ -334,6 +342,8 @@ class _Builder:
         prctl.mount("none", "/", "", prctl.MS_REC | prctl.MS_PRIVATE)
         flags = prctl.MS_NOSUID | prctl.MS_NODEV | prctl.MS_NOEXEC
         prctl.mount("proc", "/proc", "proc", flags)
+        if self._highest and _is_own_pid_max():
+            _PID_MAX.write_text(str(self._highest))
 
     def _lead(self) -> None:
         os.setsid()
