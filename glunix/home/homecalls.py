@@ -397,10 +397,16 @@ class HomeCalls:
             if self._held is not None:
                 given |= self._held.descriptors
                 paths = [*paths, *self._held.directories()]
-            how = (self._opened, self._closed, given, self._begins)
+            how = (self._opened, self._closed, given, self._begins, self._again)
             files = HomeFiles(paths, self._send, self._epoll, *how)
             self._rare = RareCalls(self._send, self._epoll, self._home_fd, files)
         return self._rare.take(tag, message)
+
+    def _again(self, number: int) -> None:
+        """What was read there may have been all."""
+        source = self._sources.get(number)
+        if source is not None:
+            self._refresh(number, source)
 
     def _begins(self, number: int, fd: int) -> None:
         self.begins_output(number, fd)
