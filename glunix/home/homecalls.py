@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from glunix.home.inherited import Inherited
     from glunix.home.nursery import Nursery
     from glunix.home.rarecalls import RareCalls
+    from glunix.home.shadow import Half
     from glunix.home.wire import Value
 
     Send = Callable[[int, list[object]], None]
@@ -109,8 +110,10 @@ class HomeCalls:
         send_data: Callable[[int, bytes | memoryview], None],
         paths: list[bytes],
         inherited: list[Inherited],
+        half: Half,
     ) -> None:
         """`paths` of home may be opened by the job (glurun --home)."""
+        self._half = half
         self._inherited = {one.channel: one.number for one in inherited}
         self._paths = paths
         self._terminal = terminal
@@ -124,8 +127,6 @@ class HomeCalls:
         self._rare: RareCalls | None = None
         self.modes: ModeWatch | None = None
         self._nursery: Nursery | None = None
-        self.move_root: Callable[[int], int] = lambda group: errno.ESRCH
-        """See glunix.home.nursery.Nursery."""
         self.before_end: Callable[[], None] = lambda: None
         """Called before the node hears that what goes ahead has ended."""
         if terminal is not None:
@@ -364,7 +365,7 @@ class HomeCalls:
         if self._nursery is None:
             from glunix.home.nursery import Nursery
 
-            self._nursery = Nursery(self._send, self._epoll, self._terminal, self.move_root)
+            self._nursery = Nursery(self._send, self._epoll, self._terminal, self._half)
         return self._nursery
 
     @property
