@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from glunix.home.nursery import Nursery
     from glunix.home.outward import Outward
     from glunix.home.rarecalls import RareCalls
+    from glunix.home.shadow import Half
     from glunix.home.wire import Value
 
     Send = Callable[[int, list[object]], None]
@@ -112,8 +113,10 @@ class HomeCalls:
         send_data: Callable[[int, bytes | memoryview], None],
         paths: list[bytes],
         inherited: list[Inherited],
+        half: Half,
     ) -> None:
         """`paths` of home may be opened by the job (glurun --home)."""
+        self._half = half
         self._inherited = {one.channel: one.number for one in inherited}
         self._paths = paths
         self._terminal = terminal
@@ -131,8 +134,6 @@ class HomeCalls:
         """The program's shadow and group: both may change."""
         self._outward: Outward | None = None
         self._nursery: Nursery | None = None
-        self.move_root: Callable[[int], int] = lambda group: errno.ESRCH
-        """See glunix.home.nursery.Nursery."""
         self.begins_output: Callable[[int, int], None] = lambda number, fd: None
         """Called when the job has opened an output here: its channel, our descriptor."""
         self.before_end: Callable[[], None] = lambda: None
@@ -430,7 +431,7 @@ class HomeCalls:
         if self._nursery is None:
             from glunix.home.nursery import Nursery
 
-            self._nursery = Nursery(self._send, self._epoll, self._terminal, self.move_root)
+            self._nursery = Nursery(self._send, self._epoll, self._terminal, self._half)
         return self._nursery
 
     @property

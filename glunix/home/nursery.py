@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import select
     from collections.abc import Callable
 
+    from glunix.home.shadow import Half
     from glunix.home.terminal import HomeTerminal
 
     Send = Callable[[list[object]], None]
@@ -59,14 +60,11 @@ class Nursery:
         send: Send,
         epoll: select.epoll,
         terminal: HomeTerminal | None,
-        move_root: Callable[[int], int],
+        half: Half,
     ) -> None:
-        """`move_root` has the program's shadow do setpgid to a group (0: setsid), or gives errno.
-
-        That shadow is no child of the nursery's.
-        """
+        """`half` has the program's shadow, which is no child of the nursery's."""
         self._terminal = terminal
-        self._move_root = move_root
+        self._half = half
         self._root = posix.getppid()
         job_groups.add(posix.getpgrp())
         self._send = send
@@ -91,8 +89,7 @@ class Nursery:
         elif tag == "shadowsended":
             self._ended(_integers(message[1]), _integers(message[2]))
         elif tag == "shadownamed":
-            name = blob(message[2])[:15].ljust(16, b"\0")
-            self._say(_packed(b"N", integer(message[1])) + name + blob(message[3]))
+            self._name(integer(message[1]), blob(message[2]), blob(message[3]))
         elif tag == "shadowstopped":
             self._stop(integer(message[1]), message[2] is True)
         elif tag == "shadowmove":
@@ -123,7 +120,7 @@ class Nursery:
         if not pid:
             self._send(["shadowmoved", ask, self._give_terminal(group)])
         elif pid == self._root:
-            error = self._move_root(group)
+            error = self._half.move(group)
             if not error:
                 job_groups.add(group or pid)
             self._send(["shadowmoved", ask, error])
@@ -148,6 +145,13 @@ class Nursery:
         elif not stops and pid in self._stopped:
             self._stopped.discard(pid)
             self._say(_packed(b"C", pid))
+
+    def _name(self, pid: int, name: bytes, words: bytes) -> None:
+        """`words`: each with a NUL."""
+        if pid == self._root:
+            self._half.name(name, words)
+        else:
+            self._say(_packed(b"N", pid) + name[:15].ljust(16, b"\0") + words)
 
     def _give_terminal(self, group: int) -> int:
         """tcsetpgrp(3) for a process that may; errno. Not when another job has the terminal."""

@@ -6,7 +6,7 @@ program does. *Home's half* is its child, in the same process group and session:
 descriptors and serves the job as long as anything of it lives. So the shell hears of the program's
 end at once though others live on, and SIGKILL of the shadow ends the program only, as at home.
 
-The two speak in packets of two or three bytes. The shadow's signals go to the half through the pipe
+The two speak in small packets. The shadow's signals go to the half through the pipe
 that both have (glunix.home.signals).
 """
 
@@ -21,11 +21,18 @@ import time
 from glunix.home.signals import Signals, die_of, stop_self
 from glunix.home.sinks import to_nowhere
 
-_CATCH, _STOP, _EXIT, _DIE, _MOVE, _SETTLE = b"C", b"S", b"E", b"K", b"G", b"?"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from glunix.home.title import Title
+
+_CATCH, _STOP, _EXIT, _DIE, _MOVE, _SETTLE, _NAME = b"C", b"S", b"E", b"K", b"G", b"?", b"N"
+_NAME_MAX = 15
+"""Bytes of a process's name (proc(5), comm)."""
 _LOOK = 0.45
 """Seconds between looks whether the shadow was stopped; who waits for the next waits 0.5."""
 _ANSWER_SECONDS = 0.5
 """It answers at once, unless somebody has stopped it."""
+_PACKET = 4096
 _TITLE = b"glurun: home's half of a job"
 
 
@@ -127,6 +134,11 @@ class Half:
         answer = self._answer(_MOVE, _ANSWER_SECONDS)
         return answer[1] if answer else errno.ESRCH
 
+    def name(self, name: bytes, words: bytes) -> None:
+        """The program is called so, and has these words: ps at home shows them."""
+        if not self.is_alone:
+            self._send(_NAME + name[:_NAME_MAX].ljust(_NAME_MAX, b"\0") + words)
+
     def settle(self) -> None:
         """Signals that it has got until now can be read when this returns.
 
@@ -197,7 +209,9 @@ def divide() -> Half:
         half_end.close()
         _stand(shadow_end, signals, half)
     shadow_end.close()
-    _set_title(_TITLE)
+    from glunix.home.title import overwrite
+
+    overwrite(_TITLE)
     return Half(half_end, signals)
 
 
@@ -207,28 +221,52 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
     keep = sorted((sock.fileno(), *signals.fds))
     for low, high in zip([2, *keep], [*keep, 1 << 20], strict=True):
         posix.closerange(low + 1, high)
+
+    def answer(words: bytes) -> None:
+        try:
+            sock.send(words)
+        except OSError:
+            pass  # it goes on alone, and what it has said before is still to be read
+
+    title: Title | None = None
     while True:
-        words = sock.recv(8)
+        try:
+            words = sock.recv(_PACKET)
+        except ConnectionResetError:
+            continue  # it went on alone before it heard us; once (unix(7))
         if not words:
             die_of(_signal.SIGKILL)  # without the half there is no job
         kind, number = words[:1], words[1] if words[1:] else 0
         if kind == _CATCH:
             signals.catch()
-            sock.send(_CATCH)
+            answer(_CATCH)
         elif kind == _STOP:
             if number:
                 stop_self(number)
-            sock.send(_STOP)
+            answer(_STOP)
         elif kind == _SETTLE:
-            sock.send(_SETTLE)
+            answer(_SETTLE)
+        elif kind == _NAME:
+            if title is None:
+                from glunix.home.title import Title
+
+                title = Title()
+            title.show(words[1 : 1 + _NAME_MAX].rstrip(b"\0"), words[1 + _NAME_MAX :])
         elif kind == _MOVE:
-            sock.send(_MOVE + bytes((_move(int.from_bytes(words[1:], "little")),)))
+            answer(_MOVE + bytes((_move(int.from_bytes(words[1:], "little")),)))
         else:
             if words[2]:
-                posix.waitpid(half, 0)  # the user's descriptors are closed when we have ended
+                _await(half)  # the user's descriptors are closed when we have ended
             if kind == _DIE:
                 die_of(number)
             posix._exit(number)
+
+
+def _await(child: int) -> None:
+    try:
+        posix.waitpid(child, 0)
+    except ChildProcessError:
+        pass  # the user ignores SIGCHLD: the kernel has waited for it
 
 
 def _move(group: int) -> int:
@@ -240,18 +278,3 @@ def _move(group: int) -> int:
     except OSError as error:
         return error.errno or errno.EIO
     return 0
-
-
-def _set_title(title: bytes) -> None:
-    """Show another command line (proc(5), arg_start): that of the job is the shadow's."""
-    try:
-        with open("/proc/self/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-        start, end = int(fields[45]), int(fields[46])
-        fd = posix.open("/proc/self/mem", posix.O_WRONLY | posix.O_CLOEXEC)
-        try:
-            posix.pwrite(fd, title[: end - start - 1].ljust(end - start, b"\0"), start)
-        finally:
-            posix.close(fd)
-    except OSError:
-        pass  # no /proc: it looks like its shadow

@@ -160,16 +160,15 @@ class Startup:
             self._deadline = time.monotonic() + self._options.time_limit
 
     def _make_input(self, streams: list[int]) -> Input | HomeCalls:
-        if not self._options.transparent:
+        if self._half is None:
             return Input(self._options, self._terminal, streams, self._send_data)
         from glunix.home.asked import Asked
         from glunix.home.homecalls import HomeCalls
 
         given = (streams[0], self._send, self._send_data, self._options.home, self._inherited)
-        calls = HomeCalls(self._tty, *given)
+        calls = HomeCalls(self._tty, *given, self._half)
         self._modes = calls.modes
-        if self._half is not None:
-            calls.move_root, calls.before_end = self._half.move, self._hear_shadow
+        calls.before_end = self._hear_shadow
         calls.begin()
         self._asked = Asked(calls, self._outputs)
         return calls

@@ -18,6 +18,7 @@ from glunix.msg import shadows
 from glunix.msg.base import Message
 from glunix.node.clerk import Clerk, ClerkGone, Ended, Named, Stopped
 from glunix.node.family import descendants
+from glunix.node.programname import ProgramName
 from glunix.node.reactor import Reactor
 from glunix.node.whereabouts import Whereabouts
 from slic.kernel.pidfd import status_fields
@@ -72,6 +73,7 @@ class Numbers:
         self._shadows: set[int] = set()
         """Every number that has a shadow, given or not."""
         self._whereabouts = Whereabouts()
+        self.program_name = ProgramName(send, reactor)
         self._begun: set[int] = set()
         """Threads (pids of the node) that have begun something since the last sweep."""
         self._sweeping = False
@@ -147,6 +149,8 @@ class Numbers:
         """A process or thread has begun, or executed a program. None: it may go on; else its
         shadow (number) is to move to another group first."""
         space = self._space
+        if space is not None and tid == space.program:
+            self.program_name.look_later()
         if self._is_off or space is None or tid == space.program:
             return None
         self._begun.add(tid)

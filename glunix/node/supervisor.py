@@ -205,8 +205,8 @@ class Supervisor:
         else:
             self._report(stream.Started(self._vnn, self._main))
             self._stand_ins.started()
-            if self._early_stop:
-                kill_one(self._main, self._early_stop)
+            self._numbers.program_name.begins(self._main, self._spec.pids)
+            kill_one(self._main, self._early_stop)  # 0: none has
 
     def _open_files(self, fds: HomeFds) -> Reopened:
         files = self._stand_ins.files

@@ -23,7 +23,7 @@ MakeTerminal = Callable[..., Terminal]
 levels = pytest.mark.parametrize("level", [NATIVE, TRANSPARENT], ids=["native", "T"])
 
 HOME = (
-    "state() { ps -o s= -p $(cat pid); }; "
+    "state() { ps -o s= -p $(cat pid) | tr DR SS; }; "
     'is() { n=0; until [ "$(state)" = $1 ] || [ $n -gt 250 ]; do sleep 0.02; n=$((n+1)); done; '
     "state; }; "
 )
@@ -154,6 +154,6 @@ def test_where_ends_of_children_are_ignored(both: Both) -> None:
         "trap '' CHLD; $G sh -c 'sleep 50.17 & echo $! >pid; echo up >up; "
         f"{GO}echo over' & {HOME}{WAIT}kill -STOP $(cat pid); is T; kill -9 $(cat pid); "
         'until [ -z "$(ps -o s= -p $(cat pid) | tr -d Z)" ]; do sleep 0.02; done; '
-        "echo x >go; wait; echo $?"
+        "echo x >go; wait; echo $?; $G sh -c 'exit 5'; echo $?"
     )
     both.same(line, timeout=40)
