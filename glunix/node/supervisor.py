@@ -325,11 +325,11 @@ class Supervisor:
                 self._stand_ins.hang_up()
                 self._outputs[self._stand_ins.terminal_channel].close()
                 self._questions.ask_held()
+            if message.readable:  # who waits in a read first: it is one journey more for it
+                self._asks.retry(message.fd)
             self._stand_ins.set_readable(message.fd, message.readable)
             if self._questions.home_files is not None:
                 self._questions.home_files.set_readable(message.fd, message.readable)
-            if message.readable:
-                self._asks.retry(message.fd)
         elif isinstance(message, stream.Flow):
             self._stand_ins.set_flow(message.stopped)
         elif isinstance(message, stream.Credit):
