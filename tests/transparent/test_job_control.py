@@ -48,12 +48,15 @@ SCRIPTS: dict[str, Sequence[str]] = {
         "stty -tostop; $G echo fine; echo $?",
     ],
     "stop and go on": [
-        f"{KEYS}$G sh -c 'echo it runs; sleep 1; echo over'\r",
+        "mkfifo p",
+        # No program is begun: who is stopped between vfork and exec stops its parent as well, which
+        # its shell is not told of.
+        f"{KEYS}$G sh -c 'echo it runs; read x <p; echo over'\r",
         "shows it runs",
         f"{KEYS}\x1a",
         "echo $?",
         "bg; jobs",
-        "wait; echo $?",
+        "echo x >p; wait; echo $?",
     ],
     "kill by job": [
         "$G sleep 100 & sleep 0.3; kill -STOP %1; sleep 0.5; wait %1; echo $?",
@@ -78,7 +81,7 @@ SCRIPTS: dict[str, Sequence[str]] = {
         f"{KEYS}cat | $G sh -c 'echo it runs; exec cat' | cat\r",
         "shows it runs",
         f"{KEYS}\x1a",
-        "bg; until jobs >j; grep Stopped j; do sleep 0.05; done",
+        "bg; until jobs >j; grep -q Stopped j; do sleep 0.05; done",
         f"{FG} cat | $G sh -c 'echo it runs; exec cat' | cat",
         f"{KEYS}typed\r\x04",
         "echo ${PIPESTATUS[@]}; jobs",
