@@ -102,6 +102,14 @@ class Host(Protocol):
         """Engines with `reaps` only: the first child was stopped by a signal (group-stop)."""
 
 
+class Poller(Protocol):
+    """What a host's loop needs of select.poll."""
+
+    def register(self, fd: int, events: int) -> object: ...
+    def unregister(self, fd: int) -> object: ...
+    def poll(self, timeout: float | None = None) -> list[tuple[int, int]]: ...
+
+
 class Session(Protocol):
     """One engine driving one policy; paragraphs 2 to 7 of the contract."""
 
@@ -114,6 +122,10 @@ class Session(Protocol):
     def sources(self) -> Mapping[int, Callable[[int], object]]:
         """Instead of `fileno` and `step`, for a host whose loop is poll(2): each descriptor, and
         what to call with its events when it has some; never blocks. Level-triggered."""
+
+    def poller(self, *folders: str) -> Poller | None:
+        """For such a host, in the place of its select.poll: one that spares it the calls which
+        concern nobody. None: this engine has none, or none is compiled here or in the folders."""
 
     def serve(self) -> None:
         """Handle events until `ended`; blocks. For a supervisor with no other loop."""

@@ -18,7 +18,6 @@ of them lack. The parameter name `call` gets the whole `Call`.
 """
 
 import inspect
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -26,6 +25,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from msgspec import Struct
 
+from slic.objects import Objects
 from slic.syscalls import BY_NAME, Syscall
 from slic.verdict import Capability
 
@@ -163,7 +163,7 @@ def on(
     verdicts need: RETURN for Return and Fail (the default), ADD_FD for ReturnFd, REWRITE for
     Rewrite, INSPECT for a handler that only looks; a verdict beyond that is an error. `about`
     names an argument that is a descriptor: the handler leaves the call to the kernel unless
-    `Interposer.concerns` what it leads to. An engine may find that out without asking it.
+    it leads to one of `Interposer.objects`. An engine may find that out without asking it.
     """
     tests = argument_tests(where or {})
     needs |= Capability.INSPECT
@@ -222,9 +222,9 @@ class Interposer:
         """The handlers of this very instance; override to leave some out or narrow them."""
         return type(self).handlers
 
-    def concerns(self, seen: os.stat_result) -> bool:
-        """Whether handlers with `about` may want calls on a descriptor that leads to this."""
-        return True
+    def objects(self) -> Objects | None:
+        """What a descriptor leads to when handlers with `about` may want it; None: anything."""
+        return None
 
     def started(self, capabilities: Capability) -> None:
         """Told once which engine will drive: what it can do, before the program starts."""

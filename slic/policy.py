@@ -7,7 +7,7 @@ above the winner. Pure; engines drive it.
 
 import errno
 import os
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import GeneratorType
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from slic.interposer import Bits, Call, Event, Handler, Interposer, Kind, ProcessEvent
+from slic.objects import Objects
 from slic.syscalls import BY_NAME, IO_URING_CAN, Syscall
 from slic.tracee import BadAddress, Tracee
 from slic.verdict import NEEDS, PASS, Asking, Below, Capability, Continue, Fail, Question, Verdict
@@ -84,7 +85,6 @@ class Subscription:
 
 Invoke = Callable[[Tracee, Call], Any]
 Ask = Callable[[Tracee, Call, int], int | None]
-Concerns = Callable[[os.stat_result], bool]
 
 
 class _Step(NamedTuple):
@@ -96,15 +96,19 @@ class _Step(NamedTuple):
     verdicts: frozenset[type]  # what its declaration allows it to return
     place: str
     about: int  # the register of its `about`, -1 without
-    concerns: Concerns
+    objects: Objects | None
 
 
 class About(NamedTuple):
-    """What all handlers of a call are about: the register of a descriptor, and whether any of
-    them is concerned with what it leads to."""
+    """What all handlers of a call are about: the register of a descriptor, and what it leads to
+    when any of them is concerned."""
 
     register: int
-    concerns: Concerns
+    objects: tuple[Objects, ...]
+
+    def concerns(self, seen: os.stat_result) -> bool:
+        """Whether any handler wants the call when its descriptor leads to this."""
+        return any(seen in objects for objects in self.objects)
 
 
 Deciding = Generator[Question, Any, Decision]
@@ -127,9 +131,9 @@ class Policy:
             asks.reverse()  # results travel up: the lowest interposer sees them first
         self._subscription = self._subscribe()
         self.about = {
-            number: About(steps[0].about, _any({step.concerns for step in steps}))
+            number: about
             for number, steps in self._steps.items()
-            if steps[0].about >= 0 and len({step.about for step in steps}) == 1
+            if (about := _about(steps)) is not None
         }
         """Call numbers that are the kernel's unless somebody is concerned with a descriptor."""
 
@@ -282,8 +286,8 @@ class Policy:
                 allowed = frozenset(v for v, need in NEEDS.items() if need in handler.needs)
                 about = syscall.index(handler.about) if handler.about else -1
                 invoke = _bind(method, handler, syscall)
-                concerns = interposer.concerns
-                step = _Step(depth, invoke, alternatives, allowed, place, about, concerns)
+                objects = interposer.objects()
+                step = _Step(depth, invoke, alternatives, allowed, place, about, objects)
                 self._steps.setdefault(syscall.number, []).append(step)
 
     def _subscribe(self) -> Subscription:
@@ -305,10 +309,12 @@ class Policy:
         )
 
 
-def _any(concerns: Collection[Concerns]) -> Concerns:
-    if len(concerns) == 1:
-        return next(iter(concerns))
-    return lambda seen: any(concerned(seen) for concerned in concerns)
+def _about(steps: Sequence[_Step]) -> About | None:
+    register = steps[0].about
+    if register < 0 or any(s.about != register or s.objects is None for s in steps):
+        return None
+    kept = {id(s.objects): s.objects for s in steps if s.objects is not None}
+    return About(register, tuple(kept.values()))
 
 
 def _covered(verdict: Verdict, step: _Step) -> Verdict:

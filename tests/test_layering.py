@@ -68,7 +68,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "glunix.node",
         "slic",
     ),
-    "glunix.home": ("glunix.msg", "glunix.ids", "glunix.errors", "glunix.config"),
+    "glunix.home": (
+        "glunix.msg",
+        "glunix.ids",
+        "glunix.errors",
+        "glunix.config",
+        "slic.kernel.compiled",  # imports nothing but os
+    ),
     "glunix.node": (
         "glunix.msg",
         "glunix.ids",
@@ -85,6 +91,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 PURE = (
     "slic.verdict",
     "slic.interposer",
+    "slic.objects",
     "slic.policy",
     "slic.interposers",
     "glunix.ids",

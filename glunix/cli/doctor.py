@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from glunix.cli import machine
+from glunix.cli import compiling, machine
 from glunix.cli.common import one_line, show_table
 from glunix.errors import Refused
 from glunix.ids import Why
@@ -99,6 +99,16 @@ FEATURES: tuple[Feature, ...] = (
         "user namespaces",
         _one(probe.user_namespace),
         "a cluster started without root cannot isolate its nodes",
+    ),
+    Feature(
+        "shadows (C)",
+        _one(compiling.shadows),
+        "what a -T job forks has no shadow at home: other pids, and signals go to all of the job",
+    ),
+    Feature(
+        "sieve (C)",
+        _one(compiling.sieved),
+        "Python looks at every caught call of a -T job: scripts that fork take up to 1.4x longer",
     ),
     Feature(
         "UTS namespaces",

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import glunix
 from glunix.cli.common import Parser, run
+from glunix.cli.compiling import compile_all
 from glunix.errors import GlunixError
-from glunix.home import shadowprogram
 
 DISTRIBUTION = "glunix"
 FLAGS = "-IS"
@@ -105,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the launchers; say which tools keep pip's script. Make the shadows' program, too."""
+    """Write the launchers; say which tools keep pip's script. Make what is written in C, too."""
     args = parser().parse_args(argv)
 
     def work() -> int:
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             left = write(args.folder, sys.executable, wanted)
         except OSError as error:
             raise LauncherError(f"{args.folder}: {error.strerror}") from None
-        shadowprogram.build()
+        compile_all()
         if left:
             print(f"launchers: {sys.executable!r} has odd characters; pip's scripts stay: {left}")
         return 0

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from glunix import config, settings
 from glunix.cli import up
+from glunix.cli.compiling import compile_all
 from glunix.cli.folder import cluster_folder, locked, made_safe
 from glunix.errors import GlunixError, Refused
 from glunix.ids import Why
@@ -92,7 +93,7 @@ def run_daemon(args: argparse.Namespace) -> int:
     """`glunix daemon`: serve in the foreground until SIGTERM."""
     folder = cluster_folder(args.folder)
     conf = settings.read(folder)
-    _prepare(folder, conf)
+    compile_all(str(_prepare(folder, conf)))
     up.own_signals()
     return _served(_serve_daemon(folder, conf, _ready(f"daemon {conf.daemon.node}")))
 

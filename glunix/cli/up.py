@@ -20,9 +20,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from glunix import config, settings
+from glunix.cli.compiling import compile_all
 from glunix.cli.folder import cluster_folder, locked
 from glunix.errors import GlunixError
-from glunix.home import shadowprogram
 from slic.kernel import prctl
 
 NODES = 4
@@ -433,7 +433,7 @@ def run_up(args: argparse.Namespace) -> int:
     if args.nodes is None:
         args.nodes = NODES
     everybody, started = start_cluster(folder, args.nodes)
-    shadowprogram.build()
+    compile_all(str(folder))
     nodes = [m for m in everybody if m.name.startswith("node")]
     nodes.sort(key=lambda m: (len(m.name), m.name))  # one that was started again comes last
     if args.json:

@@ -22,6 +22,7 @@ from glunix.home.flow import TCXONC, FlowWatch
 from glunix.home.inherited import AT_HOME, is_file, memory_device
 from glunix.home.jobview import JobView
 from glunix.home.modes import ModeWatch
+from glunix.home.opening import complain
 from glunix.home.signals import STOPPED, BeingStopped, as_background
 from glunix.home.sinks import to_nowhere
 from glunix.home.sources import Source
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from glunix.home.held import Held
     from glunix.home.inherited import Inherited
     from glunix.home.nursery import Nursery
+    from glunix.home.outward import Outward
     from glunix.home.rarecalls import RareCalls
+    from glunix.home.shadow import Half
     from glunix.home.wire import Value
 
     Send = Callable[[int, list[object]], None]
@@ -108,11 +111,12 @@ class HomeCalls:
         stream: int,
         send: Send,
         send_data: Callable[[int, bytes | memoryview], None],
-        complain: Callable[[str], None],
         paths: list[bytes],
         inherited: list[Inherited],
+        half: Half,
     ) -> None:
         """`paths` of home may be opened by the job (glurun --home)."""
+        self._half = half
         self._inherited = {one.channel: one.number for one in inherited}
         self._paths = paths
         self._terminal = terminal
@@ -126,9 +130,10 @@ class HomeCalls:
         self._rare: RareCalls | None = None
         self.modes: ModeWatch | None = None
         self.flow: FlowWatch | None = None
+        self._began = posix.getppid(), posix.getpgrp()
+        """The program's shadow and group: both may change."""
+        self._outward: Outward | None = None
         self._nursery: Nursery | None = None
-        self.move_root: Callable[[int], int] = lambda group: errno.ESRCH
-        """See glunix.home.nursery.Nursery."""
         self.begins_output: Callable[[int, int], None] = lambda number, fd: None
         """Called when the job has opened an output here: its channel, our descriptor."""
         self.before_end: Callable[[], None] = lambda: None
@@ -147,7 +152,7 @@ class HomeCalls:
                 from glunix.home.ahead import PipeAhead, SocketAhead
 
                 make = PipeAhead if kind == "pipe" else SocketAhead
-                self._ahead = make(0, self._send_ahead, self._send, complain)
+                self._ahead = make(0, self._send_ahead, self._send, self._complain)
                 news = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
                 self._epoll.register(self._ahead, news)
                 self.answers = kind == "socket" and not {1, 2} & set(same_sockets())
@@ -167,6 +172,9 @@ class HomeCalls:
         self._held = Held(inherited)
         for channel, source in self._held.sources().items():
             self._add(channel, source)
+
+    def _complain(self, line: str) -> None:
+        complain(line, self._terminal)
 
     def _add(self, fd: int, source: Source) -> None:
         self._sources[fd] = source
@@ -371,6 +379,9 @@ class HomeCalls:
 
     def rare(self, tag: str, message: list[Value]) -> bool:
         """A call that few programs make; False when it is another message."""
+        if tag == "shadowkill":
+            self._kill(message)
+            return True
         if tag.startswith("shadow"):
             return self._shadows().take(tag, message)
         if self._rare is None:
@@ -406,11 +417,21 @@ class HomeCalls:
         if self._rare is not None:
             self._rare.files.close(number)
 
+    def _kill(self, message: list[Value]) -> None:
+        from glunix.home.link import integer
+        from glunix.home.outward import Outward
+
+        pid, number, group = (integer(value) for value in message[1:4])
+        spared = message[4] if isinstance(message[4], list) else []
+        if self._outward is None:
+            self._outward = Outward(*self._began)
+        self._outward.kill(pid, number, group, [integer(one) for one in spared])
+
     def _shadows(self) -> Nursery:
         if self._nursery is None:
             from glunix.home.nursery import Nursery
 
-            self._nursery = Nursery(self._send, self._epoll, self._terminal, self.move_root)
+            self._nursery = Nursery(self._send, self._epoll, self._terminal, self._half)
         return self._nursery
 
     @property

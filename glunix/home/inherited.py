@@ -21,6 +21,7 @@ import stat
 from fcntl import F_GETFL, fcntl
 
 from glunix.home.descriptions import must_care, same_open
+from glunix.home.terminal import device_of
 
 FIRST, MOST = 16, 64
 """Channel numbers; those that follow are glunix.home.homefiles's."""
@@ -107,7 +108,7 @@ def inherited(terminal_fd: int, left_out: list[int]) -> list[Inherited]:
     given = [fd for fd in numbers if fd > 2 and _is_inheritable(fd)]
     if not given:
         return []
-    terminal = posix.fstat(terminal_fd).st_rdev if terminal_fd >= 0 else 0
+    terminal = device_of(terminal_fd) if terminal_fd >= 0 else 0
     known: dict[tuple[int, int, int], list[int]] = {}
     for fd in (0, 1, 2):
         try:
@@ -161,9 +162,9 @@ def _kind(fd: int, terminal: int) -> tuple[str, int]:
     if flags & os.O_PATH:
         return "", 0
     if stat.S_ISCHR(found.st_mode):
-        if found.st_rdev == terminal:
-            return "tty", 0
         name = memory_device(found)
+        if not name and terminal and device_of(fd) == terminal:
+            return "tty", 0
         return (name, 0) if name or not posix.isatty(fd) else _other(fd, flags)
     if stat.S_ISDIR(found.st_mode):
         return "dir", flags

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import select
     from collections.abc import Callable
 
+    from glunix.home.shadow import Half
     from glunix.home.terminal import HomeTerminal
 
     Send = Callable[[list[object]], None]
@@ -47,6 +48,10 @@ def _unpacked(packet: bytes) -> list[int]:
     ]
 
 
+def _integers(value: Value) -> list[int]:
+    return [integer(one) for one in value] if isinstance(value, list) else []
+
+
 class Nursery:
     """Takes the node's messages about shadows; `send` answers."""
 
@@ -55,14 +60,11 @@ class Nursery:
         send: Send,
         epoll: select.epoll,
         terminal: HomeTerminal | None,
-        move_root: Callable[[int], int],
+        half: Half,
     ) -> None:
-        """`move_root` has the program's shadow do setpgid to a group (0: setsid), or gives errno.
-
-        That shadow is no child of the nursery's.
-        """
+        """`half` has the program's shadow, which is no child of the nursery's."""
         self._terminal = terminal
-        self._move_root = move_root
+        self._half = half
         self._root = posix.getppid()
         job_groups.add(posix.getpgrp())
         self._send = send
@@ -70,6 +72,12 @@ class Nursery:
         self._sock: _socket.socket | None = None
         self._pid = 0
         self._shadows: set[int] = set()
+        self._stopped: set[int] = set()
+        """Shadows that are, by us or by others."""
+        self._anchors: dict[int, int] = {}
+        """Session that the job has made -> pid of who can fork shadows in it."""
+        self._sessions: dict[int, int] = {}
+        """Shadow -> its session, when it is one of these."""
 
     # -- the node's messages -----------------------------------------------------------------
 
@@ -79,15 +87,13 @@ class Nursery:
             group, count = (integer(value) for value in message[1:3])
             self._make(group, count)
         elif tag == "shadowsended":
-            rows = message[1]
-            pids = [integer(pid) for pid in rows] if isinstance(rows, list) else []
-            self._shadows.difference_update(pids)
-            self._say(_packed(b"E", *pids))
+            self._ended(_integers(message[1]), _integers(message[2]))
         elif tag == "shadownamed":
-            name = blob(message[2])[:15].ljust(16, b"\0")
-            self._say(_packed(b"N", integer(message[1])) + name + blob(message[3]))
+            self._name(integer(message[1]), blob(message[2]), blob(message[3]))
+        elif tag == "shadowstopped":
+            self._stop(integer(message[1]), message[2] is True)
         elif tag == "shadowmove":
-            self._move(*(integer(value) for value in message[1:4]))
+            self._move(*(integer(value) for value in message[1:5]))
         else:
             return False
         return True
@@ -102,11 +108,19 @@ class Nursery:
             return
         self._say(_packed(b"M", min(count, _AT_ONCE), group))
 
-    def _move(self, ask: int, pid: int, group: int) -> None:
+    def _ended(self, pids: list[int], sessions: list[int]) -> None:
+        self._shadows.difference_update(pids)
+        self._stopped.difference_update(pids)
+        for pid in pids:
+            self._sessions.pop(pid, None)
+        pids += [self._anchors.pop(session) for session in sessions if session in self._anchors]
+        self._say(_packed(b"E", *pids))
+
+    def _move(self, ask: int, pid: int, group: int, session: int) -> None:
         if not pid:
             self._send(["shadowmoved", ask, self._give_terminal(group)])
         elif pid == self._root:
-            error = self._move_root(group)
+            error = self._half.move(group)
             if not error:
                 job_groups.add(group or pid)
             self._send(["shadowmoved", ask, error])
@@ -114,9 +128,30 @@ class Nursery:
             self._send(["shadowmoved", ask, errno.ESRCH])
         elif group:
             job_groups.add(group)
-            self._say(_packed(b"G", ask, pid, group))
+            anchor = self._anchors.get(session, 0)
+            if anchor and self._sessions.get(pid) != session:
+                self._sessions[pid] = session
+                self._say(_packed(b"J", ask, pid, group, anchor))
+            else:
+                self._say(_packed(b"G", ask, pid, group))
         else:
             self._say(_packed(b"S", ask, pid))
+
+    def _stop(self, pid: int, stops: bool) -> None:
+        """A process was stopped or goes on, as the node saw: so does its shadow, if it did not."""
+        if stops and pid in self._shadows - self._stopped:
+            self._stopped.add(pid)
+            self._say(_packed(b"H", pid))
+        elif not stops and pid in self._stopped:
+            self._stopped.discard(pid)
+            self._say(_packed(b"C", pid))
+
+    def _name(self, pid: int, name: bytes, words: bytes) -> None:
+        """`words`: each with a NUL."""
+        if pid == self._root:
+            self._half.name(name, words)
+        else:
+            self._say(_packed(b"N", pid) + name[:15].ljust(16, b"\0") + words)
 
     def _give_terminal(self, group: int) -> int:
         """tcsetpgrp(3) for a process that may; errno. Not when another job has the terminal."""
@@ -148,8 +183,9 @@ class Nursery:
         copies = [(posix.POSIX_SPAWN_DUP2, old, new) for old, new in ((0, 1), (0, 2))]
         around = [(posix.POSIX_SPAWN_DUP2, theirs.fileno(), 3), nothing, *copies]
         try:
+            words, heard = [b"glurun: shadows", _ROOM], [_signal.SIGCHLD]
             self._pid = posix.posix_spawn(
-                program, [b"glurun: shadows", _ROOM], around_it, file_actions=around
+                program, words, around_it, file_actions=around, setsigdef=heard
             )
         except OSError:
             ours.close()
@@ -176,7 +212,8 @@ class Nursery:
         self._epoll.unregister(self._sock)
         self._sock.close()
         self._sock = None
-        self._shadows.clear()
+        for known in (self._shadows, self._stopped, self._anchors, self._sessions):
+            known.clear()
         self._send(["shadowsmade", 0, []])
 
     def fileno(self) -> int:
@@ -205,22 +242,38 @@ class Nursery:
         elif kind == "s" and rest[0] == _signal.SIGWINCH and self._terminal is not None:
             self._send(["resize", self._terminal.size()])  # the node's kernel tells who is to hear
         elif kind == "s":
+            if rest[0] == _signal.SIGCONT:
+                self._stopped.discard(first)
             self._send(["shadowsignal", first, rest[0]])
         elif kind == "a":
             self._send(["shadowmoved", first, rest[0]])
+        elif kind == "r":
+            self._anchors[first] = rest[0]
+            self._sessions[first] = first
         elif kind == "w":
-            status = rest[0]
-            if posix.WIFSTOPPED(status):
-                self._send(["shadowsignal", first, posix.WSTOPSIG(status)])
-            else:  # a shadow ends by itself never
-                self._shadows.discard(first)
-                self._send(["shadowsignal", first, posix.WTERMSIG(status)])
+            self._changed(first, rest[0])
+
+    def _changed(self, pid: int, status: int) -> None:
+        """Somebody has stopped or killed a child of the nursery's."""
+        if posix.WIFSTOPPED(status) and pid in self._anchors.values():
+            self._say(_packed(b"C", pid))
+            return
+        if posix.WIFSTOPPED(status):
+            self._stopped.add(pid)
+            self._send(["shadowsignal", pid, posix.WSTOPSIG(status)])
+            return
+        # None ends by itself.
+        self._shadows.discard(pid)
+        self._stopped.discard(pid)
+        for session in [one for one, anchor in self._anchors.items() if anchor == pid]:
+            del self._anchors[session]
+        self._send(["shadowsignal", pid, posix.WTERMSIG(status)])
 
     def end(self) -> None:
         """The job is over: nothing of ours is left when this returns."""
         if self._sock is None:
             return
-        shadows = sorted(self._shadows)
+        shadows = sorted({*self._shadows, *self._anchors.values()})
         self._sock.settimeout(1.0)
         for at in range(0, len(shadows), _AT_ONCE):
             try:
@@ -231,4 +284,7 @@ class Nursery:
         self._sock.close()
         self._sock = None
         posix.kill(self._pid, _signal.SIGCONT)  # it may have been stopped
-        posix.waitpid(self._pid, 0)
+        try:
+            posix.waitpid(self._pid, 0)
+        except ChildProcessError:
+            pass  # the user ignores SIGCHLD: it was waited for by the kernel

@@ -8,66 +8,26 @@
  *                   E pid...            end these
  *                   N pid name[4] text  another name (comm) and other words
  *                   G ask pid group     setpgid       S ask pid     setsid, by the shadow itself
+ *                   J ask pid group anchor            into the session of this anchor
+ *                   H pid               stop it       C pid         it goes on
  *   to the half     m group pid...      made           s pid signal  a shadow got this signal
  *                   w pid status        a shadow was stopped or killed, not by us (wait4(2))
- *                   a ask errno         answer
+ *                   a ask errno         answer         r session pid an anchor in a new session
+ *
+ * Nobody can enter a session, only be forked in it (setsid(2)). So who makes one forks an *anchor*
+ * there, and a shadow that is to be in it is ended and forked anew, under its pid, by the anchor.
+ * That takes the right to choose a pid (clone3(2), set_tid: CAP_CHECKPOINT_RESTORE). Without it a
+ * shadow makes no session but a group of its own, which others can enter.
  *
  * A shadow blocks all signals and waits for them one by one. Those that the nursery queues with a
  * value are commands; what the nursery sends otherwise (SIGCONT, SIGSTOP) is no news. The kernel
  * kills the nursery with the half and the shadows with the nursery (PR_SET_PDEATHSIG). */
 
-typedef unsigned long u64;
-typedef unsigned int u32;
-typedef int i32;
-typedef long i64;
+#include "shadow.h"
 
-enum {
-	SYS_close = 3, SYS_rt_sigprocmask = 14, SYS_getpid = 39, SYS_sendto = 44,
-	SYS_recvfrom = 45, SYS_clone = 56, SYS_exit = 60, SYS_wait4 = 61, SYS_kill = 62,
-	SYS_getpgid = 121, SYS_setpgid = 109, SYS_getppid = 110, SYS_setsid = 112, SYS_brk = 12,
-	SYS_rt_sigtimedwait = 128, SYS_rt_sigqueueinfo = 129, SYS_prctl = 157, SYS_open = 2,
-	SYS_read = 0, SYS_poll = 7, SYS_signalfd4 = 289, SYS_process_vm_writev = 311,
-	SYS_close_range = 436,
-};
-enum { SIGKILL = 9, SIGCHLD = 17, COMMAND = 64, SI_QUEUE = -1 };
-enum { WNOHANG = 1, WUNTRACED = 2, EINTR = 4, ESRCH = 3 };
-enum { PR_SET_PDEATHSIG = 1, PR_SET_NAME = 15, PR_SET_MM = 35, PR_SET_MM_MAP = 14 };
 enum { SOCK = 3, WORDS = 1024, TEXT = 3072 };
-enum { DO_NAME = 1, DO_GROUP, DO_SESSION };
+enum { DO_NAME = 1, DO_GROUP, DO_SESSION, DO_JOIN };
 enum { TRIES = 2 };
-
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE i64 call6(i64 n, i64 a, i64 b, i64 c, i64 d, i64 e, i64 f)
-{
-	register i64 r10 __asm__("r10") = d;
-	register i64 r8 __asm__("r8") = e;
-	register i64 r9 __asm__("r9") = f;
-	i64 result;
-	__asm__ volatile("syscall" : "=a"(result)
-		: "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-		: "rcx", "r11", "memory");
-	return result;
-}
-#define call(n, a, b, c) call6(n, (i64)(a), (i64)(b), (i64)(c), 0, 0, 0)
-#define call4(n, a, b, c, d) call6(n, (i64)(a), (i64)(b), (i64)(c), (i64)(d), 0, 0)
-
-void *memset(void *to, int byte, u64 size)
-{
-	char *at = to;
-	while (size--)
-		*at++ = (char)byte;
-	return to;
-}
-
-void *memcpy(void *to, const void *from, u64 size)
-{
-	char *at = to;
-	const char *source = from;
-	while (size--)
-		*at++ = *source++;
-	return to;
-}
 
 struct mm_map { /* struct prctl_mm_map of linux/prctl.h */
 	u64 start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
@@ -81,9 +41,16 @@ struct info { /* the part of siginfo_t that we use */
 };
 struct look { i32 fd; short events, revents; };
 struct piece { void *base; u64 size; };
+struct clone_args {
+	u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+	i32 *set_tid;
+	u64 set_tid_size, cgroup;
+};
 
 static struct mm_map map;
 static i32 nursery;
+static i32 chooses; /* whether we may choose a pid */
+static volatile struct { i32 pid, group, error; u32 done; } *joining; /* shared by all of us */
 static struct { u32 size; char name[16], text[TEXT]; } told; /* by the nursery, before DO_NAME */
 
 /* A command is one word: what, a group, and the number of an ask. */
@@ -101,9 +68,31 @@ __attribute__((noreturn)) static void die(int status)
 		call(SYS_exit, status, 0, 0);
 }
 
+/* A child of our parent, under this pid (0: any). */
+static i64 sibling(i32 pid)
+{
+	struct clone_args how;
+	memset(&how, 0, sizeof how);
+	how.flags = CLONE_PARENT;
+	how.set_tid = pid ? &pid : 0;
+	how.set_tid_size = pid != 0;
+	return call(SYS_clone3, &how, sizeof how, 0);
+}
+
+/* Look like nobody's shadow. */
+static void be_spare(void)
+{
+	static const char title[] = "glurun: a spare shadow";
+	call(SYS_prctl, PR_SET_NAME, "glurun-spare", 0);
+	memcpy((void *)map.arg_start, title, sizeof title);
+	map.arg_end = map.arg_start + sizeof title;
+	call4(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map);
+}
+
 /* -- a shadow --------------------------------------------------------------------------------- */
 
 __attribute__((noreturn)) static void shadow(void);
+__attribute__((noreturn)) static void anchor(void);
 
 static i32 made[WORDS];
 
@@ -139,6 +128,21 @@ static void make(i32 count, i32 group)
 			call4(SYS_wait4, made[i], &status, 0, 0);
 }
 
+/* Make a session with an anchor in it. Returns errno. */
+static i32 lead(void)
+{
+	i64 session = call(SYS_setsid, 0, 0, 0);
+	if (session < 0)
+		return (i32)-session;
+	i64 pid = sibling(0);
+	if (pid == 0)
+		anchor();
+	i32 words[3] = {'r', (i32)session, (i32)pid};
+	if (pid > 0)
+		say(words, 3);
+	return 0;
+}
+
 static void obey(u64 word)
 {
 	i32 group = (i32)(word >> 4 & 0xffffff), ask = (i32)(word >> 32);
@@ -156,7 +160,10 @@ static void obey(u64 word)
 			call(SYS_setpgid, 0, 0, 0);
 		break;
 	case DO_SESSION:
-		answer[2] = (i32)call(SYS_setsid, 0, 0, 0) < 0;
+		if (chooses)
+			answer[2] = lead();
+		else
+			answer[2] = (i32)-call(SYS_setpgid, 0, 0, 0);
 		break;
 	}
 	say(answer, 3);
@@ -180,6 +187,37 @@ static void shadow(void)
 			say(words, 3);
 		}
 	}
+}
+
+/* -- an anchor: says nothing, and is in a group of its own, for nobody signals that ------------- */
+
+static void join(void)
+{
+	i32 group = joining->group;
+	i64 pid = sibling(joining->pid);
+	if (pid == 0) {
+		if (call(SYS_setpgid, 0, group, 0) < 0)
+			call(SYS_setpgid, 0, 0, 0);
+		shadow();
+	}
+	joining->error = pid < 0 ? (i32)-pid : 0;
+	joining->done++;
+	call(SYS_futex, &joining->done, FUTEX_WAKE, 1);
+}
+
+static void anchor(void)
+{
+	u64 all = ~0UL;
+	struct info info;
+	call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
+	call(SYS_setpgid, 0, 0, 0);
+	be_spare();
+	if (call(SYS_getppid, 0, 0, 0) != nursery)
+		die(1);
+	for (;;)
+		if (call4(SYS_rt_sigtimedwait, &all, &info, 0, 8) > 0 && info.pid == nursery &&
+		    info.code == SI_QUEUE && info.value == COMMAND_WORD(DO_JOIN, joining->pid, 0))
+			join();
 }
 
 /* -- the nursery ------------------------------------------------------------------------------ */
@@ -221,6 +259,40 @@ static void reap(void)
 		say(words, 3);
 }
 
+/* The state of a process, as proc(5) has it; 0: there is none. */
+static char state_of(i32 pid)
+{
+	char path[32] = "/proc/", digits[12], text[64];
+	int at = 6, count = 0;
+	for (; pid; pid /= 10)
+		digits[count++] = (char)('0' + pid % 10);
+	while (count)
+		path[at++] = digits[--count];
+	memcpy(path + at, "/stat", 6);
+	i64 fd = call(SYS_open, path, 0, 0);
+	i64 size = fd < 0 ? 0 : call(SYS_read, fd, text, sizeof text);
+	if (fd >= 0)
+		call(SYS_close, fd, 0, 0);
+	while (--size > 2)
+		if (text[size - 2] == ')') /* the last one is not the name's (proc(5), comm) */
+			return text[size];
+	return 0;
+}
+
+/* Stop a shadow, and hear of it here: what reap() hears of is somebody else's doing. */
+static void halt(i32 pid)
+{
+	i32 words[3] = {'w', pid, 0}, status;
+	char state = is_ours(pid, &status) ? state_of(pid) : 0;
+	if (state == 0 || state == 'T')
+		return;
+	call(SYS_kill, pid, SIGSTOP, 0);
+	while (call4(SYS_wait4, pid, &words[2], WUNTRACED | WCONTINUED, 0) == -EINTR)
+		;
+	if ((words[2] & 0xff) != 0x7f && words[2] != 0xffff)
+		say(words, 3); /* killed meanwhile */
+}
+
 static void rename_one(const i32 *words, i64 size)
 {
 	i32 status;
@@ -238,9 +310,30 @@ static void rename_one(const i32 *words, i64 size)
 		order(words[1], DO_NAME);
 }
 
+/* End this shadow, and have the anchor fork it anew in its session. Returns errno. */
+static i32 move_over(i32 pid, i32 group, i32 anchor)
+{
+	static const i64 a_second[2] = {1, 0};
+	i32 status;
+	u32 before = joining->done;
+	if (!chooses)
+		return EPERM;
+	if (!is_ours(pid, &status) || !is_ours(anchor, &status))
+		return ESRCH;
+	end(&pid, 1);
+	joining->pid = pid;
+	joining->group = group;
+	if (order(anchor, COMMAND_WORD(DO_JOIN, pid, 0)) < 0)
+		return ESRCH;
+	while (joining->done == before)
+		if (call4(SYS_futex, &joining->done, FUTEX_WAIT, before, a_second) == -ETIMEDOUT)
+			return ETIMEDOUT;
+	return joining->error;
+}
+
 static void take(const i32 *words, i64 size)
 {
-	i32 answer[3] = {'a', words[1], 0};
+	i32 answer[3] = {'a', words[1], 0}, status;
 	switch (words[0]) {
 	case 'M':
 		make(words[1], words[2]);
@@ -256,6 +349,16 @@ static void take(const i32 *words, i64 size)
 		if (answer[2] && order(words[2], COMMAND_WORD(DO_GROUP, words[3], words[1])) >= 0)
 			return; /* in another session than ours: it does it itself, and answers */
 		break;
+	case 'H':
+		halt(words[1]);
+		return;
+	case 'C':
+		if (is_ours(words[1], &status))
+			call(SYS_kill, words[1], SIGCONT, 0);
+		return;
+	case 'J':
+		answer[2] = move_over(words[2], words[3], words[4]);
+		break;
 	case 'S':
 		if (order(words[2], COMMAND_WORD(DO_SESSION, 0, words[1])) >= 0)
 			return;
@@ -263,16 +366,6 @@ static void take(const i32 *words, i64 size)
 		break;
 	}
 	say(answer, 3);
-}
-
-static u64 number(const char **at)
-{
-	u64 value = 0;
-	while (**at < '0' || **at > '9')
-		++*at;
-	while (**at >= '0' && **at <= '9')
-		value = value * 10 + (u64)(*(*at)++ - '0');
-	return value;
 }
 
 /* Where our words are: proc(5), /proc/PID/stat, fields 26 to 28 and 45 to 51. */
@@ -309,13 +402,9 @@ __attribute__((noreturn, used)) static void start(void)
 	nursery = (i32)call(SYS_getpid, 0, 0, 0);
 	if (!find_map())
 		die(2);
-	call(SYS_prctl, PR_SET_NAME, "glurun-spare", 0);
-	{
-		static const char title[] = "glurun: a spare shadow";
-		memcpy((void *)map.arg_start, title, sizeof title);
-		map.arg_end = map.arg_start + sizeof title;
-		call4(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map);
-	}
+	be_spare();
+	joining = (void *)call6(SYS_mmap, 0, 4096, 3, 0x21 /* MAP_SHARED | MAP_ANONYMOUS */, -1, 0);
+	chooses = (i64)joining > 0 && sibling(nursery) == -EEXIST;
 	struct look looks[2] = {{SOCK, 1, 0}, {(i32)call4(SYS_signalfd4, -1, &child, 8, 0), 1, 0}};
 	static char skipped[128];
 	for (;;) {

@@ -93,7 +93,16 @@ def _own_host() -> str:
 def _numbers() -> list[object]:
     """Ours, as glunix.msg.job.HomePids."""
     parent = posix.getppid()
-    return [posix.getpid(), parent, posix.getpgrp(), posix.getsid(0), _group_of(parent)]
+    own = [posix.getpid(), parent, posix.getpgrp(), posix.getsid(0), _group_of(parent)]
+    return [*own, _highest_pid()]
+
+
+def _highest_pid() -> int:
+    try:
+        with open("/proc/sys/kernel/pid_max", "rb") as file:
+            return int(file.read())
+    except OSError:
+        return 0
 
 
 def _group_of(pid: int) -> int:

@@ -68,7 +68,7 @@ class HomeTerminal:
 
     def _identity(self) -> list[object]:
         """[N of /dev/pts/N or -1, permissions, group]: /dev/tty has these of its own."""
-        device = int.from_bytes(ioctl(self.fd, _TIOCGDEV, bytes(4)), "little")
+        device = device_of(self.fd)
         number = device & 0xFF | device >> 12 & 0xFFF00
         if device >> 8 & 0xFFF != _PTS_MAJOR:
             return []
@@ -127,6 +127,14 @@ class HomeTerminal:
             self._give_back()
         _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
         self.changed = False
+
+
+def device_of(fd: int) -> int:
+    """Which terminal this is (ioctl_tty(2), TIOCGDEV), by whatever name it was opened; else 0."""
+    try:
+        return int.from_bytes(ioctl(fd, _TIOCGDEV, bytes(4)), "little")
+    except OSError:
+        return 0
 
 
 def sane(modes: bytes) -> bytes:

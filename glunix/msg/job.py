@@ -65,6 +65,8 @@ class HomePids(Record, frozen=True):
     group: PidField
     session: PidField
     parent_group: PidField
+    highest: PidField = 0
+    """Home's pid_max (proc(5)); 0: not known."""
 
 
 class Inherited(Record, frozen=True):

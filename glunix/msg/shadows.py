@@ -35,9 +35,10 @@ class ShadowsMade(Message, frozen=True, tag="shadowsmade"):
 
 
 class ShadowsEnded(Message, frozen=True, tag="shadowsended"):
-    """Node to home: no process of the job has these numbers any more."""
+    """Node to home: no process of the job has these numbers, or is in these sessions, any more."""
 
     pids: Pids
+    sessions: Pids = []
 
 
 class ShadowNamed(Message, frozen=True, tag="shadownamed"):
@@ -48,6 +49,13 @@ class ShadowNamed(Message, frozen=True, tag="shadownamed"):
     words: Annotated[bytes, Meta(max_length=WORDS_MAX)]
 
 
+class ShadowStopped(Message, frozen=True, tag="shadowstopped"):
+    """Node to home: this process was stopped, or goes on: so does its shadow."""
+
+    pid: PidField
+    stopped: bool
+
+
 class ShadowSignal(Message, frozen=True, tag="shadowsignal"):
     """Home to node: a shadow got this signal (was stopped or killed by it): it is its process's."""
 
@@ -55,15 +63,28 @@ class ShadowSignal(Message, frozen=True, tag="shadowsignal"):
     signal: SignalField
 
 
+class ShadowKill(Message, frozen=True, tag="shadowkill"):
+    """Node to home: a process of the job sent this signal to home's process `pid`, or (0) to all
+    of process group `group`; `spared` are told of by themselves.
+    """
+
+    pid: PidField
+    signal: SignalField
+    group: PidField
+    spared: Pids
+
+
 class ShadowMove(Message, frozen=True, tag="shadowmove"):
     """Node to home: what a process is about to do, its shadow is to do before.
 
-    setpgid to `group`, setsid (`group` 0), or tcsetpgrp on the terminal (`pid` 0).
+    setpgid to `group`, setsid (`group` 0), or tcsetpgrp on the terminal (`pid` 0). `session` is
+    where the group is; 0: not known.
     """
 
     ask: U32
     pid: PidField
     group: PidField
+    session: PidField = 0
 
 
 class ShadowMoved(Message, frozen=True, tag="shadowmoved"):

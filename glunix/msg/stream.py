@@ -34,12 +34,14 @@ from glunix.msg.job import (
     WinSize,
 )
 from glunix.msg.shadows import (
+    ShadowKill,
     ShadowMove,
     ShadowMoved,
     ShadowNamed,
     ShadowsEnded,
     ShadowSignal,
     ShadowsMade,
+    ShadowStopped,
     ShadowsWanted,
 )
 
@@ -352,6 +354,8 @@ NodeToHome = (
     | ShadowsWanted
     | ShadowsEnded
     | ShadowNamed
+    | ShadowKill
+    | ShadowStopped
     | ShadowMove
 )
 

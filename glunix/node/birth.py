@@ -53,7 +53,7 @@ class Birth:
                 os._exit(127)
 
         tty = around.slave if around.slave >= 0 else None
-        place = fork_program(self._start.npid, self._spec.pids, tty, program, first)
+        place = fork_program(self._start, tty, program, first)
         self._theirs.close()
         return place
 

@@ -64,18 +64,17 @@ class Moves:
         if self._stand_ins is None or not self._numbers.can_move:
             return None
         if question.move is Move.FOREGROUND:
+            self._numbers.look()  # a shell that does this has often seen a stop, or will end one
             return self._foreground(question, tid)
-        caller = self._numbers.number_of(tid)
+        caller, session = self._numbers.number_and_session(tid)
         pid = question.pid or caller
-        if question.move is Move.GROUP:
-            self._numbers.moved(pid, question.group or pid)
+        if question.move is Move.GROUP:  # whose caller is in the same session (setpgid(2))
+            move = ShadowMove(self._next, pid, question.group or pid, session)
+            self._numbers.moved(pid, move.group, session)
         else:
-            self._numbers.moved(pid, pid)
-        if not self._numbers.has_shadow(pid):
-            return None
-        if question.move is Move.SESSION:
-            return ShadowMove(self._next, pid, 0)
-        return ShadowMove(self._next, pid, question.group or pid)
+            move = ShadowMove(self._next, pid, 0)
+            self._numbers.moved(pid, pid, pid)
+        return move if self._numbers.has_shadow(pid) else None
 
     def _foreground(self, question: MoveShadow, tid: int) -> ShadowMove | None:
         around = self._stand_ins

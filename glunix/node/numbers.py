@@ -16,8 +16,11 @@ from typing import Protocol
 
 from glunix.msg import shadows
 from glunix.msg.base import Message
-from glunix.node.clerk import Clerk, ClerkGone, Ended, Named
+from glunix.node.clerk import Clerk, ClerkGone, Ended, Named, Stopped
+from glunix.node.family import descendants
+from glunix.node.programname import ProgramName
 from glunix.node.reactor import Reactor
+from glunix.node.whereabouts import Whereabouts
 from slic.kernel.pidfd import status_fields
 
 ROW = 32
@@ -69,8 +72,8 @@ class Numbers:
         self._asked = False
         self._shadows: set[int] = set()
         """Every number that has a shadow, given or not."""
-        self._groups: dict[int, int] = {}
-        """Number -> the process group in which its shadow is, when it is not the program's."""
+        self._whereabouts = Whereabouts()
+        self.program_name = ProgramName(send, reactor)
         self._begun: set[int] = set()
         """Threads (pids of the node) that have begun something since the last sweep."""
         self._sweeping = False
@@ -122,13 +125,23 @@ class Numbers:
 
     def number_of(self, tid: int) -> int:
         """The number of a thread's process (pid of the node); 0 when it is gone."""
-        return self._status(tid, "NStgid")
+        return self._status(tid)[0]
 
-    def _status(self, tid: int, field: str) -> int:
+    def number_and_session(self, tid: int) -> tuple[int, int]:
+        """The same, and its session's, 0 when that was not made in the namespace."""
+        number, _, session = self._status(tid)
+        return number, session
+
+    def _status(self, tid: int) -> tuple[int, int, int]:
+        """Its process's number, group and session."""
         try:
-            return int(status_fields(tid)[field].split()[self._depth])
+            found = status_fields(tid)
+            own, group, session = (
+                int(found[name].split()[self._depth]) for name in ("NStgid", "NSpgid", "NSsid")
+            )
         except (OSError, IndexError, KeyError):
-            return 0
+            return 0, 0, 0
+        return own, group, session
 
     # -- forks (slic.interposers.forks.Numbers) ------------------------------------------------
 
@@ -136,6 +149,8 @@ class Numbers:
         """A process or thread has begun, or executed a program. None: it may go on; else its
         shadow (number) is to move to another group first."""
         space = self._space
+        if space is not None and tid == space.program:
+            self.program_name.look_later()
         if self._is_off or space is None or tid == space.program:
             return None
         self._begun.add(tid)
@@ -148,8 +163,8 @@ class Numbers:
                 return None
         except ProcessLookupError:
             return None
-        number, group = self.number_of(tid), self._status(tid, "NSpgid")
-        if number not in self._shadows or self._groups.get(number) == group:
+        number, group, session = self._status(tid)
+        if number not in self._shadows or self._whereabouts.known(number, group, session):
             return None
         return number, group
 
@@ -157,9 +172,9 @@ class Numbers:
     def _low(self) -> int:
         return min(LOW, len(self._run) // 2)
 
-    def moved(self, number: int, group: int) -> None:
-        """The shadow is, or will be, in this group."""
-        self._groups[number] = group
+    def moved(self, number: int, group: int, session: int) -> None:
+        """The shadow is, or will be, in this group of this session."""
+        self._whereabouts.moved(number, group, session)
 
     def _look(self) -> None:
         """Where is the kernel? If the row is nearly used up, begin the next."""
@@ -208,13 +223,26 @@ class Numbers:
 
     def signal(self, number: int, signal_number: int) -> bool:
         """A shadow got a signal; False when it stands for nobody."""
-        if number not in self._shadows or self._clerk is None:
+        # Who is stopped before his first act has never begun.
+        if number not in self._shadows or not self._clerk_is_there() or self._clerk is None:
             return False
         try:
             self._clerk.kill(number, signal_number)
         except ClerkGone as error:
             self._turn_off(str(error))
         return True
+
+    def look(self, stopped: int = 0) -> None:
+        """Somebody may have been stopped, or go on; `stopped` (a pid of the node) was."""
+        if self._clerk is None or self._is_off:
+            return
+        try:
+            if number := stopped and self.number_of(stopped):
+                self._clerk.stopped(number)
+            else:
+                self._clerk.look()
+        except ClerkGone as error:
+            self._turn_off(str(error))
 
     # -- ends, names ---------------------------------------------------------------------------
 
@@ -260,11 +288,17 @@ class Numbers:
                 ended += [number for number in one.numbers if number in self._shadows]
             elif isinstance(one, Named) and one.number in self._shadows:
                 self._send(shadows.ShadowNamed(one.number, one.name, one.words))
+            elif isinstance(one, Stopped) and one.number in self._shadows:
+                self._send(shadows.ShadowStopped(one.number, one.is_stopped))
         self._shadows.difference_update(ended)
-        for number in ended:
-            self._groups.pop(number, None)
         for at in range(0, len(ended), shadows.SHADOWS_MAX):
             self._send(shadows.ShadowsEnded(ended[at : at + shadows.SHADOWS_MAX]))
+        if left := self._whereabouts.ended(ended):
+            # One who was forked in it, and has not said so, may be there.
+            left -= {self._status(pid)[2] for pid in descendants()}
+            self._whereabouts.over(left)
+            for session in left:
+                self._send(shadows.ShadowsEnded([], [session]))
 
     def _turn_off(self, why: str) -> None:
         """Processes made from now on have numbers of the namespace, and no shadows."""

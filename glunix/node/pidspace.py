@@ -7,6 +7,7 @@ session under their numbers. For that, processes of ours stand inside for those 
     leader    pid of home's session leader (the user's shell); has the stand-in terminal
     parent    pid of the startup's parent, where that is another one
     group     pid of home's group leader, where that is nobody of these; ends when the group stands
+    herald    in the program's group, for all others who are in it at home (glunix.node.heralds)
 
 Numbers are chosen by writing ns_last_pid before each fork (proc(5)). Each helper reaps its children
 and tells the supervisor, which is outside: it sees the pids of the node.
@@ -24,19 +25,24 @@ from typing import NamedTuple, NoReturn
 import msgspec
 
 from glunix.msg.job import HomePids
+from glunix.msg.stream import Start
 from glunix.node.become import join_terminal, own_group
 from glunix.node.family import Family, descendants, kill_all
+from glunix.node.heralds import Heralds, attend, be_the_users, herald
 from glunix.node.spawn import close_others, fork_child
 from slic.kernel import prctl
 from slic.kernel.libc import SYS_SETNS, syscall
 
 START_SECONDS = 10.0
+_PID_MAX = Path("/proc/sys/kernel/pid_max")
+SETTLE_SECONDS = 1.0
+"""The herald answers at once; a kernel that runs nobody must not hold a stop up for ever."""
 _UCRED = struct.Struct("=3i")
 _WAIT = struct.Struct("<2i")
 OUTSIDE = -1
 """The leader of a session that home does not see (getsid is 0): nor is it seen here."""
-_HELPER, _PROGRAM, _FAILED, _REAPED = b"+", b"!", b"-", b"w"
-"""First bytes of what is said; more follows the last two."""
+_HELPER, _PROGRAM, _FAILED, _REAPED, _SENT = b"+", b"!", b"-", b"w", b"s"
+"""First bytes of what is said: a number follows the first, more the last three."""
 
 
 class Plan(NamedTuple):
@@ -52,6 +58,13 @@ class Plan(NamedTuple):
     group: int
     makes_group: bool
     """Nobody has the group's number yet: it is made for the program."""
+
+    @property
+    def herald(self) -> int:
+        """The herald's number, which no process of the user's has; 0: nobody else is in the
+        session at home.
+        """
+        return 0 if self.leader == 0 else next(n for n in range(2, 9) if n not in self[:5])
 
 
 def plan(home: HomePids) -> Plan:
@@ -84,11 +97,16 @@ class PidSpace:
     """A job's namespace as its supervisor sees it, from outside. Pids are the node's."""
 
     def __init__(
-        self, home: HomePids, tty: int | None, program: Callable[[], object], first: int = 0
+        self,
+        home: HomePids,
+        tty: int | None,
+        program: Callable[[], object],
+        first: int = 0,
+        user: tuple[int, int] = (0, 0),
     ) -> None:
         """Fork everything; `program` is called in the child that becomes it, in its group, and
-        leaves by exec. What it forks has number `first` (0: any) and those after it.
-        SpaceUnavailable tells why it cannot be.
+        leaves by exec. What it forks has number `first` (0: any) and those after it. `user` are
+        the job's uid and gid. SpaceUnavailable tells why it cannot be.
         """
         self.ended = False
         self.number = home.pid
@@ -99,7 +117,7 @@ class PidSpace:
             raise SpaceUnavailable(str(error)) from None
         self._says, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._says.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        builder = _Builder(todo, tty, theirs, program, first)
+        builder = _Builder(todo, tty, theirs, program, first, user, home.highest)
         if todo.leader == OUTSIDE and tty is not None:
             join_terminal(tty)
         own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -116,12 +134,15 @@ class PidSpace:
         self.group_number = todo.group
         """The number inside of the group that the program began in."""
         self._helpers = {self._init}
+        self.heralds = Heralds(todo.program, todo.group, todo.herald)
+        self._statuses: list[int] = []
         self.program = self._await_program()
         self._says.setblocking(False)
 
     def _await_program(self) -> int:
         self._says.settimeout(START_SECONDS)
-        while True:
+        program = 0
+        while not program or self.heralds.is_awaited:
             try:
                 data, rights, _, _ = self._says.recvmsg(4096, socket.CMSG_SPACE(_UCRED.size))
             except TimeoutError:
@@ -131,11 +152,13 @@ class PidSpace:
                 raise SpaceUnavailable(data[1:].decode("utf-8", "replace") or "its init died")
             pid: int = next(_UCRED.unpack(body)[0] for _, _, body in rights)
             if data[:1] == _PROGRAM:
-                self.group = os.getpgid(pid)  # its own doing from the next line on
-                self._says.send(_PROGRAM)
-                return pid
-            if data == _HELPER:
+                self.group = self.heralds.group = os.getpgid(pid)  # its own doing from now on
+                program = pid
+            elif data[:1] == _HELPER:
                 self._helpers.add(pid)
+                self.heralds.stand[int.from_bytes(data[1:], "little")] = pid
+        self._says.send(_PROGRAM)
+        return program
 
     def fileno(self) -> int:
         """Readable when a helper reaped."""
@@ -143,7 +166,6 @@ class PidSpace:
 
     def read(self) -> list[int]:
         """The program's wait statuses that came (stops and continues, too)."""
-        found = []
         while not self.ended:
             try:
                 data = self._says.recv(256)
@@ -151,10 +173,28 @@ class PidSpace:
                 break
             if not data:  # nobody holds the other end: all are gone
                 break
-            if data[:1] == _REAPED:
-                number, status = _WAIT.unpack(data[1:])
-                found += [status] if number == self.number else []
+            self._take(data)
+        found, self._statuses = self._statuses, []
         return found
+
+    def _take(self, data: bytes) -> None:
+        if data[:1] == _SENT:
+            self.heralds.sent(*_WAIT.unpack(data[1:]))
+        elif data[:1] == _REAPED:
+            number, status = _WAIT.unpack(data[1:])
+            self.heralds.reaped(number, status)
+            self._statuses += [status] if number == self.number else []
+
+    def settle(self) -> None:
+        """The program has stopped: what was sent to its group before is told to home when this
+        returns. Home hears nothing while it is stopped.
+        """
+        self._says.settimeout(SETTLE_SECONDS)
+        self.heralds.ask()
+        with contextlib.suppress(TimeoutError):
+            while self.heralds.is_asked and (data := self._says.recv(256)):
+                self._take(data)
+        self._says.setblocking(False)
 
     @property
     def init(self) -> int:
@@ -173,6 +213,8 @@ class PidSpace:
         """Whether anybody but our helpers is there."""
         if self.ended:
             return Family.GONE
+        if self.heralds.is_there:  # what it was sent is told first, and who is orphaned hears of it
+            return Family.ENDING
         found = [pid for pid in descendants() if pid not in self._helpers]
         if not found:
             return Family.GONE
@@ -196,6 +238,9 @@ class Plain:
     """A program that has the node's pids. Has the shape of PidSpace as far as both need it."""
 
     program = 0
+
+    def settle(self) -> None:
+        """Nobody stands for home's processes here."""
 
     @classmethod
     def fork(cls, tty: int | None, body: Callable[[], object]) -> "Plain":
@@ -227,15 +272,26 @@ class Plain:
 
 
 def fork_program(
-    npid: int, home: HomePids | None, tty: int | None, body: Callable[[], object], first: int = 0
+    start: Start, tty: int | None, body: Callable[[], object], first: int
 ) -> PidSpace | Plain:
     """Fork a job's program, with home's numbers if that can be; `body` becomes it by exec."""
-    if home is not None:
+    if start.spec.pids is not None:
         try:
-            return PidSpace(home, tty, body, first)
+            user = start.owner.uid, start.owner.gid
+            return PidSpace(start.spec.pids, tty, body, first, user)
         except SpaceUnavailable as error:  # `glunix doctor` tells what is lost
-            print(f"job {npid} has the pids of this node: {error}", flush=True)
+            print(f"job {start.npid} has the pids of this node: {error}", flush=True)
     return Plain.fork(tty, body)
+
+
+def _number() -> bytes:
+    return os.getpid().to_bytes(4, "little")
+
+
+def _is_own_pid_max() -> bool:
+    """Whether a namespace has a pid_max of its own (Linux 6.14), and not the machine's."""
+    major, minor = (int("".join(filter(str.isdigit, n))) for n in os.uname().release.split(".")[:2])
+    return (major, minor) >= (6, 14)
 
 
 def _is_zombie(pid: int) -> bool:
@@ -255,8 +311,12 @@ class _Builder:
         says: socket.socket,
         program: Callable[[], object],
         first: int,
+        user: tuple[int, int],
+        highest: int,
     ) -> None:
         self._first = first
+        self._user = user
+        self._highest = highest
         self._plan = todo
         self._tty = tty
         self._says = says
@@ -266,7 +326,7 @@ class _Builder:
         """Pid 1."""
         prctl.set_parent_death_signal(signal.SIGKILL)
         self._step(self._own_proc)
-        for number in self._plan:  # before anything is done that cannot be undone
+        for number in (*self._plan, self._plan.herald):  # before what cannot be undone
             self._choose(number)
         if self._plan.leader == 1:
             self._step(self._lead)
@@ -282,6 +342,8 @@ class _Builder:
         prctl.mount("none", "/", "", prctl.MS_REC | prctl.MS_PRIVATE)
         flags = prctl.MS_NOSUID | prctl.MS_NODEV | prctl.MS_NOEXEC
         prctl.mount("proc", "/proc", "proc", flags)
+        if self._highest and _is_own_pid_max():
+            _PID_MAX.write_text(str(self._highest))
 
     def _lead(self) -> None:
         os.setsid()
@@ -289,9 +351,10 @@ class _Builder:
             join_terminal(self._tty)
 
     def _leader(self) -> None:
-        self._says.send(_HELPER)
+        self._says.send(_HELPER + _number())
         self._step(self._lead)
         self._go_on()
+        be_the_users(*self._user)
         self._reap()
 
     def _go_on(self) -> None:
@@ -302,9 +365,22 @@ class _Builder:
             self._fork(self._plan.parent, self._parent)
 
     def _parent(self) -> None:
-        self._says.send(_HELPER)
+        self._says.send(_HELPER + _number())
         self._make_program()
+        be_the_users(*self._user)
         self._reap()
+
+    def _herald(self) -> None:
+        self._says.send(_HELPER + _number())
+        close_others({self._says.fileno()})
+        be_the_users(*self._user)
+        herald(self._tell)
+
+    def _tell(self, signal_number: int) -> None:
+        try:
+            self._says.send(_SENT + _WAIT.pack(os.getpid(), signal_number))
+        except OSError:
+            os._exit(0)  # the supervisor is gone
 
     def _make_program(self) -> None:
         todo = self._plan
@@ -321,10 +397,13 @@ class _Builder:
             os.close(told)
         if todo.parent_group:
             self._step(lambda: os.setpgid(0, todo.parent_group))
+        if todo.herald:
+            self._fork(todo.herald, self._herald)
         self._fork(todo.program, self._become)
-        if todo.makes_group:  # before whoever made it is reaped, and the group with him
+        if todo.leader:  # before whoever made the group is reaped, and it with him
             with contextlib.suppress(OSError):  # it has joined by itself, and may have gone on
                 os.setpgid(todo.program, todo.group)
+            self._step(lambda: os.setpgid(todo.herald, todo.group))
 
     def _become(self) -> None:
         todo = self._plan
@@ -378,4 +457,4 @@ class _Builder:
                     self._says.send(_REAPED + _WAIT.pack(pid, status))
                 except OSError:
                     os._exit(0)  # the supervisor is gone
-            signal.sigwaitinfo([signal.SIGCHLD])
+            attend(self._tell)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from slic.engine import Poller, Session
+
 
 class _Timer:
     def __init__(self, at: float, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
@@ -35,7 +37,23 @@ class PollReactor:
         self._writers: dict[int, _Call] = {}
         self._sources: dict[int, Callable[[int], object]] = {}
         self._timers: list[_Timer] = []
-        self._poll = select.poll()
+        self._poll: Poller = select.poll()
+
+    def drive(self, session: Session, *folders: str) -> list[int]:
+        """Step a session; its descriptors, to be removed when it has ended.
+
+        The loop waits as the session does best (`folders` as for `Session.poller`).
+        """
+        if (poller := session.poller(*folders)) is not None:
+            self._poll = poller
+            for fd in self._readers.keys() | self._writers.keys():
+                self._register(fd)
+            for fd in self._sources:
+                poller.register(fd, select.POLLIN)
+        sources = session.sources()
+        for fd, ready in sources.items():
+            self.add_source(fd, ready)
+        return list(sources)
 
     def _register(self, fd: int) -> None:
         events = (select.POLLIN if fd in self._readers else 0) | (
@@ -90,7 +108,10 @@ class PollReactor:
         wait = None
         if self._timers:
             wait = max(0.0, min(t.at for t in self._timers) - time.monotonic()) * 1000
-        for fd, events in self._poll.poll(wait):
+        ready = self._poll.poll(wait)
+        if len(ready) > 1:  # what was written before a caught call need not wait for its handler
+            ready.sort(key=lambda one: one[0] in self._sources)
+        for fd, events in ready:
             source = self._sources.get(fd)
             if source is not None:
                 source(events)

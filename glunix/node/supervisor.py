@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import slic.engines.shipped  # noqa: F401 - loaded once, by the daemon, not by every supervisor
+from glunix import config
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
@@ -41,10 +42,7 @@ from glunix.node.standins import StandIns
 from slic.engine import Launch, Session
 from slic.interposers.homefds import HomeFds, IoctlHome
 from slic.kernel.pidfd import status_fields
-from slic.kernel.prctl import (
-    set_child_subreaper,
-    set_parent_death_signal,
-)
+from slic.kernel.prctl import set_child_subreaper, set_parent_death_signal
 from slic.tracee import Tracee
 
 
@@ -106,7 +104,9 @@ class Supervisor:
         """Everything of the job is to be killed."""
         self._ended = False
         self._bill = Bill(time.monotonic) if start.spec.stats else None
-        self._questions = Questions(self, self._asks, self._moves, self._outputs, self._bill)
+        self._questions = Questions(
+            self, self._asks, self._moves, self._outputs, self._bill, self._numbers.look
+        )
 
     # -- life --------------------------------------------------------------------------------
 
@@ -172,6 +172,7 @@ class Supervisor:
         self._place = birth.fork(around, launch, first)
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
+            self._place.heralds.tell = self._report_late
             self._numbers.open(self._place)
             self._moves.open(around)
         else:
@@ -179,9 +180,7 @@ class Supervisor:
         around.close_theirs()
         if launch is not None:
             self._session = birth.session(launch, self)
-            for fd, ready in self._session.sources().items():
-                self._reactor.add_source(fd, ready)
-                self._engine_fds.append(fd)
+            self._engine_fds = self._reactor.drive(self._session, config.state_folder())
         self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)
@@ -206,8 +205,8 @@ class Supervisor:
         else:
             self._report(stream.Started(self._vnn, self._main))
             self._stand_ins.started()
-            if self._early_stop:
-                kill_one(self._main, self._early_stop)
+            self._numbers.program_name.begins(self._main, self._spec.pids)
+            kill_one(self._main, self._early_stop)  # 0: none has
 
     def _open_files(self, fds: HomeFds) -> Reopened:
         files = self._stand_ins.files
@@ -251,13 +250,17 @@ class Supervisor:
     def stopped(self, pid: int, signal_number: int) -> None:
         """Engines that reap tell of a stop here."""
         if pid == self._main and not self._ended and self._root is None:
-            self._tell_stop(signal_number)
+            self._report_late(stream.Stopped(self._vnn, signal_number))
+        elif pid != self._main:
+            self._numbers.look(stopped=pid)
 
-    def _tell_stop(self, number: int) -> None:
+    def _report_late(self, message: Message) -> None:
         """After what was written before it: home's half writes nothing while it is stopped."""
+        if isinstance(message, stream.Stopped):
+            self._place.settle()
         for output in list(self._outputs.values()):
             output.drain()
-        self._report(stream.Stopped(self._vnn, number))
+        self._report(message)
 
     def answer(self, call_id: int, value: Any) -> bool:
         """See asks.Calls."""
@@ -322,11 +325,11 @@ class Supervisor:
                 self._stand_ins.hang_up()
                 self._outputs[self._stand_ins.terminal_channel].close()
                 self._questions.ask_held()
+            if message.readable:  # who waits in a read first: it is one journey more for it
+                self._asks.retry(message.fd)
             self._stand_ins.set_readable(message.fd, message.readable)
             if self._questions.home_files is not None:
                 self._questions.home_files.set_readable(message.fd, message.readable)
-            if message.readable:
-                self._asks.retry(message.fd)
         elif isinstance(message, stream.Flow):
             self._stand_ins.set_flow(message.stopped)
         elif isinstance(message, stream.Credit):
@@ -426,7 +429,7 @@ class Supervisor:
         elif self._birth is not None and os.WIFCONTINUED(status):
             pass
         elif os.WIFSTOPPED(status):
-            self._tell_stop(os.WSTOPSIG(status))
+            self._report_late(stream.Stopped(self._vnn, os.WSTOPSIG(status)))
         elif os.WIFCONTINUED(status):
             self._report(stream.Continued(self._vnn))
         else:

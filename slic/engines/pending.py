@@ -6,7 +6,7 @@ knows that a call still waits; this module never touches the kernel.
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, KeysView
 from contextlib import ExitStack
 from dataclasses import dataclass
 from threading import Lock
@@ -59,6 +59,10 @@ class PendingCalls:
     def of_task(self, tid: int) -> int | None:
         """The id of the call a task waits in."""
         return self._by_tid.get(tid)
+
+    def tids(self) -> KeysView[int]:
+        """The tasks that wait."""
+        return self._by_tid.keys()
 
     def start(self, call: Call, tracee: TaskTracee, deciding: Deciding) -> bool:
         """A handler turned out to be a generator: run it to its first question or its end."""

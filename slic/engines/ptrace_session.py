@@ -80,6 +80,9 @@ class PtraceSession:
     def sources(self) -> Mapping[int, Callable[[int], object]]:
         return {self._epoll.fileno(): lambda _: any(not self.step() for _ in range(STEPS))}
 
+    def poller(self, *folders: str) -> None:
+        """None: calls stop the program, and only its tracer lets it go on."""
+
     def step(self) -> bool:
         if self.ended:
             return False

@@ -27,6 +27,7 @@ from slic.interposers.homeioctls import (
     ProgramPages,
     is_natives,
 )
+from slic.objects import Objects
 from slic.tracee import Address, BadAddress, Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
 
@@ -129,21 +130,26 @@ class HomeFds(Interposer):
         self._terminals: dict[int, StandIn] = {}
         self._others: dict[tuple[int, int], StandIn] = {}
         self._places: dict[str, StandIn] = {}
+        self._objects = Objects()
         for stand_in in stand_ins:
             if stand_in.kind == "tty":
                 self._terminals[stand_in.device] = stand_in
+                self._objects.add_device(stand_in.device)
+                self._objects.add_device(_TTY_DEVICE)
             else:
                 self.add(stand_in)
 
     def add(self, stand_in: StandIn) -> None:
         """The job has one more."""
         self._others[stand_in.device, stand_in.inode] = stand_in
+        self._objects.add(stand_in.device, stand_in.inode)
         if stand_in.place:
             self._places[stand_in.place] = stand_in
 
     def remove(self, stand_in: StandIn) -> None:
         """No process has it any more; its numbers may come again."""
         self._others.pop((stand_in.device, stand_in.inode), None)
+        self._objects.discard(stand_in.device, stand_in.inode)
         self._places.pop(stand_in.place, None)
 
     def named(self, node_path: str) -> bytes:
@@ -175,13 +181,13 @@ class HomeFds(Interposer):
             return None  # the kernel will say EBADF
         return self._of(seen)
 
+    def objects(self) -> Objects:
+        """The stand-ins."""
+        return self._objects
+
     def leading(self, seen: os.stat_result) -> StandIn | None:
         """The stand-in that this is; None: it is none."""
         return self._of(seen)
-
-    def concerns(self, seen: os.stat_result) -> bool:
-        """Whether it is a stand-in."""
-        return self._of(seen) is not None
 
     def _of(self, seen: os.stat_result) -> StandIn | None:
         found = self._others.get((seen.st_dev, seen.st_ino))

@@ -21,6 +21,7 @@ from slic.interposers.homefds import Asking, HomeFds, ReadHome, StandIn
 from slic.interposers.homequestions import CallHome, RaiseSignal
 from slic.interposers.homestat import FIELDS, NANO, encode_stat, encode_statfs
 from slic.interposers.homewrites import RAISES, WRITE_MAX, write_home
+from slic.objects import Objects
 from slic.tracee import BadAddress, Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
 
@@ -75,9 +76,9 @@ class DescriptorCalls(Interposer):
     def __init__(self, fds: HomeFds) -> None:
         self._fds = fds
 
-    def concerns(self, seen: os.stat_result) -> bool:
-        """Whether it is a stand-in."""
-        return self._fds.concerns(seen)
+    def objects(self) -> Objects:
+        """The stand-ins."""
+        return self._fds.objects()
 
     def _for_home(self, tracee: Tracee, fd: int) -> StandIn | None:
         """The stand-in that such calls are made on; None: this node's kernel decides."""

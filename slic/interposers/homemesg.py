@@ -4,12 +4,11 @@ Then here, too, so that the stand-in is as home's terminal is. Limit: by descrip
 that changes it by name (`chmod g+w $(tty)`) changes the stand-in.
 """
 
-import os
-
 from slic.interposer import Interposer, on
 from slic.interposers.homefds import Asking, HomeFds
 from slic.interposers.homefiles import owner
 from slic.interposers.homequestions import CallHome
+from slic.objects import Objects
 from slic.tracee import Tracee
 from slic.verdict import PASS, Verdict
 
@@ -22,9 +21,9 @@ class HomeMesg(Interposer):
     def __init__(self, fds: HomeFds) -> None:
         self._fds = fds
 
-    def concerns(self, seen: os.stat_result) -> bool:
-        """Whether it is a stand-in."""
-        return self._fds.concerns(seen)
+    def objects(self) -> Objects:
+        """The stand-ins."""
+        return self._fds.objects()
 
     @on("fchmod", about="fd")
     def fchmod(self, tracee: Tracee, fd: int, mode: int) -> Verdict | Asking:

@@ -22,6 +22,7 @@ from slic.interposer import Interposer, on
 from slic.interposers.callers import gathered
 from slic.interposers.homefds import READ_MAX, Asking, HomeFds, ReadHome, StandIn, TakeBack
 from slic.interposers.homequestions import CallHome, RaiseSignal
+from slic.objects import Objects
 from slic.tracee import BadAddress, Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
 
@@ -51,9 +52,9 @@ class HomeSockets(Interposer):
     def __init__(self, fds: HomeFds) -> None:
         self._fds = fds
 
-    def concerns(self, seen: os.stat_result) -> bool:
-        """Whether it is a stand-in."""
-        return self._fds.concerns(seen)
+    def objects(self) -> Objects:
+        """The stand-ins."""
+        return self._fds.objects()
 
     def _socket(self, tracee: Tracee, fd: int) -> StandIn | None:
         stand_in = self._fds.find(tracee, fd)

@@ -11,13 +11,13 @@ next write.
 """
 
 import errno
-import os
 from signal import SIGPIPE, SIGXFSZ
 
 from slic.interposer import Interposer, on
 from slic.interposers.callers import gathered
 from slic.interposers.homefds import FILE_OUTPUT, Asking, HomeFds, StandIn
 from slic.interposers.homequestions import CallHome, MayStream, RaiseSignal
+from slic.objects import Objects
 from slic.tracee import Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
 
@@ -55,9 +55,9 @@ class HomeWrites(Interposer):
     def __init__(self, fds: HomeFds) -> None:
         self._fds = fds
 
-    def concerns(self, seen: os.stat_result) -> bool:
-        """Whether it is a stand-in."""
-        return self._fds.concerns(seen)
+    def objects(self) -> Objects:
+        """The stand-ins."""
+        return self._fds.objects()
 
     def _output(self, tracee: Tracee, fd: int) -> StandIn | None:
         stand_in = self._fds.find(tracee, fd)

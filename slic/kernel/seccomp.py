@@ -110,10 +110,10 @@ def _ioctl(listener: int, request: int, argument: int | bytes | bytearray) -> in
             continue
 
 
-def set_sync_wake_up(listener: int) -> bool:
-    """Ask for wake-ups on the same core (kernel 6.6); False if the kernel does not know it."""
+def set_sync_wake_up(listener: int, wanted: bool) -> bool:
+    """Whether wake-ups are on the same core (kernel 6.6); False if the kernel does not know it."""
     try:
-        _ioctl(listener, IOCTL_SET_FLAGS, SYNC_WAKE_UP)
+        _ioctl(listener, IOCTL_SET_FLAGS, SYNC_WAKE_UP if wanted else 0)
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.ENOTTY):
             return False

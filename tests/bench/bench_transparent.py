@@ -28,15 +28,28 @@ from .proc import marked, scratch
 
 TITLE = "the interposed level: glurun -T at a terminal"
 FILES = 24
+LONGER_FILES, FUNCTIONS = 8, 40
 CHECKS = 150
 
-_SOURCE = """
+_HEADERS = """
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+"""
+_SOURCE = """
 int part%d(int n) { char text[64]; snprintf(text, sizeof text, "%%d", n); return strlen(text); }
+"""
+_FUNCTION = """
+double part%d(double *of, int n, char *text) {
+  double sum = 0;
+  for (int i = 0; i < n; i++) {
+    sum += sqrt(of[i]) * %d;
+    if ((i ^ n) & 3) of[n - i - 1] -= sum;
+  }
+  return sum + snprintf(text, n, "%%f %%d", sum, n);
+}
 """
 _MAKEFILE = """
 all: $(patsubst %.c,%.o,$(wildcard p*.c))
@@ -59,13 +72,25 @@ done
 """
 
 
-def _build(folder: Path) -> list[str]:
+def _build(folder: Path, sources: list[str]) -> list[str]:
     make = need("make", Package("apt", ("make", "gcc")))
     need("gcc", Package("apt", ("make", "gcc")))
-    for number in range(FILES):
-        (folder / f"p{number}.c").write_text(_SOURCE % number)
+    folder.mkdir()
+    for number, source in enumerate(sources):
+        (folder / f"p{number}.c").write_text(_HEADERS + source)
     (folder / "Makefile").write_text(_MAKEFILE)
     return [make, "-s", "-B", "-j2", "-C", str(folder)]
+
+
+def _tiny() -> list[str]:
+    """Nearly all of whose compilation is reading headers: the worst case."""
+    return [_SOURCE % number for number in range(FILES)]
+
+
+def _longer() -> list[str]:
+    """Of 370 lines, as files of C are."""
+    text = "".join(_FUNCTION % (number, number + 1) for number in range(FUNCTIONS))
+    return [text] * LONGER_FILES
 
 
 def _configure(folder: Path) -> list[str]:
@@ -80,7 +105,10 @@ def measure(plan: Plan) -> Section:
         folder = stage.enter(scratch("work"))
         assert isinstance(folder, Path)
         rows = [
-            _against_native("make -j2", _build(folder), ours, plan, 1.05),
+            _against_native("make -j2", _build(folder / "few", _longer()), ours, plan, 1.05),
+            _against_native(
+                "make -j2 of files of one line", _build(folder / "many", _tiny()), ours, plan, 1.05
+            ),
             _against_native("configure-like script", _configure(folder), ours, plan, 1.3),
             _launch(ours, plan),
         ]

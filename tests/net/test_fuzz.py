@@ -191,7 +191,7 @@ def bystander(cluster: Loopback, mad: Cluster) -> Iterator[None]:
 def test_client_sockets(cluster: Loopback, bystander: None, where: str) -> None:
     path = str(cluster.folder / where)
     make = control(TO_CLIENTS_DOOR, client.client_to_daemon)
-    fuzz(1, FRAMES * 22 // 100, lambda: unix(path), make)
+    fuzz(1, FRAMES * 23 // 100, lambda: unix(path), make)
 
 
 @pytest.mark.slow

@@ -2,16 +2,21 @@
 
 import os
 import select
+import signal
 import stat
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from slic_harness import DEADLINE, Running
 
-from slic.engine import Engine
+from slic.engine import Engine, Poller
 from slic.interposer import DeclarationError, Interposer, on
+from slic.kernel import sieve
+from slic.kernel.compiled import Compiled
+from slic.objects import Objects
 from slic.policy import Policy
 from slic.syscalls import BY_NAME
 from slic.tracee import Tracee
@@ -28,8 +33,8 @@ class Fifos(Interposer):
     def __init__(self) -> None:
         self.called: list[int] = []
 
-    def concerns(self, seen: os.stat_result) -> bool:
-        return stat.S_ISFIFO(seen.st_mode)
+    def objects(self) -> Objects:
+        return Objects([stat.S_IFIFO])
 
     @on("read", "readv", about="fd")
     def read(self, tracee: Tracee, fd: int) -> Verdict | Asking:
@@ -54,8 +59,8 @@ class All(Interposer):
 class Others(Interposer):
     confines = False
 
-    def concerns(self, seen: os.stat_result) -> bool:
-        return stat.S_ISSOCK(seen.st_mode)
+    def objects(self) -> Objects:
+        return Objects([stat.S_IFSOCK])
 
     @on("read", about="fd")
     def read(self, tracee: Tracee) -> Verdict:
@@ -65,9 +70,14 @@ class Others(Interposer):
 class BySources(Running):
     """Steps by what `sources` gives, as a host with poll(2) does."""
 
+    folder: Path | None = None
+    """Where its `poller` is compiled; None: the host's own."""
+
     def until(self, condition: Callable[[], Any], what: str = "the condition") -> None:
         sources = self.session.sources()
-        poll = select.poll()
+        poll: Poller = select.poll()
+        if self.folder is not None and (sifted := self.session.poller(str(self.folder))):
+            poll = sifted
         for fd in (*sources, self._out):
             poll.register(fd, select.POLLIN)
         deadline = time.monotonic() + DEADLINE
@@ -99,15 +109,150 @@ int main(void) {
 """
 
 
-def test_only_what_concerns_is_answered(engine: Engine, guest: Guest) -> None:
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compiled")
+    if sieve.LIBRARY.build(str(folder)) is None:
+        pytest.skip("no gcc: the sieve cannot be compiled")
+    return folder
+
+
+@pytest.mark.parametrize("sifted", [False, True])
+def test_only_what_concerns_is_answered(engine: Engine, guest: Guest, compiled: Path, sifted: bool
+                                        ) -> None:  # fmt: skip
     """A descriptor is what it leads to now, not its number, whoever finds that out."""
     fifos = Fifos()
     program = guest("about", READS)
     with BySources(engine, [fifos], [program], lambda _: None) as running:
+        running.folder = compiled if sifted else None
         assert running.finish() == (0, "77 5 77 4 77 -1 9\n")
     assert fifos.called.count(99) == 1  # it leads nowhere: handlers find that out
     if engine.name == "unotify":
         assert len(fifos.called) == 4
+
+
+HANDLER = r"""
+#include <fcntl.h>
+#include <signal.h>
+static int zero;
+static volatile sig_atomic_t go_on;
+static void then(int signal) { go_on = 1; }
+static void handler(int signal) {
+  char b[3]; if (read(zero, b, 3) != 3) _exit(9);
+  for (int i = 0; i < 20000 && !go_on; i++) usleep(1000);
+}
+int main(void) {
+  char b[8]; struct sigaction action = { .sa_handler = handler };
+  zero = open("/dev/zero", O_RDONLY);
+  sigaction(SIGUSR1, &action, 0);
+  signal(SIGUSR2, then);
+  int got = read(0, b, 8);
+  printf("%d %d ", got, errno == EINTR);
+  printf("%d\n", (int)read(0, b, 8));
+  return 0; }
+"""
+
+
+@pytest.mark.parametrize("sifted", [False, True])
+def test_a_call_in_a_handler_tells_that_the_other_is_gone(
+    engine: Engine, guest: Guest, compiled: Path, sifted: bool
+) -> None:
+    """Also a call that concerns nobody: who waits for an answer that is not wanted hears it."""
+    program = guest("handler", HANDLER)
+    with BySources(engine, [Fifos()], [program]) as running:
+        running.folder = compiled if sifted else None
+        running.asks(1)
+        os.kill(running.pid, signal.SIGUSR1)
+        running.until(lambda: running.host.gone)
+        assert running.host.gone == [running.host.asked[0][0]] and len(running.host.asked) == 1
+        os.kill(running.pid, signal.SIGUSR2)
+        running.asks(2)
+        second, _ = running.host.asked[1]
+        assert running.session.answer(second, None)
+        assert running.finish() == (0, "-1 1 77\n")
+
+
+MANY = r"""
+#include <fcntl.h>
+#include <sys/wait.h>
+int main(void) {
+  char b[8]; int zero = open("/dev/zero", O_RDONLY), wrong = 0;
+  for (int i = 0; i < 20; i++) if (fork() == 0) _exit(read(0, b, 8) != 77);
+  for (int i = 0; i < 200; i++) wrong += read(zero, b, 8) != 8;
+  for (int i = 0, status; i < 20; i++) { wait(&status); wrong += status != 0; }
+  printf("%d\n", wrong);
+  return 0; }
+"""
+
+
+@pytest.mark.parametrize("sifted", [False, True])
+def test_many_that_wait(engine: Engine, guest: Guest, compiled: Path, sifted: bool) -> None:
+    """More than the sieve knows by number, and the stream of calls that concern nobody goes on."""
+    with BySources(engine, [Fifos()], [guest("many", MANY)]) as running:
+        running.folder = compiled if sifted else None
+        running.asks(20)
+        for call_id, _ in running.host.asked:
+            assert running.session.answer(call_id, None)
+        assert running.finish() == (0, "0\n")
+
+
+def test_the_sieve_waits_as_poll_does(compiled: Path) -> None:
+    library = sieve.load(str(compiled))
+    assert library is not None
+    listener, (theirs, ours) = os.eventfd(0), os.pipe()
+    poll = sieve.Sieve(library, listener, False)
+    try:
+        poll.register(listener, select.POLLIN)
+        poll.register(theirs, select.POLLIN)
+        began = time.monotonic()
+        assert poll.poll(30) == []
+        assert time.monotonic() - began >= 0.03
+        os.write(ours, b"x")
+        assert poll.poll(None) == [(theirs, select.POLLIN)]
+        assert poll.poll(0) == [(theirs, select.POLLIN)]
+        with pytest.raises(KeyError):
+            poll.unregister(ours)
+        poll.unregister(theirs)
+        poll.unregister(listener)
+        os.close(ours)
+        assert poll.poll(0) == []
+        heard: list[int] = []
+        before = signal.signal(signal.SIGALRM, lambda number, _: heard.append(number))
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        try:
+            assert poll.poll(DEADLINE * 1000) == []
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert heard == [signal.SIGALRM]
+    finally:
+        os.close(listener)
+        os.close(theirs)
+
+
+def test_compiled_is_used_only_when_it_can_be_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source" / "one.c"
+    source.parent.mkdir()
+    source.write_text("int one(void) { return 1; }")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    one = Compiled((str(source),), sieve.LIBRARY.flags, ".so")
+    assert one.built(str(folder)) is None
+    with monkeypatch.context() as changed:
+        changed.setenv("PATH", str(folder))
+        assert one.build(str(folder)) is None  # no gcc
+    made = one.build(str(folder))
+    assert made is not None and Path(made).parent == source.parent
+    other = folder / Path(made).name
+    Path(made).rename(other)
+    assert one.built(str(folder)) == str(other)
+    other.chmod(0o775)
+    assert one.built(str(folder)) is None
+    other.chmod(0o755)
+    source.write_text("int one(void) { return 2; } ")
+    assert one.built(str(folder)) is None  # it was made of something else
+    assert list(folder.iterdir()) == [other]
 
 
 def test_about_is_for_the_kernel_only_where_all_agree() -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from e2e.cluster import Cluster
-from e2e.conftest import no_leaks, own, shared, tools
+from e2e.conftest import no_leaks, nobody, own, shared, tools
 
 from .compare import TRANSPARENT, Both
 from .terminal import Terminal
 
-__all__ = ["no_leaks", "own", "shared", "tools"]
+__all__ = ["no_leaks", "nobody", "own", "shared", "tools"]
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .compare import Both
+from .compare import NATIVE, TRANSPARENT, Both
+from .terminal import Terminal
 
 LINES = [
     "$G cat <(echo one) <(echo two)",
@@ -68,11 +70,24 @@ def test_what_cannot_be_passed_on_is_told(both: Both) -> None:
     assert seen.complaint == "glurun: not passed on to the job: descriptor 7"
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/tty"), reason="no /dev/tty here")
-def test_the_terminal_again(terminal: object) -> None:
-    """Duplicates of the terminal are the terminal; reads through them go home."""
-    from .compare import TRANSPARENT
+TERMINAL = [
+    "exec 8<&0 9>&1; $G sh -c 'echo ready >&9; read x <&8; echo =$x >&9' </dev/null >/dev/null",
+    "exec 8</dev/tty 9>/dev/tty; $G sh -c 'echo ready >&9; read x <&8; echo =$x >&9' </dev/null",
+    "exec 8<&0 9>/dev/tty; $G sh -c 'echo ready >&9; read x <&8; echo =$x >&9' <f >f 2>&1",
+    'exec 7</dev/tty; $G $PYTHON -c \'import os; print(os.isatty(7) and "ready", flush=True);'
+    ' print("=" + os.read(7, 4).decode())\'',
+]
 
-    tty = terminal(TRANSPARENT)  # type: ignore[operator]
-    tty.run("exec 8<&0 9>&1")
-    assert "8 is one" in tty.run("$G sh -c '[ -t 8 ] && [ -t 9 ] && echo 8 is one >&9'")
+
+@pytest.mark.skipif(not os.path.exists("/dev/tty"), reason="no /dev/tty here")
+@pytest.mark.parametrize("level", [NATIVE, TRANSPARENT], ids=["native", "T"])
+@pytest.mark.parametrize("line", TERMINAL)
+def test_the_terminal_again(terminal: Callable[..., Terminal], line: str, level: str) -> None:
+    """Other descriptors of the terminal are the terminal, by whatever name they were opened."""
+    tty = terminal(level, cols=150)
+    tty.run(": >f")
+    tty.line(line)
+    tty.shows("ready")
+    tty.type("word\r")
+    tty.shows("=word")
+    tty.prompt()

@@ -74,6 +74,15 @@ SCRIPTS: dict[str, Sequence[str]] = {
         f"{KEYS}\x03",
         "echo $?",
     ],
+    "stopped again at once": [  # SIGTTIN takes back the SIGCONT that nobody has seen yet
+        f"{KEYS}cat | $G sh -c 'echo it runs; exec cat' | cat\r",
+        "shows it runs",
+        f"{KEYS}\x1a",
+        "bg; until jobs >j; grep Stopped j; do sleep 0.05; done",
+        f"{FG} cat | $G sh -c 'echo it runs; exec cat' | cat",
+        f"{KEYS}typed\r\x04",
+        "echo ${PIPESTATUS[@]}; jobs",
+    ],
     "quit": [
         f"{KEYS}ulimit -c 0; $G sh -c 'echo it runs; exec sleep 100'\r",
         "shows it runs",

@@ -16,7 +16,15 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from e2e.cluster import Cluster, Member, describe, guests_of, processes, until
+from e2e.cluster import (
+    Cluster,
+    Member,
+    describe,
+    guests_of,
+    is_startup,
+    processes,
+    until,
+)
 from e2e.terminal import Terminal as Pty
 from e2e.terminal import on_terminal
 
@@ -58,7 +66,7 @@ class Found:
         everything = processes()
         found: dict[str, int] = {}
         for pid, (parent, _) in everything.items():
-            if parent == shell and b"glurun" in _words(pid):
+            if parent == shell and (b"glurun" in _words(pid) or is_startup(pid)):
                 found["startup"] = pid
         members = cluster.members()
         found["home"] = members["home"].pid

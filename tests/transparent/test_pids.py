@@ -92,6 +92,11 @@ def test_orphans_are_adopted(both: Both, level: str, place: Path) -> None:
     assert both.run(line, level).text.strip() == "1"
 
 
+def test_as_many_digits(both: Both) -> None:
+    """ps and top make their columns as wide as the highest pid."""
+    both.same("$G cat /proc/sys/kernel/pid_max; $G ps -o pid,ppid,pgid | head -n 1")
+
+
 def test_nobody_else_is_seen(both: Both) -> None:
     """The job's /proc shows the job and what stands for home's processes."""
     names = both.run("$G ps -e -o comm=", TRANSPARENT).text.split()

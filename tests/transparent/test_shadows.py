@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import re
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e.cluster import Cluster, is_shadow, until
+from e2e.cluster import NOBODY, Cluster, is_shadow, read_line, until
 
 from .compare import NATIVE, TRANSPARENT, Both
 from .terminal import Terminal
@@ -25,6 +26,7 @@ MakeTerminal = Callable[..., Terminal]
 LONG = bool(os.environ.get("GLUNIX_LONG"))
 levels = pytest.mark.parametrize("level", [NATIVE, TRANSPARENT], ids=["native", "T"])
 
+USER = pwd.getpwuid(NOBODY).pw_name
 FORKS = 5000 if LONG else 300
 
 WAIT = "n=0; until [ -s up ] || [ $n -gt 500 ]; do sleep 0.02; n=$((n+1)); done; "
@@ -75,6 +77,75 @@ def test_home_has_the_same_numbers(both: Both, level: str) -> None:
     inside, _, outside = seen.text.partition("\n\n")
     assert len(inside.split("\n")) == 3, seen
     assert inside.split() == outside.split(), seen
+
+
+DAEMON = (
+    "import os, subprocess, sys, time\n"
+    "def tell(): print(os.getpid(), file=open('pids', 'a', 1))\n"
+    "if os.fork(): os._exit(0)\n"
+    "os.setsid()\n"
+    "if os.fork(): os._exit(0)\n"  # as daemon(3), twice: nobody leads the session any more
+    "tell()\n"
+    "if os.fork() == 0: tell(); time.sleep(60)\n"
+    "if os.fork() == 0:\n"
+    "    os.setpgid(0, 0); tell()\n"
+    "    os.execlp('sh', 'sh', '-c', 'sleep 61.9 & echo $! >>pids; wait')\n"
+    "one = subprocess.Popen(['sleep', '62.1'])\n"
+    "print(one.pid, file=open('pids', 'a', 1))\n"
+    "time.sleep(60)\n"
+)
+
+
+@levels
+def test_a_daemons_processes_are_in_its_session(both: Both, level: str) -> None:
+    """At home, too: ps shows the numbers that it shows inside; a group is ended by its number."""
+    look = "ps -o pid=,pgid=,sid= -p $(sort -n pids | paste -sd,)"
+    count = "n=0; until [ $(wc -l <pids) = 5 ] || [ $n -gt 500 ]; do sleep 0.02; n=$((n+1)); done"
+    line = (
+        f"cat >p.py <<'E'\n{DAEMON}E\n: >pids; "
+        f"$G sh -c '$PYTHON p.py; {count}; {look} >inside; echo x >looked; exec sleep 60.3' & "
+        f"{WAIT.replace('up', 'looked')} {look} >outside; "
+        "kill -TERM -- -$(sort -n outside | awk '$2 == $3 {print $2; exit}'); n=0; "
+        f"until [ $({look} | wc -l) = 2 ] || [ $n -gt 100 ]; do sleep 0.02; n=$((n+1)); done; "
+        f"{look} >rest; kill $(cat pids) $! 2>/dev/null; wait; cat inside; echo; cat outside; "
+        "echo; cat rest"
+    )
+    seen = both.run(line, level, timeout=40)
+    inside, outside, rest = (part.splitlines() for part in seen.text.split("\n\n"))
+    assert len(inside) == 5 and len({row.split()[2] for row in inside}) == 1, seen
+    assert [row.split() for row in inside] == [row.split() for row in outside], seen
+    assert len(rest) == 2, seen
+
+
+def test_a_daemons_group_can_be_signalled_by_anybody(shared: Cluster) -> None:
+    """Who may not choose pids at home has no sessions there, but groups."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    job = "setsid sh -c 'sleep 61.7 & sleep 61.8 & echo $$; exec sleep 61.9'; echo $?"
+    with shared.start("glurun", "-T", "sh", "-c", job, uid=NOBODY) as process:
+        group = int(read_line(process))
+
+        def members() -> list[str]:
+            found = _ps("-e -o pgid=,user=,args=")
+            return [words[-1] for one, user, *words in found if (one, user) == (str(group), USER)]
+
+        until(lambda: sorted(members())[:2] == ["61.7", "61.8"], "its children's shadows")
+        os.killpg(group, signal.SIGTERM)
+        assert read_line(process) == "143"
+        assert process.wait(20) == 0
+
+
+def test_many_sessions_leave_nothing(shared: Cluster) -> None:
+    """Each session that a job made has somebody at home who forks its shadows."""
+    line = f"i=0; while [ $i -lt {FORKS // 6} ]; do setsid sh -c 'true; true'; i=$((i+1)); done"
+    with shared.start("glurun", "-T", "sh", "-c", f"{line}; echo up; exec sleep 63.1") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        # What stands ready, and the sleep's.
+        until(lambda: len(shadows(shared)) <= 100, "ended shadows are gone")
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    until(lambda: not shadows(shared), "no shadow is left")
 
 
 @levels

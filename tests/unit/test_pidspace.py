@@ -58,3 +58,20 @@ def test_every_number_is_given_once() -> None:
 def test_pid_1_at_home() -> None:
     with pytest.raises(ValueError, match="pid 1"):
         plan(HomePids(1, 0, 1, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("home", "herald"),
+    [
+        ((50, 40, 50, 40, 40), 2),
+        ((4, 2, 4, 2, 2), 3),
+        ((50, 2, 3, 1, 3), 4),
+        ((50, 30, 50, 50, 30), 0),  # it leads its session: nobody else can be in its group
+    ],
+)
+def test_the_heralds_number_is_nobody_elses(
+    home: tuple[int, int, int, int, int], herald: int
+) -> None:
+    found = plan(HomePids(*home))
+    assert found.herald == herald
+    assert not herald or herald not in found[:5]
