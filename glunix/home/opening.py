@@ -7,6 +7,7 @@ imported while the cluster places and starts the job, so that this time costs th
 from __future__ import annotations
 
 import _signal
+import errno
 import os
 import posix
 import time
@@ -141,6 +142,16 @@ def _go_on(options: Options, opening: Opening, half: Half | None) -> int:
     except GlunixError as error:
         complain(str(error), None)
         return config.exit_error()
+
+
+def not_started(step: str, error: int, line: str, vnn: int, node: str, options: Options) -> str:
+    """What the user is told of a process that could not be started."""
+    where = f"[{vnn} on {node}] " if options.degree > 1 else ""
+    if error == errno.ENOENT:
+        from glunix.home.staged import here_though
+
+        line += here_though(step, node, options)
+    return where + line
 
 
 def times_told(times: list[tuple[str, float]], before: float) -> str:

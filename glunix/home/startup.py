@@ -22,7 +22,7 @@ from glunix.errors import FrameError, GlunixError, NotRunning, Refused
 from glunix.home.inputs import Input
 from glunix.home.jobview import JobView, ProcessView, placed_streams
 from glunix.home.link import integer, text, view
-from glunix.home.opening import complain, times_told
+from glunix.home.opening import complain, not_started, times_told
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
 from glunix.home.pollset import PollSet
@@ -49,7 +49,6 @@ KILL_AFTER = 5.0
 PATIENCE_MAX = 86400.0
 """Seconds of one poll(2) at most: it takes an int of milliseconds."""
 
-ENOENT = 2
 BACKGROUND_LOOK = 0.25
 """Seconds between looks whether we have come to the foreground: the kernel tells nobody."""
 
@@ -360,13 +359,8 @@ class Startup:
                 self._look_again()  # not before: nothing goes ahead to what is being killed
         elif tag == "failed":
             self._job.failed(process, text(message[2]), integer(message[3]), config.exit_error())
-            where = f"[{process.vnn} on {process.node}] " if self._job.degree > 1 else ""
-            line = text(message[4])
-            if integer(message[3]) == ENOENT:
-                from glunix.home.staged import here_though
-
-                line += here_though(text(message[2]), process.node, self._options)
-            complain(where + line, self._terminal)
+            why = (text(message[2]), integer(message[3]), text(message[4]))
+            complain(not_started(*why, process.vnn, process.node, self._options), self._terminal)
         else:
             raise FrameError(f"unexpected {tag!r}")
 

@@ -151,6 +151,7 @@ class HomeFiles:
             if flags & os.O_ACCMODE == os.O_RDWR:
                 return self._made(fd, "file", flags, b"/proc/self/fd")
             if flags & os.O_ACCMODE == os.O_WRONLY:
+                self._rooms.told(fd, 0)  # its number may have been another's
                 return self._reopened.open(fd)
             own = self._stand_in(fd, "file", flags & os.O_NONBLOCK)
         except OSError as error:
