@@ -1,14 +1,12 @@
 """Secrets on a command line: taken out of what ps(1) shows of this process.
 
-The kernel reads /proc/PID/cmdline from the memory where execve(2) put the words (proc(5), arg_start
-and arg_end of /proc/PID/stat), so they are overwritten there.
+The kernel reads /proc/PID/cmdline from the memory where execve(2) put the words, so they are
+overwritten there (glunix.home.title).
 """
 
 import os
-from pathlib import Path
 
-_ARG_START = 47 - 2
-"""Index of arg_start in what follows the name in /proc/PID/stat: field 48, counted from field 3."""
+from glunix.home.title import words_area
 
 
 def hide_argument(secret: str) -> None:
@@ -17,8 +15,7 @@ def hide_argument(secret: str) -> None:
     It was to be seen for as long as the interpreter took to get here: other ways are safer.
     """
     try:
-        stat = Path("/proc/self/stat").read_bytes()
-        start, end = map(int, stat.rpartition(b")")[2].split()[_ARG_START : _ARG_START + 2])
+        start, end = words_area()
         fd = os.open("/proc/self/mem", os.O_RDWR | os.O_CLOEXEC)
     except (OSError, ValueError):
         return

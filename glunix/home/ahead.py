@@ -10,7 +10,6 @@ with what was sent), said, and what went ahead is called back, so that it does n
 
 from __future__ import annotations
 
-import _ctypes
 import _socket
 import os
 import posix
@@ -18,6 +17,7 @@ import select
 import termios
 from fcntl import F_GETPIPE_SZ, F_SETPIPE_SZ, fcntl, ioctl
 
+from glunix.home.libcall import function
 from glunix.home.sinks import reopened
 from glunix.msg.frame import CHUNK, bulk_buffer
 
@@ -213,28 +213,11 @@ class SocketAhead(Ahead):
         return got
 
 
-class _Long(_ctypes._SimpleCData):  # type: ignore[type-arg]
-    _type_ = "l"
-
-
-class _Function(_ctypes.CFuncPtr):
-    # FUNCFLAG_CDECL and FUNCFLAG_USE_ERRNO. `import ctypes` would cost 8 ms of a start-up.
-    _flags_ = 1 | 8
-    _restype_ = _Long
-
-
-def _tee_function() -> Callable[[int, int, int, int], int]:
-    program = _ctypes.dlopen(None, 2)  # type: ignore[arg-type]  # NULL: itself and its libraries
-    function = _Function(_ctypes.dlsym(program, "tee"))
-    function.argtypes = (_Long, _Long, _Long, _Long)
-    return function
-
-
 class PipeAhead(Ahead):
     """A pipe or fifo: tee(2) looks, splice(2) to /dev/null takes."""
 
     def _prepare(self, fd: int) -> None:
-        self._tee = _tee_function()
+        self._tee = function("tee", 4)
         self._null = posix.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
         self._copy_out, self._copy_in = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
 

@@ -6,6 +6,7 @@ on the node (glunix.node.bill) and comes as one message before the job's end.
 
 from __future__ import annotations
 
+import sys
 import time
 
 from glunix.home.link import integer, text, view
@@ -23,6 +24,7 @@ class Stats:
     def __init__(self) -> None:
         self._since = time.monotonic()
         self._lines: list[Line] = []
+        self._is_told = False
         self._out = 0
         self._ahead = 0
         """Bytes of a pipe that were read without a call: sent ahead (msg.stream, In)."""
@@ -42,6 +44,13 @@ class Stats:
                 if isinstance(row, list)
             ]
         return tag == "bill"
+
+    def tell(self, as_json: bool) -> None:
+        """Write it to standard error, once."""
+        if not self._is_told:
+            self._is_told = True
+            sys.stderr.write(self.told(as_json))
+            sys.stderr.flush()
 
     def told(self, as_json: bool) -> str:
         """The bill, ending in a line end."""

@@ -22,6 +22,7 @@ from glunix.home.flow import TCXONC, FlowWatch
 from glunix.home.inherited import AT_HOME, is_file, memory_device
 from glunix.home.jobview import JobView
 from glunix.home.modes import ModeWatch
+from glunix.home.opening import complain
 from glunix.home.signals import STOPPED, BeingStopped, as_background
 from glunix.home.sinks import to_nowhere
 from glunix.home.sources import Source
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from glunix.home.nursery import Nursery
     from glunix.home.outward import Outward
     from glunix.home.rarecalls import RareCalls
+    from glunix.home.shadow import Half
     from glunix.home.wire import Value
 
     Send = Callable[[int, list[object]], None]
@@ -109,11 +111,12 @@ class HomeCalls:
         stream: int,
         send: Send,
         send_data: Callable[[int, bytes | memoryview], None],
-        complain: Callable[[str], None],
         paths: list[bytes],
         inherited: list[Inherited],
+        half: Half,
     ) -> None:
         """`paths` of home may be opened by the job (glurun --home)."""
+        self._half = half
         self._inherited = {one.channel: one.number for one in inherited}
         self._paths = paths
         self._terminal = terminal
@@ -131,8 +134,6 @@ class HomeCalls:
         """The program's shadow and group: both may change."""
         self._outward: Outward | None = None
         self._nursery: Nursery | None = None
-        self.move_root: Callable[[int], int] = lambda group: errno.ESRCH
-        """See glunix.home.nursery.Nursery."""
         self.begins_output: Callable[[int, int], None] = lambda number, fd: None
         """Called when the job has opened an output here: its channel, our descriptor."""
         self.before_end: Callable[[], None] = lambda: None
@@ -151,7 +152,7 @@ class HomeCalls:
                 from glunix.home.ahead import PipeAhead, SocketAhead
 
                 make = PipeAhead if kind == "pipe" else SocketAhead
-                self._ahead = make(0, self._send_ahead, self._send, complain)
+                self._ahead = make(0, self._send_ahead, self._send, self._complain)
                 news = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
                 self._epoll.register(self._ahead, news)
                 self.answers = kind == "socket" and not {1, 2} & set(same_sockets())
@@ -171,6 +172,9 @@ class HomeCalls:
         self._held = Held(inherited)
         for channel, source in self._held.sources().items():
             self._add(channel, source)
+
+    def _complain(self, line: str) -> None:
+        complain(line, self._terminal)
 
     def _add(self, fd: int, source: Source) -> None:
         self._sources[fd] = source
@@ -394,10 +398,16 @@ class HomeCalls:
             if self._held is not None:
                 given |= self._held.descriptors
                 paths = [*paths, *self._held.directories()]
-            how = (self._opened, self._closed, given, self._begins)
+            how = (self._opened, self._closed, given, self._begins, self._again)
             files = HomeFiles(paths, self._send, self._epoll, *how)
             self._rare = RareCalls(self._send, self._epoll, self._home_fd, files)
         return self._rare.take(tag, message)
+
+    def _again(self, number: int) -> None:
+        """What was read there may have been all."""
+        source = self._sources.get(number)
+        if source is not None:
+            self._refresh(number, source)
 
     def _begins(self, number: int, fd: int) -> None:
         self.begins_output(number, fd)
@@ -421,7 +431,7 @@ class HomeCalls:
         if self._nursery is None:
             from glunix.home.nursery import Nursery
 
-            self._nursery = Nursery(self._send, self._epoll, self._terminal, self.move_root)
+            self._nursery = Nursery(self._send, self._epoll, self._terminal, self._half)
         return self._nursery
 
     @property

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 FIRST, LAST = 80, 1023
 """Numbers that descriptors of the job's own opens have in messages, after those of Inherited."""
 
-_EPOLLIN, _EPOLLOUT_ONCE = 1, 4 | 1 << 30
+_EPOLLIN, _EPOLLOUT, _ONCE = 1, 4, 1 << 30
 _LOCK_AT = 0x7F0000000000
 """Where a bare process has the lock that it waits for."""
 
@@ -61,9 +61,12 @@ class HomeFiles:
         removed: Callable[[int], None],
         given: dict[int, int],
         streams: Callable[[int, int], None] = lambda number, fd: None,
+        changed: Callable[[int], None] = lambda number: None,
     ) -> None:
         """`given`: descriptors of ours that the job may also speak of, by its numbers for them.
-        `streams`: told of those that are an output."""
+        `streams`: told of those that are an output; `changed`: of those that may be (not) readable
+        now."""
+        self._changed = changed
         self._streams = streams
         self._paths = [*paths, *(os.path.realpath(path) for path in paths)]
         self._send = send
@@ -73,8 +76,8 @@ class HomeFiles:
         limits = resource.getrlimit(RLIMIT_FSIZE)
         resource.setrlimit(RLIMIT_FSIZE, (limits[1], limits[1]))  # each call says its program's
         self._open = {number: OpenFile(posix.dup(fd)) for number, fd in given.items()}
-        self._writes: dict[int, tuple[int, int, bytes]] = {}
-        """a descriptor of its own -> (ask, fd, bytes) of a write that waits for room."""
+        self._waiting: dict[int, tuple[int, int, Callable[[], Answer]]] = {}
+        """a descriptor of its own -> (ask, events, call) of what waits for room, or input."""
         self._beside: dict[int, tuple[int, BareCall | BareOpen]] = {}
         """the same of a lock that somebody else has, or a FIFO whose other end nobody has."""
 
@@ -117,6 +120,8 @@ class HomeFiles:
                 raise failed(errno.EBADF)
             if name == "write":
                 return self._limited(ask, number, opened.fd, numbers, data)
+            if stat.S_ISSOCK(posix.fstat(opened.fd).st_mode) and name != "fstat":
+                return self._on_socket(ask, number, opened, name, numbers, data)
             if name in ("flock", "setlk", "setlkw"):
                 return self._lock(ask, opened.fd, name, numbers)
             if name == "reopen":
@@ -262,10 +267,33 @@ class HomeFiles:
         except BlockingIOError:
             if nonblock:
                 raise
-        own = posix.dup(fd)
-        self._writes[own] = (ask, fd, data)
-        self._epoll.register(own, _EPOLLOUT_ONCE)
+        self._wait(ask, fd, _EPOLLOUT, lambda: (posix.write(fd, data), [], b""))
         return None
+
+    def _on_socket(
+        self, ask: int, number: int, opened: OpenFile, name: str, numbers: list[int], data: bytes
+    ) -> Answer | None:
+        from glunix.home.sockets import WAITS_FOR, made
+
+        def make() -> Answer:
+            try:
+                return made(opened, name, numbers, data)
+            finally:
+                self._changed(number)
+
+        try:
+            return make()
+        except BlockingIOError:
+            if name not in WAITS_FOR or numbers[2]:
+                raise
+        self._wait(ask, opened.fd, WAITS_FOR[name], make)
+        return None
+
+    def _wait(self, ask: int, fd: int, events: int, call: Callable[[], Answer]) -> None:
+        """Make this call again when there is room, or input."""
+        own = posix.dup(fd)
+        self._waiting[own] = (ask, events | _ONCE, call)
+        self._epoll.register(own, events | _ONCE)
 
     def ready(self, own: int) -> bool:
         """Whether this descriptor of the epoll is a waiting call's: then it goes on."""
@@ -276,29 +304,30 @@ class HomeFiles:
             else:
                 self._locked(asked, call)
             return True
-        if own not in self._writes:
+        if own not in self._waiting:
             return False
-        ask, _, data = self._writes[own]
-        value = error = 0
+        ask, events, again = self._waiting[own]
+        answer: Answer = (0, [], b"")
+        error = 0
         try:
-            value = posix.write(own, data)
+            answer = again()
         except BlockingIOError:
-            self._epoll.modify(own, _EPOLLOUT_ONCE)
+            self._epoll.modify(own, events)
             return True
         except OSError as failed:
             error = failed.errno or errno.EIO
         self._forget(own)
-        self._send(["homedone", ask, value, error, [], b""])
+        self._send(["homedone", ask, answer[0], error, answer[1], answer[2]])
         return True
 
     def _forget(self, own: int) -> None:
-        del self._writes[own]
+        del self._waiting[own]
         self._epoll.unregister(own)
         posix.close(own)
 
     def unwant(self, ask: int) -> None:
         """The call was interrupted: nothing has been written for it."""
-        for own, (asked, _, _) in list(self._writes.items()):
+        for own, (asked, _, _) in list(self._waiting.items()):
             if asked == ask:
                 self._forget(own)
         for own, (asked, call) in list(self._beside.items()):
@@ -312,7 +341,7 @@ class HomeFiles:
 
     def end(self) -> None:
         """The job is over."""
-        waiting = [ask for ask, _, _ in self._writes.values()]
+        waiting = [ask for ask, _, _ in self._waiting.values()]
         for ask in waiting + [ask for ask, _ in self._beside.values()]:
             self.unwant(ask)
         for number in list(self._open):

@@ -5,11 +5,11 @@ on them. What each leads to is told to the node, which makes a stand-in under th
 are asked for by a channel number, output comes on a channel of that number. Inherited means:
 without FD_CLOEXEC when we were started (execve(2)).
 
-What is open for reading and writing, directories and other terminals than the job's are kept here,
-and every call on them is asked for (AT_HOME, glunix.home.held).
+What is open for reading and writing, sockets, directories and other terminals than the job's are
+kept here, and every call on them is asked for (AT_HOME, glunix.home.held).
 
-Limits: sockets, and what leads to nothing of a file (epoll, events, ...), are not passed on, nor is
-more than MOST; the user is told.
+Limits: sockets that listen, and what leads to nothing of a file (epoll, events, ...), are not
+passed on, nor is more than MOST; the user is told.
 """
 
 from __future__ import annotations
@@ -34,9 +34,12 @@ FILE_OUTPUT = "file-out"
 """A file that is written (glunix.msg.job.Inherited)."""
 
 
-AT_HOME = ("file-both", "dir", "other")
+SOCKETS = {1: "stream", 2: "dgram", 5: "packet"}
+"""By SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET."""
+
+AT_HOME = ("file-both", "dir", "other", *SOCKETS.values())
 """Kinds of what is asked for at home, call by call: a file that is open for reading and writing, a
-directory, another terminal or pipe that is."""
+directory, another terminal or pipe that is, a socket."""
 
 
 def is_file(fd: int) -> bool:
@@ -165,6 +168,10 @@ def _kind(fd: int, terminal: int) -> tuple[str, int]:
         return (name, 0) if name or not posix.isatty(fd) else _other(fd, flags)
     if stat.S_ISDIR(found.st_mode):
         return "dir", flags
+    if stat.S_ISSOCK(found.st_mode):
+        from glunix.home.sockets import carried
+
+        return SOCKETS.get(carried(fd), ""), flags
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISFIFO(found.st_mode):
         return "", 0
     if access == os.O_WRONLY:

@@ -85,6 +85,11 @@ class JobView:
             return 0
         return live[0].stopped
 
+    def goes_on(self) -> None:
+        """All of it was continued."""
+        for process in self.live():
+            process.stopped = 0
+
     def over(self) -> bool:
         """Every process ended and every output channel with it."""
         return all(p.ended and not p.channels for p in self.processes.values())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import select
     from collections.abc import Callable
 
+    from glunix.home.shadow import Half
     from glunix.home.terminal import HomeTerminal
 
     Send = Callable[[list[object]], None]
@@ -59,14 +60,11 @@ class Nursery:
         send: Send,
         epoll: select.epoll,
         terminal: HomeTerminal | None,
-        move_root: Callable[[int], int],
+        half: Half,
     ) -> None:
-        """`move_root` has the program's shadow do setpgid to a group (0: setsid), or gives errno.
-
-        That shadow is no child of the nursery's.
-        """
+        """`half` has the program's shadow, which is no child of the nursery's."""
         self._terminal = terminal
-        self._move_root = move_root
+        self._half = half
         self._root = posix.getppid()
         job_groups.add(posix.getpgrp())
         self._send = send
@@ -74,6 +72,8 @@ class Nursery:
         self._sock: _socket.socket | None = None
         self._pid = 0
         self._shadows: set[int] = set()
+        self._stopped: set[int] = set()
+        """Shadows that are, by us or by others."""
         self._anchors: dict[int, int] = {}
         """Session that the job has made -> pid of who can fork shadows in it."""
         self._sessions: dict[int, int] = {}
@@ -89,8 +89,9 @@ class Nursery:
         elif tag == "shadowsended":
             self._ended(_integers(message[1]), _integers(message[2]))
         elif tag == "shadownamed":
-            name = blob(message[2])[:15].ljust(16, b"\0")
-            self._say(_packed(b"N", integer(message[1])) + name + blob(message[3]))
+            self._name(integer(message[1]), blob(message[2]), blob(message[3]))
+        elif tag == "shadowstopped":
+            self._stop(integer(message[1]), message[2] is True)
         elif tag == "shadowmove":
             self._move(*(integer(value) for value in message[1:5]))
         else:
@@ -109,6 +110,7 @@ class Nursery:
 
     def _ended(self, pids: list[int], sessions: list[int]) -> None:
         self._shadows.difference_update(pids)
+        self._stopped.difference_update(pids)
         for pid in pids:
             self._sessions.pop(pid, None)
         pids += [self._anchors.pop(session) for session in sessions if session in self._anchors]
@@ -118,7 +120,7 @@ class Nursery:
         if not pid:
             self._send(["shadowmoved", ask, self._give_terminal(group)])
         elif pid == self._root:
-            error = self._move_root(group)
+            error = self._half.move(group)
             if not error:
                 job_groups.add(group or pid)
             self._send(["shadowmoved", ask, error])
@@ -134,6 +136,22 @@ class Nursery:
                 self._say(_packed(b"G", ask, pid, group))
         else:
             self._say(_packed(b"S", ask, pid))
+
+    def _stop(self, pid: int, stops: bool) -> None:
+        """A process was stopped or goes on, as the node saw: so does its shadow, if it did not."""
+        if stops and pid in self._shadows - self._stopped:
+            self._stopped.add(pid)
+            self._say(_packed(b"H", pid))
+        elif not stops and pid in self._stopped:
+            self._stopped.discard(pid)
+            self._say(_packed(b"C", pid))
+
+    def _name(self, pid: int, name: bytes, words: bytes) -> None:
+        """`words`: each with a NUL."""
+        if pid == self._root:
+            self._half.name(name, words)
+        else:
+            self._say(_packed(b"N", pid) + name[:15].ljust(16, b"\0") + words)
 
     def _give_terminal(self, group: int) -> int:
         """tcsetpgrp(3) for a process that may; errno. Not when another job has the terminal."""
@@ -165,8 +183,9 @@ class Nursery:
         copies = [(posix.POSIX_SPAWN_DUP2, old, new) for old, new in ((0, 1), (0, 2))]
         around = [(posix.POSIX_SPAWN_DUP2, theirs.fileno(), 3), nothing, *copies]
         try:
+            words, heard = [b"glurun: shadows", _ROOM], [_signal.SIGCHLD]
             self._pid = posix.posix_spawn(
-                program, [b"glurun: shadows", _ROOM], around_it, file_actions=around
+                program, words, around_it, file_actions=around, setsigdef=heard
             )
         except OSError:
             ours.close()
@@ -193,7 +212,7 @@ class Nursery:
         self._epoll.unregister(self._sock)
         self._sock.close()
         self._sock = None
-        for known in (self._shadows, self._anchors, self._sessions):
+        for known in (self._shadows, self._stopped, self._anchors, self._sessions):
             known.clear()
         self._send(["shadowsmade", 0, []])
 
@@ -223,6 +242,8 @@ class Nursery:
         elif kind == "s" and rest[0] == _signal.SIGWINCH and self._terminal is not None:
             self._send(["resize", self._terminal.size()])  # the node's kernel tells who is to hear
         elif kind == "s":
+            if rest[0] == _signal.SIGCONT:
+                self._stopped.discard(first)
             self._send(["shadowsignal", first, rest[0]])
         elif kind == "a":
             self._send(["shadowmoved", first, rest[0]])
@@ -234,11 +255,16 @@ class Nursery:
 
     def _changed(self, pid: int, status: int) -> None:
         """Somebody has stopped or killed a child of the nursery's."""
+        if posix.WIFSTOPPED(status) and pid in self._anchors.values():
+            self._say(_packed(b"C", pid))
+            return
         if posix.WIFSTOPPED(status):
+            self._stopped.add(pid)
             self._send(["shadowsignal", pid, posix.WSTOPSIG(status)])
             return
         # None ends by itself.
         self._shadows.discard(pid)
+        self._stopped.discard(pid)
         for session in [one for one, anchor in self._anchors.items() if anchor == pid]:
             del self._anchors[session]
         self._send(["shadowsignal", pid, posix.WTERMSIG(status)])
@@ -258,4 +284,7 @@ class Nursery:
         self._sock.close()
         self._sock = None
         posix.kill(self._pid, _signal.SIGCONT)  # it may have been stopped
-        posix.waitpid(self._pid, 0)
+        try:
+            posix.waitpid(self._pid, 0)
+        except ChildProcessError:
+            pass  # the user ignores SIGCHLD: it was waited for by the kernel

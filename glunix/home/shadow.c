@@ -9,6 +9,7 @@
  *                   N pid name[4] text  another name (comm) and other words
  *                   G ask pid group     setpgid       S ask pid     setsid, by the shadow itself
  *                   J ask pid group anchor            into the session of this anchor
+ *                   H pid               stop it       C pid         it goes on
  *   to the half     m group pid...      made           s pid signal  a shadow got this signal
  *                   w pid status        a shadow was stopped or killed, not by us (wait4(2))
  *                   a ask errno         answer         r session pid an anchor in a new session
@@ -22,59 +23,11 @@
  * value are commands; what the nursery sends otherwise (SIGCONT, SIGSTOP) is no news. The kernel
  * kills the nursery with the half and the shadows with the nursery (PR_SET_PDEATHSIG). */
 
-typedef unsigned long u64;
-typedef unsigned int u32;
-typedef int i32;
-typedef long i64;
+#include "shadow.h"
 
-enum {
-	SYS_close = 3, SYS_rt_sigprocmask = 14, SYS_getpid = 39, SYS_sendto = 44,
-	SYS_recvfrom = 45, SYS_clone = 56, SYS_exit = 60, SYS_wait4 = 61, SYS_kill = 62,
-	SYS_getpgid = 121, SYS_setpgid = 109, SYS_getppid = 110, SYS_setsid = 112, SYS_brk = 12,
-	SYS_rt_sigtimedwait = 128, SYS_rt_sigqueueinfo = 129, SYS_prctl = 157, SYS_open = 2,
-	SYS_read = 0, SYS_poll = 7, SYS_signalfd4 = 289, SYS_process_vm_writev = 311,
-	SYS_close_range = 436, SYS_clone3 = 435, SYS_mmap = 9, SYS_futex = 202,
-};
-enum { SIGKILL = 9, SIGCHLD = 17, COMMAND = 64, SI_QUEUE = -1 };
-enum { WNOHANG = 1, WUNTRACED = 2, EPERM = 1, ESRCH = 3, EINTR = 4, EEXIST = 17, ETIMEDOUT = 110 };
-enum { PR_SET_PDEATHSIG = 1, PR_SET_NAME = 15, PR_SET_MM = 35, PR_SET_MM_MAP = 14 };
 enum { SOCK = 3, WORDS = 1024, TEXT = 3072 };
 enum { DO_NAME = 1, DO_GROUP, DO_SESSION, DO_JOIN };
-enum { CLONE_PARENT = 0x8000, FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
 enum { TRIES = 2 };
-
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE i64 call6(i64 n, i64 a, i64 b, i64 c, i64 d, i64 e, i64 f)
-{
-	register i64 r10 __asm__("r10") = d;
-	register i64 r8 __asm__("r8") = e;
-	register i64 r9 __asm__("r9") = f;
-	i64 result;
-	__asm__ volatile("syscall" : "=a"(result)
-		: "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-		: "rcx", "r11", "memory");
-	return result;
-}
-#define call(n, a, b, c) call6(n, (i64)(a), (i64)(b), (i64)(c), 0, 0, 0)
-#define call4(n, a, b, c, d) call6(n, (i64)(a), (i64)(b), (i64)(c), (i64)(d), 0, 0)
-
-void *memset(void *to, int byte, u64 size)
-{
-	char *at = to;
-	while (size--)
-		*at++ = (char)byte;
-	return to;
-}
-
-void *memcpy(void *to, const void *from, u64 size)
-{
-	char *at = to;
-	const char *source = from;
-	while (size--)
-		*at++ = *source++;
-	return to;
-}
 
 struct mm_map { /* struct prctl_mm_map of linux/prctl.h */
 	u64 start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
@@ -306,6 +259,40 @@ static void reap(void)
 		say(words, 3);
 }
 
+/* The state of a process, as proc(5) has it; 0: there is none. */
+static char state_of(i32 pid)
+{
+	char path[32] = "/proc/", digits[12], text[64];
+	int at = 6, count = 0;
+	for (; pid; pid /= 10)
+		digits[count++] = (char)('0' + pid % 10);
+	while (count)
+		path[at++] = digits[--count];
+	memcpy(path + at, "/stat", 6);
+	i64 fd = call(SYS_open, path, 0, 0);
+	i64 size = fd < 0 ? 0 : call(SYS_read, fd, text, sizeof text);
+	if (fd >= 0)
+		call(SYS_close, fd, 0, 0);
+	while (--size > 2)
+		if (text[size - 2] == ')') /* the last one is not the name's (proc(5), comm) */
+			return text[size];
+	return 0;
+}
+
+/* Stop a shadow, and hear of it here: what reap() hears of is somebody else's doing. */
+static void halt(i32 pid)
+{
+	i32 words[3] = {'w', pid, 0}, status;
+	char state = is_ours(pid, &status) ? state_of(pid) : 0;
+	if (state == 0 || state == 'T')
+		return;
+	call(SYS_kill, pid, SIGSTOP, 0);
+	while (call4(SYS_wait4, pid, &words[2], WUNTRACED | WCONTINUED, 0) == -EINTR)
+		;
+	if ((words[2] & 0xff) != 0x7f && words[2] != 0xffff)
+		say(words, 3); /* killed meanwhile */
+}
+
 static void rename_one(const i32 *words, i64 size)
 {
 	i32 status;
@@ -346,7 +333,7 @@ static i32 move_over(i32 pid, i32 group, i32 anchor)
 
 static void take(const i32 *words, i64 size)
 {
-	i32 answer[3] = {'a', words[1], 0};
+	i32 answer[3] = {'a', words[1], 0}, status;
 	switch (words[0]) {
 	case 'M':
 		make(words[1], words[2]);
@@ -362,6 +349,13 @@ static void take(const i32 *words, i64 size)
 		if (answer[2] && order(words[2], COMMAND_WORD(DO_GROUP, words[3], words[1])) >= 0)
 			return; /* in another session than ours: it does it itself, and answers */
 		break;
+	case 'H':
+		halt(words[1]);
+		return;
+	case 'C':
+		if (is_ours(words[1], &status))
+			call(SYS_kill, words[1], SIGCONT, 0);
+		return;
 	case 'J':
 		answer[2] = move_over(words[2], words[3], words[4]);
 		break;
@@ -372,16 +366,6 @@ static void take(const i32 *words, i64 size)
 		break;
 	}
 	say(answer, 3);
-}
-
-static u64 number(const char **at)
-{
-	u64 value = 0;
-	while (**at < '0' || **at > '9')
-		++*at;
-	while (**at >= '0' && **at <= '9')
-		value = value * 10 + (u64)(*(*at)++ - '0');
-	return value;
 }
 
 /* Where our words are: proc(5), /proc/PID/stat, fields 26 to 28 and 45 to 51. */

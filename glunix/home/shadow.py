@@ -6,7 +6,7 @@ program does. *Home's half* is its child, in the same process group and session:
 descriptors and serves the job as long as anything of it lives. So the shell hears of the program's
 end at once though others live on, and SIGKILL of the shadow ends the program only, as at home.
 
-The two speak in packets of two or three bytes. The shadow's signals go to the half through the pipe
+The two speak in small packets. The shadow's signals go to the half through the pipe
 that both have (glunix.home.signals).
 """
 
@@ -21,11 +21,18 @@ import time
 from glunix.home.signals import Signals, die_of, stop_self
 from glunix.home.sinks import to_nowhere
 
-_CATCH, _STOP, _EXIT, _DIE, _MOVE, _SETTLE = b"C", b"S", b"E", b"K", b"G", b"?"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from glunix.home.title import Title
+
+_CATCH, _STOP, _EXIT, _DIE, _MOVE, _SETTLE, _NAME = b"C", b"S", b"E", b"K", b"G", b"?", b"N"
+_NAME_MAX = 15
+"""Bytes of a process's name (proc(5), comm)."""
 _LOOK = 0.45
 """Seconds between looks whether the shadow was stopped; who waits for the next waits 0.5."""
 _ANSWER_SECONDS = 0.5
 """It answers at once, unless somebody has stopped it."""
+_PACKET = 4096
 _TITLE = b"glurun: home's half of a job"
 
 
@@ -37,6 +44,14 @@ class Half:
         self.signals = signals
         self.is_alone = False
         """The shadow has ended, or will without us."""
+        self.is_stopped = False
+        """The shadow is, or is about to be, on our word; see `goes_on`."""
+        self._stops = 0
+        """How many of our words to stop it has not answered."""
+        self._is_freed = False
+        """It is to go on because the program does."""
+        self._swallows = False
+        """The next SIGCONT that it gets is ours."""
         self._is_told = False
         self._shadow = posix.getppid()
         self._was_stopped = False
@@ -53,13 +68,38 @@ class Half:
         # Waited for, or who sees the program's first words could signal it too early.
         self._answer(_CATCH, None)
 
-    def stop(self, number: int) -> bool:
-        """Stop the shadow as this signal does; returns when it goes on, False if it was killed."""
-        if self._is_stopped():  # by somebody else: it can say when it goes on, no more
-            self._send(_SETTLE)
-            return self._answer(_SETTLE, None) != b""
-        self._send(_STOP + bytes((number,)))
-        return self._answer(_STOP, None) != b""
+    def stop(self, number: int) -> None:
+        """Stop the shadow as this signal does."""
+        self.is_stopped = True
+        self._stops += 1
+        # Stopped by somebody else it can say when it goes on, no more.
+        self._send(_STOP + bytes((0 if self._state() == b"T" else number,)))
+
+    def free(self) -> None:
+        """The program was continued on the node: so is the shadow."""
+        if posix.getppid() == self._shadow:  # else it was killed
+            self._is_freed = True
+            self._swallows = _signal.getsignal(_signal.SIGCONT) != _signal.SIG_IGN
+            posix.kill(self._shadow, _signal.SIGCONT)
+
+    def goes_on(self, continued: bool = False) -> bool:
+        """Whether our stop is over: the shadow has said so, or was `continued`."""
+        if not self.is_stopped:
+            return False
+        if self._stops and not (continued and self._state() != b"T"):
+            return False
+        self.is_stopped = self._was_stopped = False
+        return True
+
+    def was_freed(self) -> bool:
+        """Whether it goes on because of us."""
+        freed, self._is_freed = self._is_freed, False
+        return freed
+
+    def swallows(self) -> bool:
+        """Whether SIGCONT that the shadow has got is no news to the program."""
+        ours, self._swallows = self._swallows, False
+        return ours
 
     def newly_stopped(self) -> bool:
         """Whether somebody has stopped the shadow alone (SIGSTOP) since the last look.
@@ -67,21 +107,22 @@ class Half:
         It is the shell's child: nobody tells us. Looks twice a second at most.
         """
         now = time.monotonic()
-        if now < self._next_look:
+        if now < self._next_look or self.is_stopped:
             return False
         self._next_look = now + _LOOK
-        before, self._was_stopped = self._was_stopped, self._is_stopped()
+        before, self._was_stopped = self._was_stopped, self._state() == b"T"
         return self._was_stopped and not before
 
-    def _is_stopped(self) -> bool:
+    def _state(self) -> bytes:
+        """As proc(5) has it."""
         try:
             fd = posix.open(f"/proc/{self._shadow}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
         except OSError:
-            return False
+            return b""
         try:
-            return posix.read(fd, 1024).rpartition(b")")[2][1:2] == b"T"
+            return posix.read(fd, 1024).rpartition(b")")[2][1:2]
         except OSError:
-            return False
+            return b""
         finally:
             posix.close(fd)
 
@@ -93,12 +134,17 @@ class Half:
         answer = self._answer(_MOVE, _ANSWER_SECONDS)
         return answer[1] if answer else errno.ESRCH
 
+    def name(self, name: bytes, words: bytes) -> None:
+        """The program is called so, and has these words: ps at home shows them."""
+        if not self.is_alone:
+            self._send(_NAME + name[:_NAME_MAX].ljust(_NAME_MAX, b"\0") + words)
+
     def settle(self) -> None:
         """Signals that it has got until now can be read when this returns.
 
         They were sent before what we have just seen: the kernel hands them over first.
         """
-        if not self.is_alone:
+        if not self.is_alone and self._state() != b"T":
             self._send(_SETTLE)
             self._answer(_SETTLE, _ANSWER_SECONDS)
 
@@ -107,7 +153,7 @@ class Half:
         self._sock.settimeout(seconds)
         try:
             while (answer := self._sock.recv(2)) and answer[:1] != kind:
-                pass  # late, from when it was stopped
+                self._hear(answer)  # late, from when it was stopped
         except OSError:
             return b""
         finally:
@@ -115,8 +161,14 @@ class Half:
         return answer
 
     def is_gone(self) -> bool:
-        """`fileno` is readable: was it killed? Else a late answer was there."""
-        return self._sock.recv(2) == b""
+        """`fileno` is readable: was it killed? Else it has answered."""
+        answer = self._sock.recv(2)
+        self._hear(answer)
+        return answer == b""
+
+    def _hear(self, answer: bytes) -> None:
+        if answer[:1] == _STOP:
+            self._stops -= 1
 
     def end(self, status: int, killed_by: int, alone: bool) -> None:
         """The shadow ends so. Unless we go on `alone` it waits for our end first."""
@@ -124,6 +176,8 @@ class Half:
             return
         self._is_told = True
         self._send((_DIE if killed_by else _EXIT) + bytes((killed_by or status, not alone)))
+        if self.is_stopped:
+            self.free()
         if alone:
             self.go_on_alone()
 
@@ -135,6 +189,7 @@ class Half:
     def go_on_alone(self) -> None:
         """There is no shadow any more: signals of its group are ours to hear."""
         self.is_alone = True
+        self.is_stopped = False
         self._sock.close()
         self.signals.listen()
 
@@ -154,7 +209,9 @@ def divide() -> Half:
         half_end.close()
         _stand(shadow_end, signals, half)
     shadow_end.close()
-    _set_title(_TITLE)
+    from glunix.home.title import overwrite
+
+    overwrite(_TITLE)
     return Half(half_end, signals)
 
 
@@ -164,27 +221,52 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
     keep = sorted((sock.fileno(), *signals.fds))
     for low, high in zip([2, *keep], [*keep, 1 << 20], strict=True):
         posix.closerange(low + 1, high)
+
+    def answer(words: bytes) -> None:
+        try:
+            sock.send(words)
+        except OSError:
+            pass  # it goes on alone, and what it has said before is still to be read
+
+    title: Title | None = None
     while True:
-        words = sock.recv(8)
+        try:
+            words = sock.recv(_PACKET)
+        except ConnectionResetError:
+            continue  # it went on alone before it heard us; once (unix(7))
         if not words:
             die_of(_signal.SIGKILL)  # without the half there is no job
         kind, number = words[:1], words[1] if words[1:] else 0
         if kind == _CATCH:
             signals.catch()
-            sock.send(_CATCH)
+            answer(_CATCH)
         elif kind == _STOP:
-            stop_self(number)
-            sock.send(_STOP)
+            if number:
+                stop_self(number)
+            answer(_STOP)
         elif kind == _SETTLE:
-            sock.send(_SETTLE)
+            answer(_SETTLE)
+        elif kind == _NAME:
+            if title is None:
+                from glunix.home.title import Title
+
+                title = Title()
+            title.show(words[1 : 1 + _NAME_MAX].rstrip(b"\0"), words[1 + _NAME_MAX :])
         elif kind == _MOVE:
-            sock.send(_MOVE + bytes((_move(int.from_bytes(words[1:], "little")),)))
+            answer(_MOVE + bytes((_move(int.from_bytes(words[1:], "little")),)))
         else:
             if words[2]:
-                posix.waitpid(half, 0)  # the user's descriptors are closed when we have ended
+                _await(half)  # the user's descriptors are closed when we have ended
             if kind == _DIE:
                 die_of(number)
             posix._exit(number)
+
+
+def _await(child: int) -> None:
+    try:
+        posix.waitpid(child, 0)
+    except ChildProcessError:
+        pass  # the user ignores SIGCHLD: the kernel has waited for it
 
 
 def _move(group: int) -> int:
@@ -196,18 +278,3 @@ def _move(group: int) -> int:
     except OSError as error:
         return error.errno or errno.EIO
     return 0
-
-
-def _set_title(title: bytes) -> None:
-    """Show another command line (proc(5), arg_start): that of the job is the shadow's."""
-    try:
-        with open("/proc/self/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-        start, end = int(fields[45]), int(fields[46])
-        fd = posix.open("/proc/self/mem", posix.O_WRONLY | posix.O_CLOEXEC)
-        try:
-            posix.pwrite(fd, title[: end - start - 1].ljust(end - start, b"\0"), start)
-        finally:
-            posix.close(fd)
-    except OSError:
-        pass  # no /proc: it looks like its shadow

@@ -10,11 +10,13 @@ import os
 from glunix import config
 from slic.kernel.compiled import Compiled
 
+_HERE = os.path.dirname(__file__)
+SOURCES = os.path.join(_HERE, "shadow.c"), os.path.join(_HERE, "shadow.h")
 FLAGS = (
     "-std=gnu11", "-Os", "-ffreestanding", "-fno-stack-protector", "-fno-pic", "-no-pie",
     "-fno-asynchronous-unwind-tables", "-nostdlib", "-static", "-Wl,--build-id=none",
 )  # fmt: skip
-PROGRAM = Compiled(os.path.join(os.path.dirname(__file__), "shadow.c"), FLAGS)
+PROGRAM = Compiled(SOURCES, FLAGS)
 
 
 def built() -> str | None:

@@ -27,6 +27,10 @@ _LFLAG, _CC = 12, 17
 """Where the low byte of c_lflag, which has ICANON, and the control characters are."""
 
 
+_TTY_HOLDS = 4096
+"""A terminal holds no more (N_TTY_BUF_SIZE), and long buffers cost page faults."""
+
+
 class _HungUp(Exception):
     """The terminal is gone."""
 
@@ -128,4 +132,4 @@ class Source:
                 return errno.EAGAIN, b"", 0
         if not self._never_blocks and not self.is_ready():
             return errno.EAGAIN, b"", 0
-        return 0, posix.read(self._own, count), 0
+        return 0, posix.read(self._own, min(count, _TTY_HOLDS)), 0

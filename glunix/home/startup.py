@@ -105,7 +105,8 @@ class Startup:
 
     def _end(self) -> int:
         self._time("exited")
-        self._tell_stats()
+        if self._stats is not None:
+            self._stats.tell(self._options.stats == "json")
         if self._options.times:
             sys.stderr.write(times_told(self._times, self._options.times))
         if self._timed_out:
@@ -159,29 +160,18 @@ class Startup:
             self._deadline = time.monotonic() + self._options.time_limit
 
     def _make_input(self, streams: list[int]) -> Input | HomeCalls:
-        if not self._options.transparent:
+        if self._half is None:
             return Input(self._options, self._terminal, streams, self._send_data)
         from glunix.home.asked import Asked
         from glunix.home.homecalls import HomeCalls
 
-        def tell(line: str) -> None:
-            complain(line, self._terminal)
-
-        given = (self._options.home, self._inherited)
-        calls = HomeCalls(self._tty, streams[0], self._send, self._send_data, tell, *given)
+        given = (streams[0], self._send, self._send_data, self._options.home, self._inherited)
+        calls = HomeCalls(self._tty, *given, self._half)
         self._modes = calls.modes
-        if self._half is not None:
-            calls.move_root, calls.before_end = self._half.move, self._hear_shadow
+        calls.before_end = self._hear_shadow
         calls.begin()
         self._asked = Asked(calls, self._outputs)
         return calls
-
-    def _tell_stats(self) -> None:
-        """Once, at the program's end."""
-        if self._stats is not None:
-            sys.stderr.write(self._stats.told(self._options.stats == "json"))
-            sys.stderr.flush()
-            self._stats = None
 
     def _serve(self) -> None:
         """Until the job is over."""
@@ -201,7 +191,8 @@ class Startup:
             self._leave_terminal()
             if self._line is not None:
                 self._line.flush()
-            self._tell_stats()
+            if self._stats is not None:
+                self._stats.tell(self._options.stats == "json")
             by = self._job.killed_by
             half.end(TIMED_OUT if self._timed_out else self._job.status(), by, alone=True)
             self._outputs.go_on_alone()
@@ -237,13 +228,15 @@ class Startup:
         self._check_deadline()
         if self._in_back and self._tty is not None and self._tty.in_foreground():
             self._enter_terminal()  # a shell's `fg` sends SIGCONT only to what was stopped
+        if half is not None and half.fileno() in ready and half.is_gone():
+            self._lost_shadow(half)
+        elif half is not None and half.goes_on():
+            self._goes_on(half)
+        elif half is not None and half.newly_stopped():
+            self._signal_job(_signal.SIGSTOP, alone=True)
         if self._signals.fileno() in ready:
             for number in self._signals.read():
                 self._signal(number)
-        if half is not None and half.fileno() in ready and half.is_gone():
-            self._lost_shadow(half)
-        elif half is not None and half.newly_stopped():
-            self._signal_job(_signal.SIGSTOP, alone=True)
         for sink in sinks:
             if sink.fileno() in ready:
                 self._outputs.write(sink, ready=True)
@@ -351,6 +344,8 @@ class Startup:
             process.stopped = integer(message[2])
         elif tag == "continued":
             process.stopped = 0
+            if self._half is not None and self._half.is_stopped:
+                self._half.free()
             self._look_again()
         elif tag == "exited":
             self._job.exited(process, integer(message[2]), integer(message[3]))
@@ -380,6 +375,11 @@ class Startup:
     def _signal(self, number: int) -> None:
         if number in STOPPING and not self._job.live():
             return  # see _maybe_stop
+        if number == _signal.SIGCONT and self._half is not None:
+            if self._half.goes_on(continued=True):
+                self._goes_on(self._half)
+            if self._half.swallows():
+                return
         if not self._job.live() and number not in HARMLESS:
             self._leave_terminal()  # only output that nobody takes is left: nothing to forward to
             (die_of if self._half is None else self._half.die)(number)
@@ -425,33 +425,42 @@ class Startup:
         ended = self._job.outlived() and not self._outputs.alone
         if self._outputs.held and (ended or not self._job.live()):
             self._stop(_signal.SIGTTOU)  # it has ended, but the terminal takes no output yet
-            self._outputs.release()
         by = self._job.stopped_by()
         if not by or self._unsent() or self._outputs.writable:
             return  # a blocked reader may be stopped too: it must not keep us from stopping
-        if not self._options.transparent:
-            self._leave_terminal()
-        self._stop(self._stop_signal or (by if by in STOPPING else _signal.SIGSTOP))
-        self._stop_signal = 0
-        for process in self._job.live():
-            process.stopped = 0
-        if self._half is None or not self._half.is_alone:
-            self._look_again()
-        come = self._signals.read() if self._options.transparent else []
-        if _signal.SIGCONT not in come and (self._half is None or not self._half.is_alone):
-            # Ignored, or a stop that came at once took it back; else we pass on what we caught.
+        if self._stop(self._stop_signal or (by if by in STOPPING else _signal.SIGSTOP)):
+            self._stop_signal = 0
+
+    def _stop(self, number: int) -> bool:
+        """Be stopped by this signal until we go on, or have our shadow stopped, if it is not."""
+        half = self._half
+        if half is not None:
+            if half.is_alone or half.is_stopped:
+                return False
+            half.stop(number)
+            return True
+        self._leave_terminal()
+        stop_self(number)
+        self._job.goes_on()
+        self._look_again()
+        self._signal_job(_signal.SIGCONT)
+        self._enter_terminal()
+        self._outputs.release()
+        return True
+
+    def _goes_on(self, half: Half) -> None:
+        """Our shadow does, because somebody at home wants it, or because the program does."""
+        by_home = not half.was_freed()
+        if by_home:
+            self._job.goes_on()
+        self._look_again()
+        come = self._signals.read()
+        if by_home and _signal.SIGCONT not in come:
+            # Ignored, or a stop that came at once took it back; else we pass on what it caught.
             self._signal_job(_signal.SIGCONT)
         for number in come:
             self._signal(number)
-        self._enter_terminal()
         self._outputs.release()
-
-    def _stop(self, number: int) -> None:
-        """Be stopped by this signal, or have our shadow stopped, until it goes on."""
-        if self._half is None:
-            stop_self(number)
-        elif not self._half.is_alone and not self._half.stop(number):
-            self._lost_shadow(self._half)
 
     def _look_again(self) -> None:
         if not isinstance(self._input, Input):
@@ -483,18 +492,13 @@ class Startup:
     def _leave_terminal(self) -> None:
         tty = self._tty
         if tty is not None and self._options.transparent:
-            if not self._job_is_over():
+            if not (hasattr(self, "_job") and (self._job.over() or self._job.outlived())):
                 tty.undo()
             tty.changed = False
             self._send(0, ["tty", False])  # the modes it leaves are its own, as at home
         if tty is not None and tty.is_raw:
             tty.restore()
             self._send(0, ["tty", False])
-
-    def _job_is_over(self) -> bool:
-        return hasattr(self, "_job") and (self._job.over() or self._job.outlived())
-
-    # -- Figure 6 ----------------------------------------------------------------------------
 
     def _time(self, name: str) -> None:
         self._times.append((name, time.perf_counter()))

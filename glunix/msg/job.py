@@ -79,14 +79,18 @@ class Inherited(Record, frozen=True):
     kind: Annotated[str, Meta(max_length=16)]
     """file or pipe (read), file-out (a file that is written), out (what else is), tty (the job's
     terminal), a memory device's name, or as: the same as descriptor `size`. Asked for at home, call
-    by call: file-both (open for reading and writing), dir, other (another terminal or pipe)."""
+    by call: file-both (open for reading and writing), dir, other (another terminal or pipe), and
+    sockets: stream, dgram, packet."""
     size: Annotated[int, Meta(ge=0)]
     """Bytes of a file; the flags (F_GETFL) of what is asked for at home."""
     path: Annotated[bytes, Meta(max_length=4096)] = b""
     """Home's name of what is asked for there."""
 
 
-AT_HOME = {"file-both": "file", "dir": "dir", "other": "tty"}
+AT_HOME = {
+    "file-both": "file", "dir": "dir", "other": "tty",
+    "stream": "stream", "dgram": "dgram", "packet": "packet",
+}  # fmt: skip
 """Kinds of Inherited that are asked for at home, and what stands in for each."""
 
 

@@ -49,6 +49,13 @@ class ShadowNamed(Message, frozen=True, tag="shadownamed"):
     words: Annotated[bytes, Meta(max_length=WORDS_MAX)]
 
 
+class ShadowStopped(Message, frozen=True, tag="shadowstopped"):
+    """Node to home: this process was stopped, or goes on: so does its shadow."""
+
+    pid: PidField
+    stopped: bool
+
+
 class ShadowSignal(Message, frozen=True, tag="shadowsignal"):
     """Home to node: a shadow got this signal (was stopped or killed by it): it is its process's."""
 

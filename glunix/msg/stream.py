@@ -41,6 +41,7 @@ from glunix.msg.shadows import (
     ShadowsEnded,
     ShadowSignal,
     ShadowsMade,
+    ShadowStopped,
     ShadowsWanted,
 )
 
@@ -354,6 +355,7 @@ NodeToHome = (
     | ShadowsEnded
     | ShadowNamed
     | ShadowKill
+    | ShadowStopped
     | ShadowMove
 )
 

@@ -5,29 +5,32 @@ through, proc(5)), kills by the job's own numbers, and watches who has ended (pi
 by the supervisor when the job makes its first process. Numbers are those of the namespace.
 """
 
-import errno
 import os
-import select
 import signal
 import socket
 import struct
-from collections.abc import Callable
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
-from glunix.msg.shadows import SHADOWS_MAX, WORDS_MAX
-from glunix.node.spawn import close_others, fork_child
+from glunix.node.clerkinside import (
+    JUMP,
+    KILL,
+    LAST,
+    LOOK,
+    NAME,
+    NAMED,
+    PACKET,
+    STATE,
+    STOP,
+    SWEEP,
+    Inside,
+    packed,
+    unpacked,
+)
+from glunix.node.spawn import fork_child
 from slic.kernel.libc import SYS_SETNS, syscall
-from slic.kernel.pidfd import PIDFD_THREAD
-from slic.kernel.prctl import CLONE_NEWPID, set_parent_death_signal
+from slic.kernel.prctl import CLONE_NEWPID
 
 ANSWER_SECONDS = 5.0
-_PACKET = 8192
-_ZOMBIES = 0.02
-"""Seconds between looks at who has ended and was not waited for: some kernels tell nobody."""
-
-LAST_PID = "/proc/sys/kernel/ns_last_pid"
-_JUMP, _LAST, _SWEEP, _NAME, _KILL = b"JLSNK"
-_ENDED, _NAMED = b"en"
 
 
 class ClerkGone(Exception):
@@ -48,15 +51,14 @@ class Named(NamedTuple):
     words: bytes
 
 
-News = Ended | Named
+class Stopped(NamedTuple):
+    """A process was stopped, or goes on."""
+
+    number: int
+    is_stopped: bool
 
 
-def _packed(kind: int, *numbers: int) -> bytes:
-    return struct.pack(f"=B{len(numbers)}i", kind, *numbers)
-
-
-def _unpacked(packet: bytes) -> tuple[int, ...]:
-    return struct.unpack(f"={len(packet) // 4}i", packet[1:])
+News = Ended | Named | Stopped
 
 
 class Clerk:
@@ -71,7 +73,7 @@ class Clerk:
         inside = os.open(f"/proc/{init}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         try:
             syscall(SYS_SETNS, inside, CLONE_NEWPID)  # for the child; we stay where we are
-            self.pid = fork_child(lambda: _Inside(init, run, asks, news).serve())
+            self.pid = fork_child(lambda: Inside(init, run, asks, news).serve())
         finally:
             syscall(SYS_SETNS, own, CLONE_NEWPID)
             for fd in (own, inside):
@@ -88,7 +90,7 @@ class Clerk:
 
     def last(self) -> int:
         """The last number that the kernel has given."""
-        self._ask(_packed(_LAST))
+        self._ask(packed(LAST))
         return self._answer()[0]
 
     def jump(self, first: int, size: int) -> int:
@@ -96,7 +98,7 @@ class Clerk:
 
         Returns the last number that was given before.
         """
-        self._ask(_packed(_JUMP, first, size))
+        self._ask(packed(JUMP, first, size))
         last, error = self._answer()
         if error:
             raise ClerkGone(f"pid {first} cannot be chosen: {os.strerror(error)}")
@@ -104,22 +106,30 @@ class Clerk:
 
     def sweep(self) -> None:
         """Look who has come: tell their names, and when they have ended, once."""
-        self._ask(_packed(_SWEEP))
+        self._ask(packed(SWEEP))
 
     def name(self, number: int) -> None:
         """Tell its name again."""
-        self._ask(_packed(_NAME, number))
+        self._ask(packed(NAME, number))
 
     def kill(self, number: int, signal_number: int) -> None:
         """Send one process a signal."""
-        self._ask(_packed(_KILL, number, signal_number))
+        self._ask(packed(KILL, number, signal_number))
+
+    def look(self) -> None:
+        """Somebody may have been stopped, or may go on: look soon."""
+        self._ask(packed(LOOK))
+
+    def stopped(self, number: int) -> None:
+        """This one was, as an engine says."""
+        self._ask(packed(STOP, number))
 
     def read(self) -> list[News]:
         """What it has told."""
         found: list[News] = []
         while True:
             try:
-                packet = self._news.recv(_PACKET)
+                packet = self._news.recv(PACKET)
             except BlockingIOError:
                 return found
             except OSError as error:
@@ -146,158 +156,20 @@ class Clerk:
 
     def _answer(self) -> tuple[int, ...]:
         try:
-            packet = self._asks.recv(_PACKET)
+            packet = self._asks.recv(PACKET)
         except OSError as error:
             raise ClerkGone(f"no answer: {error}") from None
         if not packet:
             raise ClerkGone("it was killed")
-        return _unpacked(packet)
+        return unpacked(packet)
 
 
 def _news_of(packet: bytes) -> News:
-    if packet[0] == _NAMED:
+    if packet[0] == NAMED:
         (number,) = struct.unpack_from("=i", packet, 1)
         name, _, words = packet[5:].partition(b"\n")
         return Named(number, name, words)
-    return Ended(list(_unpacked(packet)))
-
-
-class _Inside:
-    """In the clerk's own process. Ends with the supervisor, and with the namespace."""
-
-    def __init__(self, init: int, run: range, asks: socket.socket, news: socket.socket) -> None:
-        self._init = init
-        self._asks = asks
-        self._news = news
-        self._run = run
-        self._seen = run[0] - 1
-        """The last number of the row that was looked at."""
-        self._new: list[int] = []
-        """Numbers of earlier rows that were not looked at."""
-        self._alive: dict[int, int] = {}
-        """pidfd -> number."""
-        self._zombies: dict[int, int] = {}
-        """The same of who has ended and was not waited for."""
-        self._own = 0
-        self._epoll = select.epoll()
-        self._todo: dict[int, Callable[..., None]] = {
-            _JUMP: self._jump,
-            _LAST: self._tell_last,
-            _SWEEP: self._sweep,
-            _NAME: self._tell_name,
-            _KILL: self._kill,
-        }
-
-    def serve(self) -> NoReturn:
-        set_parent_death_signal(signal.SIGKILL)
-        close_others({self._asks.fileno(), self._news.fileno(), self._epoll.fileno()})
-        self._last_pid = os.open(LAST_PID, os.O_RDWR | os.O_CLOEXEC)
-        self._epoll.register(self._asks, select.EPOLLIN)
-        self._own = os.getpid()
-        self._asks.send(_packed(0, self._own))
-        while True:
-            ended = []
-            for fd, events in self._epoll.poll(_ZOMBIES if self._zombies else None):
-                if fd == self._asks.fileno():
-                    self._take()
-                else:
-                    self._has_ended(fd, events)
-            for fd, number in list(self._zombies.items()):
-                if not _is_there(number):
-                    del self._zombies[fd]
-                    self._epoll.unregister(fd)
-                    os.close(fd)
-                    ended.append(number)
-            self._tell(_ENDED, ended)
-
-    def _take(self) -> None:
-        packet = self._asks.recv(_PACKET)
-        if not packet:
-            os._exit(0)
-        self._todo[packet[0]](*_unpacked(packet))
-
-    def _tell(self, kind: int, numbers: list[int]) -> None:
-        if numbers:
-            self._news.send(_packed(kind, *numbers))
-
-    def _last(self) -> int:
-        return int(os.pread(self._last_pid, 16, 0))
-
-    def _tell_last(self) -> None:
-        self._asks.send(_packed(0, self._last()))
-
-    def _jump(self, first: int, size: int) -> None:
-        last, error = self._last(), 0
-        try:
-            os.pwrite(self._last_pid, str(first - 1).encode(), 0)
-        except OSError as failed:
-            error = failed.errno or errno.EIO
-        self._note(last)
-        self._run = range(first, first + size)
-        self._seen = first - 1
-        self._asks.send(_packed(0, last, error))
-
-    def _note(self, last: int) -> None:
-        """These of the row have been given: look at them."""
-        last = min(last, self._run[-1])
-        self._new += range(self._seen + 1, last + 1)
-        self._seen = max(self._seen, last)
-
-    def _sweep(self) -> None:
-        self._note(self._last())
-        new, self._new = self._new, []
-        gone = []
-        for number in new:
-            if number == self._own:
-                continue
-            try:
-                fd = self._watched(number)
-            except ProcessLookupError:
-                gone.append(number)
-                continue
-            self._alive[fd] = number
-            self._epoll.register(fd, select.EPOLLIN)
-            self._tell_name(number)
-        for at in range(0, len(gone), SHADOWS_MAX):
-            self._tell(_ENDED, gone[at : at + SHADOWS_MAX])
-
-    def _watched(self, number: int) -> int:
-        """A pidfd of a process or a thread."""
-        try:
-            return os.pidfd_open(number)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-        return os.pidfd_open(number, PIDFD_THREAD)
-
-    def _has_ended(self, fd: int, events: int) -> None:
-        if fd in self._alive:
-            self._zombies[fd] = self._alive.pop(fd)
-            self._epoll.modify(fd, 0)  # newer kernels tell when it was waited for (EPOLLHUP)
-
-    def _tell_name(self, number: int) -> None:
-        place = f"/proc/{self._init}/root/proc/{number}"
-        try:
-            with open(f"{place}/comm", "rb") as file:
-                name = file.read().rstrip(b"\n").replace(b"\n", b" ")
-            with open(f"{place}/cmdline", "rb") as file:
-                words = file.read(WORDS_MAX)
-        except OSError:
-            return
-        self._news.send(_packed(_NAMED, number) + name + b"\n" + words)
-
-    def _kill(self, number: int, signal_number: int) -> None:
-        try:
-            fd = os.pidfd_open(number)  # not of a thread: its process has a shadow of its own
-            signal.pidfd_send_signal(fd, signal_number)
-            os.close(fd)
-        except OSError:
-            pass  # it has ended
-
-
-def _is_there(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    if packet[0] == STATE:
+        number, state = unpacked(packet)
+        return Stopped(number, bool(state))
+    return Ended(list(unpacked(packet)))

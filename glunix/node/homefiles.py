@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import select
+import socket
 import tempfile
 import termios
 import tty
@@ -24,6 +25,7 @@ from glunix.node.homeplaces import HomePlaces
 from glunix.node.reactor import Reactor
 from glunix.node.reopened import Reopened
 from glunix.node.rooms import Rooms, size_limit
+from glunix.node.standins import SocketToken
 from slic.interposers.homefds import HomeFds, StandIn
 from slic.interposers.homequestions import CallHome, HavePlace, Opened, RaiseSignal
 from slic.interposers.homereopens import REOPEN
@@ -31,6 +33,9 @@ from slic.kernel.inotify import Watcher
 from slic.kernel.pidfd import process_of, status_fields
 from slic.kernel.ptrace import tgkill
 
+SOCKETS = {
+    "stream": socket.SOCK_STREAM, "dgram": socket.SOCK_DGRAM, "packet": socket.SOCK_SEQPACKET,
+}  # fmt: skip
 _TIOCGPTPEER = 0x5441
 _TOKEN = b"\0"
 _LIMITED = ("write", "ftruncate", "fallocate")
@@ -65,6 +70,8 @@ class HomeFiles:
         self._watched: dict[int, StandIn] = {}
         self._pseudo: dict[int, StandIn] = {}
         """Master -> the stand-in whose slave it has."""
+        self._tokens: dict[int, SocketToken] = {}
+        """home's fd -> the readiness of a socket."""
         self._ends = select.poll()
         self._terminals: dict[int, tuple[int, bool]] = {}
         """home's fd -> (master, whether the token is in)."""
@@ -175,7 +182,9 @@ class HomeFiles:
         seen = os.fstat(own)
         place = os.readlink(f"/proc/self/fd/{own}").removesuffix(" (deleted)")
         stand_in = StandIn(fd, kind, seen.st_dev, seen.st_ino, path, place if kind == "dir" else "")
-        if kind == "tty":
+        if kind in SOCKETS:
+            pass  # its end is the job's
+        elif kind == "tty":
             master = self._terminals[fd][0]
             self._pseudo[master] = stand_in
             self._ends.register(master, 0)  # POLLHUP is always told
@@ -193,11 +202,21 @@ class HomeFiles:
                 os.rmdir(place)
         if kind == "tty":
             return self._terminal(fd, flags)
+        if kind in SOCKETS:
+            return self._socket(fd, kind, flags)
         made = os.memfd_create("home", os.MFD_CLOEXEC)
         try:
             return os.open(f"/proc/self/fd/{made}", flags & _KEPT_FLAGS | os.O_CLOEXEC)
         finally:
             os.close(made)
+
+    def _socket(self, fd: int, kind: str, flags: int) -> int:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, SOCKETS[kind])
+        self._tokens[fd] = SocketToken(ours, theirs)
+        own = os.dup(theirs.fileno())
+        if flags & os.O_NONBLOCK:
+            os.set_blocking(own, False)
+        return own
 
     def _terminal(self, fd: int, flags: int) -> int:
         master, slave = os.openpty()
@@ -215,6 +234,8 @@ class HomeFiles:
 
     def set_readable(self, fd: int, readable: bool) -> None:
         """Make poll on the stand-in of home's `fd` say what poll at home says."""
+        if fd in self._tokens:
+            self._tokens[fd].home(readable)
         master, now = self._terminals.get(fd, (-1, readable))
         if readable == now:
             return

@@ -22,6 +22,7 @@ from slic.interposers.homefiles import HomeFiles
 from slic.interposers.homemesg import HomeMesg
 from slic.interposers.homepaths import HomePaths
 from slic.interposers.homereopens import HomeReopens
+from slic.interposers.homesockets import SOCKETS, HomeSockets
 from slic.interposers.homestdio import HomeStdio
 from slic.interposers.homewrites import HomeWrites
 from slic.interposers.identity import Identity
@@ -49,6 +50,8 @@ class Interposing:
             if spec.home_paths or "dir" in held:
                 native = stand_ins.native_names()
                 interposers.append(HomePaths(self.fds, spec.home_paths, native))
+            if held & set(SOCKETS):
+                interposers.append(HomeSockets(self.fds))
             if spec.home_paths or held:
                 interposers.append(HomeFiles(self.fds))
             if spec.home_paths:

@@ -64,6 +64,7 @@ class Moves:
         if self._stand_ins is None or not self._numbers.can_move:
             return None
         if question.move is Move.FOREGROUND:
+            self._numbers.look()  # a shell that does this has often seen a stop, or will end one
             return self._foreground(question, tid)
         caller, session = self._numbers.number_and_session(tid)
         pid = question.pid or caller

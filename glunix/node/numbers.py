@@ -16,8 +16,9 @@ from typing import Protocol
 
 from glunix.msg import shadows
 from glunix.msg.base import Message
-from glunix.node.clerk import Clerk, ClerkGone, Ended, Named
+from glunix.node.clerk import Clerk, ClerkGone, Ended, Named, Stopped
 from glunix.node.family import descendants
+from glunix.node.programname import ProgramName
 from glunix.node.reactor import Reactor
 from glunix.node.whereabouts import Whereabouts
 from slic.kernel.pidfd import status_fields
@@ -72,6 +73,7 @@ class Numbers:
         self._shadows: set[int] = set()
         """Every number that has a shadow, given or not."""
         self._whereabouts = Whereabouts()
+        self.program_name = ProgramName(send, reactor)
         self._begun: set[int] = set()
         """Threads (pids of the node) that have begun something since the last sweep."""
         self._sweeping = False
@@ -147,6 +149,8 @@ class Numbers:
         """A process or thread has begun, or executed a program. None: it may go on; else its
         shadow (number) is to move to another group first."""
         space = self._space
+        if space is not None and tid == space.program:
+            self.program_name.look_later()
         if self._is_off or space is None or tid == space.program:
             return None
         self._begun.add(tid)
@@ -219,13 +223,26 @@ class Numbers:
 
     def signal(self, number: int, signal_number: int) -> bool:
         """A shadow got a signal; False when it stands for nobody."""
-        if number not in self._shadows or self._clerk is None:
+        # Who is stopped before his first act has never begun.
+        if number not in self._shadows or not self._clerk_is_there() or self._clerk is None:
             return False
         try:
             self._clerk.kill(number, signal_number)
         except ClerkGone as error:
             self._turn_off(str(error))
         return True
+
+    def look(self, stopped: int = 0) -> None:
+        """Somebody may have been stopped, or go on; `stopped` (a pid of the node) was."""
+        if self._clerk is None or self._is_off:
+            return
+        try:
+            if number := stopped and self.number_of(stopped):
+                self._clerk.stopped(number)
+            else:
+                self._clerk.look()
+        except ClerkGone as error:
+            self._turn_off(str(error))
 
     # -- ends, names ---------------------------------------------------------------------------
 
@@ -271,6 +288,8 @@ class Numbers:
                 ended += [number for number in one.numbers if number in self._shadows]
             elif isinstance(one, Named) and one.number in self._shadows:
                 self._send(shadows.ShadowNamed(one.number, one.name, one.words))
+            elif isinstance(one, Stopped) and one.number in self._shadows:
+                self._send(shadows.ShadowStopped(one.number, one.is_stopped))
         self._shadows.difference_update(ended)
         for at in range(0, len(ended), shadows.SHADOWS_MAX):
             self._send(shadows.ShadowsEnded(ended[at : at + shadows.SHADOWS_MAX]))

@@ -108,7 +108,10 @@ class PollReactor:
         wait = None
         if self._timers:
             wait = max(0.0, min(t.at for t in self._timers) - time.monotonic()) * 1000
-        for fd, events in self._poll.poll(wait):
+        ready = self._poll.poll(wait)
+        if len(ready) > 1:  # what was written before a caught call need not wait for its handler
+            ready.sort(key=lambda one: one[0] in self._sources)
+        for fd, events in ready:
             source = self._sources.get(fd)
             if source is not None:
                 source(events)

@@ -4,7 +4,7 @@ Owns the questions that wait for output: what the program wrote before a questio
 (DESIGN 5). Who answers: glunix.node.asks, .homefiles, .moves.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from signal import SIGTTOU
 
 from glunix.node.asks import Asks, Calls
@@ -36,12 +36,15 @@ class Questions:
         moves: Moves,
         outputs: Mapping[int, Output],
         bill: Bill | None,
+        stops: Callable[[], object],
     ) -> None:
+        """`stops` is called when some process is about to be stopped."""
         self._calls = calls
         self._asks = asks
         self._moves = moves
         self._outputs = outputs
         self._bill = bill
+        self._stops = stops
         self.home_files: HomeFiles | None = None
         self.rooms = Rooms()
         self._held: list[tuple[int, object, int, bool]] = []
@@ -63,6 +66,7 @@ class Questions:
                 may_write = question.command in STOPPING_IOCTLS and self._calls.immune(tid, SIGTTOU)
             if not may_write and _is_natives(question) and around.in_background(tid):
                 self._calls.answer(call_id, Native())
+                self._stops()  # the kernel here does it
                 return
         if not self._has_gone(question) and not _starts(question):
             self._held.append((call_id, question, tid, may_write))

@@ -104,7 +104,9 @@ class _PipeToken(_Token):
             os.read(self._reader, 1)
 
 
-class _SocketToken(_Token):
+class SocketToken(_Token):
+    """In one of a pair of sockets, `theirs`."""
+
     def __init__(self, ours: socket.socket, theirs: socket.socket) -> None:
         super().__init__()
         self._ours, self._theirs = ours, theirs
@@ -169,7 +171,7 @@ class StandIns:
             ours, theirs = socket.socketpair()
             self._kept += [ours, theirs]
             self.theirs[0] = theirs.fileno()
-            self._tokens[0] = _SocketToken(ours, theirs)
+            self._tokens[0] = SocketToken(ours, theirs)
         elif spec.stdin == "pipe":
             self.theirs[0] = fed[0]  # read without our help (glunix.node.fed)
             return

@@ -104,7 +104,9 @@ class Supervisor:
         """Everything of the job is to be killed."""
         self._ended = False
         self._bill = Bill(time.monotonic) if start.spec.stats else None
-        self._questions = Questions(self, self._asks, self._moves, self._outputs, self._bill)
+        self._questions = Questions(
+            self, self._asks, self._moves, self._outputs, self._bill, self._numbers.look
+        )
 
     # -- life --------------------------------------------------------------------------------
 
@@ -203,8 +205,8 @@ class Supervisor:
         else:
             self._report(stream.Started(self._vnn, self._main))
             self._stand_ins.started()
-            if self._early_stop:
-                kill_one(self._main, self._early_stop)
+            self._numbers.program_name.begins(self._main, self._spec.pids)
+            kill_one(self._main, self._early_stop)  # 0: none has
 
     def _open_files(self, fds: HomeFds) -> Reopened:
         files = self._stand_ins.files
@@ -249,6 +251,8 @@ class Supervisor:
         """Engines that reap tell of a stop here."""
         if pid == self._main and not self._ended and self._root is None:
             self._report_late(stream.Stopped(self._vnn, signal_number))
+        elif pid != self._main:
+            self._numbers.look(stopped=pid)
 
     def _report_late(self, message: Message) -> None:
         """After what was written before it: home's half writes nothing while it is stopped."""
@@ -321,11 +325,11 @@ class Supervisor:
                 self._stand_ins.hang_up()
                 self._outputs[self._stand_ins.terminal_channel].close()
                 self._questions.ask_held()
+            if message.readable:  # who waits in a read first: it is one journey more for it
+                self._asks.retry(message.fd)
             self._stand_ins.set_readable(message.fd, message.readable)
             if self._questions.home_files is not None:
                 self._questions.home_files.set_readable(message.fd, message.readable)
-            if message.readable:
-                self._asks.retry(message.fd)
         elif isinstance(message, stream.Flow):
             self._stand_ins.set_flow(message.stopped)
         elif isinstance(message, stream.Credit):

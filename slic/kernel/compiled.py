@@ -10,11 +10,13 @@ import os
 
 
 class Compiled:
-    """One C source and the file made from it."""
+    """A C source, with what it includes, and the file made from it."""
 
-    def __init__(self, source: str, flags: tuple[str, ...], suffix: str = "") -> None:
-        """`source` is its path, `flags` are gcc's; the file's name ends in `suffix`."""
-        self._source = source
+    def __init__(self, sources: tuple[str, ...], flags: tuple[str, ...], suffix: str = "") -> None:
+        """`sources` are paths, the first is compiled; `flags` are gcc's; the file's name ends in
+        `suffix`."""
+        self._sources = sources
+        self._source = sources[0]
         self.flags = flags
         self._suffix = suffix
 
@@ -25,10 +27,10 @@ class Compiled:
 
     def name(self) -> str:
         """The file's name: another one for another source. OSError without the source."""
-        found = os.stat(self._source)
+        found = [os.stat(source) for source in self._sources]
+        size, changed = sum(one.st_size for one in found), max(int(one.st_mtime) for one in found)
         stem = os.path.basename(self._source).removesuffix(".c")
-        made_of = f"{found.st_size:x}-{int(found.st_mtime):x}-{os.uname().machine}"
-        return f"{stem}-{made_of}{self._suffix}"
+        return f"{stem}-{size:x}-{changed:x}-{os.uname().machine}{self._suffix}"
 
     def built(self, *folders: str) -> str | None:
         """Its path, beside the source or in one of the folders; None: none that we may trust."""

@@ -15,7 +15,7 @@ from slic.kernel.compiled import Compiled
 from slic.kernel.seccomp import NOTIF
 
 LIBRARY = Compiled(
-    os.path.join(os.path.dirname(__file__), "sieve.c"),
+    (os.path.join(os.path.dirname(__file__), "sieve.c"),),
     ("-std=gnu11", "-O2", "-shared", "-fPIC", "-Wl,--build-id=none"),
     ".so",
 )

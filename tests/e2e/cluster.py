@@ -144,6 +144,16 @@ def is_shadow(pid: int) -> bool:
         return False
 
 
+def is_startup(pid: int) -> bool:
+    """Whether this stands at home for a transparent job's program, whose name and words it has."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        lines = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
+    except OSError:
+        return False
+    return any(line.startswith(b"glurun: home's half") for line in lines)
+
+
 def describe(pid: int) -> str:
     """A process in words, for a failure."""
     try:

@@ -237,7 +237,7 @@ def test_compiled_is_used_only_when_it_can_be_trusted(
     source.write_text("int one(void) { return 1; }")
     folder = tmp_path / "folder"
     folder.mkdir()
-    one = Compiled(str(source), sieve.LIBRARY.flags, ".so")
+    one = Compiled((str(source),), sieve.LIBRARY.flags, ".so")
     assert one.built(str(folder)) is None
     with monkeypatch.context() as changed:
         changed.setenv("PATH", str(folder))

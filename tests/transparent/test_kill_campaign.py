@@ -18,7 +18,15 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from e2e.cluster import Cluster, Member, describe, guests_of, processes, until
+from e2e.cluster import (
+    Cluster,
+    Member,
+    describe,
+    guests_of,
+    is_startup,
+    processes,
+    until,
+)
 from e2e.terminal import Terminal as Pty
 from e2e.terminal import on_terminal
 
@@ -63,7 +71,7 @@ class Found:
         everything = processes()
         found: dict[str, int] = {}
         for pid, (parent, _) in everything.items():
-            if parent == shell and b"glurun" in _words(pid):
+            if parent == shell and (b"glurun" in _words(pid) or is_startup(pid)):
                 found["startup"] = pid
         for role, above in (("half", "startup"), ("nursery", "half"), ("shadow", "nursery")):
             for pid, (parent, _) in everything.items():

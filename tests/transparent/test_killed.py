@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e.cluster import Cluster, Member, guests_of, is_shadow, until
+from e2e.cluster import Cluster, Member, guests_of, is_shadow, is_startup, until
 
 from .compare import TRANSPARENT
 from .terminal import Terminal, states_of
@@ -53,7 +53,7 @@ def program_and_startup(words: str) -> tuple[int, int]:
     def look() -> bool:
         pids = pids_of(words)
         for pid in pids:
-            if b"glurun" in _words(pid):
+            if b"glurun" in _words(pid) or is_startup(pid):
                 found["startup"] = pid
             elif parent_of(pid) not in pids:  # else a child of the program
                 found["program"] = pid

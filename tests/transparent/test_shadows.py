@@ -121,7 +121,7 @@ def test_a_daemons_group_can_be_signalled_by_anybody(shared: Cluster) -> None:
     """Who may not choose pids at home has no sessions there, but groups."""
     if os.geteuid() != 0:
         pytest.skip("only root can be somebody else")
-    job = "setsid sh -c 'sleep 61.7 & sleep 61.8 & echo $$; wait'; echo $?"
+    job = "setsid sh -c 'sleep 61.7 & sleep 61.8 & echo $$; exec sleep 61.9'; echo $?"
     with shared.start("glurun", "-T", "sh", "-c", job, uid=NOBODY) as process:
         group = int(read_line(process))
 
