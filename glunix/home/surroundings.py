@@ -12,6 +12,9 @@ from glunix.home.options import Options
 _FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 """Signals whose disposition Python itself changed at start: what it was before is not known."""
 
+_SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "mksh", "busybox")
+"""They ignore those for themselves only when told to, and then their commands do, too."""
+
 WINDOW = 1024 * 1024
 WINDOW_MIN = 64 * 1024
 
@@ -61,7 +64,20 @@ def ignored_signals() -> list[int]:
         for number in range(1, 65)
         if number not in _FOR_PYTHON and number not in (32, 33)
         and _signal.getsignal(number) == _signal.SIG_IGN
-    ]  # fmt: skip
+    ] + _ignored_by_our_shell()  # fmt: skip
+
+
+def _ignored_by_our_shell() -> list[int]:
+    """What `trap '' PIPE` was said of: Python hides it from us, but not the shell's own state."""
+    parent = f"/proc/{posix.getppid()}"
+    try:
+        if posix.readlink(f"{parent}/exe").rpartition("/")[2] not in _SHELLS:
+            return []
+        with open(f"{parent}/status", "rb") as file:
+            mask = int(file.read().partition(b"\nSigIgn:")[2][:17], 16)
+    except (OSError, ValueError):
+        return []
+    return [number for number in _FOR_PYTHON if mask >> (number - 1) & 1]
 
 
 def _limits() -> list[object]:

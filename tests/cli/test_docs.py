@@ -63,3 +63,15 @@ def test_make_help_names_every_target() -> None:
     assert phony is not None
     for target in phony[1].split():
         assert target == "help" or f"make {target}" in told.stdout
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_test_and_guest_is_there(path: Path) -> None:
+    text = path.read_text()
+    for file, name in re.findall(r"`(test_\w+)::(test_\w+)`", text):
+        found = [one.read_text() for one in ROOT.glob(f"tests/**/{file}.py")]
+        assert any(f"def {name}(" in one for one in found), f"{file}::{name}"
+    proofs = text.partition("## What proves it")[2]
+    guests = {one.stem for one in (ROOT / "glunix/compare/guests").iterdir()}
+    for name in re.findall(r"`([a-z]+_[a-z_]+)`", proofs):
+        assert name in guests, name

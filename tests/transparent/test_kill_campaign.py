@@ -1,4 +1,5 @@
-"""Whoever serves a transparent job is SIGKILLed at a random moment, again and again.
+"""Whoever serves a transparent job, or stands for somebody, is SIGKILLed at a random moment, again
+and again.
 
 Each round has a terminal of its own, whose shell (without job control, so that it mends no modes)
 says what it got. Then: a status, the terminal's modes as before, and of the job no process,
@@ -7,6 +8,7 @@ pseudo-terminal, mount or namespace left on any node. Seeded: a round that faile
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -48,7 +50,10 @@ PROGRAMS = {
     "writes": "sh -c 'stty -icanon; while :; do echo word; done' sh",
     "tree": "sh -c '(sleep 7777 & sleep 7778) & sleep 7779' sh",
 }
-VICTIMS = ("startup", "supervisor", "program", "node", "home")
+ENDING = ("startup", "supervisor", "program", "node", "home", "half")
+LEAVING = ("nursery", "shadow", "helper")
+"""The job goes on without them: the startup is killed, too, a moment later."""
+VICTIMS = ENDING + LEAVING
 STATUSES = (125, 137)
 _HELD = re.compile(r".*ptmx|(mnt|uts|pid|user):\[")
 """Descriptors that would keep a terminal or a namespace alive."""
@@ -68,6 +73,10 @@ class Found:
         for pid, (parent, _) in everything.items():
             if parent == shell and (b"glurun" in _words(pid) or is_startup(pid)):
                 found["startup"] = pid
+        for role, above in (("half", "startup"), ("nursery", "half"), ("shadow", "nursery")):
+            for pid, (parent, _) in everything.items():
+                if parent == found.get(above):
+                    found[role] = pid
         members = cluster.members()
         found["home"] = members["home"].pid
         for name, member in cluster.nodes().items():
@@ -77,6 +86,8 @@ class Found:
         for pid, (parent, _) in everything.items():
             if parent == found.get("supervisor") and not _is_clerk(pid, parent):
                 found["program"] = pid
+        below = [pid for pid, (parent, _) in everything.items() if parent == found.get("program")]
+        found |= {"helper": random.choice(below)} if below else {}
         return cls(found)
 
 
@@ -156,7 +167,9 @@ class Campaign:
         time.sleep(delay)  # the moment is the point
         pids = Found.look(self.cluster, shell).pids
         victim = wanted if wanted in pids else "startup"
-        os.kill(pids[victim], 9)
+        for pid in [pids[victim]] + [pids["startup"]] * (victim in LEAVING):
+            with contextlib.suppress(ProcessLookupError):  # it is no child of ours
+                os.kill(pid, 9)
         return victim
 
     def status(self, tty: Pty, story: str) -> int:

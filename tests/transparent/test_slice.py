@@ -114,6 +114,10 @@ def test_only_what_is_asked_for_is_read(both: Both, line: str) -> None:
         "$G yes | head -n1; echo ${PIPESTATUS[@]}",
         "yes | $G head -n1; echo ${PIPESTATUS[@]}",
         "$G yes | $G head -n1; echo ${PIPESTATUS[@]}",
+        "trap '' PIPE; $G yes | head -n1; echo ${PIPESTATUS[@]}",
+        "trap '' PIPE HUP; $G grep -E 'Sig(Ign|Blk|Cgt)' /proc/self/status; true",
+        '$PYTHON -c \'import os, subprocess; subprocess.run(os.environ["G"].split()'
+        ' + ["grep", "SigIgn", "/proc/self/status"])\'',
         "$G true && echo yes || echo no",
         "! $G true; echo $?",
         "if $G test 1 = 2; then echo a; else echo b; fi",

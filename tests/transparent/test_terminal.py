@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import select
 from collections.abc import Callable, Sequence
 
 import pytest
 
 from . import programs
 from .compare import NATIVE, TRANSPARENT
-from .terminal import Terminal
+from .terminal import DEADLINE, Terminal
 
 MakeTerminal = Callable[..., Terminal]
 
@@ -105,3 +107,46 @@ def test_interrupted_reads_lose_nothing(
         found.append(tty.lines()[2:-1])
     assert found[1] == found[0] == [found[0][0]]
     assert found[0][0].endswith("interrupted")
+
+
+SHOWN_FIRST = """
+import array, fcntl, os, sys, termios, tty
+tty.setcbreak(0)  # takes away what was typed before
+told = os.open("told", os.O_WRONLY)
+fds = {"tty": os.open("/dev/tty", os.O_RDWR), "err": 2, "out": 1}
+def act(how):
+    if how == "read": os.read(0, 1)
+    elif how == "count": fcntl.ioctl(0, termios.FIONREAD, array.array("i", [0]))
+    elif how == "drain": termios.tcdrain(1)
+    elif how == "modes": termios.tcsetattr(0, termios.TCSANOW, termios.tcgetattr(0))
+    elif how == "own": os.read(fds["tty"], 1)
+for n in range(60):
+    for name, fd in fds.items():
+        for how in ("read", "count", "drain", "modes", "own"):
+            os.write(fd, b"<%d %s %s>" % (n, name.encode(), how.encode()))
+            act(how)
+            os.write(told, b"<%d %s %s>\\n" % (n, name.encode(), how.encode()))
+"""
+
+
+@pytest.mark.parametrize("level", [NATIVE, TRANSPARENT], ids=["native", "T"])
+def test_what_was_written_is_on_the_screen_before_a_call_acts(
+    terminal: MakeTerminal, level: str
+) -> None:
+    """A file tells us that the call has acted: the words are there already, without a wait."""
+    tty = terminal(level)
+    tty.run("stty -echo; mkfifo told")
+    (tty.folder / "p.py").write_text(SHOWN_FIRST)
+    tty.line("$G $PYTHON p.py")
+    ours = tty.child.child_fd
+    with (tty.folder / "told").open("rb", buffering=0) as told:
+        seen = b""
+        tty.type("k" * 60 * 3 * 2)  # for all reads
+        while select.select([told], [], [], DEADLINE)[0] and (line := told.readline()):
+            while select.select([ours], [], [], 0)[0]:
+                seen += os.read(ours, 65536)
+            word = line.rstrip(b"\n")
+            assert word in seen, f"{word!r} is not shown"
+            seen = seen[seen.index(word) + len(word) :]
+    assert word == b"<59 out own>"
+    tty.prompt()
