@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import posix
 
-from glunix.home.libcall import function
-
 ROOM = 3072
 """Bytes of words that `Title` can show (glunix.msg.shadows.WORDS_MAX)."""
 
@@ -66,6 +64,9 @@ class Title:
     def __init__(self) -> None:
         self._before, self._behind = _stat(*_BEFORE_BRK), _stat(*_BEHIND)
         (self._stack,) = _stat(_STACK)
+        from glunix.home.libcall import function  # who only overwrites does not pay for it
+
+        self._break, self._prctl = function("sbrk", 1), function("prctl", 5)
         self._room = function("malloc", 1)(_MAP + ROOM)
         """The map for the kernel, then words."""
 
@@ -78,10 +79,16 @@ class Title:
             posix.close(fd)
         words = words[: ROOM - 1].rstrip(b"\0") + b"\0"
         start = self._room + _MAP
-        brk = function("sbrk", 1)(0)
-        fields = (*self._before, brk, self._stack, start, start + len(words), *self._behind)
+        fields = (
+            *self._before,
+            self._break(0),
+            self._stack,
+            start,
+            start + len(words),
+            *self._behind,
+        )
         # No auxiliary vector, and the executable stays the same.
         fields += (0, _NO_FILE << 32)
         _put(b"".join(number.to_bytes(8, "little") for number in fields) + words, self._room)
-        if function("prctl", 5)(_PR_SET_MM, _PR_SET_MM_MAP, self._room, _MAP, 0) != 0:
+        if self._prctl(_PR_SET_MM, _PR_SET_MM_MAP, self._room, _MAP, 0) != 0:
             overwrite(words)  # a kernel without CONFIG_CHECKPOINT_RESTORE
