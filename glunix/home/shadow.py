@@ -139,14 +139,15 @@ class Half:
         if not self.is_alone:
             self._send(_NAME + name[:_NAME_MAX].ljust(_NAME_MAX, b"\0") + words)
 
-    def settle(self) -> None:
-        """Signals that it has got until now can be read when this returns.
+    def settled(self) -> list[int]:
+        """The signals that it has got until now.
 
         They were sent before what we have just seen: the kernel hands them over first.
         """
         if not self.is_alone and self._state() != b"T":
             self._send(_SETTLE)
             self._answer(_SETTLE, _ANSWER_SECONDS)
+        return self.signals.read()
 
     def _answer(self, kind: bytes, seconds: float | None) -> bytes:
         """Its answer to `kind`; empty when it was killed, or is stopped for so many seconds."""

@@ -371,7 +371,7 @@ class Startup:
             return  # see _maybe_stop
         if number == _signal.SIGCONT and self._half is not None:
             if self._half.goes_on(continued=True):
-                self._goes_on(self._half)
+                self._goes_on(self._half, continued=True)
             if self._half.swallows():
                 return
         if not self._job.live() and number not in HARMLESS:
@@ -396,8 +396,7 @@ class Startup:
     def _hear_shadow(self) -> None:
         """What ended our input (^C for all of a pipeline) may have been for our shadow, too."""
         if self._half is not None:
-            self._half.settle()
-            for number in self._signals.read():
+            for number in self._half.settled():
                 self._signal(number)
 
     def _signal_job(self, number: int, alone: bool = False) -> None:
@@ -442,14 +441,14 @@ class Startup:
         self._outputs.release()
         return True
 
-    def _goes_on(self, half: Half) -> None:
+    def _goes_on(self, half: Half, continued: bool = False) -> None:
         """Our shadow does, because somebody at home wants it, or because the program does."""
         by_home = not half.was_freed()
         if by_home:
             self._job.goes_on()
         self._look_again()
-        come = self._signals.read()
-        if by_home and _signal.SIGCONT not in come:
+        come = [] if continued else half.settled()
+        if by_home and not continued and _signal.SIGCONT not in come:
             # Ignored, or a stop that came at once took it back; else we pass on what it caught.
             self._signal_job(_signal.SIGCONT)
         for number in come:

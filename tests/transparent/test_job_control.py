@@ -77,6 +77,22 @@ SCRIPTS: dict[str, Sequence[str]] = {
         f"{KEYS}\x03",
         "echo $?",
     ],
+    "one SIGCONT for each": [
+        "echo 'import os, signal' >p.py; "
+        'echo \'def heard(*_): print("heard", file=open("heard", "a")); print("goes on")\' >>p.py; '
+        "echo 'signal.signal(18, heard); print(\"it runs\", flush=True)' >>p.py; "
+        "echo 'while True: signal.pause()' >>p.py",
+        f"{KEYS}$G $PYTHON p.py\r",
+        "shows it runs",
+        f"{KEYS}\x1a",
+        f"{FG} $G $PYTHON p.py",
+        "shows goes on",
+        f"{KEYS}\x1a",
+        f"{FG} $G $PYTHON p.py",
+        "shows goes on",
+        f"{KEYS}\x1c",
+        "cat heard",
+    ],
     "stopped again at once": [  # SIGTTIN takes back the SIGCONT that nobody has seen yet
         f"{KEYS}cat | $G sh -c 'echo it runs; exec cat' | cat\r",
         "shows it runs",
@@ -99,8 +115,8 @@ SCRIPTS: dict[str, Sequence[str]] = {
 }
 
 
-NOT_COMPARED = r"\[\d+\] \d+||bash: warning: wait_for_job: job \d+ is stopped|User defined signal 1"
-"""A pid; what bash says when it had heard of a stop before `wait` began, or not; and what a
+NOT_COMPARED = r"\[\d+\] \d+|\[1\]\+  Done .*||bash: warning: wait_for_job: job \d+ is stopped|User defined signal 1"
+"""A pid; what bash says when it had heard of a stop or end before `wait` began, or not; and what a
 script's shell says of a sleep that a signal to the group met, or not."""
 
 
