@@ -46,19 +46,21 @@ say("end")
 TICKS = """
 import os, time
 os.write(1, b"begins\\n")
-for n in range(40):
-    time.sleep(0.02)
+for n in range(TICKS):
+    time.sleep(0.025)
     os.write(1, b"tick %d\\n" % n)
     os.ftruncate(COUNT, n + 1)
 os.write(1, b"end\\n")
 """
+
+TIMES = 80
 
 FLOW = "import sys, termios; termios.tcflow(1, getattr(termios, sys.argv[1]))"
 
 
 def _write(tty: Terminal, name: str, text: str) -> str:
     file = tty.folder / f"{name}.py"
-    file.write_text(text.replace("STILL", str(STILL)))
+    file.write_text(text.replace("STILL", str(STILL)).replace("TICKS", str(TIMES)))
     return str(file)
 
 
@@ -113,11 +115,11 @@ def test_a_process_of_home_stops_the_job(terminal: MakeTerminal, level: str) -> 
     )
     tty.line("set +m; . ./line")
     until((tty.folder / "stopped").exists, "the terminal is stopped")
-    assert _comes_to_rest(count) < 40
+    assert _comes_to_rest(count) < TIMES
     (tty.folder / "go").touch()
     tty.shows("end")
     shown = [line for line in tty.lines() if re.match(r"tick \d+$", line)]
-    assert shown == [f"tick {n}" for n in range(40 - len(shown), 40)]
+    assert shown == [f"tick {n}" for n in range(TIMES - len(shown), TIMES)]
     tty.prompt()
 
 
@@ -129,12 +131,12 @@ def test_the_user_stops_and_starts_it(terminal: MakeTerminal, level: str) -> Non
     tty.shows("begins")
     tty.type("\x13")
     ticks = _comes_to_rest(count)
-    assert ticks < 40
+    assert ticks < TIMES
     tty.look(0.1)
     assert "end" not in tty.lines()
     tty.type("\x11")
     tty.shows("end")
-    assert os.stat(count).st_size == 40
+    assert os.stat(count).st_size == TIMES
     tty.prompt()
 
 
