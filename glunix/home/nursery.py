@@ -260,6 +260,7 @@ class Nursery:
             return
         if posix.WIFSTOPPED(status):
             self._stopped.add(pid)
+            self._half.look_now()  # the whole group may have been stopped
             self._send(["shadowsignal", pid, posix.WSTOPSIG(status)])
             return
         # None ends by itself.

@@ -19,6 +19,9 @@
  * That takes the right to choose a pid (clone3(2), set_tid: CAP_CHECKPOINT_RESTORE). Without it a
  * shadow makes no session but a group of its own, which others can enter.
  *
+ * SIGSTOP to the job's group stops shadows, the half and the nursery. So the nursery has a parent
+ * elsewhere, which has both go on, to tell of it.
+ *
  * A shadow blocks all signals and waits for them one by one. Those that the nursery queues with a
  * value are commands; what the nursery sends otherwise (SIGCONT, SIGSTOP) is no news. The kernel
  * kills the nursery with the half and the shadows with the nursery (PR_SET_PDEATHSIG). */
@@ -48,7 +51,7 @@ struct clone_args {
 };
 
 static struct mm_map map;
-static i32 nursery;
+static i32 half, nursery;
 static i32 chooses; /* whether we may choose a pid */
 static volatile struct { i32 pid, group, error; u32 done; } *joining; /* shared by all of us */
 static struct { u32 size; char name[16], text[TEXT]; } told; /* by the nursery, before DO_NAME */
@@ -189,7 +192,7 @@ static void shadow(void)
 	}
 }
 
-/* -- an anchor: says nothing, and is in a group of its own, for nobody signals that ------------- */
+/* -- an anchor: says nothing. In the group of who led the session, which must stay for others ---- */
 
 static void join(void)
 {
@@ -210,7 +213,6 @@ static void anchor(void)
 	u64 all = ~0UL;
 	struct info info;
 	call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
-	call(SYS_setpgid, 0, 0, 0);
 	be_spare();
 	if (call(SYS_getppid, 0, 0, 0) != nursery)
 		die(1);
@@ -255,8 +257,11 @@ static void end(const i32 *pids, i64 count)
 static void reap(void)
 {
 	i32 words[3] = {'w', 0, 0};
-	while ((words[1] = (i32)call4(SYS_wait4, -1, &words[2], WNOHANG | WUNTRACED, 0)) > 0)
+	while ((words[1] = (i32)call4(SYS_wait4, -1, &words[2], WNOHANG | WUNTRACED, 0)) > 0) {
+		if ((words[2] & 0xff) == 0x7f) /* maybe with all its group, which the half is in */
+			call(SYS_kill, half, SIGCONT, 0);
 		say(words, 3);
+	}
 }
 
 /* The state of a process, as proc(5) has it; 0: there is none. */
@@ -392,6 +397,30 @@ static int find_map(void)
 	return map.arg_end - map.arg_start > TEXT;
 }
 
+/* Fork the nursery, and return in it; this process watches it, in a session of its own: as a parent
+ * in another group of the same session it would keep the job's group from being orphaned (setpgid(2)). */
+static void divide(void)
+{
+	i32 watch = (i32)call(SYS_getpid, 0, 0, 0), status;
+	half = (i32)call(SYS_getppid, 0, 0, 0);
+	i64 child = call6(SYS_clone, SIGCHLD, 0, 0, 0, 0, 0);
+	if (child == 0) {
+		call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
+		if (call(SYS_getppid, 0, 0, 0) != watch)
+			die(1);
+		return;
+	}
+	call(SYS_setsid, 0, 0, 0);
+	call(SYS_close, SOCK, 0, 0);
+	for (;;) {
+		if (call4(SYS_wait4, child, &status, WUNTRACED, 0) != child ||
+		    (status & 0xff) != 0x7f)
+			die(0);
+		call(SYS_kill, half, SIGCONT, 0);
+		call(SYS_kill, child, SIGCONT, 0);
+	}
+}
+
 __attribute__((noreturn, used)) static void start(void)
 {
 	static i32 words[WORDS + TEXT / 4 + 4];
@@ -399,6 +428,7 @@ __attribute__((noreturn, used)) static void start(void)
 	call4(SYS_rt_sigprocmask, 0, &all, 0, 8);
 	call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
 	call(SYS_close_range, SOCK + 1, ~0U, 0);
+	divide();
 	nursery = (i32)call(SYS_getpid, 0, 0, 0);
 	if (!find_map())
 		die(2);

@@ -113,6 +113,10 @@ class Half:
         before, self._was_stopped = self._was_stopped, self._state() == b"T"
         return self._was_stopped and not before
 
+    def look_now(self) -> None:
+        """It may just have been."""
+        self._next_look = 0.0
+
     def _state(self) -> bytes:
         """As proc(5) has it."""
         try:

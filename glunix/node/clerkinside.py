@@ -182,6 +182,8 @@ class Inside:
 
     def _kill(self, number: int, signal_number: int) -> None:
         try:
+            if number == self._own:  # which is of the row, too
+                raise ProcessLookupError
             fd = os.pidfd_open(number)  # not of a thread: its process has a shadow of its own
             signal.pidfd_send_signal(fd, signal_number)
             os.close(fd)
