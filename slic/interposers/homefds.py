@@ -157,9 +157,13 @@ class HomeFds(Interposer):
         stand_in = self._places.get(node_path.removesuffix(" (deleted)"))
         return stand_in.path if stand_in is not None else b""
 
+    def kinds(self) -> set[str]:
+        """Of the stand-ins that there are now."""
+        return {s.kind for s in (*self._terminals.values(), *self._others.values())}
+
     def declarations(self) -> Iterable[Handler]:
         """What is only written is no reason to catch reads, nor what has no offset seeks."""
-        kinds = {s.kind for s in (*self._terminals.values(), *self._others.values())}
+        kinds = self.kinds()
         if self._opens or kinds & set(SEEKABLE):
             return type(self).handlers
         if kinds <= set(OUTPUTS):

@@ -10,8 +10,9 @@ poll sees a pipe.
 
 import errno
 import os
+from collections.abc import Iterable
 
-from slic.interposer import any_of, on
+from slic.interposer import Handler, any_of, on
 from slic.interposers.callers import gathered
 from slic.interposers.homefds import FILE_OUTPUT, Asking, HomeFds, SeekHome, StandIn
 from slic.interposers.homefiles import DescriptorCalls
@@ -34,6 +35,13 @@ class HomeStdio(DescriptorCalls):
         """`given` stands for the input, if that is a file."""
         super().__init__(fds)
         self._input = given
+
+    def declarations(self) -> Iterable[Handler]:
+        """Without an output that is a file nobody's flags are home's: fcntl, which never waits
+        natively, is left alone, so that no signal can make it fail."""
+        if FILE_OUTPUT in self._fds.kinds():
+            return type(self).handlers
+        return [h for h in type(self).handlers if h.method not in ("get_flags", "set_flags")]
 
     def _output(self, tracee: Tracee, fd: int) -> StandIn | None:
         stand_in = self._fds.find(tracee, fd)

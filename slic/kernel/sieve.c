@@ -2,8 +2,8 @@
  *
  * poll(2) for a supervisor. A notification (seccomp_unotify(2)) whose descriptor leads to none of
  * the objects that the policy knows is answered here, and the wait goes on; what is left is handed
- * out. Python does the same without this, with ten times the instructions: what it touches in
- * the caches belongs to the programs that compute on the same core. */
+ * out. Python does the same without this, in twice the processor time (docs/costs.md), and what it
+ * touches in the caches belongs to the programs that compute on the same core. */
 
 #define _GNU_SOURCE
 #include <errno.h>

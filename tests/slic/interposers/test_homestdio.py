@@ -111,3 +111,11 @@ def test_identity(fd: int, home_output: list[int], seen: tuple[int, int]) -> Non
     assert finished(asking, (0, HOME, b"")) == Return(0)
     assert struct.unpack_from("=2Q", tracee.memory) == seen
     assert struct.unpack_from("=I", tracee.memory, 24) == (0o100640,)
+
+
+def test_flags_are_left_alone_without_an_output() -> None:
+    """A signal makes a caught call fail with EINTR, which fcntl natively never does."""
+    caught = {h.method for h in HomeStdio(HomeFds([INPUT]), INPUT).declarations()}
+    assert "fstat" in caught and not caught & {"get_flags", "set_flags"}
+    both = {h.method for h in HomeStdio(HomeFds([INPUT, OUTPUT]), INPUT).declarations()}
+    assert both - caught == {"get_flags", "set_flags"}
