@@ -28,12 +28,12 @@ class Outward:
             found = [one for one, (_, its) in everybody.items() if its == group]
         else:
             return  # one that the job made has nobody of home's
-        for one in found:
-            if one not in spared and not self._is_ours(one, everybody):
-                try:
-                    posix.kill(one, number)
-                except OSError:
-                    pass  # it has ended, or is somebody else's
+        theirs = [one for one in found if one not in spared and not self._is_ours(one, everybody)]
+        for one in theirs:  # at once, or one sees the end of another before its own signal
+            try:
+                posix.kill(one, number)
+            except OSError:
+                pass  # it has ended, or is somebody else's
 
     def _is_ours(self, pid: int, everybody: dict[int, tuple[int, int]]) -> bool:
         if pid == self._root:
