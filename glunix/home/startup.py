@@ -356,6 +356,8 @@ class Startup:
         elif tag == "rootexited":
             self._job.parted(process, integer(message[2]), integer(message[3]))
             if self._half is not None and self._half.is_alone:
+                if self._tty is not None:
+                    self._tty.undo_late()  # what it did while it was being killed
                 self._look_again()  # not before: nothing goes ahead to what is being killed
         elif tag == "failed":
             self._job.failed(process, text(message[2]), integer(message[3]), config.exit_error())

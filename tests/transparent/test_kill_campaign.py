@@ -12,6 +12,7 @@ import contextlib
 import os
 import random
 import re
+import termios
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,10 +45,17 @@ RAW = (
     "if os.fork() == 0: os.setsid()\n"  # an escaped child: it must end with the job
     "while True: os.read(0, 1)\n"
 )
+MODES = (  # by the program itself: a stty that outlives it would finish its work, as at home
+    "import os, sys, termios\n"
+    "modes = termios.tcgetattr(0)\n"
+    "modes[3] &= ~int(sys.argv[1])\n"
+    "termios.tcsetattr(0, termios.TCSADRAIN, modes)\n"
+    "while True: os.read(0, 9) if sys.argv[2] == 'reads' else os.write(1, b'word\\n')\n"
+)
 PROGRAMS = {
     "raw": f"{PYTHON} -I -S %s/raw.py",
-    "reads": "sh -c 'stty -echo; while :; do read x; done' sh",
-    "writes": "sh -c 'stty -icanon; while :; do echo word; done' sh",
+    "reads": f"{PYTHON} -I -S %s/modes.py {termios.ECHO} reads",
+    "writes": f"{PYTHON} -I -S %s/modes.py {termios.ICANON} writes",
     "tree": "sh -c '(sleep 7777 & sleep 7778) & sleep 7779' sh",
 }
 ENDING = ("startup", "supervisor", "program", "node", "home", "half")
@@ -136,6 +144,7 @@ class Campaign:
         self.random = random.Random(seed)
         cluster.up(2)
         (place / "raw.py").write_text(RAW)
+        (place / "modes.py").write_text(MODES)
         self.begun = _begun_by(cluster.folder)
         self.mounts = {name: _mounts(member) for name, member in cluster.nodes().items()}
 

@@ -52,9 +52,16 @@ WHOLE = (
 WITHOUT = {"test_socket": ("-VSOCK",)}
 """Virtual machines only: waits for ever where there is no host to answer."""
 
-CASES = [(m, w) for w in ("terminal", "files") for m in (*SHORT, *WHOLE)] if LONG else [
-    (m, "terminal") for m in SHORT
-]  # fmt: skip
+AT_A_TERMINAL = ("test_ioctl",)
+"""Skipped as a whole where there is none."""
+
+CASES = [
+    (module, where)
+    for where in ("terminal", "files")
+    for module in (*SHORT, *WHOLE)
+    if (LONG or (where == "terminal" and module in SHORT))
+    and (where == "terminal" or module not in AT_A_TERMINAL)
+]
 
 
 def outcomes(both: Both, level: str, module: str, where: str) -> dict[str, str]:
