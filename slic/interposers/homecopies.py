@@ -15,8 +15,15 @@ import struct
 import termios
 from collections.abc import Collection, Iterable
 
-from slic.interposer import Bits, Handler, Interposer, argument_tests, on
-from slic.interposers.homefds import FILE_OUTPUT, Asking, HomeFds, ReadHome, SeekHome, StandIn
+from slic.interposer import Bits, Handler, argument_tests, on
+from slic.interposers.homefds import (
+    Asking,
+    HomeFds,
+    ReadHome,
+    SeekHome,
+    StandIn,
+    StandInCalls,
+)
 from slic.interposers.homefiles import MAP_MAX
 from slic.interposers.homewrites import WRITE_MAX
 from slic.tracee import Tracee
@@ -29,13 +36,11 @@ SOCKET_ROOM = 16 * 1024
 ANY = Bits(0xFFFFFFFF, frozenset({0}))
 
 
-class HomeCopies(Interposer):
+class HomeCopies(StandInCalls):
     """`files` are the program's descriptors that begin as files of home."""
 
-    confines = False
-
     def __init__(self, fds: HomeFds, files: Collection[int]) -> None:
-        self._fds = fds
+        super().__init__(fds)
         self._files = frozenset(files)
 
     def declarations(self) -> Iterable[Handler]:
@@ -47,22 +52,18 @@ class HomeCopies(Interposer):
             elif self._files:
                 yield dataclasses.replace(handler, where=where)
 
-    def _from(self, tracee: Tracee, fd: int, kinds: Collection[str]) -> StandIn | None:
-        stand_in = self._fds.find(tracee, fd)
-        return stand_in if stand_in is not None and stand_in.kind in kinds else None
-
     # -- copies ------------------------------------------------------------------------------
 
     @on("splice")
     def splice(
         self, tracee: Tracee, fd_in: int, off_in: int, fd_out: int, len: int, flags: int
     ) -> Verdict | Asking:
-        stand_in = self._from(tracee, fd_in, ("file", "tty"))
+        stand_in = self._of_kind(tracee, fd_in, "file", "tty")
         if stand_in is None:
             return PASS
         if off_in and stand_in.kind == "tty":
             return Fail(errno.EINVAL)
-        if self._from(tracee, fd_out, (FILE_OUTPUT,)) is not None:
+        if self._output(tracee, fd_out) is not None:
             return Fail(errno.EINVAL)  # neither of them is a pipe at home
         nonblock = bool(flags & SPLICE_F_NONBLOCK or tracee.fd_flags(fd_in) & os.O_NONBLOCK)
         return self._copy(tracee, stand_in, off_in, _Target(tracee, fd_out, "pipe"), len, nonblock)
@@ -71,7 +72,7 @@ class HomeCopies(Interposer):
     def sendfile(
         self, tracee: Tracee, out_fd: int, in_fd: int, offset: int, count: int
     ) -> Verdict | Asking:
-        stand_in = self._from(tracee, in_fd, ("file", "tty"))
+        stand_in = self._of_kind(tracee, in_fd, "file", "tty")
         if stand_in is None:
             return PASS
         if offset and stand_in.kind == "tty":
@@ -82,7 +83,7 @@ class HomeCopies(Interposer):
     def copy_file_range(
         self, tracee: Tracee, fd_in: int, off_in: int, fd_out: int, off_out: int, len: int
     ) -> Verdict | Asking:
-        stand_in = self._from(tracee, fd_in, ("file",))
+        stand_in = self._of_kind(tracee, fd_in, "file")
         if stand_in is None or off_out:
             return PASS
         return self._copy(tracee, stand_in, off_in, _Target(tracee, fd_out, "file"), len, False)
@@ -126,7 +127,7 @@ class HomeCopies(Interposer):
 
     @on("mmap", where={"fd": ANY})
     def mmap(self, tracee: Tracee, flags: int, fd: int) -> Verdict | Asking:
-        stand_in = self._from(tracee, fd, ("file",)) if fd in self._files else None
+        stand_in = self._of_kind(tracee, fd, "file") if fd in self._files else None
         if stand_in is None or stand_in.path:
             return PASS
         return self._map(stand_in, tracee.fd_dup(fd))

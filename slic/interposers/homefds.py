@@ -183,7 +183,7 @@ class HomeFds(Interposer):
             if error.errno != errno.EBADF:
                 raise  # unknown is not "another file": the call fails, it is never let through
             return None  # the kernel will say EBADF
-        return self._of(seen)
+        return self.leading(seen)
 
     def objects(self) -> Objects:
         """The stand-ins."""
@@ -191,9 +191,6 @@ class HomeFds(Interposer):
 
     def leading(self, seen: os.stat_result) -> StandIn | None:
         """The stand-in that this is; None: it is none."""
-        return self._of(seen)
-
-    def _of(self, seen: os.stat_result) -> StandIn | None:
         found = self._others.get((seen.st_dev, seen.st_ino))
         if found is not None or not self._terminals:
             return found
@@ -331,3 +328,23 @@ class HomeFds(Interposer):
         for address, data in changed:
             tracee.write(address, data)
         return Fail(-value) if value < 0 else Return(value)
+
+
+class StandInCalls(Interposer):
+    """What interposers share whose handlers are about the stand-ins of a `HomeFds`."""
+
+    confines = False
+
+    def __init__(self, fds: HomeFds) -> None:
+        self._fds = fds
+
+    def objects(self) -> Objects:
+        """The stand-ins."""
+        return self._fds.objects()
+
+    def _of_kind(self, tracee: Tracee, fd: int, *kinds: str) -> StandIn | None:
+        stand_in = self._fds.find(tracee, fd)
+        return stand_in if stand_in is not None and stand_in.kind in kinds else None
+
+    def _output(self, tracee: Tracee, fd: int) -> StandIn | None:
+        return self._of_kind(tracee, fd, FILE_OUTPUT)

@@ -15,13 +15,12 @@ import errno
 import os
 import struct
 
-from slic.interposer import Bits, Interposer, on
+from slic.interposer import Bits, on
 from slic.interposers.callers import gathered, signed
-from slic.interposers.homefds import Asking, HomeFds, ReadHome, StandIn
+from slic.interposers.homefds import Asking, ReadHome, StandIn, StandInCalls
 from slic.interposers.homequestions import CallHome, RaiseSignal
 from slic.interposers.homestat import FIELDS, NANO, encode_stat, encode_statfs
 from slic.interposers.homewrites import RAISES, WRITE_MAX, write_home
-from slic.objects import Objects
 from slic.tracee import BadAddress, Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
 
@@ -67,18 +66,9 @@ def _moment(seconds: int, nanoseconds: int) -> int:
     return seconds * NANO + nanoseconds
 
 
-class DescriptorCalls(Interposer):
+class DescriptorCalls(StandInCalls):
     """Calls on a descriptor of home that need no more than numbers; `_for_home` says which those
     descriptors are."""
-
-    confines = False
-
-    def __init__(self, fds: HomeFds) -> None:
-        self._fds = fds
-
-    def objects(self) -> Objects:
-        """The stand-ins."""
-        return self._fds.objects()
 
     def _for_home(self, tracee: Tracee, fd: int) -> StandIn | None:
         """The stand-in that such calls are made on; None: this node's kernel decides."""

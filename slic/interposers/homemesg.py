@@ -4,26 +4,16 @@ Then here, too, so that the stand-in is as home's terminal is. Limit: by descrip
 that changes it by name (`chmod g+w $(tty)`) changes the stand-in.
 """
 
-from slic.interposer import Interposer, on
-from slic.interposers.homefds import Asking, HomeFds
+from slic.interposer import on
+from slic.interposers.homefds import Asking, StandInCalls
 from slic.interposers.homefiles import owner
 from slic.interposers.homequestions import CallHome
-from slic.objects import Objects
 from slic.tracee import Tracee
 from slic.verdict import PASS, Verdict
 
 
-class HomeMesg(Interposer):
+class HomeMesg(StandInCalls):
     """See the module."""
-
-    confines = False
-
-    def __init__(self, fds: HomeFds) -> None:
-        self._fds = fds
-
-    def objects(self) -> Objects:
-        """The stand-ins."""
-        return self._fds.objects()
 
     @on("fchmod", about="fd")
     def fchmod(self, tracee: Tracee, fd: int, mode: int) -> Verdict | Asking:
@@ -34,8 +24,8 @@ class HomeMesg(Interposer):
         return self._both(tracee, fd, "fchown", *owner(user, group))
 
     def _both(self, tracee: Tracee, fd: int, call: str, *numbers: int) -> Verdict | Asking:
-        stand_in = self._fds.find(tracee, fd)
-        if stand_in is None or stand_in.kind != "tty" or stand_in.path:
+        stand_in = self._of_kind(tracee, fd, "tty")
+        if stand_in is None or stand_in.path:
             return PASS
         return self._at_home(stand_in.fd, call, numbers)
 

@@ -18,11 +18,10 @@ from collections.abc import Generator
 from signal import SIGPIPE
 from typing import Any
 
-from slic.interposer import Interposer, on
+from slic.interposer import on
 from slic.interposers.callers import gathered
-from slic.interposers.homefds import READ_MAX, Asking, HomeFds, ReadHome, StandIn, TakeBack
+from slic.interposers.homefds import READ_MAX, Asking, ReadHome, StandIn, StandInCalls, TakeBack
 from slic.interposers.homequestions import CallHome, RaiseSignal
-from slic.objects import Objects
 from slic.tracee import BadAddress, Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
 
@@ -44,21 +43,11 @@ Vector = list[tuple[int, int]]
 Reading = Generator[object, Any, bytes]
 
 
-class HomeSockets(Interposer):
+class HomeSockets(StandInCalls):
     """See the module."""
 
-    confines = False
-
-    def __init__(self, fds: HomeFds) -> None:
-        self._fds = fds
-
-    def objects(self) -> Objects:
-        """The stand-ins."""
-        return self._fds.objects()
-
     def _socket(self, tracee: Tracee, fd: int) -> StandIn | None:
-        stand_in = self._fds.find(tracee, fd)
-        return stand_in if stand_in is not None and stand_in.kind in SOCKETS else None
+        return self._of_kind(tracee, fd, *SOCKETS)
 
     # -- receiving ---------------------------------------------------------------------------
 

@@ -43,10 +43,6 @@ class HomeStdio(DescriptorCalls):
             return type(self).handlers
         return [h for h in type(self).handlers if h.method not in ("get_flags", "set_flags")]
 
-    def _output(self, tracee: Tracee, fd: int) -> StandIn | None:
-        stand_in = self._fds.find(tracee, fd)
-        return stand_in if stand_in is not None and stand_in.kind == FILE_OUTPUT else None
-
     def _for_home(self, tracee: Tracee, fd: int) -> StandIn | None:
         stand_in = self._fds.find(tracee, fd)
         if stand_in is None or stand_in.kind == FILE_OUTPUT:

@@ -13,11 +13,10 @@ next write.
 import errno
 from signal import SIGPIPE, SIGXFSZ
 
-from slic.interposer import Interposer, on
+from slic.interposer import on
 from slic.interposers.callers import gathered
-from slic.interposers.homefds import FILE_OUTPUT, Asking, HomeFds, StandIn
+from slic.interposers.homefds import Asking, StandIn, StandInCalls
 from slic.interposers.homequestions import CallHome, MayStream, RaiseSignal
-from slic.objects import Objects
 from slic.tracee import Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
 
@@ -47,21 +46,8 @@ def write_home(stand_in: StandIn, data: bytes, pos: int | None, nonblock: bool =
             return Return(done)
 
 
-class HomeWrites(Interposer):
+class HomeWrites(StandInCalls):
     """See the module."""
-
-    confines = False
-
-    def __init__(self, fds: HomeFds) -> None:
-        self._fds = fds
-
-    def objects(self) -> Objects:
-        """The stand-ins."""
-        return self._fds.objects()
-
-    def _output(self, tracee: Tracee, fd: int) -> StandIn | None:
-        stand_in = self._fds.find(tracee, fd)
-        return stand_in if stand_in is not None and stand_in.kind == FILE_OUTPUT else None
 
     @on("write", about="fd")
     def write(self, tracee: Tracee, fd: int, buf: int, count: int) -> Verdict | Asking:
