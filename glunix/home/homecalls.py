@@ -430,7 +430,8 @@ class HomeCalls:
         if self._job_shadows is None:
             from glunix.home.shadows import Shadows
 
-            self._job_shadows = Shadows(self._send, self._epoll, self._terminal, self._half)
+            around = (self._terminal, self._half, lambda: self.before_end())
+            self._job_shadows = Shadows(self._send, self._epoll, *around)
         return self._job_shadows
 
     @property

@@ -10,6 +10,8 @@ from __future__ import annotations
 import _signal
 import errno
 import posix
+import select
+import time
 
 from glunix.home.link import blob, integer
 from glunix.home.nursery import Nursery, spawn
@@ -19,7 +21,6 @@ from glunix.home.wire import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
-    import select
     from collections.abc import Callable
 
     from glunix.home.shadow import Half
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 _AT_ONCE = 256
 
 _ROW = 32
+
+_SETTLE = 0.02
+"""Seconds that a signal waits for those that were sent with it: the kernel is at it."""
 
 
 def _integers(value: Value) -> list[int]:
@@ -45,8 +49,11 @@ class Shadows:
         epoll: select.epoll,
         terminal: HomeTerminal | None,
         half: Half,
+        hear_root: Callable[[], None],
     ) -> None:
-        """`half` has the program's shadow, which is no child of a nursery's."""
+        """`half` has the program's shadow, which is no child of a nursery's; `hear_root` sends the
+        signals on that it has got."""
+        self._hear_root = hear_root
         self._terminal = terminal
         self._half = half
         self._root = posix.getppid()
@@ -58,6 +65,10 @@ class Shadows:
         self._had = False
         self._leaving: dict[int, tuple[Nursery, int, int, int]] = {}
         """ask -> the nursery that waits until another has ended this shadow; its group, session."""
+        self._lasting: set[int] = set()
+        """Shadows of processes that were there for a while."""
+        self._came: list[tuple[int, int]] = []
+        """(shadow, signal) that the node has not heard of."""
 
     # -- the node's messages -----------------------------------------------------------------
 
@@ -104,6 +115,7 @@ class Shadows:
         return [nursery for nursery in self._nurseries if pid in nursery.shadows]
 
     def _ended(self, pids: list[int], sessions: list[int]) -> None:
+        self._lasting.difference_update(pids)
         for nursery in list(self._nurseries):
             over = [pid for pid in pids if pid in nursery.shadows]
             for pid in over:
@@ -167,6 +179,7 @@ class Shadows:
         if pid == self._root:
             self._half.name(name, words)
         for nursery in self._with(pid):
+            self._lasting.add(pid)
             nursery.say(b"N", pid, text=name[:15].ljust(16, b"\0") + words)
 
     def _give_terminal(self, group: int) -> int:
@@ -197,8 +210,35 @@ class Shadows:
         for nursery in self._nurseries:
             if nursery.fileno() == fd:
                 nursery.read()
+                if self._came:
+                    self._send_signals()
                 return True
         return False
+
+    def _send_signals(self) -> None:
+        """The kernel sends a signal to all of a group before anybody acts; we one after the other.
+
+        So that nobody sees his child die of it before he has got it himself: all are awaited, and
+        the oldest get theirs first, of all the program.
+        """
+        groups, numbers = (
+            {_group(pid) for pid, _ in self._came},
+            {number for _, number in self._came},
+        )
+        others = [pid for pid in self._lasting if _group(pid) in groups]
+        end = time.monotonic() + _SETTLE
+        poll = select.poll()
+        for nursery in self._nurseries:
+            poll.register(nursery, select.POLLIN)
+        while any(_is_due(pid, numbers) for pid in others) and time.monotonic() < end:
+            poll.poll(1)
+            for nursery in list(self._nurseries):
+                nursery.read()
+        if _group(self._root) in groups:
+            self._hear_root()
+        came, self._came = self._came, []
+        for pid, number in sorted(came, key=lambda one: one[0]):
+            self._send(["shadowsignal", pid, number])
 
     def _hear(self, nursery: Nursery, kind: str, words: list[int]) -> None:
         if kind == "m":
@@ -209,7 +249,7 @@ class Shadows:
         elif kind == "s":
             if words[1] == _signal.SIGCONT:
                 nursery.stopped.discard(words[0])
-            self._send(["shadowsignal", *words])
+            self._came.append((words[0], words[1]))
         elif kind == "a":
             self._answered(*words)
         elif kind == "r":
@@ -241,16 +281,43 @@ class Shadows:
         if posix.WIFSTOPPED(status):
             nursery.stopped.add(pid)
             self._half.look_now()  # the whole group may have been stopped
-            self._send(["shadowsignal", pid, posix.WSTOPSIG(status)])
+            self._came.append((pid, posix.WSTOPSIG(status)))
             return
         # None ends by itself.
         nursery.forget(pid)
         for session in [one for one, anchor in nursery.anchors.items() if anchor == pid]:
             del nursery.anchors[session]
-        self._send(["shadowsignal", pid, posix.WTERMSIG(status)])
+        self._came.append((pid, posix.WTERMSIG(status)))
 
     def end(self) -> None:
         """The job is over: nothing of ours is left when this returns."""
         nurseries, self._nurseries = self._nurseries, []
         for nursery in nurseries:
             nursery.end()
+
+
+def _group(pid: int) -> int:
+    """0: there is no such process."""
+    try:
+        return posix.getpgid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def _is_due(pid: int, numbers: set[int]) -> bool:
+    """Whether a shadow has one of these signals and has not said so yet."""
+    try:
+        fd = posix.open(f"/proc/{pid}/status", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        status = posix.read(fd, 4096)
+    except OSError:
+        return False
+    finally:
+        posix.close(fd)
+    state = status.partition(b"\nState:\t")[2][:1]
+    pending = int(status.partition(b"\nShdPnd:")[2].split(b"\n", 1)[0] or b"0", 16)
+    if state == b"T":
+        return False  # it says so when it goes on
+    return state == b"R" or any(pending >> (number - 1) & 1 for number in numbers)

@@ -295,6 +295,11 @@ SENT = {
         "n=0; while [ \\$n -lt 20 ]; do sleep 0.05; n=\\$((n+1)); done\"' & "
         f"{WAIT} kill -USR1 $(cat pid); wait; cat got"
     ),
+    "to a group, of which nobody sees another die first": (
+        "set -m; for i in 1 2 3 4 5 6 7 8 9 10; do rm -f up; "
+        '$G sh -c \'sh -c "sh -c \\"sleep 0.1; echo up >up; sleep 50.8; :\\"; exit 4"; '
+        f"exit 5' & {WAIT} kill %1; wait %1 2>/dev/null; echo $?; done 2>/dev/null"
+    ),
     "stop, go on": (
         "$G sh -c 'sh -c \"echo \\$\\$ >pid; echo up >up; "
         "while :; do echo x >>log; sleep 0.02; done\"' & "
