@@ -258,9 +258,12 @@ class Supervisor:
         """After what was written before it: home's half writes nothing while it is stopped."""
         if isinstance(message, stream.Stopped):
             self._place.settle()
+        self._drain()
+        self._report(message)
+
+    def _drain(self) -> None:
         for output in list(self._outputs.values()):
             output.drain()
-        self._report(message)
 
     def answer(self, call_id: int, value: Any) -> bool:
         """See asks.Calls."""
@@ -410,8 +413,8 @@ class Supervisor:
     def _space_says(self) -> None:
         """A helper inside has reaped somebody."""
         assert isinstance(self._place, PidSpace)
-        for status in self._place.read():
-            if not self._engine_reaps:  # such engines tell of the same themselves
+        while statuses := self._place.read():  # more may come while a stop settles
+            for status in statuses if not self._engine_reaps else []:  # who tell of it themselves
                 self._child_state(self._main, status)
 
     def _child_state(self, pid: int, status: int) -> None:
