@@ -172,7 +172,7 @@ class Supervisor:
         self._place = birth.fork(around, launch, first)
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
-            self._place.heralds.tell = self._report_late
+            self._place.heralds.tell = self._tell_late
             self._numbers.open(self._place)
             self._moves.open(around)
         else:
@@ -260,6 +260,12 @@ class Supervisor:
             self._place.settle()
         self._drain()
         self._report(message)
+
+    def _tell_late(self, message: Message) -> None:
+        """The same of what a daemon need not know: by the way that the program's end takes, too."""
+        self._drain()
+        self._asks.drop_ahead()
+        self._to_home(message)
 
     def _drain(self) -> None:
         for output in list(self._outputs.values()):
