@@ -150,7 +150,7 @@ def test_random_moments(terminal: MakeTerminal, shared: Cluster) -> None:
         until(lambda: pids_of(words), "something of the job")  # noqa: B023
         tty.look(random.uniform(0, 0.08))
         found = pids_of(words)
-        inside = [pid for pid in found if b"glurun" not in _words(pid)]
+        inside = [pid for pid in found if b"glurun" not in _words(pid) and not is_startup(pid)]
         victims = found + [parent_of(pid) for pid in inside]
         victims += [supervisor_of(shared, pid) for pid in inside]
         mine = os.getpid()
