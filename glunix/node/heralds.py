@@ -9,6 +9,7 @@ namespace, which the supervisor sends to groups, and the kernel's own are for no
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -24,6 +25,9 @@ _ALL = signal.valid_signals()
 _OF_THE_TERMINAL = (signal.SIGTTIN, signal.SIGTTOU)
 _UNCATCHABLE = (signal.SIGKILL, signal.SIGSTOP)
 _SI_KERNEL = 0x80
+_PF_EXITING = 4
+"""Of the flags in /proc/PID/stat (proc(5); linux/sched.h)."""
+_LOOKS = 20
 
 
 class Heralds:
@@ -38,17 +42,23 @@ class Heralds:
         self._group_number = group_number
         self._herald = herald
         self._leader = leader
-        self.group = 0
-        """The group that the program began in, as a pid of the node."""
         self._stand: dict[int, tuple[int, int]] = {}
         """Number -> pid of the node and a pidfd, of those whose end was not told of: they may have
         ended, and been reaped by another helper."""
         self.tell: Callable[[Message], None] = lambda message: None
         """Sends home."""
+        self._root = self._group = 0
         self._both = {program, herald}
         self._killed: set[int] = set()
+        self._at_once = True
         self._asked: set[int] = set()
         self._has_ended = False
+
+    def begins(self, pid: int) -> int:
+        """The program is this pid of the node. Returns the group that it begins in, as another."""
+        self._root = pid
+        self._group = os.getpgid(pid)
+        return self._group
 
     def stands(self, number: int, pid: int) -> None:
         """This helper is there; ProcessLookupError: not any more."""
@@ -94,7 +104,7 @@ class Heralds:
         found = []
         for number, (pid, _) in self._stand.items():
             with contextlib.suppress(ProcessLookupError):
-                found += [number] if os.getpgid(pid) == self.group else []
+                found += [number] if os.getpgid(pid) == self._group else []
         return found
 
     def reaped(self, number: int, status: int) -> None:
@@ -105,17 +115,24 @@ class Heralds:
             self._signal(number, signal.SIGCONT)
             if number == self._herald:
                 self.sent(number, signal.SIGSTOP)
-        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-            before = self._both <= self._killed
-            self._killed.add(number)
-            if self._both <= self._killed and not before:
-                self.sent(self._herald, signal.SIGKILL)
+        if number in self._both - self._killed and _was_killed(status):
+            self._is_killed(number)
         if not (os.WIFSTOPPED(status) or os.WIFCONTINUED(status)):
             if number in self._stand:
                 os.close(self._stand.pop(number)[1])
             if number == self._program:
                 self._has_ended = True
                 self.ask()
+
+    def _is_killed(self, number: int) -> None:
+        """The program or the herald was. A group is killed at once, by one call (killpg(2)); a
+        herald that was killed alone says nothing about the program's end.
+        """
+        if number == self._herald and self._program not in self._killed:
+            self._at_once = _is_dying(self._root)
+        self._killed.add(number)
+        if self._both <= self._killed and self._at_once:
+            self.sent(self._herald, signal.SIGKILL)
 
     def _signal(self, number: int, signal_number: int) -> None:
         """Signal a helper, if it stands. SIGKILL for the program's group ends the herald, too: it
@@ -124,6 +141,27 @@ class Heralds:
         if number in self._stand:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._stand[number][1], signal_number)
+
+
+def _was_killed(status: int) -> bool:
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+def _is_dying(pid: int) -> bool:
+    """Whether this process has been sent SIGKILL; where it is traced, nobody can say."""
+    for _ in range(_LOOKS):
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+            with open(f"/proc/{pid}/status", "rb") as file:
+                pending = int(file.read().partition(b"\nSigPnd:")[2].split()[0], 16)
+        except OSError:
+            return True  # it has been reaped
+        is_ending = fields[0] in b"ZXt" or int(fields[6]) & _PF_EXITING
+        if is_ending or pending >> (signal.SIGKILL - 1) & 1:
+            return True
+        time.sleep(0.001)  # it may be on its way between the two
+    return False
 
 
 def attend(tell: Callable[[int], None]) -> None:

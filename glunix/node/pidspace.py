@@ -154,7 +154,7 @@ class PidSpace:
                 raise SpaceUnavailable(data[1:].decode("utf-8", "replace") or "its init died")
             pid: int = next(_UCRED.unpack(body)[0] for _, _, body in rights)
             if data[:1] == _PROGRAM:
-                self.group = self.heralds.group = os.getpgid(pid)  # its own doing from now on
+                self.group = self.heralds.begins(pid)  # its own doing from now on
                 program = pid
             elif data[:1] == _HELPER:
                 self._helpers.add(pid)

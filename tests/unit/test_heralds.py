@@ -45,9 +45,9 @@ def child() -> Iterator[Callable[..., int]]:
 def heralds(child: Callable[[], int]) -> tuple[Heralds, dict[int, int], list[Message]]:
     """Its helpers as number -> pid, and what it told."""
     found = Heralds(PROGRAM, GROUP, HERALD, LEADER)
-    found.group = os.getpgrp()
-    pids = {HERALD: child(), LEADER: child()}
-    for number, pid in pids.items():
+    pids = {PROGRAM: child(), HERALD: child(), LEADER: child()}
+    assert found.begins(pids[PROGRAM]) == os.getpgrp()
+    for number, pid in list(pids.items())[1:]:
         found.stands(number, pid)
     told: list[Message] = []
     found.tell = told.append
@@ -78,6 +78,16 @@ def test_the_program_alone_is_killed(heralds: Made) -> None:
     _, status = os.waitpid(pids[HERALD], 0)
     assert os.WTERMSIG(status) in (FLUSH, DISMISS)
     ours.reaped(HERALD, ENDED)
+    assert not told
+
+
+def test_the_herald_alone_was_killed_before(heralds: Made) -> None:
+    """And the program later, by another call, which was not for the group."""
+    ours, pids, told = heralds
+    for number in (HERALD, PROGRAM):
+        os.kill(pids[number], signal.SIGKILL)
+        os.waitpid(pids[number], 0)
+        ours.reaped(number, KILLED)
     assert not told
 
 
