@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e.cluster import Cluster, Member, guests_of, is_shadow, is_startup, until
+from e2e.cluster import Cluster, Member, guests_of, is_of_ours, is_shadow, is_startup, until
 
 from .compare import TRANSPARENT
 from .terminal import Terminal, states_of
@@ -41,7 +41,7 @@ def pids_of(words: str) -> list[int]:
             except OSError:
                 continue
             words_end = line.replace(b"\0", b" ").strip().endswith(words.encode())
-            if words_end and not is_shadow(int(entry.name)):
+            if words_end and is_of_ours(int(entry.name)) and not is_shadow(int(entry.name)):
                 found.append(int(entry.name))
     return found
 
