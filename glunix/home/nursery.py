@@ -74,6 +74,8 @@ class Nursery:
         self._shadows: set[int] = set()
         self._stopped: set[int] = set()
         """Shadows that are, by us or by others."""
+        self._halted: set[int] = set()
+        """Those of them that hear nothing before somebody at home continues them."""
         self._anchors: dict[int, int] = {}
         """Session that the job has made -> pid of who can fork shadows in it."""
         self._sessions: dict[int, int] = {}
@@ -111,6 +113,7 @@ class Nursery:
     def _ended(self, pids: list[int], sessions: list[int]) -> None:
         self._shadows.difference_update(pids)
         self._stopped.difference_update(pids)
+        self._halted.difference_update(pids)
         for pid in pids:
             self._sessions.pop(pid, None)
         pids += [self._anchors.pop(session) for session in sessions if session in self._anchors]
@@ -144,6 +147,7 @@ class Nursery:
             self._say(_packed(b"H", pid))
         elif not stops and pid in self._stopped:
             self._stopped.discard(pid)
+            self._halted.discard(pid)
             self._say(_packed(b"C", pid))
 
     def _name(self, pid: int, name: bytes, words: bytes) -> None:
@@ -212,7 +216,7 @@ class Nursery:
         self._epoll.unregister(self._sock)
         self._sock.close()
         self._sock = None
-        for known in (self._shadows, self._stopped, self._anchors, self._sessions):
+        for known in (self._shadows, self._stopped, self._halted, self._anchors, self._sessions):
             known.clear()
         self._send(["shadowsmade", 0, []])
 
@@ -242,9 +246,15 @@ class Nursery:
         elif kind == "s" and rest[0] == _signal.SIGWINCH and self._terminal is not None:
             self._send(["resize", self._terminal.size()])  # the node's kernel tells who is to hear
         elif kind == "s":
-            if rest[0] == _signal.SIGCONT:
+            if rest[0] == _signal.SIGCONT or first in self._halted:
                 self._stopped.discard(first)
+            if rest[0] != _signal.SIGCONT and first in self._halted:
+                # It goes on, and a stop that came at once took the SIGCONT back (signal(7)).
+                self._send(["shadowsignal", first, _signal.SIGCONT])
+            self._halted.discard(first)
             self._send(["shadowsignal", first, rest[0]])
+        elif kind == "h" and first in self._stopped:
+            self._halted.add(first)
         elif kind == "a":
             self._send(["shadowmoved", first, rest[0]])
         elif kind == "r":
@@ -260,6 +270,7 @@ class Nursery:
             return
         if posix.WIFSTOPPED(status):
             self._stopped.add(pid)
+            self._halted.add(pid)
             self._half.look_now()  # the whole group may have been stopped
             self._send(["shadowsignal", pid, posix.WSTOPSIG(status)])
             return
