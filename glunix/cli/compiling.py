@@ -2,25 +2,48 @@
 
 import errno
 import os
+import socket
 
 from glunix import config
-from glunix.home import shadowprogram
+from glunix.home import nursery, shadowprogram
 from slic.kernel import sieve
 
 SHADOWS = shadowprogram.PROGRAM
 SIEVE = sieve.LIBRARY
+
+_PATIENCE = 5.0
+"""Seconds for a program's first word."""
 
 
 def compile_all(state: str | None = None) -> None:
     """Make what is not there, beside its source or in a cluster's state folder, by who may."""
     folders = (state or config.state_folder(),)
     for part in (SHADOWS, SIEVE):
-        part.build(*folders)
+        path = part.build(*folders)
+        if part is SHADOWS and path is not None:
+            shadowprogram.let_choose(path)
 
 
 def shadows() -> str:
     """Where the shadows' program is; OSError ENOENT: nowhere."""
     return _found(SHADOWS.built(config.state_folder()))
+
+
+def sessions() -> None:
+    """Whether the shadows' program may choose pids for whoever asks; OSError EPERM, ENOENT."""
+    program = shadows()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        ours.settimeout(_PATIENCE)
+        with theirs:
+            watch = nursery.spawn(program, theirs.fileno())
+        try:
+            words = ours.recv(64)
+        finally:
+            ours.shutdown(socket.SHUT_WR)
+            os.waitpid(watch, 0)
+    if words[4:5] != b"\1":
+        raise OSError(errno.EPERM, f"{program} has no CAP_CHECKPOINT_RESTORE: root sets it")
 
 
 def sieved() -> str:

@@ -106,6 +106,11 @@ FEATURES: tuple[Feature, ...] = (
         "what a -T job forks has no shadow at home: other pids, and signals go to all of the job",
     ),
     Feature(
+        "sessions of shadows",
+        _one(compiling.sessions),
+        "a session that a -T job makes is a process group at home: ps there shows home's session",
+    ),
+    Feature(
         "sieve (C)",
         _one(compiling.sieved),
         "Python looks at every caught call of a -T job: scripts that fork take up to 1.4x longer",

@@ -36,13 +36,14 @@ class Ear:
         fcntl(self._sock, F_SETOWN, posix.getpid())
         fcntl(self._sock, F_SETFL, posix.O_ASYNC)  # the kernel sends SIGIO when a packet comes
 
-    def packet(self) -> bytes:
-        """Wait for the next one; empty when the other end is gone. All signals that came before
-        have been told.
+    def packet(self) -> tuple[bytes, list[int]]:
+        """Wait for the next one, and the descriptor that came along, if any; empty when the other
+        end is gone. All signals that came before have been told.
         """
+        flags = _socket.MSG_DONTWAIT if self._awaited else 0
         while True:
             try:
-                packet = self._sock.recv(_PACKET, _socket.MSG_DONTWAIT if self._awaited else 0)
+                packet, more, _, _ = self._sock.recvmsg(_PACKET, _socket.CMSG_LEN(4), flags)
             except ConnectionResetError:
                 continue  # it closed before it heard us; once (unix(7))
             except BlockingIOError:
@@ -50,7 +51,7 @@ class Ear:
                 continue
             while self._awaited and (info := _signal.sigtimedwait(self._awaited, 0)) is not None:
                 self._tell(info)
-            return packet
+            return packet, [int.from_bytes(data[:4], "little") for _, _, data in more]
 
     def _tell(self, info: _signal.struct_siginfo) -> None:
         kernels = info.si_signo == _signal.SIGIO and info.si_code > 0

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from glunix.home.ahead import Ahead
     from glunix.home.held import Held
     from glunix.home.inherited import Inherited
-    from glunix.home.nursery import Nursery
     from glunix.home.outward import Outward
     from glunix.home.rarecalls import RareCalls
     from glunix.home.shadow import Half
+    from glunix.home.shadows import Shadows
     from glunix.home.wire import Value
 
     Send = Callable[[int, list[object]], None]
@@ -133,7 +133,7 @@ class HomeCalls:
         self._began = posix.getppid(), posix.getpgrp()
         """The program's shadow and group: both may change."""
         self._outward: Outward | None = None
-        self._nursery: Nursery | None = None
+        self._job_shadows: Shadows | None = None
         self.begins_output: Callable[[int, int], None] = lambda number, fd: None
         """Called when the job has opened an output here: its channel, our descriptor."""
         self.before_end: Callable[[], None] = lambda: None
@@ -248,11 +248,10 @@ class HomeCalls:
                 continue
             if self._rare is not None and self._rare.ended(own):
                 continue
-            if self._nursery is not None and own == self._nursery.fileno():
-                self._nursery.read()
+            if self._job_shadows is not None and self._job_shadows.read(own):
                 continue
             if own not in self._by_own:
-                continue  # the nursery has just gone
+                continue  # a nursery has just gone
             source = self._by_own[own]
             fd = next(fd for fd, other in self._sources.items() if other is source)
             if events & select.EPOLLHUP and source.terminal is not None:
@@ -271,8 +270,8 @@ class HomeCalls:
             self._over = True
             if self._rare is not None:
                 self._rare.end()
-            if self._nursery is not None:
-                self._nursery.end()
+            if self._job_shadows is not None:
+                self._job_shadows.end()
 
     # -- readiness ---------------------------------------------------------------------------
 
@@ -427,17 +426,18 @@ class HomeCalls:
             self._outward = Outward(*self._began)
         self._outward.kill(pid, number, group, [integer(one) for one in spared])
 
-    def _shadows(self) -> Nursery:
-        if self._nursery is None:
-            from glunix.home.nursery import Nursery
+    def _shadows(self) -> Shadows:
+        if self._job_shadows is None:
+            from glunix.home.shadows import Shadows
 
-            self._nursery = Nursery(self._send, self._epoll, self._terminal, self._half)
-        return self._nursery
+            around = (self._terminal, self._half, lambda: self.before_end())
+            self._job_shadows = Shadows(self._send, self._epoll, *around)
+        return self._job_shadows
 
     @property
     def has_shadows(self) -> bool:
         """Whether processes that the program forked hear their signals by themselves."""
-        return self._nursery is not None and self._nursery.fileno() >= 0
+        return self._job_shadows is not None and self._job_shadows.is_there()
 
     def _opened(self, fd: int, own: int) -> None:
         """The job has opened a file here, under this number."""

@@ -8,17 +8,21 @@
  *                   E pid...            end these
  *                   N pid name[4] text  another name (comm) and other words
  *                   G ask pid group     setpgid       S ask pid     setsid, by the shadow itself
- *                   J ask pid group anchor            into the session of this anchor
+ *                   J ask pid group anchor            into the session of this anchor (0: ours)
+ *                   L ask pid           end it, and say when it is over
  *                   H pid               stop it       C pid         it goes on
- *   to the half     m group pid...      made           s pid signal  a shadow got this signal
+ *   to the half     c 0|1               first of all: whether we may choose a pid
+ *                   m group pid...      made           s pid signal  a shadow got this signal
  *                   h pid               H has stopped it
  *                   w pid status        a shadow was stopped or killed, not by us (wait4(2))
  *                   a ask errno         answer         r session pid an anchor in a new session
  *
  * Nobody can enter a session, only be forked in it (setsid(2)). So who makes one forks an *anchor*
  * there, and a shadow that is to be in it is ended and forked anew, under its pid, by the anchor.
- * That takes the right to choose a pid (clone3(2), set_tid: CAP_CHECKPOINT_RESTORE). Without it a
- * shadow makes no session but a group of its own, which others can enter.
+ * When the job's program itself makes a session, its shadow, which is the user's shell's child and
+ * not ours, starts a second nursery there. To choose a pid (clone3(2), set_tid) takes
+ * CAP_CHECKPOINT_RESTORE, which this file may have (shadowprogram.py). Without it a shadow makes no
+ * session but a group of its own, which others can enter.
  *
  * SIGSTOP to the job's group stops shadows, the half and the nursery. So the nursery has a parent
  * elsewhere, which has both go on, to tell of it.
@@ -72,12 +76,13 @@ __attribute__((noreturn)) static void die(int status)
 		call(SYS_exit, status, 0, 0);
 }
 
-/* A child of our parent, under this pid (0: any). */
-static i64 sibling(i32 pid)
+/* A child under this pid (0: any), of ours or of our parent (CLONE_PARENT). */
+static i64 fork_as(i32 pid, u64 flags)
 {
 	struct clone_args how;
 	memset(&how, 0, sizeof how);
-	how.flags = CLONE_PARENT;
+	how.flags = flags;
+	how.exit_signal = flags ? 0 : SIGCHLD; /* who has our parent has our signal, too */
 	how.set_tid = pid ? &pid : 0;
 	how.set_tid_size = pid != 0;
 	return call(SYS_clone3, &how, sizeof how, 0);
@@ -138,7 +143,7 @@ static i32 lead(void)
 	i64 session = call(SYS_setsid, 0, 0, 0);
 	if (session < 0)
 		return (i32)-session;
-	i64 pid = sibling(0);
+	i64 pid = fork_as(0, CLONE_PARENT);
 	if (pid == 0)
 		anchor();
 	i32 words[3] = {'r', (i32)session, (i32)pid};
@@ -195,16 +200,21 @@ static void shadow(void)
 
 /* -- an anchor: says nothing. In the group of who led the session, which must stay for others ---- */
 
-static void join(void)
+/* Fork a shadow under this pid in our session. Returns errno. */
+static i32 replace(i32 pid, i32 group, u64 flags)
 {
-	i32 group = joining->group;
-	i64 pid = sibling(joining->pid);
-	if (pid == 0) {
+	i64 made = fork_as(pid, flags);
+	if (made == 0) {
 		if (call(SYS_setpgid, 0, group, 0) < 0)
 			call(SYS_setpgid, 0, 0, 0);
 		shadow();
 	}
-	joining->error = pid < 0 ? (i32)-pid : 0;
+	return made < 0 ? (i32)-made : 0;
+}
+
+static void join(void)
+{
+	joining->error = replace(joining->pid, joining->group, CLONE_PARENT);
 	joining->done++;
 	call(SYS_futex, &joining->done, FUTEX_WAKE, 1);
 }
@@ -227,7 +237,7 @@ static void anchor(void)
 
 static int is_ours(i32 pid, i32 *status)
 {
-	return call4(SYS_wait4, pid, status, WNOHANG, 0) == 0;
+	return pid > 0 && call4(SYS_wait4, pid, status, WNOHANG, 0) == 0;
 }
 
 static i64 order(i32 pid, u64 word)
@@ -318,17 +328,20 @@ static void rename_one(const i32 *words, i64 size)
 		order(words[1], DO_NAME);
 }
 
-/* End this shadow, and have the anchor fork it anew in its session. Returns errno. */
+/* End this shadow, if another nursery has not, and have it forked anew in the anchor's session, or
+ * in our own. Returns errno. */
 static i32 move_over(i32 pid, i32 group, i32 anchor)
 {
 	static const i64 a_second[2] = {1, 0};
-	i32 status;
+	i32 status, here = pid;
 	u32 before = joining->done;
 	if (!chooses)
 		return EPERM;
-	if (!is_ours(pid, &status) || !is_ours(anchor, &status))
+	if (anchor && !is_ours(anchor, &status))
 		return ESRCH;
-	end(&pid, 1);
+	end(&here, 1);
+	if (!anchor)
+		return replace(pid, group, 0);
 	joining->pid = pid;
 	joining->group = group;
 	if (order(anchor, COMMAND_WORD(DO_JOIN, pid, 0)) < 0)
@@ -367,6 +380,9 @@ static void take(const i32 *words, i64 size)
 	case 'J':
 		answer[2] = move_over(words[2], words[3], words[4]);
 		break;
+	case 'L':
+		end((i32 *)words + 2, 1);
+		break;
 	case 'S':
 		if (order(words[2], COMMAND_WORD(DO_SESSION, 0, words[1])) >= 0)
 			return;
@@ -400,12 +416,24 @@ static int find_map(void)
 	return map.arg_end - map.arg_start > TEXT;
 }
 
+/* The other end of our socket, whose end we hear of there: home's half, also when it is the
+ * program's shadow that has started us. */
+static i32 peer(void)
+{
+	i32 found[3] = {0, 0, 0}; /* struct ucred */
+	u32 size = sizeof found;
+	call6(SYS_getsockopt, SOCK, SOL_SOCKET, SO_PEERCRED, (i64)found, (i64)&size, 0);
+	return found[0];
+}
+
 /* Fork the nursery, and return in it; this process watches it, in a session of its own: as a parent
  * in another group of the same session it would keep the job's group from being orphaned (setpgid(2)). */
 static void divide(void)
 {
 	i32 watch = (i32)call(SYS_getpid, 0, 0, 0), status;
-	half = (i32)call(SYS_getppid, 0, 0, 0);
+	half = peer();
+	if (call(SYS_getppid, 0, 0, 0) == half)
+		call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
 	i64 child = call6(SYS_clone, SIGCHLD, 0, 0, 0, 0, 0);
 	if (child == 0) {
 		call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
@@ -424,20 +452,34 @@ static void divide(void)
 	}
 }
 
+/* Use the right to choose a pid if our file has it. As for any such file nobody could then write
+ * into our memory: we could not into our children's, either (PR_SET_DUMPABLE). */
+static void raise_right(void)
+{
+	struct { u32 version; i32 pid; } header = {0x20080522, 0};
+	struct { u32 effective, permitted, inheritable; } sets[2];
+	if (call(SYS_capget, &header, sets, 0) < 0)
+		return;
+	sets[1].effective |= sets[1].permitted & 1U << (CAP_CHECKPOINT_RESTORE - 32);
+	call(SYS_capset, &header, sets, 0);
+	call(SYS_prctl, PR_SET_DUMPABLE, 1, 0);
+}
+
 __attribute__((noreturn, used)) static void start(void)
 {
 	static i32 words[WORDS + TEXT / 4 + 4];
 	u64 all = ~0UL, child = 1UL << (SIGCHLD - 1);
 	call4(SYS_rt_sigprocmask, 0, &all, 0, 8);
-	call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
 	call(SYS_close_range, SOCK + 1, ~0U, 0);
+	raise_right();
 	divide();
 	nursery = (i32)call(SYS_getpid, 0, 0, 0);
 	if (!find_map())
 		die(2);
 	be_spare();
 	joining = (void *)call6(SYS_mmap, 0, 4096, 3, 0x21 /* MAP_SHARED | MAP_ANONYMOUS */, -1, 0);
-	chooses = (i64)joining > 0 && sibling(nursery) == -EEXIST;
+	chooses = (i64)joining > 0 && fork_as(nursery, 0) == -EEXIST;
+	say((i32[]){'c', chooses}, 2);
 	struct look looks[2] = {{SOCK, 1, 0}, {(i32)call4(SYS_signalfd4, -1, &child, 8, 0), 1, 0}};
 	static char skipped[128];
 	for (;;) {
@@ -455,6 +497,7 @@ __attribute__((noreturn, used)) static void start(void)
 			take(words, size);
 		}
 	}
+	call(SYS_kill, call(SYS_getppid, 0, 0, 0), SIGCONT, 0); /* who watches is to see our end */
 	die(0);
 }
 

@@ -12,11 +12,13 @@ enum {
 	SYS_rt_sigtimedwait = 128, SYS_rt_sigqueueinfo = 129, SYS_prctl = 157, SYS_open = 2,
 	SYS_read = 0, SYS_poll = 7, SYS_signalfd4 = 289, SYS_process_vm_writev = 311,
 	SYS_close_range = 436, SYS_clone3 = 435, SYS_mmap = 9, SYS_futex = 202,
+	SYS_getsockopt = 55, SYS_capget = 125, SYS_capset = 126,
 };
 enum { SIGKILL = 9, SIGCHLD = 17, SIGCONT = 18, SIGSTOP = 19, COMMAND = 64, SI_QUEUE = -1 };
 enum { WNOHANG = 1, WUNTRACED = 2, WCONTINUED = 8 };
 enum { EPERM = 1, ESRCH = 3, EINTR = 4, EEXIST = 17, ETIMEDOUT = 110 };
 enum { PR_SET_PDEATHSIG = 1, PR_SET_NAME = 15, PR_SET_MM = 35, PR_SET_MM_MAP = 14 };
+enum { PR_SET_DUMPABLE = 4, CAP_CHECKPOINT_RESTORE = 40, SOL_SOCKET = 1, SO_PEERCRED = 17 };
 enum { CLONE_PARENT = 0x8000, FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
 
 #define INLINE static inline __attribute__((always_inline))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import _signal
 import _socket
 import errno
+import os
 import posix
 import time
 
@@ -146,11 +147,18 @@ class Half:
         finally:
             posix.close(fd)
 
-    def move(self, group: int) -> int:
-        """The shadow does setpgid (0: setsid); returns its errno. For glunix.home.nursery."""
+    def move(self, group: int, program: str = "", nursery: _socket.socket | None = None) -> int:
+        """The shadow does setpgid (0: setsid); returns its errno. In a session that it has made it
+        starts `program`, whose socket `nursery` is. For glunix.home.shadows."""
         if self.is_alone:
             return errno.ESRCH
-        self._send(_MOVE + group.to_bytes(4, "little"))
+        fds = b"" if nursery is None else nursery.fileno().to_bytes(4, "little")
+        around = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)] if fds else []
+        try:
+            words = _MOVE + group.to_bytes(4, "little") + program.encode(errors="surrogateescape")
+            self._sock.sendmsg([words], around)
+        except OSError:
+            pass  # it was killed: no answer tells
         answer = self._answer(_MOVE, _ANSWER_SECONDS)
         return answer[1] if answer else errno.ESRCH
 
@@ -263,7 +271,7 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
 
     title: Title | None = None
     while True:
-        words = ear.packet()
+        words, fds = ear.packet()
         if not words:
             die_of(_signal.SIGKILL)  # without the half there is no job
         kind, number = words[:1], words[1] if words[1:] else 0
@@ -283,7 +291,8 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
                 title = Title()
             title.show(words[1 : 1 + _NAME_MAX].rstrip(b"\0"), words[1 + _NAME_MAX :])
         elif kind == _MOVE:
-            answer(_MOVE + bytes((_move(int.from_bytes(words[1:], "little")),)))
+            group, program = int.from_bytes(words[1:5], "little"), words[5:]
+            answer(_MOVE + bytes((_move(group, program, fds),)))
         else:
             if words[2]:
                 _await(half)  # the user's descriptors are closed when we have ended
@@ -299,12 +308,19 @@ def _await(child: int) -> None:
         pass  # the user ignores SIGCHLD: the kernel has waited for it
 
 
-def _move(group: int) -> int:
+def _move(group: int, program: bytes, fds: list[int]) -> int:
     try:
         if group:
             posix.setpgid(0, group)
         else:
             posix.setsid()
+        if program and fds:
+            from glunix.home.nursery import spawn
+
+            spawn(os.fsdecode(program), fds[0])
     except OSError as error:
         return error.errno or errno.EIO
+    finally:
+        for fd in fds:
+            posix.close(fd)
     return 0

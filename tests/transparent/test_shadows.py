@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e.cluster import NOBODY, Cluster, is_shadow, read_line, until
+from e2e.cluster import NOBODY, Cluster, as_user, is_shadow, read_line, until
 
 from .compare import NATIVE, TRANSPARENT, Both
 from .terminal import Terminal
@@ -117,12 +117,86 @@ def test_a_daemons_processes_are_in_its_session(both: Both, level: str) -> None:
     assert len(rest) == 2, seen
 
 
+LEADER = (
+    "import os, signal, subprocess, sys, time\n"
+    "def tell(): print(os.getpid(), file=open('pids', 'a', 1))\n"
+    "early = subprocess.Popen(['sleep', '62.2'])\n"
+    "os.setsid(); tell()\n"
+    "if os.fork() == 0:\n"
+    "    tell(); signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+    "    if os.fork() == 0: tell(); time.sleep(60)\n"
+    "    os.setpgid(0, 0); time.sleep(60)\n"
+    "if os.fork() == 0:\n"
+    "    os.setsid(); tell()\n"
+    "    os.execlp('sh', 'sh', '-c', 'sleep 62.3 & echo $! >>pids; wait')\n"
+    "for pid in (subprocess.Popen(['sleep', '62.4']).pid, early.pid):\n"
+    "    print(pid, file=open('pids', 'a', 1))\n"
+    "while sum(1 for _ in open('pids')) < 7: time.sleep(0.01)\n"
+    "with open('inside', 'w') as file:\n"
+    "    subprocess.run(sys.argv[1], shell=True, stdout=file)\n"
+    "open('looked', 'w').write('x')\n"
+    "sys.argv[2:] or time.sleep(60)\n"
+)
+
+
+@levels
+@pytest.mark.parametrize("outlived", ["", "x"], ids=["while it runs", "when it has ended"])
+def test_who_made_a_session_itself_is_in_it_with_its_children(
+    both: Both, level: str, outlived: str
+) -> None:
+    """The program too, whose shadow is the shell's child; a script's `glurun -T setsid ...`."""
+    pids = "$(sort -n pids | paste -sd,)"
+    rows = f"ps -o pid=,pgid=,sid= -p {pids}"
+    alive = f"ps -o stat=,pid=,pgid= -p {pids} | grep -v ^Z"  # nobody may wait for orphans here
+    line = (
+        f"cat >p.py <<'E'\n{LEADER}E\n: >pids; $G $PYTHON p.py '{rows}' {outlived} & "
+        f"{WAIT.replace('up', 'looked')} "
+        + ("wait $!; " if outlived else "")
+        + f"{rows} >outside; own=$(head -1 pids); "
+        "kill -TERM -- -$own; n=0; "
+        f"until [ $({alive} | awk -v g=$own '$3 == g' | wc -l) = 0 ] || [ $n -gt 100 ]; "
+        "do sleep 0.02; n=$((n+1)); done; "
+        f"{alive} >rest; kill -9 $(cat pids) 2>/dev/null; wait; "
+        "cat inside; echo; cat outside; echo; cat rest"
+    )
+    seen = both.run(line, level, timeout=40)
+    inside, outside, rest = (part.splitlines() for part in seen.text.split("\n\n"))
+    assert len(inside) == 7 and len({row.split()[2] for row in inside}) == 3, seen
+    assert len(rest) == 4, seen
+    if outlived:
+        inside = inside[1:]  # the program: it came first
+    assert [row.split() for row in inside] == [row.split() for row in outside], seen
+
+
+def test_an_ordinary_user_has_the_same_sessions(shared: Cluster) -> None:
+    """The program that makes shadows may choose pids, whoever runs it: root has let it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    job = (
+        'setsid sh -c \'sleep 61.4 & sh -c "sleep 61.5; :" & until [ $(ps -o pid= -s $$ | wc -l) '
+        "-ge 5 ]; do sleep 0.02; done; echo $$; ps -o pid=,pgid=,sid= -s $$; exec sleep 61.6'"
+    )
+    with shared.start("glurun", "-T", "sh", "-c", job, uid=NOBODY) as process:
+        session = int(read_line(process))
+        inside = [read_line(process).split() for _ in range(5)][:4]  # ps itself is the last
+        outside = [
+            row[:3]
+            for row in _ps(f"-o pid=,pgid=,sid=,user=,args= -s {session}")
+            if row[3] == USER and row[4] != "glurun:"
+        ]
+        os.killpg(session, signal.SIGTERM)
+        assert outside == inside and len(inside) == 4
+        assert process.wait(20) == 143
+
+
 def test_a_daemons_group_can_be_signalled_by_anybody(shared: Cluster) -> None:
     """Who may not choose pids at home has no sessions there, but groups."""
     if os.geteuid() != 0:
         pytest.skip("only root can be somebody else")
     job = "setsid sh -c 'sleep 61.7 & sleep 61.8 & echo $$; exec sleep 61.9'; echo $?"
-    with shared.start("glurun", "-T", "sh", "-c", job, uid=NOBODY) as process:
+    words = [str(shared.bin / "glurun"), "-T", "sh", "-c", job]
+    user = [*as_user(NOBODY)[:-1], "--no-new-privs", "--"]  # no rights of files
+    with shared.start(*user, *words, env={"GLUNIX_DIR": str(shared.folder)}) as process:
         group = int(read_line(process))
 
         def members() -> list[str]:
@@ -130,6 +204,7 @@ def test_a_daemons_group_can_be_signalled_by_anybody(shared: Cluster) -> None:
             return [words[-1] for one, user, *words in found if (one, user) == (str(group), USER)]
 
         until(lambda: sorted(members())[:2] == ["61.7", "61.8"], "its children's shadows")
+        assert {row[0] for row in _ps(f"-o sid= -p {group}")} != {str(group)}
         os.killpg(group, signal.SIGTERM)
         assert read_line(process) == "143"
         assert process.wait(20) == 0
@@ -219,6 +294,11 @@ SENT = {
         '$G sh -c \'sh -c "trap \\"echo usr1 >>got\\" USR1; echo \\$\\$ >pid; echo up >up; '
         "n=0; while [ \\$n -lt 20 ]; do sleep 0.05; n=\\$((n+1)); done\"' & "
         f"{WAIT} kill -USR1 $(cat pid); wait; cat got"
+    ),
+    "to a group, of which nobody sees another die first": (
+        "set -m; for i in 1 2 3 4 5 6 7 8 9 10; do rm -f up; "
+        '$G sh -c \'sh -c "sh -c \\"sleep 0.1; echo up >up; sleep 50.8; :\\"; exit 4"; '
+        f"exit 5' & {WAIT} kill %1; wait %1 2>/dev/null; echo $?; done 2>/dev/null"
     ),
     "stop, go on": (
         "$G sh -c 'sh -c \"echo \\$\\$ >pid; echo up >up; "
