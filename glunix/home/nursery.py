@@ -71,6 +71,8 @@ class Nursery:
         self.shadows: set[int] = set()
         self.stopped: set[int] = set()
         """Shadows that are, by us or by others."""
+        self.halted: set[int] = set()
+        """Those of them that hear nothing before somebody at home continues them."""
         self.anchors: dict[int, int] = {}
         """Session that the job has made -> pid of who can fork shadows in it."""
         self.sessions: dict[int, int] = {}
@@ -112,13 +114,18 @@ class Nursery:
             self.stopped.add(pid)
             self.say(b"H", pid)
         elif not stops and pid in self.stopped:
-            self.stopped.discard(pid)
+            self.goes_on(pid)
             self.say(b"C", pid)
+
+    def goes_on(self, pid: int) -> None:
+        """A shadow is not stopped any more."""
+        self.stopped.discard(pid)
+        self.halted.discard(pid)
 
     def forget(self, pid: int) -> None:
         """It is no shadow of ours any more."""
         self.shadows.discard(pid)
-        self.stopped.discard(pid)
+        self.goes_on(pid)
         self.sessions.pop(pid, None)
 
     def read(self) -> None:
@@ -143,7 +150,7 @@ class Nursery:
         self._epoll.unregister(self._sock)
         self._sock.close()
         self._sock = None
-        for known in (self.shadows, self.stopped, self.anchors, self.sessions):
+        for known in (self.shadows, self.stopped, self.halted, self.anchors, self.sessions):
             known.clear()
         self._take(self, "", [])
 

@@ -13,6 +13,7 @@
  *                   H pid               stop it       C pid         it goes on
  *   to the half     c 0|1               first of all: whether we may choose a pid
  *                   m group pid...      made           s pid signal  a shadow got this signal
+ *                   h pid               H has stopped it
  *                   w pid status        a shadow was stopped or killed, not by us (wait4(2))
  *                   a ask errno         answer         r session pid an anchor in a new session
  *
@@ -297,14 +298,16 @@ static char state_of(i32 pid)
 /* Stop a shadow, and hear of it here: what reap() hears of is somebody else's doing. */
 static void halt(i32 pid)
 {
-	i32 words[3] = {'w', pid, 0}, status;
+	i32 words[3] = {'w', pid, 0}, stopped[2] = {'h', pid}, status;
 	char state = is_ours(pid, &status) ? state_of(pid) : 0;
 	if (state == 0 || state == 'T')
 		return;
 	call(SYS_kill, pid, SIGSTOP, 0);
 	while (call4(SYS_wait4, pid, &words[2], WUNTRACED | WCONTINUED, 0) == -EINTR)
 		;
-	if ((words[2] & 0xff) != 0x7f && words[2] != 0xffff)
+	if ((words[2] & 0xff) == 0x7f)
+		say(stopped, 2);
+	else if (words[2] != 0xffff)
 		say(words, 3); /* killed meanwhile */
 }
 

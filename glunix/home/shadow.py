@@ -19,6 +19,7 @@ import os
 import posix
 import time
 
+from glunix.home.ear import Ear
 from glunix.home.signals import Signals, die_of, stop_self
 from glunix.home.sinks import to_nowhere
 
@@ -33,7 +34,8 @@ _LOOK = 0.45
 """Seconds between looks whether the shadow was stopped; who waits for the next waits 0.5."""
 _ANSWER_SECONDS = 0.5
 """It answers at once, unless somebody has stopped it."""
-_PACKET = 4096
+_TRIES = (0.02, 0.1, 0.5, 0.5)
+"""Seconds to wait for it after each SIGCONT of ours: it may not have stopped yet."""
 _TITLE = b"glurun: home's half of a job"
 
 
@@ -49,6 +51,8 @@ class Half:
         """The shadow is, or is about to be, on our word; see `goes_on`."""
         self._stops = 0
         """How many of our words to stop it has not answered."""
+        self._by_others = False
+        """It had been stopped before our word."""
         self._is_freed = False
         """It is to go on because the program does."""
         self._swallows = False
@@ -69,25 +73,37 @@ class Half:
         # Waited for, or who sees the program's first words could signal it too early.
         self._answer(_CATCH, None)
 
-    def stop(self, number: int) -> None:
-        """Stop the shadow as this signal does."""
+    def stop(self, number: int) -> bool:
+        """Stop the shadow as this signal does, if there is one that is not."""
+        if self.is_alone or self.is_stopped:
+            return False
         self.is_stopped = True
         self._stops += 1
         # Stopped by somebody else it can say when it goes on, no more.
-        self._send(_STOP + bytes((0 if self._state() == b"T" else number,)))
+        self._by_others = self._state() == b"T"
+        self._send(_STOP + bytes((0 if self._by_others else number,)))
+        return True
 
     def free(self) -> None:
-        """The program was continued on the node: so is the shadow."""
-        if posix.getppid() == self._shadow:  # else it was killed
-            self._is_freed = True
-            self._swallows = _signal.getsignal(_signal.SIGCONT) != _signal.SIG_IGN
+        """The program was continued on the node, or has ended: so the shadow goes on."""
+        if not self.is_stopped:
+            return
+        self._is_freed = True
+        self._swallows = _signal.getsignal(_signal.SIGCONT) != _signal.SIG_IGN
+        for seconds in _TRIES:
+            if not self._stops or posix.getppid() != self._shadow:  # it was killed
+                break
             posix.kill(self._shadow, _signal.SIGCONT)
+            self._hear(self._answer(_STOP, seconds))
 
-    def goes_on(self, continued: bool = False) -> bool:
-        """Whether our stop is over: the shadow has said so, or was `continued`."""
+    def goes_on(self, has_heard: bool) -> bool:
+        """Whether our stop is over: the shadow has said so, which it does before it tells of what
+        signals came then; or it `has_heard` one, and others had stopped it.
+        """
         if not self.is_stopped:
             return False
-        if self._stops and not (continued and self._state() != b"T"):
+        self._hear_all()
+        if self._stops and not (has_heard and self._by_others and self._state() != b"T"):
             return False
         self.is_stopped = self._was_stopped = False
         return True
@@ -175,9 +191,20 @@ class Half:
 
     def is_gone(self) -> bool:
         """`fileno` is readable: was it killed? Else it has answered."""
-        answer = self._sock.recv(2)
-        self._hear(answer)
-        return answer == b""
+        return not self._hear_all()
+
+    def _hear_all(self) -> bool:
+        """Take the answers that have come; False when there will be no more: it was killed."""
+        while True:
+            try:
+                answer = self._sock.recv(2, _socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return True
+            except ConnectionResetError:
+                continue  # it was killed before it heard us; once (unix(7))
+            if not answer:
+                return False
+            self._hear(answer)
 
     def _hear(self, answer: bytes) -> None:
         if answer[:1] == _STOP:
@@ -189,8 +216,7 @@ class Half:
             return
         self._is_told = True
         self._send((_DIE if killed_by else _EXIT) + bytes((killed_by or status, not alone)))
-        if self.is_stopped:
-            self.free()
+        self.free()
         if alone:
             self.go_on_alone()
 
@@ -235,6 +261,8 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
     for low, high in zip([2, *keep], [*keep, 1 << 20], strict=True):
         posix.closerange(low + 1, high)
 
+    ear = Ear(sock, signals.fds[1])
+
     def answer(words: bytes) -> None:
         try:
             sock.send(words)
@@ -243,15 +271,12 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
 
     title: Title | None = None
     while True:
-        try:
-            words, around, _, _ = sock.recvmsg(_PACKET, _socket.CMSG_LEN(4))
-        except ConnectionResetError:
-            continue  # it went on alone before it heard us; once (unix(7))
+        words, fds = ear.packet()
         if not words:
             die_of(_signal.SIGKILL)  # without the half there is no job
         kind, number = words[:1], words[1] if words[1:] else 0
         if kind == _CATCH:
-            signals.catch()
+            ear.catch()
             answer(_CATCH)
         elif kind == _STOP:
             if number:
@@ -267,7 +292,6 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
             title.show(words[1 : 1 + _NAME_MAX].rstrip(b"\0"), words[1 + _NAME_MAX :])
         elif kind == _MOVE:
             group, program = int.from_bytes(words[1:5], "little"), words[5:]
-            fds = [int.from_bytes(data[:4], "little") for _, _, data in around]
             answer(_MOVE + bytes((_move(group, program, fds),)))
         else:
             if words[2]:

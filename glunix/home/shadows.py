@@ -69,6 +69,8 @@ class Shadows:
         """Shadows of processes that were there for a while."""
         self._came: list[tuple[int, int]] = []
         """(shadow, signal) that the node has not heard of."""
+        self._woken: set[int] = set()
+        """Shadows that were stopped, and have said one of these: they go on."""
 
     # -- the node's messages -----------------------------------------------------------------
 
@@ -223,9 +225,9 @@ class Shadows:
         """
         groups, numbers = (
             {_group(pid) for pid, _ in self._came},
-            {number for _, number in self._came},
+            {number for _, number in self._came} | {int(_signal.SIGCONT)},
         )
-        others = [pid for pid in self._lasting if _group(pid) in groups]
+        others = self._woken.union(pid for pid in self._lasting if _group(pid) in groups)
         end = time.monotonic() + _SETTLE
         poll = select.poll()
         for nursery in self._nurseries:
@@ -236,7 +238,10 @@ class Shadows:
                 nursery.read()
         if _group(self._root) in groups:
             self._hear_root()
-        came, self._came = self._came, []
+        # A stop that came at once has taken the SIGCONT of some back (signal(7)).
+        lost = [(pid, int(_signal.SIGCONT)) for pid in self._woken]
+        came = [one for one in lost if one not in self._came] + self._came
+        self._came, self._woken = [], set()
         for pid, number in sorted(came, key=lambda one: one[0]):
             self._send(["shadowsignal", pid, number])
 
@@ -247,9 +252,13 @@ class Shadows:
         elif kind == "s" and words[1] == _signal.SIGWINCH and self._terminal is not None:
             self._send(["resize", self._terminal.size()])  # the node's kernel tells who is to hear
         elif kind == "s":
-            if words[1] == _signal.SIGCONT:
-                nursery.stopped.discard(words[0])
+            if words[0] in nursery.halted:
+                self._woken.add(words[0])
+            if words[0] in nursery.halted or words[1] == _signal.SIGCONT:
+                nursery.goes_on(words[0])
             self._came.append((words[0], words[1]))
+        elif kind == "h":
+            nursery.halted.update({words[0]} & nursery.stopped)
         elif kind == "a":
             self._answered(*words)
         elif kind == "r":
@@ -280,6 +289,7 @@ class Shadows:
             return
         if posix.WIFSTOPPED(status):
             nursery.stopped.add(pid)
+            nursery.halted.add(pid)
             self._half.look_now()  # the whole group may have been stopped
             self._came.append((pid, posix.WSTOPSIG(status)))
             return

@@ -106,11 +106,14 @@ def stop_self(number: int) -> None:
     if number == _signal.SIGSTOP:  # has no disposition to change
         posix.kill(posix.getpid(), number)
         return
-    _signal.signal(number, _signal.SIG_DFL)
+    before = _signal.signal(number, _signal.SIG_DFL)
     try:
         posix.kill(posix.getpid(), number)
+        # Where it is blocked, it is from now on until we go on.
+        mask = _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [number])
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     finally:
-        _signal.signal(number, _nothing)
+        _signal.signal(number, before)
 
 
 def die_of(number: int) -> None:
@@ -119,3 +122,4 @@ def die_of(number: int) -> None:
     if number != _signal.SIGKILL:
         _signal.signal(number, _signal.SIG_DFL)
     posix.kill(posix.getpid(), number)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [number])

@@ -229,13 +229,9 @@ class Startup:
             self._enter_terminal()  # a shell's `fg` sends SIGCONT only to what was stopped
         if half is not None and half.fileno() in ready and half.is_gone():
             self._lost_shadow(half)
-        elif half is not None and half.goes_on():
-            self._goes_on(half)
         elif half is not None and half.newly_stopped():
             self._signal_job(_signal.SIGSTOP, alone=True)
-        if self._signals.fileno() in ready:
-            for number in self._signals.read():
-                self._signal(number)
+        self._hear(self._signals.read() if self._signals.fileno() in ready else [])
         for sink in sinks:
             if sink.fileno() in ready:
                 self._outputs.write(sink, ready=True)
@@ -343,8 +339,9 @@ class Startup:
             process.stopped = integer(message[2])
         elif tag == "continued":
             process.stopped = 0
-            if self._half is not None and self._half.is_stopped:
+            if self._half is not None:
                 self._half.free()
+                self._hear([])
             self._look_again()
         elif tag == "exited":
             self._job.exited(process, integer(message[2]), integer(message[3]))
@@ -368,14 +365,19 @@ class Startup:
 
     # -- signals, stops, time ----------------------------------------------------------------
 
+    def _hear(self, numbers: list[int]) -> None:
+        """Our shadow, if we have one, has got these; and may have gone on before."""
+        if self._half is not None and self._half.goes_on(bool(numbers)):
+            self._goes_on(self._half, numbers)
+        else:
+            for number in numbers:
+                self._signal(number)
+
     def _signal(self, number: int) -> None:
         if number in STOPPING and not self._job.live():
             return  # see _maybe_stop
-        if number == _signal.SIGCONT and self._half is not None:
-            if self._half.goes_on(continued=True):
-                self._goes_on(self._half, continued=True)
-            if self._half.swallows():
-                return
+        if number == _signal.SIGCONT and self._half is not None and self._half.swallows():
+            return
         if not self._job.live() and number not in HARMLESS:
             self._leave_terminal()  # only output that nobody takes is left: nothing to forward to
             (die_of if self._half is None else self._half.die)(number)
@@ -398,8 +400,7 @@ class Startup:
     def _hear_shadow(self) -> None:
         """What ended our input (^C for all of a pipeline) may have been for our shadow, too."""
         if self._half is not None:
-            for number in self._half.settled():
-                self._signal(number)
+            self._hear(self._half.settled())
 
     def _signal_job(self, number: int, alone: bool = False) -> None:
         """Send a signal on; `alone`: to the program, not to its group."""
@@ -428,12 +429,8 @@ class Startup:
 
     def _stop(self, number: int) -> bool:
         """Be stopped by this signal until we go on, or have our shadow stopped, if it is not."""
-        half = self._half
-        if half is not None:
-            if half.is_alone or half.is_stopped:
-                return False
-            half.stop(number)
-            return True
+        if self._half is not None:
+            return self._half.stop(number)
         self._leave_terminal()
         stop_self(number)
         self._job.goes_on()
@@ -443,18 +440,19 @@ class Startup:
         self._outputs.release()
         return True
 
-    def _goes_on(self, half: Half, continued: bool = False) -> None:
+    def _goes_on(self, half: Half, heard: list[int]) -> None:
         """Our shadow does, because somebody at home wants it, or because the program does."""
         by_home = not half.was_freed()
         if by_home:
             self._job.goes_on()
         self._look_again()
-        come = [] if continued else half.settled()
-        if by_home and not continued and _signal.SIGCONT not in come:
+        come = heard + half.settled()
+        if by_home and _signal.SIGCONT not in come:
             # Ignored, or a stop that came at once took it back; else we pass on what it caught.
             self._signal_job(_signal.SIGCONT)
         for number in come:
             self._signal(number)
+        half.swallows()  # or such a stop took ours back
         self._outputs.release()
 
     def _look_again(self) -> None:

@@ -29,6 +29,7 @@ from glunix.msg.stream import Start
 from glunix.node.become import join_terminal, own_group
 from glunix.node.family import Family, descendants, kill_all
 from glunix.node.heralds import Heralds, attend, be_the_users, herald
+from glunix.node.reaping import changed
 from glunix.node.spawn import close_others, fork_child
 from slic.kernel import prctl
 from slic.kernel.libc import SYS_SETNS, syscall
@@ -134,7 +135,8 @@ class PidSpace:
         self.group_number = todo.group
         """The number inside of the group that the program began in."""
         self._helpers = {self._init}
-        self.heralds = Heralds(todo.program, todo.group, todo.herald)
+        leader = 0 if todo.leader == todo.parent else todo.leader
+        self.heralds = Heralds(todo.program, todo.group, todo.herald, leader)
         self._statuses: list[int] = []
         self.program = self._await_program()
         self._says.setblocking(False)
@@ -152,11 +154,11 @@ class PidSpace:
                 raise SpaceUnavailable(data[1:].decode("utf-8", "replace") or "its init died")
             pid: int = next(_UCRED.unpack(body)[0] for _, _, body in rights)
             if data[:1] == _PROGRAM:
-                self.group = self.heralds.group = os.getpgid(pid)  # its own doing from now on
+                self.group = self.heralds.begins(pid)  # its own doing from now on
                 program = pid
             elif data[:1] == _HELPER:
                 self._helpers.add(pid)
-                self.heralds.stand[int.from_bytes(data[1:], "little")] = pid
+                self.heralds.stands(int.from_bytes(data[1:], "little"), pid)
         self._says.send(_PROGRAM)
         return program
 
@@ -213,7 +215,7 @@ class PidSpace:
         """Whether anybody but our helpers is there."""
         if self.ended:
             return Family.GONE
-        if self.heralds.is_there:  # what it was sent is told first, and who is orphaned hears of it
+        if not self.heralds.is_over:
             return Family.ENDING
         found = [pid for pid in descendants() if pid not in self._helpers]
         if not found:
@@ -446,13 +448,7 @@ class _Builder:
         """Wait for children for ever, and tell. SIGCHLD is blocked, so none is lost."""
         close_others({self._says.fileno()})
         while True:
-            while True:
-                try:
-                    pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
-                except ChildProcessError:
-                    break
-                if not pid:
-                    break
+            for pid, status in changed():
                 try:
                     self._says.send(_REAPED + _WAIT.pack(pid, status))
                 except OSError:

@@ -172,7 +172,7 @@ class Supervisor:
         self._place = birth.fork(around, launch, first)
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
-            self._place.heralds.tell = self._report_late
+            self._place.heralds.tell = self._tell_late
             self._numbers.open(self._place)
             self._moves.open(around)
         else:
@@ -258,9 +258,18 @@ class Supervisor:
         """After what was written before it: home's half writes nothing while it is stopped."""
         if isinstance(message, stream.Stopped):
             self._place.settle()
+        self._drain()
+        self._report(message)
+
+    def _tell_late(self, message: Message) -> None:
+        """The same of what a daemon need not know: by the way that the program's end takes, too."""
+        self._drain()
+        self._asks.drop_ahead()
+        self._to_home(message)
+
+    def _drain(self) -> None:
         for output in list(self._outputs.values()):
             output.drain()
-        self._report(message)
 
     def answer(self, call_id: int, value: Any) -> bool:
         """See asks.Calls."""
@@ -410,8 +419,8 @@ class Supervisor:
     def _space_says(self) -> None:
         """A helper inside has reaped somebody."""
         assert isinstance(self._place, PidSpace)
-        for status in self._place.read():
-            if not self._engine_reaps:  # such engines tell of the same themselves
+        while statuses := self._place.read():  # more may come while a stop settles
+            for status in statuses if not self._engine_reaps else []:  # who tell of it themselves
                 self._child_state(self._main, status)
 
     def _child_state(self, pid: int, status: int) -> None:

@@ -23,6 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 20.0
 NOBODY = 65534
+_MARK = f"TESTED_BY={os.getpid()}"
+"""In the environment of what tests start."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,14 @@ def is_startup(pid: int) -> bool:
     return any(line.startswith(b"glurun: home's half") for line in lines)
 
 
+def is_of_ours(pid: int) -> bool:
+    """Whether a command of this very process's tests began it: others run beside them."""
+    try:
+        return _MARK.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
 def describe(pid: int) -> str:
     """A process in words, for a failure."""
     try:
@@ -213,6 +223,8 @@ class Cluster:
         found["GLUNIX_DIR"] = str(self.folder)
         found["PATH"] = f"{self.bin}:{os.environ['PATH']}"
         found["LC_ALL"] = "C.UTF-8"
+        name, _, value = _MARK.partition("=")
+        found[name] = value
         found.pop("PYTHONPATH", None)
         return {**found, **(more or {})}
 

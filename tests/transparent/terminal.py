@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pexpect
 import pyte
-from e2e.cluster import Cluster, is_shadow, until
+from e2e.cluster import Cluster, is_of_ours, is_shadow, until
 
 from .compare import PYTHON
 
@@ -155,7 +155,7 @@ class Terminal:
 def states_of(words: str) -> list[str]:
     """The states (proc(5)) of all processes whose last words on the command line are these.
 
-    Not of shadows: they stand for one that is counted.
+    Not of shadows: they stand for one that is counted. Nor of other tests that run meanwhile.
     """
     found = []
     for entry in os.scandir("/proc"):
@@ -166,7 +166,7 @@ def states_of(words: str) -> list[str]:
             except OSError:
                 continue
             words_end = line.replace(b"\0", b" ").strip().endswith(words.encode())
-            if words_end and not is_shadow(int(entry.name)):
+            if words_end and is_of_ours(int(entry.name)) and not is_shadow(int(entry.name)):
                 found.append(stat.rpartition(")")[2].split()[0])
     return found
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e.cluster import Cluster, Member, guests_of, is_shadow, is_startup, until
+from e2e.cluster import Cluster, Member, guests_of, is_of_ours, is_shadow, is_startup, until
 
 from .compare import TRANSPARENT
 from .terminal import Terminal, states_of
@@ -41,7 +41,7 @@ def pids_of(words: str) -> list[int]:
             except OSError:
                 continue
             words_end = line.replace(b"\0", b" ").strip().endswith(words.encode())
-            if words_end and not is_shadow(int(entry.name)):
+            if words_end and is_of_ours(int(entry.name)) and not is_shadow(int(entry.name)):
                 found.append(int(entry.name))
     return found
 
@@ -150,7 +150,7 @@ def test_random_moments(terminal: MakeTerminal, shared: Cluster) -> None:
         until(lambda: pids_of(words), "something of the job")  # noqa: B023
         tty.look(random.uniform(0, 0.08))
         found = pids_of(words)
-        inside = [pid for pid in found if b"glurun" not in _words(pid)]
+        inside = [pid for pid in found if b"glurun" not in _words(pid) and not is_startup(pid)]
         victims = found + [parent_of(pid) for pid in inside]
         victims += [supervisor_of(shared, pid) for pid in inside]
         mine = os.getpid()

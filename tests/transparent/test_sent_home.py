@@ -61,7 +61,13 @@ def test_as_at_home(terminal: MakeTerminal, line: str) -> None:
 SCRIPTS = [
     'set -m; (sh -c \'trap "echo group; exit 5" USR1; $G sh -c "kill -USR1 0"; exit 6\'); echo $?',
     'bash -c \'trap "echo parent" USR1; $G sh -c "kill -USR1 \\$PPID"; echo $?\'',
+    'bash -c \'trap "echo parent" USR1; $G sh -c "sleep 0.1 & kill -USR1 \\$PPID"; echo $?\'',
     'setsid -w sh -c \'trap "echo leader" USR1; $G sh -c "kill -USR1 \\$PPID"; echo $?\'',
+    'set -m; (sh -c \'$G sh -c "kill -9 0"; echo "not reached"\'); echo $?',
+    "set -m; (sh -c '$G sh -c \"kill -STOP 0; echo on\"; echo over') & wait %1; echo $?;"
+    " jobs -s | grep -c Stopped; kill -CONT %1; wait %1; echo $?",
+    'setsid -w sh -c \'trap "echo leader" USR1; X=$$ sh -c "\\$G sh -c \\"kill -USR1 \\$X\\"; :";'
+    " echo $?'",
     'setsid -w sh -c \'trap "echo all" USR1; $G sh -c "trap : USR1; kill -USR1 0"; echo $?\'',
 ]
 

@@ -307,6 +307,23 @@ SENT = {
         "[ $a = $b ] && echo stopped; kill -CONT $(cat pid); sleep 0.4; "
         "[ $(wc -l <log) -gt $b ] && echo goes on; kill $(cat pid); wait; echo $?"
     ),
+    "go on, and a stop that it ignores right behind": (  # which takes the SIGCONT back
+        '$G sh -c \'trap "" TTIN; sh -c "echo \\$\\$ >pid; echo up >up; '
+        "while :; do echo x >>log; sleep 0.02; done\"' & "
+        f"{WAIT} kill -STOP $(cat pid); sleep 0.3; a=$(wc -l <log); sleep 0.3; b=$(wc -l <log); "
+        "[ $a = $b ] && echo stopped; "
+        "$PYTHON -c 'import os, sys; [os.kill(int(sys.argv[1]), n) for n in (18, 21)]' $(cat pid); "
+        "n=0; until [ $(wc -l <log) -gt $b ] || [ $n -gt 200 ]; do sleep 0.02; n=$((n+1)); done; "
+        "[ $(wc -l <log) -gt $b ] && echo goes on; kill $(cat pid); wait; echo $?"
+    ),
+    "go on, once, with what came before": (
+        '$G sh -c \'sh -c "trap \\"echo usr1 >>got\\" USR1; trap \\"echo cont >>got\\" CONT; '
+        "echo \\$\\$ >pid; echo up >up; while [ ! -s over ]; do sleep 0.02; done\"' & "
+        f"{WAIT} kill -STOP $(cat pid); sleep 0.3; "
+        "$PYTHON -c 'import os, sys; [os.kill(int(sys.argv[1]), n) for n in (10, 18)]' $(cat pid); "
+        "n=0; until [ -s got ] && [ $(wc -l <got) -ge 2 ] || [ $n -gt 200 ]; "
+        "do sleep 0.02; n=$((n+1)); done; sleep 0.3; sort got; echo x >over; wait"
+    ),
     "stop the program alone, go on": (
         "$G sh -c 'echo up >up; while :; do echo x >>log; sleep 0.02; done' & "
         f"{WAIT} kill -STOP $!; sleep 1.2; a=$(wc -l <log); sleep 0.3; b=$(wc -l <log); "
