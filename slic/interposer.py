@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from msgspec import Struct
 
+from slic.budget import Budget
 from slic.objects import Objects
 from slic.syscalls import BY_NAME, Syscall
 from slic.verdict import Capability
@@ -113,8 +114,8 @@ class Handler:
     """One declaration. Drives the filter, the dispatch, `slic list` and the support table.
 
     `calls` are call names (EVERY alone means all), `events` and `signals` for the other kinds;
-    `where` and `about` restrict a CALL handler; `optional` ones are left out where an engine
-    cannot.
+    `where` and `about` restrict a CALL handler, and `budgeted` may; `optional` ones are left out
+    where an engine cannot.
     """
 
     kind: Kind
@@ -126,6 +127,7 @@ class Handler:
     signals: frozenset[int] = frozenset()
     optional: bool = False
     about: str = ""
+    budgeted: bool = False
     parameters: tuple[str, ...] = field(default=())
 
     @property
@@ -155,6 +157,7 @@ def on(
     where: Where | None = None,
     needs: Capability = Capability.RETURN,
     about: str = "",
+    budgeted: bool = False,
 ) -> Callable[[_Method], _Method]:
     """Mark a method that is asked before these calls run, and returns (or yields to) a Verdict.
 
@@ -164,10 +167,12 @@ def on(
     Rewrite, INSPECT for a handler that only looks; a verdict beyond that is an error. `about`
     names an argument that is a descriptor: the handler leaves the call to the kernel unless
     it leads to one of `Interposer.objects`. An engine may find that out without asking it.
+    `budgeted`: as long as `Interposer.budget` allows, an engine may leave the call to the kernel
+    and say so there.
     """
     tests = argument_tests(where or {})
     needs |= Capability.INSPECT
-    return _mark(Handler(Kind.CALL, "", needs, calls, tests, about=about))
+    return _mark(Handler(Kind.CALL, "", needs, calls, tests, about=about, budgeted=budgeted))
 
 
 def after(*calls: str, optional: bool = False) -> Callable[[_Method], _Method]:
@@ -226,6 +231,10 @@ class Interposer:
         """What a descriptor leads to when handlers with `about` may want it; None: anything."""
         return None
 
+    def budget(self) -> Budget | None:
+        """How many calls that are handlers' with `budgeted` may go on unseen; None: none."""
+        return None
+
     def started(self, capabilities: Capability) -> None:
         """Told once which engine will drive: what it can do, before the program starts."""
 
@@ -268,6 +277,7 @@ def _checked(cls: type, name: str, method: Callable[..., Any], handler: Handler)
         handler.signals,
         handler.optional,
         handler.about,
+        handler.budgeted,
         names,
     )
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from slic.budget import Budget
 from slic.interposer import Bits, Call, Event, Handler, Interposer, Kind, ProcessEvent
 from slic.objects import Objects
 from slic.syscalls import BY_NAME, IO_URING_CAN, Syscall
@@ -97,6 +98,7 @@ class _Step(NamedTuple):
     place: str
     about: int  # the register of its `about`, -1 without
     objects: Objects | None
+    budget: Budget | None
 
 
 class About(NamedTuple):
@@ -136,6 +138,12 @@ class Policy:
             if (about := _about(steps)) is not None
         }
         """Call numbers that are the kernel's unless somebody is concerned with a descriptor."""
+        self.budgets = {
+            number: steps[0].budget
+            for number, steps in self._steps.items()
+            if len(steps) == 1 and steps[0].budget is not None
+        }
+        """Call numbers of which some may go on unseen."""
 
     # -- what is wanted ----------------------------------------------------------------------
     def handlers(self) -> Iterator[tuple[Interposer, Handler]]:
@@ -287,7 +295,8 @@ class Policy:
                 about = syscall.index(handler.about) if handler.about else -1
                 invoke = _bind(method, handler, syscall)
                 objects = interposer.objects()
-                step = _Step(depth, invoke, alternatives, allowed, place, about, objects)
+                budget = interposer.budget() if handler.budgeted else None
+                step = _Step(depth, invoke, alternatives, allowed, place, about, objects, budget)
                 self._steps.setdefault(syscall.number, []).append(step)
 
     def _subscribe(self) -> Subscription:

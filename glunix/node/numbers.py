@@ -21,10 +21,11 @@ from glunix.node.family import descendants
 from glunix.node.programname import ProgramName
 from glunix.node.reactor import Reactor
 from glunix.node.whereabouts import Whereabouts
+from slic.budget import Budget
 from slic.kernel.pidfd import status_fields
 
-ROW = 32
-"""Shadows asked for at a time."""
+ROW, LONGEST_ROW = 32, 64
+"""Shadows asked for at a time: at first, and in the end by a job that goes on forking."""
 
 LOW = 10
 """Numbers left in a row when the next is begun: as many can be forked meanwhile."""
@@ -34,6 +35,9 @@ PATIENCE = 1.0
 
 SWEEP = 0.02
 """Seconds after a fork until it is looked whether the process is still there: most are not."""
+
+SWEEPS = 8
+"""Looks that find nobody, as in a script, of which one tells home who has ended."""
 
 
 class Space(Protocol):
@@ -70,13 +74,22 @@ class Numbers:
         """How many of it can at least be given without a look."""
         self._rows: deque[range] = deque()
         self._asked = False
+        self._row = ROW
+        """How many to ask for next."""
         self._shadows: set[int] = set()
         """Every number that has a shadow, given or not."""
         self._whereabouts = Whereabouts()
         self.program_name = ProgramName(send, reactor)
         self._begun: set[int] = set()
-        """Threads (pids of the node) that have begun something since the last sweep."""
+        """Threads (pids of the node) that had begun something when the next sweep was arranged."""
+        self._since: set[int] = set()
+        """Those that have since then."""
         self._sweeping = False
+        self._in_vain = 0
+        """Sweeps that found nobody."""
+        self.budget = Budget()
+        """See slic.interposers.forks: so many may begin until the row is to be looked at, but the
+        first makes us look soon who has come."""
         self._depth = 0
         """Which of a process's numbers is that in the job (proc(5), NSpid)."""
 
@@ -153,11 +166,16 @@ class Numbers:
             self.program_name.look_later()
         if self._is_off or space is None or tid == space.program:
             return None
-        self._begun.add(tid)
-        self._sweep_later()
+        self._note_unseen()
+        if self._sweeping:
+            self._since.add(tid)
+        else:
+            self._begun.add(tid)
+            self._sweep_later()
         self._left -= 1
         if self._left <= self._low or self._clerk is None:
             self._look()
+        self._grant()
         try:
             if os.getpgid(tid) == space.group:
                 return None
@@ -167,6 +185,20 @@ class Numbers:
         if number not in self._shadows or self._whereabouts.known(number, group, session):
             return None
         return number, group
+
+    def _note_unseen(self) -> None:
+        """Those that have begun without a word of the engine's."""
+        if seen := self.budget.seen:
+            self._since.update(seen)
+            self._left -= len(seen)
+            seen.clear()
+
+    def _grant(self) -> None:
+        space = self._space
+        if space is None or self._clerk is None or self._is_off or not self._sweeping:
+            self.budget.grant(0, 0, 0)
+        else:
+            self.budget.grant(max(0, self._left - self._low), space.group, space.program)
 
     @property
     def _low(self) -> int:
@@ -180,6 +212,7 @@ class Numbers:
         """Where is the kernel? If the row is nearly used up, begin the next."""
         if not self._clerk_is_there() or self._clerk is None:
             return
+        self._note_unseen()
         try:
             last = self._clerk.last()
             self._left = self._run[-1] - last if self._run[0] - 1 <= last <= self._run[-1] else 0
@@ -192,7 +225,8 @@ class Numbers:
             self._turn_off(str(error))
         if sum(map(len, self._rows)) < ROW and not self._asked:
             self._asked = True
-            self._send(shadows.ShadowsWanted(self._group_number(), ROW))
+            self._send(shadows.ShadowsWanted(self._group_number(), self._row))
+            self._row = min(2 * self._row, LONGEST_ROW)
 
     def _next_run(self) -> None:
         assert self._clerk is not None
@@ -218,8 +252,10 @@ class Numbers:
             return
         self._shadows.update(pids)
         self._rows.append(range(pids[0], pids[-1] + 1))
+        self._note_unseen()
         if self._clerk is not None and self._left <= self._low:
             self._look()
+            self._grant()
 
     def signal(self, number: int, signal_number: int) -> bool:
         """A shadow got a signal; False when it stands for nobody."""
@@ -247,18 +283,26 @@ class Numbers:
     # -- ends, names ---------------------------------------------------------------------------
 
     def _sweep_later(self) -> None:
-        if not self._sweeping:
-            self._sweeping = True
-            self._reactor.call_later(SWEEP, self._sweep)
+        self._sweeping = True
+        self._reactor.call_later(SWEEP, self._sweep)
 
     def _sweep(self) -> None:
         self._sweeping = False
-        begun, self._begun = self._begun, set()
+        self._note_unseen()
+        alive = [tid for tid in self._begun if _is_there(tid)]
+        self._begun, self._since = self._since, set()
+        if self._begun:
+            self._sweep_later()
+        self._grant()
+        self._in_vain += 1
         if self._clerk is None or self._is_off:
             return
+        if not alive and self._sweeping and self._in_vain < SWEEPS:
+            return
+        self._in_vain = 0
         try:
             self._clerk.sweep()
-            for tid in begun:
+            for tid in alive:
                 if number := self.number_of(tid):
                     self._clerk.name(number)
         except ClerkGone as error:
@@ -305,6 +349,7 @@ class Numbers:
         if not self._is_off:
             print(f"job {self._npid}: forks have pids of this node: {why}", flush=True)
         self._is_off = True
+        self._grant()
         if self._clerk is not None:
             self._reactor.remove_reader(self._clerk.fileno())
 
@@ -315,3 +360,14 @@ class Numbers:
             self._reactor.remove_reader(self._clerk.fileno())
             self._clerk.close()
             self._clerk = None
+
+
+def _is_there(tid: int) -> bool:
+    """Whether this thread has not ended (and been waited for)."""
+    try:
+        os.kill(tid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

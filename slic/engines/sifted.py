@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from slic.budget import Budget
 from slic.engines.pending import PendingCalls
 from slic.kernel.sieve import Sieve
 from slic.objects import Objects
@@ -11,9 +12,18 @@ from slic.policy import About
 class SiftedPoll:
     """See slic.engine.Poller. The policy's objects and the calls that wait may change meanwhile."""
 
-    def __init__(self, sieve: Sieve, about: Mapping[int, About], pending: PendingCalls) -> None:
+    def __init__(
+        self,
+        sieve: Sieve,
+        about: Mapping[int, About],
+        budgets: Mapping[int, Budget],
+        pending: PendingCalls,
+    ) -> None:
         self._sieve = sieve
         self._pending = pending
+        # Of one call only: calls of others are handed out.
+        self._number, self._budget = next(iter(budgets.items()), (-1, Budget()))
+        self._granted = -1
         sets = {id(objects): objects for call in about.values() for objects in call.objects}
         self._sets: tuple[Objects, ...] = tuple(sets.values())
         self._version = -1
@@ -41,4 +51,12 @@ class SiftedPoll:
         if waiting != self._waiting:
             self._waiting = frozenset(waiting)
             self._sieve.hand_out(self._waiting)
-        return self._sieve.poll(timeout)
+        budget = self._budget
+        if budget.version != self._granted:
+            self._granted = budget.version
+            self._sieve.allow(self._number, budget.left, budget.group, budget.but)
+        try:
+            return self._sieve.poll(timeout)
+        finally:
+            if budget.left and (noted := self._sieve.noted()):
+                budget.used(noted)

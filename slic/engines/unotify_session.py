@@ -129,7 +129,7 @@ class NotifySession:
             library = sieve.load(*folders)
             if library is not None:
                 made = sieve.Sieve(library, self._listener, self.sync_wake_up)
-                self._sifted = SiftedPoll(made, self._about, self._pending)
+                self._sifted = SiftedPoll(made, self._about, self._policy.budgets, self._pending)
         return self._sifted
 
     def fileno(self) -> int:

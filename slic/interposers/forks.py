@@ -9,6 +9,7 @@ expects. Nobody looks at the result of set_robust_list.
 
 from typing import Protocol
 
+from slic.budget import Budget
 from slic.interposer import Interposer, on
 from slic.interposers.groups import Move, MoveShadow
 from slic.tracee import Tracee
@@ -17,6 +18,10 @@ from slic.verdict import PASS, Asking, Capability, Verdict
 
 class Numbers(Protocol):
     """Who chooses."""
+
+    @property
+    def budget(self) -> Budget:
+        """How many may begin unseen."""
 
     def begun(self, tid: int) -> tuple[int, int] | None:
         """A thread has begun. None: it may go on; else (process, group): that is to be settled."""
@@ -30,7 +35,10 @@ class Forks(Interposer):
     def __init__(self, numbers: Numbers) -> None:
         self._numbers = numbers
 
-    @on("set_robust_list", needs=Capability.INSPECT)
+    def budget(self) -> Budget:
+        return self._numbers.budget
+
+    @on("set_robust_list", needs=Capability.INSPECT, budgeted=True)
     def begin(self, tracee: Tracee) -> Verdict | Asking:
         held = self._numbers.begun(tracee.tid)
         return PASS if held is None else self._wait(*held)

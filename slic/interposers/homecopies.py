@@ -54,7 +54,7 @@ class HomeCopies(StandInCalls):
 
     # -- copies ------------------------------------------------------------------------------
 
-    @on("splice")
+    @on("splice", about="fd_in")
     def splice(
         self, tracee: Tracee, fd_in: int, off_in: int, fd_out: int, len: int, flags: int
     ) -> Verdict | Asking:
@@ -68,7 +68,7 @@ class HomeCopies(StandInCalls):
         nonblock = bool(flags & SPLICE_F_NONBLOCK or tracee.fd_flags(fd_in) & os.O_NONBLOCK)
         return self._copy(tracee, stand_in, off_in, _Target(tracee, fd_out, "pipe"), len, nonblock)
 
-    @on("sendfile")
+    @on("sendfile", about="in_fd")
     def sendfile(
         self, tracee: Tracee, out_fd: int, in_fd: int, offset: int, count: int
     ) -> Verdict | Asking:
@@ -79,7 +79,7 @@ class HomeCopies(StandInCalls):
             return Fail(errno.ESPIPE)
         return self._copy(tracee, stand_in, offset, _Target(tracee, out_fd, ""), count, False)
 
-    @on("copy_file_range")
+    @on("copy_file_range", about="fd_in")
     def copy_file_range(
         self, tracee: Tracee, fd_in: int, off_in: int, fd_out: int, off_out: int, len: int
     ) -> Verdict | Asking:

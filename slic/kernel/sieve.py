@@ -21,6 +21,7 @@ LIBRARY = Compiled(
 )
 CALLS = 1024
 WAITING = 16
+NOTED = 128
 _POLLFD = struct.Struct("=iHH")
 _OBJECT = struct.Struct("=QQ")
 
@@ -40,6 +41,12 @@ class _Sieve(ctypes.Structure):
         ("rests", ctypes.c_long),
         ("elsewhere", ctypes.c_int),
         ("caught", ctypes.c_int),
+        ("budgeted", ctypes.c_int),
+        ("budget", ctypes.c_uint32),
+        ("noted_count", ctypes.c_uint32),
+        ("group", ctypes.c_uint32),
+        ("but", ctypes.c_uint32),
+        ("noted", ctypes.c_uint32 * NOTED),
         ("call", ctypes.c_uint64 * (NOTIF.size // 8)),
     )
 
@@ -66,7 +73,7 @@ class Sieve:
     def __init__(self, library: ctypes.CDLL, listener: int, sync: bool) -> None:
         """`sync`: the listener wakes on the same core (seccomp.set_sync_wake_up)."""
         self._poll = library.sieve_poll
-        self._sieve = _Sieve(listener=listener, sync=sync)
+        self._sieve = _Sieve(listener=listener, sync=sync, budgeted=-1)
         self._at = ctypes.byref(self._sieve)
         self._call = ctypes.addressof(self._sieve) + _Sieve.call.offset
         self._events: dict[int, int] = {listener: 0}  # first, always
@@ -93,6 +100,18 @@ class Sieve:
             return
         self._sieve.waiting_count = len(tids)
         self._sieve.waiting[: len(tids)] = list(tids)
+
+    def allow(self, number: int, count: int, group: int, but: int) -> None:
+        """So many calls of this number, by threads of this process group but one, may go on."""
+        self._sieve.budgeted = number
+        self._sieve.budget = count
+        self._sieve.group, self._sieve.but = group, but
+
+    def noted(self) -> list[int]:
+        """The threads whose calls went on so since the last time."""
+        count, self._sieve.noted_count = self._sieve.noted_count, 0
+        threads: list[int] = self._sieve.noted[:count]
+        return threads
 
     @property
     def elsewhere(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from slic_harness import DEADLINE, Running
 
+from slic.budget import Budget
 from slic.engine import Engine, Poller
 from slic.interposer import DeclarationError, Interposer, on
 from slic.kernel import sieve
@@ -20,7 +21,7 @@ from slic.objects import Objects
 from slic.policy import Policy
 from slic.syscalls import BY_NAME
 from slic.tracee import Tracee
-from slic.verdict import PASS, Asking, Return, Verdict
+from slic.verdict import PASS, Asking, Capability, Return, Verdict
 
 Guest = Callable[..., str]
 
@@ -129,6 +130,60 @@ def test_only_what_concerns_is_answered(engine: Engine, guest: Guest, compiled: 
     assert fifos.called.count(99) == 1  # it leads nowhere: handlers find that out
     if engine.name == "unotify":
         assert len(fifos.called) == 4
+
+
+class Few(Interposer):
+    """Of whose calls `count` may go on unseen once it has seen the first."""
+
+    confines = False
+
+    def __init__(self, count: int, other_group: bool = False, spared: bool = False) -> None:
+        self.count, self.other_group, self.spared = count, other_group, spared
+        self.called = 0
+        self._budget = Budget()
+
+    def budget(self) -> Budget:
+        return self._budget
+
+    @on("getppid", needs=Capability.INSPECT, budgeted=True)
+    def asked(self, tracee: Tracee) -> Verdict:
+        self.called += 1
+        if self.called == 1:
+            group = 1 if self.other_group else os.getpgid(tracee.tid)
+            self._budget.grant(self.count, group, tracee.tid if self.spared else 0)
+        return PASS
+
+
+@pytest.mark.parametrize(("few", "unseen"), [
+    (Few(3), 3), (Few(300), 9), (Few(3, other_group=True), 0), (Few(3, spared=True), 0),
+], ids=["three", "all", "others", "but one"])  # fmt: skip
+def test_some_calls_go_on_unseen(
+    engine: Engine, guest: Guest, compiled: Path, few: Few, unseen: int
+) -> None:
+    """No more than was granted, and none of another's; who it was is told."""
+    program = guest("few", "int main(void) { for (int i = 0; i < 10; i++) getppid(); return 5; }")
+    few.called, few.budget().left = 0, 0
+    few.budget().seen.clear()
+    with BySources(engine, [few], [program], lambda _: None) as running:
+        running.folder = compiled
+        assert running.finish()[0] == 5
+    seen = unseen if engine.name == "unotify" else 0
+    assert (few.called, len(few.budget().seen)) == (10 - seen, seen)
+    assert few.budget().left == few.count - seen
+    assert len(set(few.budget().seen)) <= 1
+
+
+def test_nobodys_calls_go_unseen_by_others() -> None:
+    """Where another interposer wants the call as well, it is handed out."""
+
+    class Other(Interposer):
+        @on("getppid")
+        def asked(self, tracee: Tracee) -> Verdict:
+            return PASS
+
+    number = BY_NAME["getppid"].number
+    assert number in Policy([Few(1)]).budgets
+    assert not Policy([Few(1), Other()]).budgets
 
 
 HANDLER = r"""

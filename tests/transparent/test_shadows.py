@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 from e2e.cluster import NOBODY, Cluster, as_user, is_shadow, read_line, until
 
+from glunix.node.numbers import LONGEST_ROW
+
 from .compare import NATIVE, TRANSPARENT, Both
 from .terminal import Terminal
 
@@ -212,12 +214,12 @@ def test_a_daemons_group_can_be_signalled_by_anybody(shared: Cluster) -> None:
 
 def test_many_sessions_leave_nothing(shared: Cluster) -> None:
     """Each session that a job made has somebody at home who forks its shadows."""
-    line = f"i=0; while [ $i -lt {FORKS // 6} ]; do setsid sh -c 'true; true'; i=$((i+1)); done"
+    line = f"i=0; while [ $i -lt {FORKS // 3} ]; do setsid sh -c 'true; true'; i=$((i+1)); done"
     with shared.start("glurun", "-T", "sh", "-c", f"{line}; echo up; exec sleep 63.1") as process:
         assert process.stdout is not None
         process.stdout.readline()
-        # What stands ready, and the sleep's.
-        until(lambda: len(shadows(shared)) <= 100, "ended shadows are gone")
+        # What stands ready (the rest of a row, and the next one), and the sleep's.
+        until(lambda: len(shadows(shared)) <= 2 * LONGEST_ROW + 10, "ended shadows are gone")
         process.send_signal(signal.SIGTERM)
         process.wait(20)
     until(lambda: not shadows(shared), "no shadow is left")
