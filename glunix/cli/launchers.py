@@ -74,6 +74,10 @@ def text_of(python: str, folders: Sequence[Path], target: str) -> str | None:
         return None
     return (
         f"{line}\n"
+        # Until the tool knows better, ^C ends it as any program: not with a traceback.
+        "import _signal\n"
+        "if _signal.getsignal(2) is _signal.default_int_handler:\n"
+        "    _signal.signal(2, _signal.SIG_DFL)\n"
         "import sys\n"
         f"sys.path += {[str(folder) for folder in folders]!r}\n"
         f"from {module} import {function}\n"

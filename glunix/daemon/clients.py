@@ -49,7 +49,7 @@ class _Client:
         self.paused = False
         self.last_stream = 0
         self.tty_fd = -1
-        self.termios = b""
+        self.termios = self.left = b""
         self.transparent = False
         self.joins: dict[StreamId, Join] = {}
 
@@ -138,6 +138,8 @@ class Clients:
             if message.spec.tty is not None:
                 who.termios = message.spec.tty.termios
                 who.transparent = message.spec.transparent
+        elif isinstance(message, client.TtyMode):
+            who.left = message.left
         self._message(who.number, message)
 
     def _asks_too_often(self, who: _Client, request: int) -> None:
@@ -216,6 +218,11 @@ class Clients:
             modes = termios.tcgetattr(who.tty_fd)[3]
             if not who.transparent and modes & (termios.ISIG | termios.ICANON | termios.ECHO):
                 return  # raw no more: the user's shell was faster, and these modes are its own
+            if (
+                who.left
+                and fcntl.ioctl(who.tty_fd, termios.TCGETS, bytes(len(who.left))) != who.left
+            ):
+                return  # a job that was stopped: its shell is editing a line
             # Not our controlling terminal, so the kernel does not ask who is in the foreground.
             fcntl.ioctl(who.tty_fd, termios.TCSETS, who.termios)
         except (OSError, termios.error) as error:

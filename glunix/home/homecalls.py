@@ -351,6 +351,9 @@ class HomeCalls:
         value = error = 0
         try:
             value = self._make(call, command, may_write)
+            if command in MODE_CHANGES and self._terminal is not None:
+                self._terminal.note_modes()
+                self._send_on(0, ["tty", True, self._terminal.left])
         except (BeingStopped, InterruptedError):
             error = STOPPED
         except OSError as failed:

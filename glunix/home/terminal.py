@@ -39,6 +39,8 @@ class HomeTerminal:
         self.is_raw = False
         self.changed = False
         """A transparent job changed its modes."""
+        self.left = b""
+        """As it left them the last time."""
         self.told = self.size()
         """The size that the node knows."""
 
@@ -115,15 +117,30 @@ class HomeTerminal:
         except OSError:
             pass  # it was hung up: nobody misses its modes
 
+    def modes(self) -> bytes:
+        """Those that it has now; empty when it was hung up."""
+        try:
+            return ioctl(self.fd, termios.TCGETS, bytes(_TERMIOS_SIZE))
+        except OSError:
+            return b""
+
+    def note_modes(self) -> None:
+        """A transparent job has just changed them."""
+        self.left = self.modes()
+
     def undo(self) -> None:
         """Give back the modes from before a transparent job that could not end by itself."""
         self.is_raw = self.changed
         self.restore()
 
     def undo_late(self) -> None:
-        """`undo` when the shell may have taken the terminal back: nothing stops us for it."""
+        """`undo` when the shell may have taken the terminal back: nothing stops us for it.
+
+        Not if the shell has given it modes of its own, of which it is editing a line: that job was
+        stopped, or in the background.
+        """
         before = _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTTOU])
-        if self.changed:
+        if self.changed and self.modes() == self.left:
             self._give_back()
         _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
         self.changed = False

@@ -37,9 +37,11 @@ class Submit(Message, frozen=True, tag="submit"):
 
 
 class TtyMode(Message, frozen=True, tag="tty"):
-    """The startup made its terminal raw (True) or not. If it dies raw, the daemon restores it."""
+    """The startup made its terminal raw (True) or not. If it dies raw, the daemon restores it,
+    unless somebody has given it other modes than the transparent job `left` there."""
 
     raw: bool
+    left: Annotated[bytes, Meta(max_length=256)] = b""
 
 
 class KillJob(Message, frozen=True, tag="kill"):

@@ -42,7 +42,7 @@ def test_plain_path_is_a_shebang_without_site(tmp_path: Path) -> None:
     text = launchers.text_of("/venv/bin/python", [Path("/a b")], "glunix.cli.main:main")
     assert text is not None
     assert text.splitlines()[0] == "#!/venv/bin/python -IS"
-    assert len(text.splitlines()) == 5
+    assert len(text.splitlines()) == 8
     (tmp_path / "probe.py").write_text("import sys\ndef main(): print('site' in sys.modules)\n")
     python = python_at(tmp_path / "bin")
     text = launchers.text_of(python, [tmp_path], "probe:main")

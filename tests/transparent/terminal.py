@@ -93,6 +93,12 @@ class Terminal:
         self._stream.feed(data)
         return True
 
+    def look_for(self, seconds: float) -> None:
+        """Take what comes in that time."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.look(left)
+
     def until(self, holds: Callable[[], object], what: str, deadline: float = DEADLINE) -> None:
         """Watch until it holds; the screen is in the error otherwise."""
         end = time.monotonic() + deadline

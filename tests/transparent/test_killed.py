@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import termios
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -169,3 +171,40 @@ def _words(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+@pytest.mark.parametrize("level", [["glurun"], ["glurun", "-T"]], ids=["user", "T"])
+def test_interrupted_at_any_moment(shared: Cluster, level: list[str]) -> None:
+    """^C while it is still starting: ended by SIGINT, as a program that has not begun; no word.
+
+    But Python's own beginning, some milliseconds, is not ours: it ends with status 1, or goes on.
+    """
+    ends = [-signal.SIGINT, 1, *([128 + signal.SIGINT] if level == ["glurun"] else [])]
+    for milliseconds in range(0, 160, 8):
+        with shared.start(*level, "sleep", "8") as process:
+            time.sleep(milliseconds / 1000)  # no condition: that is what is tried
+            os.killpg(process.pid, signal.SIGINT)
+            status = process.wait(20)
+            assert process.stderr is not None
+            error = process.stderr.read()
+            assert b"/glunix/" not in error, error
+            assert status in ends or b"KeyboardInterrupt" in error, (milliseconds, status, error)
+
+
+@pytest.mark.parametrize("kill", ["kill -9 %1", "kill -9 $(jobs -p)", "kill %1"])
+def test_a_stopped_job_leaves_the_line_editor_alone(terminal: MakeTerminal, kill: str) -> None:
+    """It had changed the terminal's modes, which the shell then made its own."""
+    tty = terminal(TRANSPARENT, cols=120)
+    tty.line("$G bash -c 'echo it runs; read -n 1 x; sleep 50'")
+    tty.shows("it runs")
+    tty.until(lambda: not _modes(tty) & termios.ICANON, "its modes")
+    tty.type("\x1a")
+    tty.prompt()
+    tty.until(lambda: not _modes(tty) & termios.ECHO, "the line editor's modes")
+    assert [line for line in tty.run(f"{kill}; sleep 0.5") if line and "read -n" not in line] == []
+    assert not _modes(tty) & (termios.ECHO | termios.ICANON)
+
+
+def _modes(tty: Terminal) -> int:
+    flags: int = termios.tcgetattr(tty.child.child_fd)[3]
+    return flags
