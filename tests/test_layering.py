@@ -91,6 +91,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 PURE = (
     "slic.verdict",
     "slic.interposer",
+    "slic.budget",
     "slic.objects",
     "slic.policy",
     "slic.interposers",

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 WINDOW = 1024 * 1024
 """Bytes that may be under way; glunix.msg.stream.INPUT_WINDOW."""
 
-WORTH = CHUNK
-"""New bytes for which a busy source is copied again: a copy costs as much as all that is ahead."""
-
 COMPARED = 4096
 """Bytes of each piece that are compared when they leave; a shift shows in any."""
 
@@ -44,6 +41,10 @@ class Ahead:
     `send(data)` sends ahead (empty: the end); `ask(message)` sends a message; `complain` is told
     when somebody else reads.
     """
+
+    worth = CHUNK
+    """New bytes for which a busy source is looked at again: a look costs as much as all that is
+    ahead."""
 
     def __init__(
         self,
@@ -117,7 +118,7 @@ class Ahead:
                     self._ended = True  # nobody writes any more, and the node has everything
                     self._send(b"")
                 return
-            elif more < WORTH <= self._size or not self._copy():
+            elif more < self.worth <= self._size or not self._copy():
                 return
             else:
                 self._ended = False  # a fifo may have a new writer
@@ -215,6 +216,9 @@ class SocketAhead(Ahead):
 
 class PipeAhead(Ahead):
     """A pipe or fifo: tee(2) looks, splice(2) to /dev/null takes."""
+
+    worth = CHUNK // 2
+    """A look copies pages by reference."""
 
     def _prepare(self, fd: int) -> None:
         self._tee = function("tee", 4)

@@ -131,7 +131,7 @@ class PipeEnd:
 
     final = False
     plenty = 64 * 1024
-    batch = 256 * 1024
+    batch = 128 * 1024
 
     def __init__(
         self, reactor: Reactor, fd: int, moved: Callable[[], None], gone: Callable[[], None]

@@ -29,6 +29,9 @@ LOOK_BUSY = 0.001
 SMALL = 4096
 """A reader of less between two looks is not followed step by step."""
 
+STEP = 16 * 1024
+"""Nor is one of less while there is plenty."""
+
 
 MakeEnd = Callable[[Callable[[], None], Callable[[], None]], End]
 
@@ -53,6 +56,8 @@ class FedInput:
         self._queued = 0
         self._out = 0
         """Bytes from home that home was not told of as read."""
+        self._gone = 0
+        """How many of those the program had read when we looked last."""
         self._ending = False
         self._is_open = True
         self._recalls = 0
@@ -123,20 +128,27 @@ class FedInput:
             return
         unread = self._end.unread() + self._queued
         gone = self._out - unread
-        if gone >= self._end.batch or (gone and not unread):
-            self._tell(gone)
+        step, self._gone = gone - self._gone, gone
+        self._tell_if_due(gone, unread)
         small = 0 < gone < SMALL and not self._queue
-        plenty = unread > self._end.plenty
+        plenty = unread > self._end.plenty and step < STEP
         self._go_on(small or plenty, LOOK_BUSY if plenty else LOOK_AGAIN)
 
     def _go_on(self, calm: bool, pause: float) -> None:
         self._calm, self._pause = calm, pause
         self._write()
         self._seen = self._end.unread() + self._queued
+        if not calm:  # it may have gone on before it was followed
+            self._tell_if_due(self._out - self._seen, self._seen)
         self._watch()
+
+    def _tell_if_due(self, gone: int, unread: int) -> None:
+        if gone >= self._end.batch or (gone and not unread):
+            self._tell(gone)
 
     def _tell(self, gone: int) -> None:
         self._out -= gone
+        self._gone = 0
         self._took(gone)
 
     def _watch(self) -> None:
@@ -169,7 +181,7 @@ class FedInput:
         """The program stopped or ended, or home asks: what was not read is home's again."""
         if self._is_open:
             left = self._end.drain() + self._queued
-            gone, self._out = self._out - left, 0
+            gone, self._out, self._gone = self._out - left, 0, 0
             self._queue.clear()
             self._queued, self._ending = 0, False
             self._end.watch(room=False, follow=True)
