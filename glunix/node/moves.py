@@ -86,6 +86,11 @@ class Moves:
             return None  # the kernel here stops it
         return ShadowMove(self._next, 0, question.group)
 
+    def numbers_are_homes(self, tid: int) -> bool:
+        """Whether home's foreground group is this thread's terminal's, by the same number."""
+        around = self._stand_ins
+        return around is not None and self._numbers.can_move and around.is_terminal_of(tid)
+
     def done(self, message: ShadowMoved) -> None:
         """Home has done it, or could not."""
         call = self._asked.pop(message.ask, None)

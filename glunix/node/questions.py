@@ -16,7 +16,7 @@ from glunix.node.rooms import Rooms
 from glunix.node.standins import StandIns
 from slic.interposers.groups import MoveShadow
 from slic.interposers.homefds import IoctlHome, Native, PagesHome, ReadHome, SeekHome
-from slic.interposers.homeioctls import STOPPING_IOCTLS, TCXONC
+from slic.interposers.homeioctls import STOPPING_IOCTLS, TCXONC, TIOCGPGRP
 from slic.interposers.homequestions import CallHome, HavePlace, MayStream, RaiseSignal
 from slic.tracee import Tracee
 
@@ -62,13 +62,16 @@ class Questions:
         around = self.stand_ins
         tid, may_write = tracee.tid, False
         if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
+            if _is_of(question, TIOCGPGRP) and not self._moves.numbers_are_homes(tid):
+                self._calls.answer(call_id, Native())
+                return
             if isinstance(question, IoctlHome):
                 may_write = question.command in STOPPING_IOCTLS and self._calls.immune(tid, SIGTTOU)
             if not may_write and _is_natives(question) and around.in_background(tid):
                 self._calls.answer(call_id, Native())
                 self._stops()  # the kernel here does it
                 return
-        if not self._has_gone(question) and not _starts(question):
+        if not self._has_gone(question) and not _is_of(question, *_AT_ONCE):
             self._held.append((call_id, question, tid, may_write))
             return
         self._put(call_id, question, tid, may_write)
@@ -111,9 +114,12 @@ class Questions:
             self.home_files.cancelled(call_id)
 
 
-def _starts(question: object) -> bool:
-    """Whether output may be waiting for just this (tcflow(3))."""
-    return isinstance(question, IoctlHome) and question.command == TCXONC
+_AT_ONCE = TCXONC, TIOCGPGRP
+"""Output may be waiting for just the first (tcflow(3)); the second has nothing to do with it."""
+
+
+def _is_of(question: object, *commands: int) -> bool:
+    return isinstance(question, IoctlHome) and question.command in commands
 
 
 def _is_natives(question: object) -> bool:

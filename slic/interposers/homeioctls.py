@@ -1,7 +1,8 @@
 """ioctls of home descriptors: which memory each needs, and which are this node's own business.
 
 An ioctl is one of four kinds (ioctl(2), ioctl_tty(2), x86-64 numbers):
-- NATIVE: it is about the descriptor, or about job control, which is native on the node;
+- NATIVE: it is about the descriptor, or about job control, which is native on the node, but for
+  who is in the foreground: of a job in the background that is somebody of home's;
 - LEADING_ELSEWHERE: it names another descriptor, which home does not have: refused;
 - TERMINAL_IOCTLS: known; the few bytes it uses travel, one question each;
 - any other: made at home against the program's own pages at their own addresses. Its memory is
@@ -24,7 +25,6 @@ PAGES_MAX = 64
 NATIVE = frozenset(
     {
         0x540E,  # TIOCSCTTY
-        0x540F,  # TIOCGPGRP
         0x5410,  # TIOCSPGRP
         0x5421,  # FIONBIO
         0x5422,  # TIOCNOTTY
@@ -63,6 +63,7 @@ TERMINAL_IOCTLS: dict[int, Fixed] = {
     0x5409: Fixed("TCSBRK", 0, 0),
     0x540A: Fixed("TCXONC", 0, 0),
     0x540B: Fixed("TCFLSH", 0, 0),
+    0x540F: Fixed("TIOCGPGRP", 0, 4),
     0x5411: Fixed("TIOCOUTQ", 0, 4),
     0x5412: Fixed("TIOCSTI", 1, 0),
     0x5413: Fixed("TIOCGWINSZ", 0, 8),
@@ -93,6 +94,7 @@ STOPPING_IOCTLS = frozenset(
 """Those for which a background process is stopped (SIGTTOU; termios(3), tty_check_change)."""
 
 TCXONC = 0x540A
+TIOCGPGRP = 0x540F
 FIONREAD = 0x541B
 TIOCOUTQ = 0x5411
 _OF_SOCKETS = frozenset({FIONREAD, TIOCOUTQ})

@@ -38,6 +38,17 @@ SCRIPTS: dict[str, Sequence[str]] = {
         f"{FG} $G stty -echoctl",
         "stty -a | grep -o .echoctl; stty echoctl",
     ],
+    "who is in the foreground": [
+        "echo 'import os; print(*(os.tcgetpgrp(1) == one() for one in (os.getpgrp, os.getppid)))' "
+        ">g.py; $G $PYTHON g.py & wait %1; $G $PYTHON g.py",
+        "$G sh -c '$PYTHON g.py; kill -STOP $$; $PYTHON g.py' & sleep 0.5; wait %1; bg; wait %1",
+    ],
+    "an interactive shell in the background": [
+        "PS1='> ' $G bash --norc -i & wait %1; echo $?",
+        f"{KEYS}fg\r",
+        f"{KEYS}echo in the job; exit 3\r",
+        "echo $?; jobs",
+    ],
     "background without reading": ["$G sh -c 'echo written; exit 4' & wait %1; echo $?"],
     "background and input elsewhere": ["$G cat </etc/hostname & wait %1; echo $?"],
     "tostop": [
