@@ -19,7 +19,6 @@ import os
 import posix
 import time
 
-from glunix.home.ear import Ear
 from glunix.home.signals import Signals, die_of, stop_self
 from glunix.home.sinks import to_nowhere
 
@@ -261,14 +260,15 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
     for low, high in zip([2, *keep], [*keep, 1 << 20], strict=True):
         posix.closerange(low + 1, high)
 
-    ear = Ear(sock, signals.fds[1])
-
     def answer(words: bytes) -> None:
         try:
             sock.send(words)
         except OSError:
             pass  # it goes on alone, and what it has said before is still to be read
 
+    from glunix.home.ear import Ear  # while the half goes on
+
+    ear = Ear(sock, signals.fds[1])
     title: Title | None = None
     while True:
         words, fds = ear.packet()
