@@ -90,10 +90,14 @@ class Half:
         self._is_freed = True
         self._swallows = _signal.getsignal(_signal.SIGCONT) != _signal.SIG_IGN
         for seconds in _TRIES:
-            if not self._stops or posix.getppid() != self._shadow:  # it was killed
+            if not self._stops or not self._is_there():
                 break
             posix.kill(self._shadow, _signal.SIGCONT)
             self._hear(self._answer(_STOP, seconds))
+
+    def _is_there(self) -> bool:
+        """Whether it was not killed."""
+        return posix.getppid() == self._shadow
 
     def goes_on(self, has_heard: bool) -> bool:
         """Whether our stop is over: the shadow has said so, which it does before it tells of what
@@ -102,6 +106,8 @@ class Half:
         if not self.is_stopped:
             return False
         self._hear_all()
+        if self._is_freed and self._stops and self._state() == b"T" and self._is_there():
+            posix.kill(self._shadow, _signal.SIGCONT)  # it has stopped later than we waited
         if self._stops and not (has_heard and self._by_others and self._state() != b"T"):
             return False
         self.is_stopped = self._was_stopped = False
