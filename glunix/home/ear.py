@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _signal
 import _socket
+import fcntl
 import posix
 
 from glunix.home.signals import FORWARDED
@@ -27,14 +28,12 @@ class Ear:
 
     def catch(self) -> None:
         """From now on signals are told; what was ignored stays ignored."""
-        from fcntl import F_SETFL, F_SETOWN, fcntl
-
         ignored = _signal.SIG_IGN
         self._forwarded = {one for one in FORWARDED if _signal.getsignal(one) != ignored}
         self._awaited = {*self._forwarded, _signal.SIGIO}
         _signal.pthread_sigmask(_signal.SIG_BLOCK, self._awaited)
-        fcntl(self._sock, F_SETOWN, posix.getpid())
-        fcntl(self._sock, F_SETFL, posix.O_ASYNC)  # the kernel sends SIGIO when a packet comes
+        fcntl.fcntl(self._sock, fcntl.F_SETOWN, posix.getpid())
+        fcntl.fcntl(self._sock, fcntl.F_SETFL, posix.O_ASYNC)  # SIGIO when a packet comes
 
     def packet(self) -> tuple[bytes, list[int]]:
         """Wait for the next one, and the descriptor that came along, if any; empty when the other

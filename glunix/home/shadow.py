@@ -19,7 +19,6 @@ import os
 import posix
 import time
 
-from glunix.home.ear import Ear
 from glunix.home.signals import Signals, die_of, stop_self
 from glunix.home.sinks import to_nowhere
 
@@ -91,10 +90,14 @@ class Half:
         self._is_freed = True
         self._swallows = _signal.getsignal(_signal.SIGCONT) != _signal.SIG_IGN
         for seconds in _TRIES:
-            if not self._stops or posix.getppid() != self._shadow:  # it was killed
+            if not self._stops or not self._is_there():
                 break
             posix.kill(self._shadow, _signal.SIGCONT)
             self._hear(self._answer(_STOP, seconds))
+
+    def _is_there(self) -> bool:
+        """Whether it was not killed."""
+        return posix.getppid() == self._shadow
 
     def goes_on(self, has_heard: bool) -> bool:
         """Whether our stop is over: the shadow has said so, which it does before it tells of what
@@ -103,6 +106,8 @@ class Half:
         if not self.is_stopped:
             return False
         self._hear_all()
+        if self._is_freed and self._stops and self._state() == b"T" and self._is_there():
+            posix.kill(self._shadow, _signal.SIGCONT)  # it has stopped later than we waited
         if self._stops and not (has_heard and self._by_others and self._state() != b"T"):
             return False
         self.is_stopped = self._was_stopped = False
@@ -261,14 +266,15 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
     for low, high in zip([2, *keep], [*keep, 1 << 20], strict=True):
         posix.closerange(low + 1, high)
 
-    ear = Ear(sock, signals.fds[1])
-
     def answer(words: bytes) -> None:
         try:
             sock.send(words)
         except OSError:
             pass  # it goes on alone, and what it has said before is still to be read
 
+    from glunix.home.ear import Ear  # while the half goes on
+
+    ear = Ear(sock, signals.fds[1])
     title: Title | None = None
     while True:
         words, fds = ear.packet()

@@ -18,8 +18,8 @@ from glunix.msg.shadows import ShadowKill
 
 DISMISS = signal.SIGTRAP
 FLUSH = signal.SIGSTKFLT
-"""From the supervisor: the program has ended (the herald goes, too), or has stopped; say what you
-have heard, and that there is no more. Home sends neither (glunix.home.signals)."""
+"""From the supervisor: the program has ended, go; or say what you have heard, and that there is no
+more. Home sends neither (glunix.home.signals)."""
 
 _ALL = signal.valid_signals()
 _OF_THE_TERMINAL = (signal.SIGTTIN, signal.SIGTTOU)
@@ -81,11 +81,11 @@ class Heralds:
 
     def ask(self) -> None:
         """Have those say what they have heard until now who do not tell of the program."""
-        for number in (self._herald, self._leader):
+        # It goes when the program has, so that the group is orphaned when it would be without us.
+        for_herald = DISMISS if self._has_ended else FLUSH
+        for number, word in ((self._herald, for_herald), (self._leader, FLUSH)):
             self._asked.add(number)
-            self._signal(number, FLUSH)
-        if self._has_ended:  # so the program's group is orphaned when it would be without us
-            self._signal(self._herald, DISMISS)
+            self._signal(number, word)
 
     def sent(self, number: int, signal_number: int) -> None:
         """A helper says that a process of the job sent it this; 0: no more."""

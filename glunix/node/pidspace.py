@@ -217,7 +217,8 @@ class PidSpace:
             return Family.GONE
         if not self.heralds.is_over:
             return Family.ENDING
-        found = [pid for pid in descendants() if pid not in self._helpers]
+        # The program has ended, and may not have been reaped yet; then nobody tells.
+        found = [pid for pid in descendants() if pid not in {*self._helpers, self.program}]
         if not found:
             return Family.GONE
         return Family.ENDING if all(_is_zombie(pid) for pid in found) else Family.LIVES
@@ -448,7 +449,7 @@ class _Builder:
         """Wait for children for ever, and tell. SIGCHLD is blocked, so none is lost."""
         close_others({self._says.fileno()})
         while True:
-            for pid, status in changed():
+            for pid, status in changed({*self._plan, self._plan.herald}):
                 try:
                     self._says.send(_REAPED + _WAIT.pack(pid, status))
                 except OSError:

@@ -1,21 +1,23 @@
 """A helper's children, of whom the supervisor is to hear (glunix.node.pidspace).
 
-Who has ended is told of before he is reaped: a helper can be killed at any moment, by the job and
-together with its children (SIGKILL for their group). What it had not reaped is the init's then,
-which tells of it again; nothing that was not told is gone.
+That those have ended who matter is told before they are reaped: a helper can be killed at any
+moment, by the job and together with its children (SIGKILL for their group). Whom it had not reaped
+is the init's then, which tells of him again; nothing that was not told is gone. All others are the
+init's, which nobody inside can kill, and the supervisor looks who is left when it is told.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 _CHANGES = os.WSTOPPED | os.WCONTINUED
 _CONTINUED = 0xFFFF
 
 
-def changed() -> Iterator[tuple[int, int]]:
+def changed(who_matter: Container[int]) -> Iterator[tuple[int, int]]:
     """(pid, wait status) of each child that has changed its state; never waits.
 
-    An end can come twice, from two helpers. Whoever asks for the next has told of this one.
+    The end of those `who_matter` can come twice, from two helpers. Whoever asks for the next has
+    told of this one.
     """
     while True:
         try:
@@ -25,8 +27,11 @@ def changed() -> Iterator[tuple[int, int]]:
         if seen is None:
             return
         if seen.si_code in (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED):
+            if seen.si_pid not in who_matter:
+                os.waitpid(seen.si_pid, 0)
             yield seen.si_pid, _status(seen)
-            os.waitpid(seen.si_pid, 0)
+            if seen.si_pid in who_matter:
+                os.waitpid(seen.si_pid, 0)
         else:  # taken first: it may be stopped and continued by turns, or end meanwhile
             seen = os.waitid(os.P_PID, seen.si_pid, _CHANGES | os.WNOHANG)
             if seen is not None:

@@ -50,7 +50,7 @@ with open(sys.argv[1], "w") as file: file.write("daemon in session of its own: %
         "yes | $G sh -c '(sleep 0.2; head -n 2) <&0 & echo first'",
         "echo a line >f; { $G sh -c '(sleep 0.3; read x; echo got $x) <&0 & exit 0'; } <f",
         "$G sh -c 'sh -c \"sleep 1.5; echo third\" & echo first'; $G echo second; sleep 2",
-        "$G sh -c 'for i in 1 2 3; do (sleep 0.$i; echo $i) & done'; echo 0; sleep 0.6",
+        "$G sh -c 'for i in 1 2 3; do (sleep 0.$((3*i)); echo $i) & done'; echo 0; sleep 1.4",
         "$G sh -c 'seq 200000 & wait; (sleep 0.2; seq 3) &' | md5sum",
     ],
 )

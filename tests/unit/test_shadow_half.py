@@ -80,6 +80,21 @@ def test_it_is_freed_before_it_has_stopped() -> None:
     """)
 
 
+def test_it_is_freed_long_before_it_has_stopped() -> None:
+    """On a machine that runs it later than we wait."""
+    run("""
+        import glunix.home.shadow
+        glunix.home.shadow._TRIES = ()
+        for _ in range(20):
+            half.stop(signal.SIGTSTP)
+            half.free()
+            until(lambda: half.goes_on(False))
+            assert half.was_freed() and state() != "T"
+            half.settled()
+        half.end(0, 0, alone=True)
+    """)
+
+
 def test_it_ends_before_it_has_stopped() -> None:
     for number in (signal.SIGTSTP, signal.SIGSTOP) * 3:
         run(f"""
