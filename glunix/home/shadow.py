@@ -33,6 +33,8 @@ _LOOK = 0.45
 """Seconds between looks whether the shadow was stopped; who waits for the next waits 0.5."""
 _ANSWER_SECONDS = 0.5
 """It answers at once, unless somebody has stopped it."""
+_BEGIN_SECONDS = 2.0
+"""It has to start a program first."""
 _TRIES = (0.02, 0.1, 0.5, 0.5)
 """Seconds to wait for it after each SIGCONT of ours: it may not have stopped yet."""
 _TITLE = b"glurun: home's half of a job"
@@ -164,7 +166,7 @@ class Half:
             self._sock.sendmsg([words], around)
         except OSError:
             pass  # it was killed: no answer tells
-        answer = self._answer(_MOVE, _ANSWER_SECONDS)
+        answer = self._answer(_MOVE, _BEGIN_SECONDS if program else _ANSWER_SECONDS)
         return answer[1] if answer else errno.ESRCH
 
     def name(self, name: bytes, words: bytes) -> None:

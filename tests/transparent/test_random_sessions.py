@@ -58,9 +58,10 @@ def text(tty: Terminal) -> str:
 
 def make_up(tty: Terminal, dice: random.Random) -> tuple[list[str], list[str]]:
     """Play a session; returns what was typed and what was seen after each step."""
-    keys, seen, made = ["\x0c"], ["$"], 0
-    tty.type(keys[0])
-    tty.until(lambda: tty.lines() == ["$"], "a clear screen")
+    keys, seen, made = ["IGNOREEOF=9\r", "\x0c"], ["$ IGNOREEOF=9\n$", "$"], 0
+    for step, shown in zip(keys, seen, strict=True):
+        tty.type(step)
+        tty.until(lambda: text(tty) == shown, "the shell")  # noqa: B023
     for number in range(STEPS):
         if tty.lines()[-1:] != ["$"]:
             step = dice.choice(AT_JOB).format(number)
@@ -97,9 +98,9 @@ def test_same_as_native(terminal: MakeTerminal, part: int) -> None:
     differ = []
     for seed in range(BEGIN + part, BEGIN + SESSIONS, PARTS):
         keys, seen = make_up(terminal(NATIVE, **SIZE), random.Random(seed))
-        tries = (play(terminal(TRANSPARENT, **SIZE), keys, seen) for _ in range(2))
-        wrong = [found for found in tries if found]
-        certain = not wrong or not any(play(terminal(NATIVE, **SIZE), keys, seen) for _ in range(3))
-        if wrong and certain:
-            differ.append(f"GLUNIX_SEED={seed}\n" + "\n".join(wrong))
+        wrong = play(terminal(TRANSPARENT, **SIZE), keys, seen)
+        if wrong and not LONG:  # a busy machine, where a job takes longer than START?
+            wrong = play(terminal(TRANSPARENT, **SIZE), keys, seen)
+        if wrong and not any(play(terminal(NATIVE, **SIZE), keys, seen) for _ in range(3)):
+            differ.append(f"GLUNIX_SEED={seed}\n{wrong}")
     assert not differ, "\n\n".join(differ)
