@@ -119,6 +119,10 @@ class SocketToken(_Token):
             self._theirs.recv(1, socket.MSG_DONTWAIT)
 
 
+_TTY_NR = 4
+"""Which of the fields behind the name in /proc/PID/stat is the controlling terminal (proc(5))."""
+
+
 class StandIns:
     """The descriptors of one transparent job. `theirs` are the child's 0, 1, 2."""
 
@@ -309,12 +313,18 @@ class StandIns:
             return 0
 
     def is_terminal_of(self, tid: int) -> bool:
-        """Whether the stand-in is this thread's controlling terminal."""
+        """Whether the stand-in is this thread's controlling terminal: in its session some may have
+        given it up (TIOCNOTTY)."""
+        if self.slave < 0:
+            return False
         try:
-            session = int.from_bytes(ioctl(self._master, TIOCGSID, bytes(4)), "little")
-            return self.slave >= 0 and os.getsid(tid) == session
+            with open(f"/proc/{tid}/stat", "rb") as file:
+                device = int(file.read().rpartition(b")")[2].split()[_TTY_NR])
         except OSError:
             return False
+        own = os.fstat(self.slave).st_rdev
+        major, minor = os.major(own), os.minor(own)
+        return device == (minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)
 
     def in_background(self, tid: int) -> bool:
         """Whether the kernel would stop this thread for a read (tty_ioctl(4), job control)."""

@@ -84,7 +84,7 @@ class Scripts:
         nested = [
             lambda: f"({inner()})",
             lambda: f"{{ {inner()}; }} | {self._any(*READERS)}",
-            lambda: f'x=$({inner()}); echo "=$?"; echo "$x"',
+            lambda: f'x=$( {inner()} ); echo "=$?"; echo "$x"',
             lambda: f"({inner()}) </dev/null & wait $!; echo $?",
             lambda: f"sh -c {shlex.quote(self.body(depth - 1, False))}; echo $?",
             lambda: f"bash -c {shlex.quote(self.body(depth - 1, True))}",
