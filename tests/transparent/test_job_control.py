@@ -89,18 +89,19 @@ SCRIPTS: dict[str, Sequence[str]] = {
         "echo $?",
     ],
     "one SIGCONT for each": [
-        "echo 'import os, signal' >p.py; "
-        'echo \'def on(*_): print("heard", file=open("heard", "a")); print("goes on")\' >>p.py; '
+        "echo 'import os, signal; n = []' >p.py; "
+        'echo \'def on(*_): n.append(print("heard", file=open("heard", "a")));'
+        ' print("goes on", len(n))\' >>p.py; '
         "echo 'signal.signal(18, on); print(\"it runs\", flush=True)' >>p.py; "
         "echo 'while True: signal.pause()' >>p.py",
         f"{KEYS}$G $PYTHON p.py\r",
         "shows it runs",
         f"{KEYS}\x1a",
         f"{FG} $G $PYTHON p.py",
-        "shows goes on",
+        "shows goes on 1",
         f"{KEYS}\x1a",
         f"{FG} $G $PYTHON p.py",
-        "shows goes on",
+        "shows goes on 2",
         f"{KEYS}\x1c",
         "cat heard",
     ],
