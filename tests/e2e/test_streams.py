@@ -278,5 +278,6 @@ def test_signals_while_only_output_is_left(shared: Cluster) -> None:
         assert job.stdout is not None
         job.stdout.read(1)
         until(lambda: not guests_of(node), "head has ended")
-        job.send_signal(signal.SIGTERM)
+        # Again until home has heard of that end, too: before, the signal is for head.
+        until(lambda: job.send_signal(signal.SIGTERM) or job.poll() is not None, "its end")
         assert job.wait(5) == -signal.SIGTERM
