@@ -223,8 +223,8 @@ def test_closing_the_session_leaves_nothing_stopped(engine: Engine, guest: Guest
 
 
 def test_the_first_call_can_be_interrupted_often(engine: Engine, guest: Guest) -> None:
-    """A timer fires all the time (a signal takes a slow machine 0.3 ms under ptrace); every answered
-    call still gives the answer."""
+    """A timer fires all the time, but a signal takes a slow machine 0.3 ms under ptrace; every
+    answered call still gives the answer."""
     program = guest(
         "storm",
         r"""#include <sys/time.h>
