@@ -75,6 +75,9 @@ class DaemonSection(_Section, frozen=True):
     lost_after: Annotated[
         float, Meta(gt=0, le=3600, description="seconds of silence that end a link")
     ] = 20.0
+    setuid: Annotated[
+        bool, Meta(description="whether `glurun -T` runs setuid programs with their rights")
+    ] = False
 
 
 class UsersSection(_Section, frozen=True):

@@ -28,6 +28,7 @@ from slic.bench_sources import BARE, FILES, LOOP, MAKEFILE, SOURCE
 from slic.engine import Engine, engines
 from slic.interposer import Interposer, on
 from slic.interposers.passthrough import PassThrough
+from slic.kernel.pidfd import stat_fields
 from slic.kernel.prctl import set_child_subreaper
 from slic.policy import Policy
 from slic.run import exit_like, run
@@ -240,9 +241,9 @@ def _children() -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
-                text = (entry / "stat").read_text(errors="surrogateescape")
-            except (FileNotFoundError, ProcessLookupError):
+                parent = int(stat_fields(int(entry.name))[1])
+            except ProcessLookupError:
                 continue
-            if int(text.rpartition(")")[2].split()[1]) == os.getpid():
+            if parent == os.getpid():
                 found.append(int(entry.name))
     return found

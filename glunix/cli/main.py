@@ -49,6 +49,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"how many nodes ({NODES}); not on a machine that joined a cluster",
     )
+    up.add_argument(
+        "--setuid",
+        action="store_true",
+        help="let `glurun -T` run setuid programs (sudo) with their rights; see docs/security.md",
+    )
     down = subs.add_parser("down", help="stop the cluster and all its jobs")
     status = subs.add_parser("status", help="is the cluster up? 0 yes, 1 partly, 3 no")
     _add_logs(subs)

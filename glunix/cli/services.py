@@ -189,6 +189,9 @@ def run_services(args: argparse.Namespace) -> int:
         text = "this machine is part of a cluster of machines: leave out -n (or set GLUNIX_DIR)"
         raise Refused(Why.BAD_REQUEST, text)
     folder = cluster_folder()
+    if args.setuid:
+        text = f"this machine is part of a cluster: write `setuid = true` into {folder}/glunix.toml"
+        raise Refused(Why.BAD_REQUEST, text)
     everybody, started = start(folder)
     if args.json:
         rows = [{"name": m.name, "pid": m.pid, "isolated": m.isolated} for m in everybody]

@@ -6,6 +6,7 @@ is said. Everything is forked from one process, so the imports are paid once.
 """
 
 import argparse
+import functools
 import json
 import os
 import resource
@@ -202,7 +203,9 @@ def _redirect(log: Path) -> None:
     os.chdir("/")
 
 
-def _serve(folder: Path, name: str, isolated: tuple[str, ...], ready_fd: int) -> int:
+def _serve(
+    folder: Path, name: str, isolated: tuple[str, ...], ready_fd: int, setuid: bool = False
+) -> int:
     from glunix.daemon.daemon import DaemonConfig, Ready, run_daemon
     from glunix.master.server import run_master
 
@@ -217,7 +220,7 @@ def _serve(folder: Path, name: str, isolated: tuple[str, ...], ready_fd: int) ->
     if name == "master":
         return run_master(folder, "embedded", Ready(ready_fd))
     accepts = name != config.HOME_NODE
-    return run_daemon(DaemonConfig(folder, name, accepts, isolated), ready_fd)
+    return run_daemon(DaemonConfig(folder, name, accepts, isolated, setuid=setuid), ready_fd)
 
 
 def many_connections() -> None:
@@ -313,8 +316,12 @@ def _last_line(log: Path) -> str:
     return lines[-1] if lines else "its log is empty"
 
 
-def start_cluster(folder: Path, nodes: int) -> tuple[list[Member], list[Member]]:
+def start_cluster(
+    folder: Path, nodes: int, setuid: bool = False
+) -> tuple[list[Member], list[Member]]:
     """Start what is missing of a master, a home daemon and `nodes` nodes; waits until ready.
+
+    `setuid`: transparent jobs run setuid programs with their rights.
 
     Returns (all members, those started now). GlunixError when something does not get ready; what
     was started by this call is then stopped again.
@@ -343,7 +350,8 @@ def start_cluster(folder: Path, nodes: int) -> tuple[list[Member], list[Member]]
                     if name in have:
                         continue
                     isolate = name.startswith("node") and not why_shared
-                    fd, child = fork_member(folder, name, isolate)
+                    serve = functools.partial(_serve, setuid=setuid)
+                    fd, child = fork_member(folder, name, isolate, serve)
                     pipes.append(fd)
                     waiting[fd] = name
                     os.waitpid(child, 0)
@@ -432,7 +440,7 @@ def run_up(args: argparse.Namespace) -> int:
         return services.run_services(args)
     if args.nodes is None:
         args.nodes = NODES
-    everybody, started = start_cluster(folder, args.nodes)
+    everybody, started = start_cluster(folder, args.nodes, args.setuid)
     compile_all(str(folder))
     nodes = [m for m in everybody if m.name.startswith("node")]
     nodes.sort(key=lambda m: (len(m.name), m.name))  # one that was started again comes last

@@ -60,6 +60,8 @@ class DaemonConfig:
     is_home: bool = False
     """Whether users of this machine find the daemon as home.sock (each has its own, by TLS)."""
     limits: LimitsSection = DEFAULT_LIMITS
+    setuid: bool = False
+    """Whether transparent jobs may run programs with more rights than their owner has."""
 
 
 class NodeStream:
@@ -93,7 +95,8 @@ class NodeStream:
             self.job = RefusedJob(start, refusal, self._tell_home, self._ended)
             return
         if start.spec.transparent:
-            self.job = SupervisedJob(start, node, loop, self.tell, self._relay, self._ended)
+            setuid = daemon.config.setuid
+            self.job = SupervisedJob(start, node, loop, self.tell, self._relay, self._ended, setuid)
         else:
             self.job = UserJob(
                 start, node, loop, self.tell, self._output, lambda job: self._ended()

@@ -30,7 +30,14 @@ def serve(folder: Path, state: Path, settings: Settings, ready: Callable[[], Non
     shutil.rmtree(state / "stage", ignore_errors=True)  # of jobs that ended with a daemon before us
     daemon = Daemon(
         loop,
-        DaemonConfig(state, conf.node, conf.accepts_jobs, is_home=True, limits=settings.limits),
+        DaemonConfig(
+            state,
+            conf.node,
+            conf.accepts_jobs,
+            is_home=True,
+            limits=settings.limits,
+            setuid=conf.setuid,
+        ),
         ready,
         network,
         member,

@@ -25,8 +25,11 @@ from glunix.node.process import pipe
 from glunix.node.supervisor import spawn_supervisor
 from glunix.node.userjob import job_environment
 
-_TAG = slice(2, 4)
-"""Where an encoded message that is a small array begins its tag: In, InRecall, InAnew with "in"."""
+_INPUT = tuple(bytes([0xA0 | len(tag)]) + tag for tag in (b"in", b"inrecall", b"inanew"))
+"""How the tags of In, InRecall and InAnew are encoded (MessagePack, fixstr), whole."""
+
+_TAG_AT = 1
+"""Where an encoded message that is a small array has its tag."""
 
 _ROOT = b"rootexited"
 _ROOT_AT = slice(2, 2 + len(_ROOT))
@@ -43,8 +46,10 @@ class SupervisedJob:
         tell: Callable[[Message], None],
         relay: Callable[[Body], None],
         ended: Callable[[], None],
+        setuid: bool,
     ) -> None:
         self.start = start
+        self._setuid = setuid
         self._node = node
         self._loop = loop
         self._tell = tell
@@ -89,14 +94,14 @@ class SupervisedJob:
 
     def _spawn(self, env: dict[bytes, bytes]) -> tuple[int, socket.socket]:
         if not self._feeds:
-            return spawn_supervisor(self.start, env)
+            return spawn_supervisor(self.start, env, setuid=self._setuid)
         make: MakeEnd
         if self.start.spec.stdin == "pipe":
             theirs, ours = pipe()
             with contextlib.ExitStack() as stack:
                 stack.callback(os.close, ours)
                 try:
-                    made = spawn_supervisor(self.start, env, [theirs])
+                    made = spawn_supervisor(self.start, env, [theirs], self._setuid)
                 finally:
                     os.close(theirs)
                 stack.pop_all()
@@ -108,7 +113,8 @@ class SupervisedJob:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(one)
                 stack.enter_context(other)
-                made = spawn_supervisor(self.start, env, [other.fileno(), one.fileno()])
+                fds = [other.fileno(), one.fileno()]
+                made = spawn_supervisor(self.start, env, fds, self._setuid)
                 stack.pop_all()
 
             def make(moved: Callable[[], None], gone: Callable[[], None]) -> End:
@@ -128,7 +134,7 @@ class SupervisedJob:
 
     def frame(self, body: Body) -> None:
         """From home."""
-        if self._feeds and body[_TAG] == b"in":
+        if self._feeds and bytes(body[_TAG_AT : _TAG_AT + 9]).startswith(_INPUT):
             self._input(body)
         else:
             self._link.relay(RELAY, body)

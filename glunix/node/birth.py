@@ -11,17 +11,23 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 from glunix.msg import stream
 from glunix.msg.job import JobSpec
+from glunix.node import privilege
 from glunix.node.become import StepFailed, become, place_fds, place_more
 from glunix.node.pidspace import PidSpace, Plain, fork_program
 from glunix.node.spawn import Report, decode_report, report_failure
 from glunix.node.standins import StandIns
 from slic.engine import EngineUnavailable, Host, Launch, Session
+from slic.kernel.capabilities import set_no_new_privs
 
 
 class Birth:
     """`fork`, then `session` if there is an engine; then wait for `fileno`."""
 
-    def __init__(self, spec: JobSpec, start: stream.Start, env: dict[bytes, bytes]) -> None:
+    def __init__(
+        self, spec: JobSpec, start: stream.Start, env: dict[bytes, bytes], setuid: bool
+    ) -> None:
+        """`setuid`: programs with more rights than the owner may run (glunix.toml)."""
+        self._setuid = setuid
         self._spec = spec
         self._start = start
         self._env = env
@@ -40,12 +46,16 @@ class Birth:
                 place_fds(around.theirs[0], around.theirs[1], around.theirs[2])
 
                 def before_user() -> None:
+                    privilege.give_up(self._start.owner, until_filter=self._setuid)
+                    if not self._setuid and privilege.is_needed(self._start.owner):
+                        set_no_new_privs()
                     if launch is not None:
                         launch.install()
                     for fd in self._spec.closed:
                         os.close(fd)
                     self._keep_clear_of(around.inherited)
                     place_more(around.inherited)
+                    privilege.give_up(self._start.owner)
 
                 become(self._spec, self._start.owner, self._env, before_user)
             except StepFailed as error:

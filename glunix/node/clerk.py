@@ -2,14 +2,15 @@
 
 It writes ns_last_pid (which acts on the writer's own namespace, whichever /proc it is opened
 through, proc(5)), kills by the job's own numbers, and watches who has ended (pidfd_open(2)). Forked
-by the supervisor when the job makes its first process. Numbers are those of the namespace.
+by the namespace's init, at the supervisor's order, when the job makes its first process: it has the
+init's two capabilities (glunix.node.privilege), and is asked for numbers only. Numbers are those of
+the namespace.
 """
 
 import os
-import signal
 import socket
 import struct
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from glunix.node.clerkinside import (
     JUMP,
@@ -22,15 +23,16 @@ from glunix.node.clerkinside import (
     STATE,
     STOP,
     SWEEP,
-    Inside,
     packed,
     unpacked,
 )
-from glunix.node.spawn import fork_child
-from slic.kernel.libc import SYS_SETNS, syscall
-from slic.kernel.prctl import CLONE_NEWPID
 
 ANSWER_SECONDS = 5.0
+HIRE = struct.Struct("=2i")
+"""The order for an agent: the first number of the row that the kernel is in, and the one after its
+last. With it come two sockets, for questions and for news."""
+
+_UCRED = struct.Struct("=3i")
 
 
 class ClerkGone(Exception):
@@ -61,28 +63,38 @@ class Stopped(NamedTuple):
 News = Ended | Named | Stopped
 
 
-class Clerk:
-    """The supervisor's side. `init` is the namespace's, as a pid of the node; `run` is the row of
-    numbers that the kernel is in."""
+class Hirer(Protocol):
+    """The namespace's init, as glunix.node.pidspace has it."""
 
-    def __init__(self, init: int, run: range) -> None:
-        """OSError when it cannot be forked."""
+    def hire(self, asks: socket.socket, news: socket.socket, run: range) -> None: ...
+
+
+class Clerk:
+    """The supervisor's side. `run` is the row of numbers that the kernel is in."""
+
+    def __init__(self, space: Hirer, run: range) -> None:
+        """OSError or ClerkGone when it cannot be forked."""
         self._asks, asks = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._news, news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        inside = os.open(f"/proc/{init}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            syscall(SYS_SETNS, inside, CLONE_NEWPID)  # for the child; we stay where we are
-            self.pid = fork_child(lambda: Inside(init, run, asks, news).serve())
-        finally:
-            syscall(SYS_SETNS, own, CLONE_NEWPID)
-            for fd in (own, inside):
-                os.close(fd)
-            asks.close()
-            news.close()
+        self._asks.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._asks.settimeout(ANSWER_SECONDS)
         self._news.setblocking(False)
-        (self.number,) = self._answer()
+        try:
+            space.hire(asks, news, run)
+        finally:
+            asks.close()
+            news.close()
+        self.pid, self.number = self._introduced()
+
+    def _introduced(self) -> tuple[int, int]:
+        """Its pid as we see it, which the kernel tells, and its number inside."""
+        try:
+            packet, rights, _, _ = self._asks.recvmsg(PACKET, socket.CMSG_SPACE(_UCRED.size))
+        except OSError as error:
+            raise ClerkGone(f"no answer: {error}") from None
+        if not packet:
+            raise ClerkGone("the init could not fork it")
+        return next(_UCRED.unpack(body)[0] for _, _, body in rights), unpacked(packet)[0]
 
     def fileno(self) -> int:
         """Readable when there is news."""
@@ -139,14 +151,9 @@ class Clerk:
             found.append(_news_of(packet))
 
     def close(self) -> None:
-        """End it; waits, since the namespace's init would."""
+        """End it: it is waiting for a question."""
         self._asks.close()
         self._news.close()
-        try:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            pass  # it has been
 
     def _ask(self, packet: bytes) -> None:
         try:

@@ -4,6 +4,7 @@ Owns the numbers that the kernel has given, and who of them lives, is stopped, o
 with the supervisor (glunix.node.clerk) in packets: a byte that says what, then numbers.
 """
 
+import contextlib
 import errno
 import os
 import select
@@ -50,8 +51,7 @@ def unpacked(packet: bytes) -> tuple[int, ...]:
 class Inside:
     """In the clerk's own process. Ends with the supervisor, and with the namespace."""
 
-    def __init__(self, init: int, run: range, asks: socket.socket, news: socket.socket) -> None:
-        self._init = init
+    def __init__(self, run: range, asks: socket.socket, news: socket.socket) -> None:
         self._asks = asks
         self._news = news
         self._run = run
@@ -85,26 +85,31 @@ class Inside:
         set_parent_death_signal(signal.SIGKILL)
         close_others({self._asks.fileno(), self._news.fileno(), self._epoll.fileno()})
         self._last_pid = os.open(LAST_PID, os.O_RDWR | os.O_CLOEXEC)
-        self._proc = os.open(f"/proc/{self._init}/root/proc", os.O_PATH | os.O_CLOEXEC)
+        self._proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
         self._epoll.register(self._asks, select.EPOLLIN)
         self._own = os.getpid()
         self._asks.send(packed(0, self._own))
-        while True:
-            ended = []
-            for fd, events in self._epoll.poll(self._patience()):
-                if fd == self._asks.fileno():
-                    self._take()
-                else:
-                    self._has_ended(fd, events)
-            for fd, number in list(self._zombies.items()):
-                if not _is_there(number):
-                    del self._zombies[fd]
-                    self._epoll.unregister(fd)
-                    os.close(fd)
-                    ended.append(number)
-            self._tell(ENDED, ended)
-            if self._processes and time.monotonic() >= self._next_look:
-                self._look()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the supervisor is gone
+            while True:
+                self._turn()
+        os._exit(0)
+
+    def _turn(self) -> None:
+        ended = []
+        for fd, events in self._epoll.poll(self._patience()):
+            if fd == self._asks.fileno():
+                self._take()
+            else:
+                self._has_ended(fd, events)
+        for fd, number in list(self._zombies.items()):
+            if not _is_there(number):
+                del self._zombies[fd]
+                self._epoll.unregister(fd)
+                os.close(fd)
+                ended.append(number)
+        self._tell(ENDED, ended)
+        if self._processes and time.monotonic() >= self._next_look:
+            self._look()
 
     def _patience(self) -> float | None:
         waits = [_ZOMBIES] if self._zombies else []

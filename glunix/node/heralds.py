@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from glunix.msg.base import Message
 from glunix.msg.shadows import ShadowKill
+from slic.kernel.pidfd import stat_fields
 
 DISMISS = signal.SIGTRAP
 FLUSH = signal.SIGSTKFLT
@@ -151,8 +152,7 @@ def _is_dying(pid: int) -> bool:
     """Whether this process has been sent SIGKILL; where it is traced, nobody can say."""
     for _ in range(_LOOKS):
         try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
+            fields = stat_fields(pid)
             with open(f"/proc/{pid}/status", "rb") as file:
                 pending = int(file.read().partition(b"\nSigPnd:")[2].split()[0], 16)
         except OSError:
@@ -165,11 +165,12 @@ def _is_dying(pid: int) -> bool:
 
 
 def attend(tell: Callable[[int], None]) -> None:
-    """Wait for a child's news. `tell` hears meanwhile what the job sends us.
+    """Wait for news: of a child, or at an asynchronous descriptor (fcntl(2), O_ASYNC). `tell`
+    hears meanwhile what the job sends us.
 
     All signals are blocked, so none is lost; those that came before the news are told before.
     """
-    while signal.SIGCHLD not in _heard(tell, news=signal.SIGCHLD):
+    while not _heard(tell, news=signal.SIGCHLD) & {signal.SIGCHLD, signal.SIGIO}:
         pass
 
 
@@ -191,7 +192,7 @@ def _heard(
     info: signal.struct_siginfo | None = signal.sigwaitinfo(_ALL)
     while info is not None:
         number = info.si_signo
-        if number == news or _is_the_supervisors(info):
+        if number == news or _is_the_supervisors(info) or _is_a_descriptors(info):
             ours.add(number)
         elif _is_the_jobs(info) or (info.si_code == _SI_KERNEL and number in of_the_kernel):
             tell(number)
@@ -205,14 +206,10 @@ def _is_the_supervisors(info: signal.struct_siginfo) -> bool:
     return info.si_code <= 0 and info.si_pid == 0 and info.si_signo in (DISMISS, FLUSH)
 
 
+def _is_a_descriptors(info: signal.struct_siginfo) -> bool:
+    return info.si_code > 0 and info.si_signo == signal.SIGIO
+
+
 def _is_the_jobs(info: signal.struct_siginfo) -> bool:
     """Sent (sigaction(2), si_code) by somebody of our own namespace."""
     return info.si_code <= 0 and info.si_pid > 0
-
-
-def be_the_users(uid: int, gid: int) -> None:
-    """Whom the user may signal at home he may signal here."""
-    if os.geteuid() == 0 and uid:
-        os.setgroups([])
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)

@@ -8,6 +8,7 @@ The job's own pseudo-terminals (script, tmux) are made in it too and get the low
 A supervisor that may not mount gives the terminal the node's next name, as a login there would.
 """
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -25,34 +26,43 @@ _TIOCGPTN, _TIOCSPTLCK = 0x80045430, 0x40045431
 _KEPT_OPTIONS = ("gid=", "mode=")
 
 
-def stand_in_terminal(tty: TtySpec, uid: int) -> tuple[int, int, list[int]]:
-    """A pseudo-terminal (master, slave) with home's number, owner, modes and size, if it can be.
+def stand_in_terminal(tty: TtySpec) -> tuple[int, int, list[int]]:
+    """A pseudo-terminal (master, slave) with home's number, group, modes and size, if it can be.
+
+    It belongs to who calls: the job's owner, as at home.
 
     Also the masters of those with lower numbers: to be closed when there is time for it, a quarter
     of a millisecond each.
     """
-    if not 0 <= tty.number <= NUMBER_MAX or not _private_devpts():
-        return *open_terminal(tty, uid), []
+    if not 0 <= tty.number <= NUMBER_MAX or not _private_devpts(tty.gid):
+        return *open_terminal(tty, os.geteuid()), []
     master, slave, lower = _numbered(tty.number)
     fcntl.ioctl(slave, termios.TCSETS, tty.termios)
     set_size(slave, tty.size)
-    os.fchown(slave, uid, tty.gid)
     os.fchmod(slave, tty.mode)
     return master, slave, lower
 
 
-def _private_devpts() -> bool:
-    """Move this process to a mount namespace with an empty /dev/pts; False: it may not."""
+def _private_devpts(gid: int) -> bool:
+    """Move this process to a mount namespace with an empty /dev/pts; False: it may not.
+
+    Its terminals are of group `gid`, as home's are; where there is no such group (a user namespace)
+    they look different, and nobody is kept from anything.
+    """
     options = _node_options()
     if options is None:
         return False
     try:
         unshare(CLONE_NEWNS)
         mount("none", "/", "", MS_REC | MS_SLAVE)
-        mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, options)
     except OSError:
         return False
-    return True
+    for group in ([f",gid={gid}"] if gid >= 0 else []) + [""]:  # of one said twice the last counts
+        with contextlib.suppress(OSError):
+            flags = MS_NOSUID | MS_NOEXEC
+            mount("devpts", "/dev/pts", "devpts", flags, options + group)
+            return True
+    return False
 
 
 def _node_options() -> str | None:

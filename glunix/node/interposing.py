@@ -10,6 +10,7 @@ import socket
 
 from glunix.msg.job import AT_HOME, JobSpec
 from glunix.node.become import StepFailed
+from glunix.node.foreign import OwnersPolicy
 from glunix.node.homeplaces import HomePlaces
 from glunix.node.standins import StandIns
 from slic.engine import EngineUnavailable, Launch, MissingCapability, select
@@ -35,7 +36,13 @@ DEFAULT_ENGINE = "unotify"
 class Interposing:
     """Made in the supervisor before it forks the program. StepFailed when it cannot be."""
 
-    def __init__(self, spec: JobSpec, stand_ins: StandIns, numbers: Numbers) -> None:
+    def __init__(
+        self, spec: JobSpec, stand_ins: StandIns, numbers: Numbers, setuid: bool = False
+    ) -> None:
+        """`setuid`: the job may run programs with more rights than its owner has. What these go by
+        is then this node's own, whatever home says: their files, their host name (sudoers(5)), and
+        of all calls but plain reads and the terminal's the kernel's answer (glunix.node.foreign).
+        """
         self.launch: Launch | None = None
         """None: there is nothing to catch, and the job runs at native speed."""
         self.reaps = False
@@ -43,7 +50,7 @@ class Interposing:
         self.fds: HomeFds | None = None
         self.places: HomePlaces | None = None
         """Directories of home, when the job has any (--home)."""
-        interposers = _host_name(spec.home_host)
+        interposers = _host_name(spec.home_host, own=not setuid)
         held = {one.kind for one in spec.inherited} & AT_HOME.keys()
         if stand_ins.interposed or spec.home_paths or held:
             self.fds = HomeFds(stand_ins.interposed, opens=bool(spec.home_paths or held))
@@ -55,7 +62,7 @@ class Interposing:
             if spec.home_paths or held:
                 interposers.append(HomeFiles(self.fds))
             if spec.home_paths:
-                self.places = HomePlaces(spec.home_paths)
+                self.places = HomePlaces([] if setuid else spec.home_paths)
                 self.places.make(spec.cwd)
             else:
                 self.places = HomePlaces([])
@@ -75,7 +82,8 @@ class Interposing:
         if spec.pids is not None:
             interposers += [Forks(numbers), Groups()]
         if interposers:
-            self._prepare(Policy(interposers), spec.engine or DEFAULT_ENGINE)
+            policy = OwnersPolicy(interposers, self.fds) if setuid else Policy(interposers)
+            self._prepare(policy, spec.engine or DEFAULT_ENGINE)
 
     def _prepare(self, policy: Policy, name: str) -> None:
         try:
@@ -86,8 +94,10 @@ class Interposing:
             raise StepFailed("engine", errno.ENOSYS, f"cannot run transparently: {error}") from None
 
 
-def _host_name(host: str) -> list[Interposer]:
+def _host_name(host: str, own: bool) -> list[Interposer]:
     """Home's host name: from a UTS namespace where there can be one, else by interposition."""
+    if not own:
+        return [Identity(os.fsencode(host))]
     try:
         unshare(CLONE_NEWUTS)
         socket.sethostname(host)

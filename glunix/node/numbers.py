@@ -10,6 +10,7 @@ Numbers are home's and the job's own, except where said.
 """
 
 import os
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -54,6 +55,7 @@ class Space(Protocol):
     @property
     def group_number(self) -> int: ...
     def helper(self, pid: int) -> None: ...
+    def hire(self, asks: socket.socket, news: socket.socket, run: range) -> None: ...
 
 
 class Numbers:
@@ -311,7 +313,7 @@ class Numbers:
     def _clerk_is_there(self) -> bool:
         if self._clerk is None and self._space is not None and not self._is_off:
             try:
-                self._clerk = Clerk(self._space.init, self._run)
+                self._clerk = Clerk(self._space, self._run)
             except (OSError, ClerkGone) as error:
                 self._turn_off(f"no helper inside: {error}")
                 return False

@@ -11,9 +11,14 @@ session under their numbers. For that, processes of ours stand inside for those 
 
 Numbers are chosen by writing ns_last_pid before each fork (proc(5)). Each helper reaps its children
 and tells the supervisor, which is outside: it sees the pids of the node.
+
+The init is root's where it can be, so that the job may signal it as little as pid 1 at home; the
+other helpers are the job owner's, without any capability (glunix.node.privilege). The supervisor
+may not signal the init either: a socket of theirs says by its end that all is over.
 """
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
@@ -24,15 +29,19 @@ from typing import NamedTuple, NoReturn
 
 import msgspec
 
-from glunix.msg.job import HomePids
+from glunix.msg.job import HomePids, Owner
 from glunix.msg.stream import Start
+from glunix.node import privilege
 from glunix.node.become import join_terminal, own_group
+from glunix.node.clerk import HIRE
+from glunix.node.clerkinside import Inside
 from glunix.node.family import Family, descendants, kill_all
-from glunix.node.heralds import Heralds, attend, be_the_users, herald
+from glunix.node.heralds import Heralds, attend, herald
 from glunix.node.reaping import changed
 from glunix.node.spawn import close_others, fork_child
 from slic.kernel import prctl
 from slic.kernel.libc import SYS_SETNS, syscall
+from slic.kernel.pidfd import stat_fields
 
 START_SECONDS = 10.0
 _PID_MAX = Path("/proc/sys/kernel/pid_max")
@@ -102,12 +111,12 @@ class PidSpace:
         home: HomePids,
         tty: int | None,
         program: Callable[[], object],
+        owner: Owner,
         first: int = 0,
-        user: tuple[int, int] = (0, 0),
     ) -> None:
         """Fork everything; `program` is called in the child that becomes it, in its group, and
-        leaves by exec. What it forks has number `first` (0: any) and those after it. `user` are
-        the job's uid and gid. SpaceUnavailable tells why it cannot be.
+        leaves by exec. What it forks has number `first` (0: any) and those after it.
+        SpaceUnavailable tells why it cannot be.
         """
         self.ended = False
         self.number = home.pid
@@ -118,20 +127,25 @@ class PidSpace:
             raise SpaceUnavailable(str(error)) from None
         self._says, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._says.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        builder = _Builder(todo, tty, theirs, program, first, user, home.highest)
+        self._orders, orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        """To the init: its end is the init's."""
+        builder = _Builder(todo, tty, theirs, orders, program, owner, first, home.highest)
         if todo.leader == OUTSIDE and tty is not None:
             join_terminal(tty)
-        own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+
+        def init() -> None:
+            self._orders.close()  # or we would never see its end
+            builder.init()
+
         try:
-            prctl.unshare(prctl.CLONE_NEWPID)
-            self._init = fork_child(builder.init)
+            self._init = _fork_in_new_namespace(init)
         except OSError as error:
             self._says.close()
+            self._orders.close()
             raise SpaceUnavailable(f"no PID namespace: {error.strerror}") from None
         finally:
-            syscall(SYS_SETNS, own, prctl.CLONE_NEWPID)  # for children that come later
-            os.close(own)
             theirs.close()
+            orders.close()
         self.group_number = todo.group
         """The number inside of the group that the program began in."""
         self._helpers = {self._init}
@@ -203,6 +217,11 @@ class PidSpace:
         """Pid 1 of it."""
         return self._init
 
+    def hire(self, asks: socket.socket, news: socket.socket, run: range) -> None:
+        """Have the init fork the agent of glunix.node.clerk, which has these sockets. OSError."""
+        order = HIRE.pack(run.start, run.stop)
+        socket.send_fds(self._orders, [order], [asks.fileno(), news.fileno()])
+
     def helper(self, pid: int) -> None:
         """This process inside is ours, too."""
         self._helpers.add(pid)
@@ -218,7 +237,8 @@ class PidSpace:
         if not self.heralds.is_over:
             return Family.ENDING
         # The program has ended, and may not have been reaped yet; then nobody tells.
-        found = [pid for pid in descendants() if pid not in {*self._helpers, self.program}]
+        others = {*self._helpers, self.program}
+        found = [pid for pid in descendants() if pid not in others]
         if not found:
             return Family.GONE
         return Family.ENDING if all(_is_zombie(pid) for pid in found) else Family.LIVES
@@ -226,7 +246,10 @@ class PidSpace:
     def kill_all(self) -> None:
         """SIGKILL everything: the kernel does it for all of a namespace at once."""
         if not self.ended:
-            os.kill(self._init, signal.SIGKILL)
+            try:
+                os.kill(self._init, signal.SIGKILL)
+            except PermissionError:  # root's: it ends by itself
+                self._orders.close()
 
     def close(self) -> None:
         """End it, and wait until nobody is left."""
@@ -235,6 +258,7 @@ class PidSpace:
             os.waitpid(self._init, 0)
             self.ended = True
         self._says.close()
+        self._orders.close()
 
 
 class Plain:
@@ -280,11 +304,23 @@ def fork_program(
     """Fork a job's program, with home's numbers if that can be; `body` becomes it by exec."""
     if start.spec.pids is not None:
         try:
-            user = start.owner.uid, start.owner.gid
-            return PidSpace(start.spec.pids, tty, body, first, user)
+            return PidSpace(start.spec.pids, tty, body, start.owner, first)
         except SpaceUnavailable as error:  # `glunix doctor` tells what is lost
             print(f"job {start.npid} has the pids of this node: {error}", flush=True)
     return Plain.fork(tty, body)
+
+
+def _fork_in_new_namespace(body: Callable[[], object]) -> int:
+    """Fork the first process of a PID namespace; our later children are in our own. OSError."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        prctl.unshare(prctl.CLONE_NEWPID)
+        try:
+            return fork_child(body)
+        finally:
+            syscall(SYS_SETNS, own, prctl.CLONE_NEWPID)
+    finally:
+        os.close(own)
 
 
 def _number() -> bytes:
@@ -299,7 +335,7 @@ def _is_own_pid_max() -> bool:
 
 def _is_zombie(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in b"ZX"
+        return stat_fields(pid)[0] in b"ZX"
     except OSError:
         return True
 
@@ -312,13 +348,15 @@ class _Builder:
         todo: Plan,
         tty: int | None,
         says: socket.socket,
+        orders: socket.socket,
         program: Callable[[], object],
+        owner: Owner,
         first: int,
-        user: tuple[int, int],
         highest: int,
     ) -> None:
         self._first = first
-        self._user = user
+        self._orders = orders
+        self._owner = owner
         self._highest = highest
         self._plan = todo
         self._tty = tty
@@ -337,7 +375,7 @@ class _Builder:
             self._fork(self._plan.leader, self._leader)
         else:
             self._go_on()
-        self._reap()
+        self._rule()
 
     def _own_proc(self) -> None:
         """A /proc of this namespace: with the node's, pids would mean other processes."""
@@ -357,8 +395,7 @@ class _Builder:
         self._says.send(_HELPER + _number())
         self._step(self._lead)
         self._go_on()
-        be_the_users(*self._user)
-        self._reap()
+        self._serve()
 
     def _go_on(self) -> None:
         """In who is above the parent, or is the parent."""
@@ -370,13 +407,12 @@ class _Builder:
     def _parent(self) -> None:
         self._says.send(_HELPER + _number())
         self._make_program()
-        be_the_users(*self._user)
-        self._reap()
+        self._serve()
 
     def _herald(self) -> None:
         self._says.send(_HELPER + _number())
         close_others({self._says.fileno()})
-        be_the_users(*self._user)
+        privilege.give_up(self._owner)
         herald(self._tell)
 
     def _tell(self, signal_number: int) -> None:
@@ -445,13 +481,44 @@ class _Builder:
         self._says.send(_FAILED + text.encode()[:200])
         os._exit(1)
 
-    def _reap(self) -> NoReturn:
-        """Wait for children for ever, and tell. SIGCHLD is blocked, so none is lost."""
+    def _serve(self) -> NoReturn:
+        """Stand for a process of home's, and reap."""
         close_others({self._says.fileno()})
+        privilege.give_up(self._owner)
         while True:
-            for pid, status in changed({*self._plan, self._plan.herald}):
-                try:
-                    self._says.send(_REAPED + _WAIT.pack(pid, status))
-                except OSError:
-                    os._exit(0)  # the supervisor is gone
+            self._reap()
             attend(self._tell)
+
+    def _rule(self) -> NoReturn:
+        """The same as pid 1: with an ear for the supervisor's orders, and for its end."""
+        close_others({self._says.fileno(), self._orders.fileno()})
+        privilege.be_init(self._owner)
+        self._orders.setblocking(False)
+        fcntl.fcntl(self._orders, fcntl.F_SETOWN, os.getpid())
+        flags = fcntl.fcntl(self._orders, fcntl.F_GETFL)
+        fcntl.fcntl(self._orders, fcntl.F_SETFL, flags | os.O_ASYNC)
+        while True:
+            self._obey()  # what came before the descriptor was asynchronous, too
+            self._reap()
+            attend(self._tell)
+
+    def _obey(self) -> None:
+        """Take the supervisor's orders; it is gone: all of the namespace ends with us."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                order, fds, _, _ = socket.recv_fds(self._orders, HIRE.size, 2)
+                if not order:
+                    os._exit(0)
+                run = range(*HIRE.unpack(order))
+                asks, news = (socket.socket(fileno=fd) for fd in fds)
+                fork_child(lambda: Inside(run, asks, news).serve())  # noqa: B023 - at once
+                asks.close()
+                news.close()
+
+    def _reap(self) -> None:
+        """Wait for children, and tell. SIGCHLD is blocked, so none is lost."""
+        for pid, status in changed({*self._plan, self._plan.herald}):
+            try:
+                self._says.send(_REAPED + _WAIT.pack(pid, status))
+            except OSError:
+                os._exit(0)  # the supervisor is gone

@@ -23,6 +23,7 @@ from glunix.node.become import StepFailed
 from glunix.node.homepts import stand_in_terminal
 from glunix.node.process import pipe
 from slic.interposers.homefds import FILE_OUTPUT, OUTPUTS, StandIn
+from slic.kernel.pidfd import terminal_of
 
 TOKEN = b"\0"
 
@@ -119,14 +120,10 @@ class SocketToken(_Token):
             self._theirs.recv(1, socket.MSG_DONTWAIT)
 
 
-_TTY_NR = 4
-"""Which of the fields behind the name in /proc/PID/stat is the controlling terminal (proc(5))."""
-
-
 class StandIns:
     """The descriptors of one transparent job. `theirs` are the child's 0, 1, 2."""
 
-    def __init__(self, spec: JobSpec, uid: int, fed: Sequence[int]) -> None:
+    def __init__(self, spec: JobSpec, fed: Sequence[int]) -> None:
         self.theirs: dict[int, int] = {}
         self.outputs: list[tuple[int, int]] = []
         """(channel, our end) of each output; channel 0 is a terminal that is neither 1 nor 2."""
@@ -142,17 +139,17 @@ class StandIns:
         self._kept: list[socket.socket] = []
         self._spare: list[int] = []
         if spec.tty is not None:
-            self._make_terminal(spec, uid)
+            self._make_terminal(spec)
         if 0 not in self.theirs:
             self._make_input(spec, fed)
         self._make_outputs(spec)
         for one in spec.inherited:
             self._inherit(one)
 
-    def _make_terminal(self, spec: JobSpec, uid: int) -> None:
+    def _make_terminal(self, spec: JobSpec) -> None:
         assert spec.tty is not None
         fds = spec.tty.fds
-        master, self.slave, self._spare = stand_in_terminal(spec.tty, uid)
+        master, self.slave, self._spare = stand_in_terminal(spec.tty)
         _make_transparent(self.slave)
         for fd in fds:
             self.theirs[fd] = self.slave
@@ -317,14 +314,11 @@ class StandIns:
         given it up (TIOCNOTTY)."""
         if self.slave < 0:
             return False
+        own = os.fstat(self.slave).st_rdev
         try:
-            with open(f"/proc/{tid}/stat", "rb") as file:
-                device = int(file.read().rpartition(b")")[2].split()[_TTY_NR])
+            return terminal_of(tid) == (os.major(own), os.minor(own))
         except OSError:
             return False
-        own = os.fstat(self.slave).st_rdev
-        major, minor = os.major(own), os.minor(own)
-        return device == (minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)
 
     def in_background(self, tid: int) -> bool:
         """Whether the kernel would stop this thread for a read (tty_ioctl(4), job control)."""

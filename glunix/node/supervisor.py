@@ -2,6 +2,7 @@
 
 Its own process, forked by the daemon; session leader and reaper of the job like a keeper, and also
 the job's view of home: its UTS namespace has home's host name, its stand-ins are served from home.
+It is the job owner's, with no more rights than he has (glunix.node.privilege).
 If it dies the kernel kills the program; if the daemon dies the kernel kills it.
 """
 
@@ -19,6 +20,7 @@ from glunix.msg import stream
 from glunix.msg.base import Body, Message
 from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.msg.shadows import ShadowMoved, ShadowSignal, ShadowsMade
+from glunix.node import privilege
 from glunix.node.asks import Asks
 from glunix.node.become import StepFailed
 from glunix.node.bill import Bill
@@ -47,9 +49,11 @@ from slic.tracee import Tracee
 
 
 def spawn_supervisor(
-    start: stream.Start, env: dict[bytes, bytes], fed: Sequence[int] = ()
+    start: stream.Start, env: dict[bytes, bytes], fed: Sequence[int] = (), setuid: bool = False
 ) -> tuple[int, socket.socket]:
     """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end).
+
+    `setuid`: the job may run programs with more rights than its owner has (glunix.toml).
 
     `fed` is what becomes standard input when the daemon fills it: the read end of a pipe, or two
     sockets, the program's and the one from which its answers are read.
@@ -57,10 +61,11 @@ def spawn_supervisor(
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def body() -> None:
-        set_parent_death_signal(signal.SIGKILL)
         close_others({theirs.fileno(), *fed})
         ours.detach()
-        Supervisor(start, env, theirs, fed).run()
+        privilege.begin(start.owner)
+        set_parent_death_signal(signal.SIGKILL)  # now: a change of ids forgets it (prctl(2))
+        Supervisor(start, env, theirs, fed, setuid).run()
 
     try:
         return fork_child(body), ours
@@ -72,9 +77,15 @@ class Supervisor:
     """Runs in its own process from fork to exit. Is the Host of its engine session."""
 
     def __init__(
-        self, start: stream.Start, env: dict[bytes, bytes], sock: socket.socket, fed: Sequence[int]
+        self,
+        start: stream.Start,
+        env: dict[bytes, bytes],
+        sock: socket.socket,
+        fed: Sequence[int],
+        setuid: bool,
     ) -> None:
         self._start = start
+        self._setuid = setuid and privilege.is_needed(start.owner)
         self._spec = start.spec
         self._vnn = start.vnns[0]
         self._env = env
@@ -115,11 +126,11 @@ class Supervisor:
         os.setsid()
         set_child_subreaper(True)
         try:
-            self._stand_ins = StandIns(self._spec, self._start.owner.uid, self._fed)
+            self._stand_ins = StandIns(self._spec, self._fed)
             self._questions.stand_ins = self._stand_ins
             if self._spec.stdin == "file":
                 self._asks.read_ahead(0)
-            caught = Interposing(self._spec, self._stand_ins, self._numbers)
+            caught = Interposing(self._spec, self._stand_ins, self._numbers, self._setuid)
             self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
                 self._questions.home_files = NodeHomeFiles(
@@ -167,7 +178,7 @@ class Supervisor:
 
     def _fork_program(self, launch: Launch | None) -> int:
         around = self._stand_ins
-        self._birth = birth = Birth(self._spec, self._start, self._env)
+        self._birth = birth = Birth(self._spec, self._start, self._env, self._setuid)
         first = self._numbers.first(self._turn) if self._spec.pids is not None else 0
         self._place = birth.fork(around, launch, first)
         if isinstance(self._place, PidSpace):
@@ -181,6 +192,7 @@ class Supervisor:
         if launch is not None:
             self._session = birth.session(launch, self)
             self._engine_fds = self._reactor.drive(self._session, config.state_folder())
+        privilege.settle(self._start.owner)
         self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)

@@ -32,7 +32,7 @@ from slic.engines.filter import compile_filter
 from slic.engines.ptrace_session import PtraceSession
 from slic.kernel import ptrace as pt
 from slic.kernel import seccomp
-from slic.kernel.pidfd import status_fields
+from slic.kernel.pidfd import stat_fields, status_fields
 from slic.policy import Policy
 
 EVERYTHING = (
@@ -182,10 +182,9 @@ def _tasks_under(pid: int) -> set[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
-                text = (entry / "stat").read_text(errors="surrogateescape")
-            except (FileNotFoundError, ProcessLookupError):
+                parent = int(stat_fields(int(entry.name))[1])
+            except ProcessLookupError:
                 continue
-            parent = int(text.rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(int(entry.name))
     found: set[int] = set()
     todo = [pid]
@@ -202,10 +201,9 @@ def _tasks_under(pid: int) -> set[int]:
 def _has_ended(tid: int) -> bool:
     """Is the task gone, or a zombie? The kernel refuses to trace one with EPERM, too."""
     try:
-        text = Path(f"/proc/{tid}/stat").read_text(errors="surrogateescape")
-    except (FileNotFoundError, ProcessLookupError):
+        return stat_fields(tid)[0] in b"ZX"
+    except ProcessLookupError:
         return True
-    return text.rpartition(")")[2].split()[0] in "ZX"
 
 
 def _is_ours(tid: int) -> bool:

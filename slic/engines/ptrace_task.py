@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 from slic.engines.tracee import TaskTracee
 from slic.interposer import Call
-from slic.kernel.pidfd import status_fields
+from slic.kernel.pidfd import stat_fields, status_fields
 from slic.policy import Decision
 from slic.verdict import Inject, ReturnFd
 
@@ -20,9 +20,7 @@ IGNORED_BY_DEFAULT = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGW
 def leader_has_ended(tid: int) -> bool:
     """Has this first thread exited while others live on? Its status comes only after theirs."""
     try:
-        with open(f"/proc/{tid}/stat", errors="surrogateescape") as file:
-            state = file.read().rpartition(")")[2].split()[0]
-        return state == "Z" and len(os.listdir(f"/proc/{tid}/task")) > 1
+        return stat_fields(tid)[0] == b"Z" and len(os.listdir(f"/proc/{tid}/task")) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False
 

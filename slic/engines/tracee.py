@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from slic.kernel import libc, memory, pidfd
+from slic.kernel import libc, memory, pidfd, undumpable
 from slic.kernel.asuser import acting_as, open_as, uname_of
 from slic.tracee import AT_FDCWD, BadAddress, CallGone
 
@@ -69,11 +69,19 @@ class TaskTracee:
     # -- memory ------------------------------------------------------------------------------
     def read_some(self, address: int, size: int) -> bytes:
         try:
-            data = memory.read(self.tid, address, size)
+            data = self._read(address, size)
         except OSError as error:
             raise self._memory_error(error, address) from None
         self._check()
         return data
+
+    def _read(self, address: int, size: int) -> bytes:
+        try:
+            return memory.read(self.tid, address, size)
+        except PermissionError:
+            if not undumpable.can_look():
+                raise
+        return undumpable.read(self.tid, address, size, self._check)
 
     def read(self, address: int, size: int) -> bytes:
         data = self.read_some(address, size)
@@ -83,7 +91,7 @@ class TaskTracee:
 
     def cstring(self, address: int, limit: int = 4096) -> bytes:
         try:
-            found = memory.cstring(self.tid, address, limit)
+            found = memory.cstring(self._read, address, limit)
         except OSError as error:
             raise self._memory_error(error, address) from None
         self._check()
@@ -94,12 +102,20 @@ class TaskTracee:
     def write(self, address: int, data: bytes) -> None:
         self._check()
         try:
-            done = memory.write(self.tid, address, data)
+            done = self._write(address, data)
         except OSError as error:
             raise self._memory_error(error, address) from None
         self._check()
         if done != len(data):
             raise BadAddress(f"{address:#x}: {done} of {len(data)} bytes are writable")
+
+    def _write(self, address: int, data: bytes) -> int:
+        try:
+            return memory.write(self.tid, address, data)
+        except PermissionError:
+            if not undumpable.can_look():
+                raise
+        return undumpable.write(self.tid, address, data, self._check)
 
     def scatter(self, vector: Sequence[tuple[int, int]], data: bytes) -> int:
         done = 0
@@ -127,11 +143,22 @@ class TaskTracee:
     def _proc(self, look: Callable[[str], _Seen], name: str) -> _Seen:
         """`look` at /proc/TID/NAME; a missing entry is EBADF."""
         try:
-            return look(f"/proc/{self.tid}/{name}")
+            return self._looking(lambda: look(f"/proc/{self.tid}/{name}"))
         except (FileNotFoundError, ProcessLookupError):
             raise OSError(errno.EBADF, name) from None
         finally:
             self._check()
+
+    @staticmethod
+    def _looking(look: Callable[[], _Seen]) -> _Seen:
+        """`look`, once more where the kernel shows the task to a privileged supervisor only."""
+        try:
+            return look()
+        except PermissionError:
+            if not undumpable.can_look():
+                raise
+        with undumpable.looking():
+            return look()
 
     def fd_stat(self, fd: int) -> os.stat_result:
         return self._proc(os.stat, f"fd/{fd}")
@@ -151,7 +178,7 @@ class TaskTracee:
             raise CallGone from None
         try:
             self._check()
-            return pidfd.getfd(task, fd)
+            return self._looking(lambda: pidfd.getfd(task, fd))
         finally:
             os.close(task)
 
@@ -168,7 +195,10 @@ class TaskTracee:
     def open(self, dirfd: int, name: bytes, flags: int, mode: int = 0, resolve: int = 0) -> int:
         self._check()
         try:
-            return open_as(self.tid, dirfd, name, flags, mode, resolve, self._status())
+            status = self._status()
+            return self._looking(
+                lambda: open_as(self.tid, dirfd, name, flags, mode, resolve, status)
+            )
         except ProcessLookupError:
             raise CallGone from None
 

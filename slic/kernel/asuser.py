@@ -20,7 +20,7 @@ from slic.kernel.libc import (
     SYS_SETNS,
     syscall,
 )
-from slic.kernel.pidfd import status_fields
+from slic.kernel.pidfd import status_fields, terminal_of
 
 AT_FDCWD = -100
 RESOLVE_IN_ROOT = 0x10
@@ -122,12 +122,7 @@ def _about_the_caller(tid: int, pid: int, name: bytes) -> bytes:
 
 def _terminal_of(pid: int) -> bytes:
     """The device of a process's controlling terminal; ENXIO if it has none (tty(4)), as for it."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="surrogateescape")
-    except FileNotFoundError:
-        raise ProcessLookupError(errno.ESRCH, f"no process {pid}") from None
-    number = int(stat.rpartition(")")[2].split()[4]) & 0xFFFFFFFF
-    major, minor = (number >> 8) & 0xFFF, (number & 0xFF) | ((number >> 12) & 0xFFF00)
+    major, minor = terminal_of(pid)
     if 136 <= major <= 143:
         return b"/dev/pts/%d" % ((major - 136) * 256 + minor)
     try:

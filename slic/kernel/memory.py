@@ -7,6 +7,7 @@ OSError: EFAULT nothing readable there, ESRCH no such task, EPERM not ours to to
 import ctypes
 import os
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from slic.kernel.libc import LIBC
@@ -62,13 +63,15 @@ def write(tid: int, address: int, data: bytes) -> int:
     return done
 
 
-def cstring(tid: int, address: int, limit: int) -> bytes | None:
-    """The NUL-terminated string at `address`; None if longer than `limit`; EFAULT as in `read`."""
+def cstring(read: Callable[[int, int], bytes], address: int, limit: int) -> bytes | None:
+    """The NUL-terminated string at `address`; None if longer than `limit`; EFAULT as in `read`, of
+    which an address and a size are asked.
+    """
     found = bytearray()
     while len(found) <= limit:
         # Never across a page boundary in one go: the next page may not exist.
         here = address + len(found)
-        chunk = read(tid, here, min(PAGE - here % PAGE, limit + 1 - len(found), 256))
+        chunk = read(here, min(PAGE - here % PAGE, limit + 1 - len(found), 256))
         end = chunk.find(0)
         if end >= 0:
             return bytes(found + chunk[:end])

@@ -24,8 +24,25 @@ def open_task(tid: int) -> int:
     return os.pidfd_open(process_of(tid))
 
 
+def stat_fields(tid: int) -> list[bytes]:
+    """The fields of /proc/TID/stat behind the name (proc(5)): its state, its parent, ...; OSError
+    ESRCH if it is gone.
+    """
+    try:
+        with open(f"/proc/{tid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()
+    except FileNotFoundError:
+        raise ProcessLookupError(errno.ESRCH, f"no task {tid}") from None
+
+
+def terminal_of(tid: int) -> tuple[int, int]:
+    """Major and minor number of its controlling terminal, 0 and 0 without; OSError ESRCH."""
+    number = int(stat_fields(tid)[4]) & 0xFFFFFFFF
+    return number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
+
+
 _WANTED = re.compile(
-    r"^(Gid|Groups|NSpgid|NSpid|NSsid|NStgid|SigBlk|SigCgt|SigIgn|Tgid|TracerPid|Uid|Umask):\t(.*)$",
+    r"^(CapPrm|Gid|Groups|NSpgid|NSpid|NSsid|NStgid|SigBlk|SigCgt|SigIgn|Tgid|TracerPid|Uid|Umask):\t(.*)$",
     re.MULTILINE,
 )
 
