@@ -21,12 +21,19 @@ from glunix.msg.frame import BODY_MAX
 from glunix.node.bridge import RELAY, REPORT
 from glunix.node.ends import End, PipeEnd, SocketEnd
 from glunix.node.fed import FedInput, MakeEnd
+from glunix.node.keeper import GIVE_UP, GRACE
 from glunix.node.process import pipe
 from glunix.node.supervisor import spawn_supervisor
 from glunix.node.userjob import job_environment
 
 _INPUT = tuple(bytes([0xA0 | len(tag)]) + tag for tag in (b"in", b"inrecall", b"inanew"))
 """How the tags of In, InRecall and InAnew are encoded (MessagePack, fixstr), whole."""
+
+PATIENCE = 1.0
+"""Seconds that a supervisor has to kill its job."""
+
+ENDING_SECONDS = GRACE + GIVE_UP + 1.0
+"""The same to clean up after a job that nobody wants any more."""
 
 _TAG_AT = 1
 """Where an encoded message that is a small array has its tag."""
@@ -183,12 +190,36 @@ class SupervisedJob:
         if self._told_end:
             return 0
         self._link.send(REPORT, stream.Signal(number))
+        if number == signal.SIGKILL:
+            self._end_supervisor_after(PATIENCE)
         return 1
 
     def abandon(self) -> None:
         """Home hears nothing any more: the supervisor ends the job when its bridge closes."""
         self._abandoned = True
         self._link.close("home is gone")
+        self._end_supervisor_after(ENDING_SECONDS)
+
+    def _end_supervisor_after(self, seconds: float) -> None:
+        """It is its user's, who may have stopped it: it would never do what it is told to.
+
+        By a descriptor: when the time has come its number may be another's.
+        """
+        if not self._pid or self._reaped:
+            return
+        try:
+            supervisor = os.pidfd_open(self._pid)
+        except OSError:  # no descriptors left, or it has just ended
+            return
+
+        def has_ended() -> None:
+            self._loop.remove_reader(supervisor)
+            os.close(supervisor)
+            late.cancel()
+
+        self._loop.add_reader(supervisor, has_ended)
+        kill = signal.pidfd_send_signal
+        late = self._loop.call_later(seconds, kill, supervisor, signal.SIGKILL)
 
     def wait_status(self, pid: int, status: int) -> bool:
         """A child of the daemon changed state: is it our supervisor?"""

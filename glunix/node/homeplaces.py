@@ -3,12 +3,16 @@
 Owns a layer in memory over each listed directory that the node has, in the job's mount namespace
 (overlayfs): what is made there for chdir(2) is nowhere on a disk, and the node's own files show
 through. A supervisor that may not mount has none; then only what the node has can be entered.
+Directories are made with the owner's rights, by way of no link: also where the node has a directory
+that is not his, nothing is made below it.
 """
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterable
 
+from slic.kernel.beneath import make_directories
 from slic.kernel.prctl import (
     CLONE_NEWNS,
     MNT_DETACH,
@@ -26,18 +30,21 @@ class HomePlaces:
     """`paths` are those listed; their layers are made at once, in a namespace of this process."""
 
     def __init__(self, paths: Iterable[bytes]) -> None:
-        self._layers: list[bytes] = []
+        self._layers: dict[bytes, int] = {}
+        """Path -> a descriptor of its layer."""
         wanted = [path for path in paths if os.path.isdir(path)]
         if not wanted or not _own_namespace():
             return
         for path in wanted:
             if _layer(path):
-                self._layers.append(path)
+                self._layers[path] = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def make(self, path: bytes) -> None:
-        """Have this directory, if it lies in a layer."""
-        if any(path == own or path.startswith(own + b"/") for own in self._layers):
-            os.makedirs(path, mode=0o755, exist_ok=True)
+        """Have this directory, if it lies in a layer and may be made there."""
+        for own, layer in self._layers.items():
+            if path.startswith(own + b"/"):
+                with contextlib.suppress(OSError):  # chdir(2) will say so
+                    make_directories(layer, path[len(own) + 1 :], 0o755)
 
 
 def _own_namespace() -> bool:

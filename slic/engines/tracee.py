@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from fcntl import F_GETFL, fcntl
 from typing import TypeVar
 
 from slic.kernel import libc, memory, pidfd, undumpable
@@ -23,12 +24,17 @@ UNSEEN: dict[str, str] = {}  # one for all: a tracee is made for every caught ca
 _Seen = TypeVar("_Seen")
 
 
-def _beginning(path: str) -> bytes:
+def _leads_to(path: str) -> str:
+    return os.readlink(path)
+
+
+def _flags_shown(path: str) -> int:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(fd, 256)  # proc_pid_fdinfo(5): pos and flags come first
+        text = os.read(fd, 256)  # proc_pid_fdinfo(5): pos and flags come first
     finally:
         os.close(fd)
+    return int(text.split(b"flags:", 1)[1].split(b"\n", 1)[0], 8)
 
 
 class TaskTracee:
@@ -76,12 +82,7 @@ class TaskTracee:
         return data
 
     def _read(self, address: int, size: int) -> bytes:
-        try:
-            return memory.read(self.tid, address, size)
-        except PermissionError:
-            if not undumpable.can_look():
-                raise
-        return undumpable.read(self.tid, address, size, self._check)
+        return self._looking(lambda: memory.read(self.tid, address, size))
 
     def read(self, address: int, size: int) -> bytes:
         data = self.read_some(address, size)
@@ -110,12 +111,7 @@ class TaskTracee:
             raise BadAddress(f"{address:#x}: {done} of {len(data)} bytes are writable")
 
     def _write(self, address: int, data: bytes) -> int:
-        try:
-            return memory.write(self.tid, address, data)
-        except PermissionError:
-            if not undumpable.can_look():
-                raise
-        return undumpable.write(self.tid, address, data, self._check)
+        return self._looking(lambda: memory.write(self.tid, address, data))
 
     def scatter(self, vector: Sequence[tuple[int, int]], data: bytes) -> int:
         done = 0
@@ -149,8 +145,7 @@ class TaskTracee:
         finally:
             self._check()
 
-    @staticmethod
-    def _looking(look: Callable[[], _Seen]) -> _Seen:
+    def _looking(self, look: Callable[[], _Seen]) -> _Seen:
         """`look`, once more where the kernel shows the task to a privileged supervisor only."""
         try:
             return look()
@@ -158,17 +153,32 @@ class TaskTracee:
             if not undumpable.can_look():
                 raise
         with undumpable.looking():
+            self._check()
             return look()
 
+    def _of_fd(
+        self, look: Callable[[str], _Seen], folder: str, fd: int, at: Callable[[int], _Seen]
+    ) -> _Seen:
+        """`look` at the entry of a descriptor; `at` a copy of it where nobody may enter there."""
+        try:
+            return self._proc(look, f"{folder}/{fd}")
+        except PermissionError:
+            if not undumpable.can_look():
+                raise
+        own = self.fd_dup(fd)
+        try:
+            return at(own)
+        finally:
+            os.close(own)
+
     def fd_stat(self, fd: int) -> os.stat_result:
-        return self._proc(os.stat, f"fd/{fd}")
+        return self._of_fd(os.stat, "fd", fd, os.fstat)
 
     def fd_link(self, fd: int) -> str:
-        return self._proc(os.readlink, f"fd/{fd}")
+        return self._of_fd(_leads_to, "fd", fd, lambda own: _leads_to(f"/proc/self/fd/{own}"))
 
     def fd_flags(self, fd: int) -> int:
-        text = self._proc(_beginning, f"fdinfo/{fd}")
-        return int(text.split(b"flags:", 1)[1].split(b"\n", 1)[0], 8)
+        return self._of_fd(_flags_shown, "fdinfo", fd, lambda own: fcntl(own, F_GETFL))
 
     def fd_dup(self, fd: int) -> int:
         self._check()

@@ -130,21 +130,17 @@ class HomeCopies(StandInCalls):
         stand_in = self._of_kind(tracee, fd, "file") if fd in self._files else None
         if stand_in is None or stand_in.path:
             return PASS
-        return self._map(stand_in, tracee.fd_dup(fd))
+        return self._map(stand_in, self._fds.writable(tracee, fd, stand_in))
 
     def _map(self, stand_in: StandIn, own: int) -> Asking:
         """Fill the stand-in, which is a file in memory, with what is at home now."""
         try:
-            fd = os.open(f"/proc/self/fd/{own}", os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                done = 0
-                while data := (yield ReadHome(stand_in.fd, WRITE_MAX, False, done)):
-                    done += os.pwrite(fd, data, done)
-                    if done > MAP_MAX:
-                        return Fail(errno.ENODEV)
-                os.ftruncate(fd, done)
-            finally:
-                os.close(fd)
+            done = 0
+            while data := (yield ReadHome(stand_in.fd, WRITE_MAX, False, done)):
+                done += os.pwrite(own, data, done)
+                if done > MAP_MAX:
+                    return Fail(errno.ENODEV)
+            os.ftruncate(own, done)
         finally:
             os.close(own)
         return PASS
@@ -154,13 +150,17 @@ class _Target:
     """Where a copy goes: the caller's own open file. `kind`: what alone it may be."""
 
     def __init__(self, tracee: Tracee, fd: int, kind: str) -> None:
-        self._appends = bool(tracee.fd_flags(fd) & os.O_APPEND)
         self._fd = tracee.fd_dup(fd)
+        self._appends = bool(fcntl.fcntl(self._fd, fcntl.F_GETFL) & os.O_APPEND)
+        self._is_ours = tracee.uid == os.geteuid()
+        """Whether a receiver that asks who has written (SO_PASSCRED) hears of the caller's uid."""
         self._kind = kind
         self._mode = os.fstat(self._fd).st_mode
 
     def room(self) -> int:
         """Bytes that it takes without waiting; 0 when it is not for us to say."""
+        if not self._is_ours:
+            return 0
         is_pipe, is_file = stat.S_ISFIFO(self._mode), stat.S_ISREG(self._mode)
         if (self._kind == "pipe" and not is_pipe) or (self._kind == "file" and not is_file):
             return 0

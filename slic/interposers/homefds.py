@@ -198,6 +198,20 @@ class HomeFds(Interposer):
             return next(iter(self._terminals.values()))
         return self._terminals.get(seen.st_rdev)
 
+    def writable(self, tracee: Tracee, fd: int, stand_in: StandIn) -> int:
+        """A descriptor of our own with which a stand-in that is a file in memory is filled.
+
+        The caller's threads may put another file behind the number at any time: what was got is
+        looked at once more, and then used whatever the number means.
+        """
+        own = tracee.fd_dup(fd)
+        try:
+            if self.leading(os.fstat(own)) is not stand_in:
+                raise OSError(errno.EBADF, "exchanged meanwhile")
+            return os.open(f"/proc/self/fd/{own}", os.O_WRONLY | os.O_CLOEXEC)
+        finally:
+            os.close(own)
+
     # -- reads -------------------------------------------------------------------------------
 
     @on("read", about="fd")

@@ -238,7 +238,7 @@ class HomeFiles(DescriptorCalls):
             return Fail(errno.ENODEV)
         if tracee.fd_flags(fd) & os.O_ACCMODE == os.O_WRONLY:
             return PASS  # EACCES
-        return self._map(stand_in, tracee.fd_dup(fd))
+        return self._map(stand_in, self._fds.writable(tracee, fd, stand_in))
 
     def _map(self, stand_in: StandIn, own: int) -> Asking:
         """Fill the stand-in, which is a file in memory, with what is at home now."""
@@ -247,17 +247,13 @@ class HomeFiles(DescriptorCalls):
             size = facts[FIELDS.index("size")]
             if size > MAP_MAX:
                 return Fail(errno.ENODEV)
-            fd = os.open(f"/proc/self/fd/{own}", os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.ftruncate(fd, size)
-                done = 0
-                while done < size:
-                    data = yield ReadHome(stand_in.fd, min(size - done, WRITE_MAX), False, done)
-                    if not data:
-                        break
-                    done += os.pwrite(fd, data, done)
-            finally:
-                os.close(fd)
+            os.ftruncate(own, size)
+            done = 0
+            while done < size:
+                data = yield ReadHome(stand_in.fd, min(size - done, WRITE_MAX), False, done)
+                if not data:
+                    break
+                done += os.pwrite(own, data, done)
         finally:
             os.close(own)
         return PASS

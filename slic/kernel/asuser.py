@@ -20,7 +20,7 @@ from slic.kernel.libc import (
     SYS_SETNS,
     syscall,
 )
-from slic.kernel.pidfd import status_fields, terminal_of
+from slic.kernel.pidfd import getfd, open_task, status_fields, terminal_of
 
 AT_FDCWD = -100
 RESOLVE_IN_ROOT = 0x10
@@ -52,8 +52,7 @@ def open_as(
     if same_root and name.startswith(b"/"):
         base = AT_FDCWD
     elif same_root:
-        where = "cwd" if dirfd == AT_FDCWD else f"fd/{dirfd}"
-        base = _open_base(f"/proc/{tid}/{where}", dirfd)
+        base = _open_base(tid, dirfd)
     else:
         name = os.fsencode(_under_root(tid, dirfd, name))
         base = os.open(f"/proc/{tid}/root", os.O_PATH)
@@ -77,13 +76,22 @@ def acting_as(status: dict[str, str], creating: bool) -> Iterator[None]:
         yield
 
 
-def _open_base(path: str, dirfd: int) -> int:
+def _open_base(tid: int, dirfd: int) -> int:
     try:
-        return os.open(path, os.O_PATH)
+        where = "cwd" if dirfd == AT_FDCWD else f"fd/{dirfd}"
+        return os.open(f"/proc/{tid}/{where}", os.O_PATH)
     except FileNotFoundError:
         if dirfd == AT_FDCWD:
             raise ProcessLookupError from None
         raise OSError(errno.EBADF, "dirfd") from None
+    except PermissionError:  # it lets nobody look (slic.kernel.undumpable): the folder is root's
+        if dirfd == AT_FDCWD:
+            raise
+    task = open_task(tid)
+    try:
+        return getfd(task, dirfd)
+    finally:
+        os.close(task)
 
 
 def _same_root(tid: int) -> bool:

@@ -1,16 +1,11 @@
 """A look into a task of ours that made itself undumpable (prctl(2), PR_SET_DUMPABLE; proc(5)).
 
-The kernel then shows its descriptors and memory to CAP_SYS_PTRACE only. A supervisor that has it
-permitted raises it for one look, in this thread; the caller has checked, and checks again, that the
-task is the one it serves. Memory is found by an open file, not by a number that may be another
-task's a moment later.
-
-Limit: what is written goes through pages that the task itself may only read (proc_pid_mem(5)).
+The kernel then shows its memory and descriptors to CAP_SYS_PTRACE only, and its folder of
+descriptors to root alone. A supervisor that has the right permitted raises it for one look, in this
+thread; the caller checks right before and after that the task is the one it serves.
 """
 
-import errno
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from slic.kernel import capabilities as caps
@@ -31,39 +26,3 @@ def looking() -> Iterator[None]:
         yield
     finally:
         caps.set(have)
-
-
-def read(tid: int, address: int, size: int, check: Callable[[], None]) -> bytes:
-    """As slic.kernel.memory.read; `check` raises when the task is not the one that is meant."""
-    with _memory(tid, os.O_RDONLY, check) as fd:
-        try:
-            return os.pread(fd, size, address)
-        except OverflowError:
-            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT)) from None
-
-
-def write(tid: int, address: int, data: bytes, check: Callable[[], None]) -> int:
-    """As slic.kernel.memory.write."""
-    with _memory(tid, os.O_WRONLY, check) as fd:
-        try:
-            return os.pwrite(fd, data, address)
-        except OverflowError:
-            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT)) from None
-
-
-@contextmanager
-def _memory(tid: int, flags: int, check: Callable[[], None]) -> Iterator[int]:
-    with looking():
-        try:
-            fd = os.open(f"/proc/{tid}/mem", flags | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise ProcessLookupError(errno.ESRCH, f"no task {tid}") from None
-    try:
-        check()  # it was the one when we opened it
-        yield fd
-    except OSError as error:
-        if error.errno != errno.EIO:
-            raise
-        raise OSError(errno.EFAULT, os.strerror(errno.EFAULT)) from None
-    finally:
-        os.close(fd)

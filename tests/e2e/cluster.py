@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,11 +55,22 @@ def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE
         time.sleep(0.01)
 
 
-def make_launchers(folder: Path) -> None:
+def make_launchers(folder: Path, python: str = sys.executable) -> None:
     """Write glurun, glunix, ... of this very checkout into `folder`."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "glunix.cli.launchers", str(folder)]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}"}
+    command = [python, "-m", "glunix.cli.launchers", str(folder)]
     subprocess.run(command, check=True, env=environment, timeout=DEADLINE)
+
+
+def everybodys_python() -> str | None:
+    """An interpreter like ours that every user may start, from a shell, too: ours may be in
+    /root. None: there is none."""
+    code = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
+    for python in (sys.executable, "/usr/bin/python3"):
+        words = [*as_user(NOBODY), "sh", "-c", f'{python} -c "{code}" 2>/dev/null']
+        if subprocess.run(words, timeout=DEADLINE, check=False).returncode == 0:
+            return python
+    return None
 
 
 def as_user(uid: int) -> list[str]:
