@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from glunix.msg.job import JobSpec, Owner
+from glunix.node.privilege import set_groups
 from slic.kernel.prctl import set_parent_death_signal
 
 STEPS = ("session", "tty", "engine", "user", "limits", "cwd", "exec")
@@ -98,7 +99,7 @@ def _become_user(owner: Owner) -> None:
         if owner.uid != os.geteuid():
             raise StepFailed("user", errno.EPERM, f"cannot run as uid {owner.uid} without root")
         return
-    os.setgroups(owner.groups)
+    set_groups(owner.groups)
     os.setresgid(owner.gid, owner.gid, owner.gid)
     os.setresuid(owner.uid, owner.uid, owner.uid)
     set_parent_death_signal(signal.SIGKILL)  # the kernel forgot it with the old user (prctl(2))

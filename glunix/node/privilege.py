@@ -53,11 +53,21 @@ def begin(owner: Owner) -> None:
         return
     if os.geteuid() == 0:
         caps.set_keep_caps(True)
-        os.setgroups(owner.groups)
+        set_groups(owner.groups)
         os.setresgid(owner.gid, owner.gid, owner.gid)
         os.setresuid(owner.uid, owner.uid, owner.uid)
         caps.set_keep_caps(False)
+        # Not where we are nobody else's: without root's rights, or with those of a user namespace
+        # only, we could then not look into our own children before they execute.
+        caps.set_dumpable(caps.NOT_DUMPABLE)
     _keep(SET_UP, effective=True)
+
+
+def set_groups(groups: list[int]) -> None:
+    """setgroups(2) where it changes something: in a user namespace (user_namespaces(7)) it may be
+    forbidden, and all groups that have no number there look alike. OSError."""
+    if sorted(groups) != sorted(os.getgroups()):
+        os.setgroups(groups)
 
 
 def settle(owner: Owner) -> None:
@@ -74,6 +84,7 @@ def be_init(owner: Owner) -> None:
         os.setgroups([])
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
+        caps.set_dumpable(caps.NOT_DUMPABLE)
     _keep(for_init(), effective=True)
     set_parent_death_signal(signal.SIGKILL)  # forgotten with the ids (prctl(2))
 
@@ -89,6 +100,3 @@ def _keep(wanted: int, effective: bool) -> None:
     permitted = caps.get().permitted & wanted
     caps.set(caps.Caps(permitted if effective else 0, permitted, 0))
     caps.clear_ambient()
-    if permitted & caps.CAP_SYS_PTRACE or os.geteuid() == 0:
-        # Without that right we could not look into our own children before they execute.
-        caps.set_dumpable(caps.NOT_DUMPABLE)
