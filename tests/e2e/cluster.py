@@ -24,6 +24,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 20.0
 NOBODY = 65534
+TESTED_USER = int(os.environ.get("GLUNIX_TEST_USER", os.geteuid()))
+"""Root's tests: the ordinary user who uses root's cluster in them (a number)."""
+
 _MARK = f"TESTED_BY={os.getpid()}"
 """In the environment of what tests start."""
 
@@ -55,6 +58,14 @@ def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE
         time.sleep(0.01)
 
 
+def users_own(folder: Path) -> Path:
+    """The folder, which is the tested user's from now on."""
+    folder.chmod(0o755)
+    if os.geteuid() != TESTED_USER:
+        os.chown(folder, TESTED_USER, TESTED_USER)
+    return folder
+
+
 def make_launchers(folder: Path, python: str = sys.executable) -> None:
     """Write glurun, glunix, ... of this very checkout into `folder`."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}"}
@@ -67,6 +78,8 @@ def everybodys_python() -> str | None:
     /root. None: there is none."""
     code = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
     for python in (sys.executable, "/usr/bin/python3"):
+        if os.geteuid() != 0:
+            return python
         words = [*as_user(NOBODY), "sh", "-c", f'{python} -c "{code}" 2>/dev/null']
         if subprocess.run(words, timeout=DEADLINE, check=False).returncode == 0:
             return python
@@ -198,6 +211,8 @@ class Cluster:
             folder = self._made
         self.folder = folder
         self.uid = os.geteuid() if uid < 0 else uid
+        self.user = self.uid if self.uid or uid >= 0 else TESTED_USER
+        """Who runs commands other than `glunix`."""
         if uid >= 0 and uid != os.geteuid():
             os.chown(folder, uid, uid)
 
@@ -241,7 +256,7 @@ class Cluster:
         return {**found, **(more or {})}
 
     def _words(self, argv: Sequence[str], uid: int | None) -> list[str]:
-        user = self.uid if uid is None else uid
+        user = uid if uid is not None else self.uid if argv[0] == "glunix" else self.user
         found = shutil.which(argv[0], path=self.environment()["PATH"])
         assert found, f"{argv[0]} is not installed"
         prefix = as_user(user) if user != os.geteuid() else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -14,10 +15,12 @@ import pytest
 
 from .cluster import (
     NOBODY,
+    TESTED_USER,
     Cluster,
     Member,
     as_user,
     describe,
+    everybodys_python,
     guests_of,
     make_launchers,
     processes,
@@ -32,7 +35,9 @@ def tools() -> Iterator[Path]:
     """A folder with the launchers of this checkout."""
     folder = Path(tempfile.mkdtemp(prefix="glunix-bin-"))
     folder.chmod(0o755)
-    make_launchers(folder)
+    python = sys.executable if os.geteuid() == TESTED_USER else everybodys_python()
+    assert python, "ordinary users can run no interpreter of this version"
+    make_launchers(folder, python)
     yield folder
     shutil.rmtree(folder)
 

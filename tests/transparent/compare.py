@@ -7,15 +7,16 @@ under test.
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import sys
 from pathlib import Path
 
-from e2e.cluster import Cluster, Result
+from e2e.cluster import TESTED_USER, Cluster, Result, everybodys_python, users_own
 
 NATIVE, TRANSPARENT = "", "glurun -T"
 
-PYTHON = sys.executable
+PYTHON = sys.executable if os.geteuid() == TESTED_USER else everybodys_python() or ""
 """Not what a version manager puts on PATH: its shim takes 60 ms a start."""
 
 
@@ -31,6 +32,7 @@ class Both:
         """One level."""
         folder = self._place / str(next(self._count))  # lines may run side by side
         folder.mkdir()
+        users_own(folder)
         env = {"G": level, "PYTHON": PYTHON, "PYTHONDONTWRITEBYTECODE": "1"}
         return self.cluster.shell(line, cwd=folder, env=env, timeout=timeout)
 

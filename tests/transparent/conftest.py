@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from e2e.cluster import Cluster
+from e2e.cluster import Cluster, users_own
 from e2e.conftest import no_leaks, nobody, own, shared, tools
 
 from .compare import TRANSPARENT, Both
@@ -21,8 +21,7 @@ __all__ = ["no_leaks", "nobody", "own", "shared", "tools"]
 @pytest.fixture
 def place() -> Iterator[Path]:
     """An empty folder; native and transparent runs get one each below it."""
-    folder = Path(tempfile.mkdtemp(prefix="glunix-T-"))
-    folder.chmod(0o755)
+    folder = users_own(Path(tempfile.mkdtemp(prefix="glunix-T-")))
     yield folder
     shutil.rmtree(folder)
 
@@ -55,6 +54,7 @@ def terminal(shared: Cluster, place: Path) -> Iterator[Callable[..., Terminal]]:
     def make(level: str, **how: int) -> Terminal:
         folder = place / level.replace(" ", "") / str(len(made))
         folder.mkdir(parents=True)
+        users_own(users_own(folder).parent)
         made.append(Terminal(shared, level, folder, **how))
         return made[-1]
 
