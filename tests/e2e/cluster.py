@@ -7,6 +7,7 @@ a condition, never for time to pass.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -24,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 20.0
 NOBODY = 65534
+GROUP_TTY = 5
 TESTED_USER = int(os.environ.get("GLUNIX_TEST_USER", os.geteuid()))
 """Root's tests: the ordinary user who uses root's cluster in them (a number)."""
 
@@ -56,6 +58,14 @@ def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE
     while not condition():
         assert time.monotonic() < end, f"not within {deadline:.0f} s: {what}"
         time.sleep(0.01)
+
+
+def as_tested_user(argv: Sequence[str]) -> tuple[list[str], Callable[[], None] | None]:
+    """The words that run a command as the tested user, and what is to be done before, in its
+    process: the terminal on fd 0 becomes the user's, as login(1) does it."""
+    if os.geteuid() == TESTED_USER:
+        return list(argv), None
+    return [*as_user(TESTED_USER), *argv], functools.partial(os.fchown, 0, TESTED_USER, GROUP_TTY)
 
 
 def users_own(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pexpect
 
-from .cluster import Cluster
+from .cluster import Cluster, as_tested_user
 
 PROMPT = "home> "
 WAIT = 15
@@ -82,9 +82,11 @@ def on_terminal(
     cluster: Cluster, *argv: str, rows: int = 24, columns: int = 80
 ) -> Iterator[Terminal]:
     """A command on a terminal; it and its terminal are gone afterwards."""
+    words, prepare = as_tested_user(argv)
     child = pexpect.spawn(
-        argv[0],
-        list(argv[1:]),
+        words[0],
+        words[1:],
+        preexec_fn=prepare,
         env={**cluster.environment(), "TERM": "xterm", "PS1": PROMPT},
         cwd="/",
         dimensions=(rows, columns),

@@ -10,17 +10,15 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import pexpect
 import pyte
-from e2e.cluster import TESTED_USER, Cluster, as_user, is_of_ours, is_shadow, until
+from e2e.cluster import Cluster, as_tested_user, is_of_ours, is_shadow, until
 
 from .compare import PYTHON
 
 DEADLINE = 15.0
-GROUP_TTY = 5
 QUIET = 0.25
 """Seconds without output after which a native screen counts as settled: the oracle is then taken;
 the screen under test must become equal to it, however long that takes within DEADLINE."""
@@ -42,11 +40,7 @@ class Terminal:
         more |= {"HISTFILE": "", "INPUTRC": "/dev/null", "LESSHISTFILE": "-"}
         env = cluster.environment(more)
         words = ["--norc", "--noprofile", "-i"]
-        words = ["bash", *words]
-        prepare = None
-        if os.geteuid() != TESTED_USER:
-            words = [*as_user(TESTED_USER), *words]
-            prepare = partial(os.fchown, 0, TESTED_USER, GROUP_TTY)  # as login(1) does
+        words, prepare = as_tested_user(["bash", *words])
         self.child = pexpect.spawn(
             words[0],
             words[1:],
