@@ -11,7 +11,8 @@ import errno
 import os
 import posix
 
-from glunix.home.filecalls import OpenFile, failed
+from glunix.home.filecalls import OpenFile
+from glunix.home.pinned import failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

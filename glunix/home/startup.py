@@ -164,7 +164,7 @@ class Startup:
         from glunix.home.asked import Asked
         from glunix.home.homecalls import HomeCalls
 
-        given = (streams[0], self._send, self._send_data, self._options.home, self._inherited)
+        given = (streams[0], self._send, self._send_data, self._options, self._inherited)
         calls = HomeCalls(self._tty, *given, self._half)
         self._modes = calls.modes
         calls.before_end = self._hear_shadow
