@@ -28,10 +28,16 @@ class ShadowsWanted(Message, frozen=True, tag="shadowswanted"):
 
 
 class ShadowsMade(Message, frozen=True, tag="shadowsmade"):
-    """Home to node: these stand ready in this group. None: there can be no more shadows."""
+    """Home to node: these, numbers in a row, stand ready in this group. None: there can be no more
+    shadows."""
 
     group: PidField
     pids: Pids
+
+    def __post_init__(self) -> None:
+        first = self.pids[0] if self.pids else 0
+        if self.pids != list(range(first, first + len(self.pids))) or first == 1:
+            raise ValueError("Expected numbers in a row, from 2 on - at `$[2]`")
 
 
 class ShadowsEnded(Message, frozen=True, tag="shadowsended"):

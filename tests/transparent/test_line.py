@@ -14,6 +14,7 @@ from e2e.cluster import NOBODY, Cluster, Member, descendants, ended, processes, 
 
 from glunix.home.direct import Line
 from glunix.home.link import HomeLink
+from glunix.home.shapes import TRANSPARENT
 from glunix.ids import StreamId
 from glunix.msg.base import encode
 from glunix.msg.frame import Deframer, encode_frame
@@ -30,6 +31,7 @@ def relay() -> Iterator[tuple[HomeLink, socket.socket]]:
     ours, theirs = socket.socketpair()
     theirs.settimeout(5)
     link = HomeLink.over(ours)  # type: ignore[arg-type]
+    link.shapes = TRANSPARENT
     yield link, theirs
     link.close()
     theirs.close()
