@@ -122,8 +122,8 @@ class HomeCalls:
         self._rare: RareCalls | None = None
         self.modes: ModeWatch | None = None
         self.flow: FlowWatch | None = None
-        self._began = posix.getppid(), posix.getpgrp()
-        """The program's shadow and group: both may change."""
+        self._began = posix.getppid(), posix.getpgrp(), half.parent
+        """The program's shadow, group and parent: they may change."""
         self._outward: Outward | None = None
         self._job_shadows: Shadows | None = None
         self.begins_output: Callable[[int, int], None] = lambda number, fd: None

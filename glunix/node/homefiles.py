@@ -55,6 +55,8 @@ _KEPT_FLAGS = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK
 def _check_answer(question: CallHome, message: HomeDone) -> None:
     """FrameError when an answer is not of its call."""
     wanted = _NUMBERS.get(question.call)
+    if question.call in ("write", "send") and not 0 <= message.value <= len(question.data):
+        raise FrameError("bad message (home to node): more than was to be written - at `$[2]`")
     if wanted is not None and len(message.numbers) != wanted:
         raise FrameError(
             f"bad message (home to node): Expected `array` of length {wanted} - at `$[4]`"
