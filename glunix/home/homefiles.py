@@ -149,7 +149,7 @@ class HomeFiles:
             if not flags & (os.O_PATH | os.O_NONBLOCK) and _is_fifo(pin):
                 self._make_beside(ask, BareOpen(pin, opening(flags)))
                 return None
-            return self._keep(open_pinned(pin, how), flags)
+            return self._keep(open_pinned(pin, how, mode), flags)
 
     def _reopen(self, fd: int, flags: int) -> Answer:
         """A new open file of one of the job's (proc(5), /proc/PID/fd)."""

@@ -118,11 +118,11 @@ class Pins:
             return path
 
 
-def open_pinned(pin: int, flags: int) -> int:
-    """open(2) of what is pinned, which is there and is no link."""
+def open_pinned(pin: int, flags: int, mode: int = 0) -> int:
+    """open(2) of what is pinned, which is there and is no link; `mode` is for O_TMPFILE."""
     if flags & os.O_PATH:
         return os.dup(pin)
-    return posix.open(through(pin), opening(flags) | os.O_CLOEXEC)
+    return posix.open(through(pin), opening(flags) | os.O_CLOEXEC, mode)
 
 
 def opening(flags: int) -> int:
