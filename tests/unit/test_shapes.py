@@ -90,7 +90,7 @@ MESSAGES = [
 @pytest.mark.parametrize(("what", "tag"), MESSAGES)
 def test_both_refuse_the_same(what: str, tag: str) -> None:
     table, decoder = TABLES[what]
-    least, kinds = table[tag]
+    _, kinds = table[tag]
     whole = st.tuples(*map(values, kinds)).map(lambda fields: [tag, *fields])
     cut = st.builds(lambda message, end: message[:end], whole, st.integers(1, len(kinds) + 1))
 
