@@ -309,3 +309,37 @@ def test_a_cut_line_ends_both_sides_within_a_second(own: Cluster) -> None:
         assert time.monotonic() - began < 1.5
         assert job.stderr is not None and b"lost the line" in job.stderr.read()
     until(lambda: not [j for j in own.jobs() if j["state"] == "running"], "the job is over")
+
+
+SAID = b"S3CR3T-OF-THIS-JOB"
+KNOWN = (
+    f"import os, sys; os.urandom = lambda n: ({SAID!r} * 9)[:n]; "
+    "sys.argv = ['glurun', *sys.argv[1:]]; "
+    "from glunix.cli.glurun import main; sys.exit(main())"
+)
+
+
+def places_with(secret: bytes, folder: Path) -> list[str]:
+    """Where it can be read: words and environments of all processes, and files of the cluster."""
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        found += [Path(f"/proc/{pid}/{name}") for name in ("cmdline", "environ")]
+    bad = []
+    for path in found:
+        with contextlib.suppress(OSError):
+            held = path.read_bytes()
+            if secret in held and b"os.urandom" not in held:  # the words that say what it is
+                bad.append(str(path))
+    return bad
+
+
+def test_the_secret_is_nowhere_to_be_read(own: Cluster) -> None:
+    assert own.up(1).status == 0
+    words = ["python3", "-c", KNOWN, "-T", "sh", "-c", "echo here; env; exec sleep 60"]
+    root = str(Path(__file__).resolve().parents[2])
+    with ended(own.start(*words, env={"PYTHONPATH": root})) as job:
+        assert read_line(job) == "here"
+        assert any(SAID[:16].hex().encode() in name for name in lines_of_others()), "no line"
+        assert places_with(SAID, own.folder) == []
+        assert SAID not in own.run("glups", "-a", "--json").out
+        assert SAID.decode() not in str(own.jobs())
