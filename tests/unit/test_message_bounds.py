@@ -30,6 +30,9 @@ FRAME_IS_THE_LIMIT = {
 }
 """Bytes of the user's own that a frame (frame.BODY_MAX) bounds."""
 
+FORMAT_IS_THE_LIMIT = {"Ioctl.argument", "IoctlPages.argument"}
+"""A word of the program's: MessagePack ends at 2**64 - 1, which msgspec has no limit for."""
+
 
 def unbounded(kind: Any, path: str) -> Iterator[str]:
     """Paths of what has no upper (of numbers: lower or upper) bound."""
@@ -44,7 +47,7 @@ def unbounded(kind: Any, path: str) -> Iterator[str]:
     elif isinstance(kind, look.IntType | look.FloatType):
         if kind.ge is None and kind.gt is None:
             yield f"{path} >="
-        if kind.le is None and kind.lt is None:
+        if kind.le is None and kind.lt is None and path not in FORMAT_IS_THE_LIMIT:
             yield f"{path} <="
     elif isinstance(kind, look.StrType | look.BytesType):
         if kind.max_length is None and path not in FRAME_IS_THE_LIMIT:

@@ -65,7 +65,8 @@ def simple(kind: Any) -> st.SearchStrategy[Any]:
         return st.text(min_size=kind.min_length or 0, max_size=most)
     if isinstance(kind, msgspec.inspect.BytesType):
         least = kind.min_length or 0
-        return st.binary(min_size=least, max_size=max(20, least))
+        most = 20 if kind.max_length is None else min(kind.max_length, 20)
+        return st.binary(min_size=least, max_size=max(most, least))
     if isinstance(kind, msgspec.inspect.ListType):
         most = 3 if kind.max_length is None else min(kind.max_length, 3)
         return st.lists(simple(kind.item_type), min_size=kind.min_length or 0, max_size=most)
@@ -75,6 +76,8 @@ def simple(kind: Any) -> st.SearchStrategy[Any]:
         return st.one_of([simple(one) for one in kind.types])
     assert isinstance(kind, msgspec.inspect.StructType), kind
     fields = {field.name: simple(field.type) for field in kind.fields}
+    if kind.cls is stream.ShadowsMade:
+        fields["pids"] = st.sampled_from([[], [2], [7, 8, 9]])
     for (cls, name), size in ALL_OR_NOTHING.items():
         if cls is kind.cls:
             fields[name] = st.sampled_from([b"", bytes(size)])
