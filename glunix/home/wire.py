@@ -300,6 +300,8 @@ def _size_fault(value: Any, shape: Shape) -> tuple[str, str] | None:
 
 def _first_fault(items: Iterable[tuple[int, Value, Shape]]) -> tuple[str, str] | None:
     for at, value, shape in items:
+        if type(value) is int and shape[0] == "int" and shape[1] <= value <= shape[2]:
+            continue  # most are
         fault = _fault(value, shape)
         if fault is not None:
             return fault[0], f"[{at}]{fault[1]}"
