@@ -30,6 +30,7 @@ Run COMMAND on the least loaded node of the cluster, as if it ran here.
       --stage[=A,B]     send COMMAND's file and files A, B along: for nodes that do not have them;
                         the job works in a directory of its own, which is removed afterwards
       --home=PATH       a transparent job finds PATH, and all below it, at home (repeatable)
+      --allow-tiocsti   a transparent job may type into your terminal (TIOCSTI), from any node
       --stats[=json]    of a transparent job: what its calls home cost, on stderr at the end
       --keep            leave background processes running when COMMAND exits
       --uid=UID         run as this user (refused unless it is you)
@@ -44,7 +45,9 @@ GLUNIX_NODE in its environment.
 
 _SHORT = {"n": "degree", "w": "nodes", "x": "exclude", "i": "input", "o": "output", "e": "error",
           "D": "chdir", "t": "time", "l": "label", "T": "transparent", "h": "help"}  # fmt: skip
-_FLAGS = ("label", "transparent", "keep", "stage", "stats", "help", "version")
+_FLAGS = (
+    "label", "transparent", "keep", "stage", "stats", "allow-tiocsti", "help", "version",
+)  # fmt: skip
 _VALUED = (
     "degree", "nodes", "exclude", "input", "output", "error", "chdir", "time", "engine", "home",
     "uid",
@@ -193,13 +196,15 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
         elif name == "uid":
             options.uid = _number(name, value, 0, 2**32 - 2)
         else:
-            setattr(options, name, True)
+            setattr(options, name.replace("-", "_"), True)
     if options.transparent and options.degree != 1:
         raise UsageError("-T runs one process: leave out -n")
     if options.engine and not options.transparent:
         raise UsageError("--engine is for -T: other jobs have no engine")
     if options.home and not options.transparent:
         raise UsageError("--home is for -T: other jobs have no files of home")
+    if options.allow_tiocsti and not options.transparent:
+        raise UsageError("--allow-tiocsti is for -T: other jobs cannot reach your terminal's input")
     if options.stats and not options.transparent:
         raise UsageError("--stats is for -T: other jobs make no calls home")
     if "GLUNIX_TIMES" in os.environ:

@@ -45,7 +45,7 @@ _AT_FDCWD = -100
 _PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 _PROT_READ_WRITE = 3
 _MAP_PRIVATE_ANONYMOUS_FIXED_NOREPLACE = 0x100022
-_EFAULT, _ENAMETOOLONG = 14, 36
+_EFAULT = 14
 _ALL_SIGNALS = (*range(1, 32), *range(34, 65))
 """What the keyboard sends our group is not for it (32 and 33 are the C library's)."""
 
@@ -222,36 +222,33 @@ class BareCall(_Bare):
 
 
 _AT, _ROOM = 0x40000, 2 * PAGE
-"""Where BareOpen has the path, and behind it a message with the descriptor."""
+"""Where BareOpen has the name of its pin, and behind it a message with the descriptor."""
 _MESSAGE = _AT + PAGE
 _SENT = _MEMORY + 1
 """The descriptor that open gives there: the lowest free one."""
 
 
 class BareOpen(_Bare):
-    """open(`path`, `flags`, `mode`), which may wait: for the other end of a FIFO (fifo(7))."""
+    """open(2) of what `pin` (O_PATH) leads to, which may wait: for the other end of a FIFO
+    (fifo(7)). No name of it is looked up: the process has the pin itself."""
 
-    def __init__(self, path: bytes, flags: int, mode: int) -> None:
-        if len(path) >= PAGE:
-            raise OSError(_ENAMETOOLONG, os.strerror(_ENAMETOOLONG))
+    def __init__(self, pin: int, flags: int) -> None:
         self._answers, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        nothing = posix.open("/", os.O_PATH | os.O_CLOEXEC)
-        memory = _file(path.ljust(PAGE, b"\0") + _message_with(_SENT))
+        memory = _file((b"/proc/self/fd/%d" % _TARGET).ljust(PAGE, b"\0") + _message_with(_SENT))
         records: list[tuple[int, ...]] = [
             _DIES_WITH_US,
             _mapped(_AT, _ROOM),
             (_PREAD64, _MEMORY, _AT, _ROOM, 0),
-            (_OPENAT, _AT_FDCWD, _AT, flags, mode),
+            (_OPENAT, _AT_FDCWD, _AT, flags, 0),
             (_SENDMSG, _RESULTS, _MESSAGE, 0),
         ]
         try:
-            super().__init__(records, nothing, theirs.fileno(), memory)
+            super().__init__(records, pin, theirs.fileno(), memory)
         except OSError:
             self._answers.close()
             raise
         finally:
             theirs.close()
-            posix.close(nothing)
             posix.close(memory)
 
     def result(self) -> int:

@@ -1,6 +1,7 @@
 """The calls that a transparent job may make on files of home: one entry each, by name.
 
-Nothing is checked here: `glunix.home.homefiles` says which paths may be spoken of.
+Which paths may be spoken of is `glunix.home.pinned`'s to say: no call here is made on a name that
+is looked up once more.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import stat
 import time
 from fcntl import F_GETFL, F_SETFL, fcntl
 
+from glunix.home.pinned import Pins, failed, through
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     Answer = tuple[int, list[int], bytes]
 
@@ -51,11 +55,6 @@ def _space(found: os.statvfs_result) -> list[int]:
         found.f_bsize, found.f_frsize, found.f_blocks, found.f_bfree, found.f_bavail,
         found.f_files, found.f_ffree, found.f_flag, found.f_namemax,
     ]  # fmt: skip
-
-
-def failed(number: int) -> OSError:
-    """The exception for an errno."""
-    return OSError(number, os.strerror(number))
 
 
 # -- calls on descriptors ------------------------------------------------------------------------
@@ -113,27 +112,18 @@ def rewind(opened: OpenFile, offset: int, whence: int) -> int:
     return offset
 
 
-def _times(place: bytes | int, numbers: list[int]) -> tuple[int, int]:
+def _set_times(place: bytes | int, numbers: list[int], **how: Any) -> Answer:
+    """`how` names an entry of a directory, as os.utime takes it."""
+    if numbers[0] == numbers[1] == _NOW:  # allowed to who may only write it
+        return _did(posix.utime, place, **how)
     now = time.time_ns()
-    found = posix.stat(place)
+    found = posix.stat(place, **how)
     kept = (found.st_atime_ns, found.st_mtime_ns)
-    first, second = (
+    moments = tuple(
         {_NOW: now, _OMIT: old}.get(wanted, wanted)
         for wanted, old in zip(numbers[:2], kept, strict=True)
     )
-    return first, second
-
-
-def _set_times(place: bytes | int, numbers: list[int]) -> Answer:
-    follow = bool(numbers[2])
-    if numbers[0] == numbers[1] == _NOW:  # allowed to who may only write it
-        if isinstance(place, int):
-            return _did(posix.utime, place)
-        return _did(posix.utime, place, follow_symlinks=follow)
-    moments = _times(place, numbers)
-    if isinstance(place, int):
-        return _did(posix.utime, place, ns=moments)
-    return _did(posix.utime, place, ns=moments, follow_symlinks=follow)
+    return _did(posix.utime, place, ns=moments, **how)
 
 
 F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW = 36, 37, 38
@@ -188,44 +178,91 @@ ON_DESCRIPTOR: dict[str, Callable[[OpenFile, list[int]], Answer]] = {
 
 
 # -- calls on names ------------------------------------------------------------------------------
-def _access(path: bytes, mode: int, follow: bool) -> Answer:
-    posix.stat(path, follow_symlinks=follow)
-    if not posix.access(path, mode, follow_symlinks=follow):
+def _access(at: Pins, path: bytes, mode: int, follow: bool) -> Answer:
+    if follow:
+        may = posix.access(through(at.pin(path)), mode)
+    else:
+        folder, name = at.entry(path)
+        posix.stat(name, dir_fd=folder, follow_symlinks=False)
+        may = posix.access(name, mode, dir_fd=folder, follow_symlinks=False)
+    if not may:
         raise failed(errno.EACCES)
     return 0, [], b""
 
 
-def _chmod(path: bytes, mode: int, follow: bool) -> Answer:
-    if not follow and stat.S_ISLNK(posix.lstat(path).st_mode):
+def _chmod(at: Pins, path: bytes, mode: int, follow: bool) -> Answer:
+    pin = at.pin(path, follow)
+    if stat.S_ISLNK(posix.fstat(pin).st_mode):
         raise failed(errno.EOPNOTSUPP)
-    return _did(posix.chmod, path, mode)
+    return _did(posix.chmod, through(pin), mode)
 
 
-def _mknod(path: bytes, mode: int) -> Answer:
+def _chown(at: Pins, path: bytes, user: int, group: int, follow: bool) -> Answer:
+    if follow:
+        return _did(posix.chown, through(at.pin(path)), user, group)
+    folder, name = at.entry(path)
+    return _did(posix.chown, name, user, group, dir_fd=folder, follow_symlinks=False)
+
+
+def _link(at: Pins, path: bytes, new: bytes, follow: bool) -> Answer:
+    folder, name = at.entry(new)
+    if follow:
+        old = through(at.pin(path))
+        return _did(posix.link, old, name, dst_dir_fd=folder, follow_symlinks=True)
+    source, old = at.entry(path)
+    return _did(posix.link, old, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+
+
+def _mknod(at: Pins, path: bytes, mode: int) -> Answer:
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFIFO):
         raise failed(errno.EPERM)
-    return _did(posix.mknod, path, mode)
+    folder, name = at.entry(path)
+    return _did(posix.mknod, name, mode, dir_fd=folder)
 
 
-ON_NAME: dict[str, Callable[[list[bytes], list[int], bytes], Answer]] = {
-    "access": lambda p, n, d: _access(p[0], n[0], bool(n[1])),
-    "chmod": lambda p, n, d: _chmod(p[0], n[0], bool(n[1])),
-    "chown": lambda p, n, d: _did(posix.chown, p[0], n[0], n[1], follow_symlinks=bool(n[2])),
-    "link": lambda p, n, d: _did(posix.link, p[0], p[1], follow_symlinks=bool(n[0])),
-    "mkdir": lambda p, n, d: _did(posix.mkdir, p[0], n[0]),
-    "mknod": lambda p, n, d: _mknod(p[0], n[0]),
-    "readlink": lambda p, n, d: (0, [], os.fsencode(posix.readlink(p[0]))),
-    "rename": lambda p, n, d: _did(posix.rename, p[0], p[1]),
-    "rmdir": lambda p, n, d: _did(posix.rmdir, p[0]),
-    "stat": lambda p, n, d: (0, _numbers(posix.stat(p[0], follow_symlinks=bool(n[0]))), b""),
-    "statfs": lambda p, n, d: (0, _space(posix.statvfs(p[0])), b""),
-    "symlink": lambda p, n, d: _did(posix.symlink, d, p[0]),
-    "truncate": lambda p, n, d: _did(posix.truncate, p[0], n[0]),
-    "unlink": lambda p, n, d: _did(posix.unlink, p[0]),
-    "utime": lambda p, n, d: _set_times(p[0], n),
+def _rename(at: Pins, path: bytes, new: bytes) -> Answer:
+    source, old = at.entry(path)
+    folder, name = at.entry(new)
+    return _did(posix.rename, old, name, src_dir_fd=source, dst_dir_fd=folder)
+
+
+def _in_folder(call: Callable[..., None], at: Pins, path: bytes, *args: object) -> Answer:
+    folder, name = at.entry(path)
+    return _did(call, name, *args, dir_fd=folder)
+
+
+def _readlink(at: Pins, path: bytes) -> Answer:
+    folder, name = at.entry(path)
+    return 0, [], os.fsencode(posix.readlink(name, dir_fd=folder))
+
+
+def _symlink(at: Pins, target: bytes, path: bytes) -> Answer:
+    folder, name = at.entry(path)
+    return _did(posix.symlink, target, name, dir_fd=folder)
+
+
+def _utime(at: Pins, path: bytes, numbers: list[int]) -> Answer:
+    if numbers[2]:
+        return _set_times(through(at.pin(path)), numbers)
+    folder, name = at.entry(path)
+    return _set_times(name, numbers, dir_fd=folder, follow_symlinks=False)
+
+
+ON_NAME: dict[str, Callable[[Pins, list[bytes], list[int], bytes], Answer]] = {
+    "access": lambda at, p, n, d: _access(at, p[0], n[0], bool(n[1])),
+    "chmod": lambda at, p, n, d: _chmod(at, p[0], n[0], bool(n[1])),
+    "chown": lambda at, p, n, d: _chown(at, p[0], n[0], n[1], bool(n[2])),
+    "link": lambda at, p, n, d: _link(at, p[0], p[1], bool(n[0])),
+    "mkdir": lambda at, p, n, d: _in_folder(posix.mkdir, at, p[0], n[0]),
+    "mknod": lambda at, p, n, d: _mknod(at, p[0], n[0]),
+    "readlink": lambda at, p, n, d: _readlink(at, p[0]),
+    "rename": lambda at, p, n, d: _rename(at, p[0], p[1]),
+    "rmdir": lambda at, p, n, d: _in_folder(posix.rmdir, at, p[0]),
+    "stat": lambda at, p, n, d: (0, _numbers(posix.fstat(at.pin(p[0], bool(n[0])))), b""),
+    "statfs": lambda at, p, n, d: (0, _space(posix.fstatvfs(at.pin(p[0]))), b""),
+    "symlink": lambda at, p, n, d: _symlink(at, d, p[0]),
+    "truncate": lambda at, p, n, d: _did(posix.truncate, through(at.pin(p[0])), n[0]),
+    "unlink": lambda at, p, n, d: _in_folder(posix.unlink, at, p[0]),
+    "utime": lambda at, p, n, d: _utime(at, p[0], n),
 }
-
-FOLLOW_AT = {"access": 1, "chmod": 1, "chown": 2, "link": 0, "stat": 0, "utime": 2}
-"""Which number says whether the last link of the path is followed; others do not follow one."""
-
-FOLLOW_ALWAYS = frozenset(("statfs", "truncate"))
+"""`Pins` says which paths may be spoken of; every call is made through what it has pinned."""

@@ -15,7 +15,6 @@ import os
 import posix
 import select
 import stat
-import termios
 from fcntl import ioctl
 
 from glunix.home.flow import TCXONC, FlowWatch
@@ -27,7 +26,8 @@ from glunix.home.signals import STOPPED, BeingStopped, as_background
 from glunix.home.sinks import to_nowhere
 from glunix.home.sources import Source
 from glunix.home.surroundings import is_open
-from glunix.home.terminal import HomeTerminal
+from glunix.home.terminal import HomeTerminal, device_of
+from glunix.home.ttycalls import MODE_CHANGES, QUERIES, STOPPING, TIOCSTI, TerminalRights
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from glunix.home.ahead import Ahead
     from glunix.home.held import Held
     from glunix.home.inherited import Inherited
+    from glunix.home.options import Options
     from glunix.home.outward import Outward
     from glunix.home.rarecalls import RareCalls
     from glunix.home.shadow import Half
@@ -44,21 +45,10 @@ if TYPE_CHECKING:
 
     Send = Callable[[int, list[object]], None]
 
+_INT_MAX = 2**31 - 1
+
 TERMINAL_FD = 3
 """The number by which the node asks for the controlling terminal when none of fds 0-2 is it."""
-
-MODE_CHANGES = frozenset(
-    (0x5402, 0x5403, 0x5404, 0x5406, 0x5407, 0x5408, 0x402C542B, 0x402C542C, 0x402C542D)
-)
-"""TCSETS and its relatives."""
-
-_STOPPING = MODE_CHANGES | {0x5409, 0x540A, 0x540B, 0x5412, 0x5423, 0x5425, 0x5427, 0x5428}
-"""A background process that tries is stopped (SIGTTOU): also TCSBRK, TCXONC, TCFLSH, TIOCSTI,
-TIOCSETD, TIOCSBRK and TIOCCBRK."""
-
-_QUERIES = frozenset((0x5401, 0x802C542A, 0x5405, 0x5411, 0x5413, 0x541B, 0x5424, 0x80045432))
-"""Those that change nothing: TCGETS, TCGETS2, TCGETA, TIOCOUTQ, TIOCGWINSZ, FIONREAD, TIOCGETD,
-TIOCGDEV."""
 
 
 def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
@@ -111,15 +101,17 @@ class HomeCalls:
         stream: int,
         send: Send,
         send_data: Callable[[int, bytes | memoryview], None],
-        paths: list[bytes],
+        options: Options,
         inherited: list[Inherited],
         half: Half,
     ) -> None:
-        """`paths` of home may be opened by the job (glurun --home)."""
+        """`options`: which paths of home may be opened (--home), and whether the job may type."""
         self._half = half
         self._inherited = {one.channel: one.number for one in inherited}
-        self._paths = paths
+        self._paths = options.home
         self._terminal = terminal
+        device = 0 if terminal is None else device_of(terminal.fd)
+        self._rights = TerminalRights(device, options.allow_tiocsti)
         self._stream = stream
         self._send_on = send
         self._send_data = send_data
@@ -130,8 +122,8 @@ class HomeCalls:
         self._rare: RareCalls | None = None
         self.modes: ModeWatch | None = None
         self.flow: FlowWatch | None = None
-        self._began = posix.getppid(), posix.getpgrp()
-        """The program's shadow and group: both may change."""
+        self._began = posix.getppid(), posix.getpgrp(), half.parent
+        """The program's shadow, group and parent: they may change."""
         self._outward: Outward | None = None
         self._job_shadows: Shadows | None = None
         self.begins_output: Callable[[int, int], None] = lambda number, fd: None
@@ -301,6 +293,8 @@ class HomeCalls:
             return
         error, data, tenths = source.read(count, nonblock, offset)
         waits = error == errno.EAGAIN and not nonblock
+        if offset < 0:
+            source.gave(data)
         if not waits:  # a node that is to wait must hear so before it hears that it need not
             self._refresh(fd, source)
         self._send(["got", ask, error, data, tenths])
@@ -336,13 +330,17 @@ class HomeCalls:
         source = self._sources.get(fd)
         if watch and self.modes is not None and source is not None and source.terminal is not None:
             self.modes.begin()
-        buffer = bytearray(data)
+        try:
+            home_fd = self._home_fd(fd)
+            buffer = self._rights.buffer(home_fd, command, data)
+        except OSError as refused:
+            self._send(["ioctled", ask, 0, refused.errno or errno.EIO, b""])
+            return
 
         def call() -> int:
-            home_fd = self._home_fd(fd)
-            if data:
+            if buffer:
                 return int(ioctl(home_fd, command, buffer, True))
-            return ioctl(home_fd, command, argument)
+            return ioctl(home_fd, command, min(argument, _INT_MAX))
 
         if command in MODE_CHANGES and self._terminal is not None:
             # Said before it is done: if we are killed in between, the daemon puts it right.
@@ -360,12 +358,13 @@ class HomeCalls:
             error = failed.errno or errno.EIO
         if command == TCXONC and self.flow is not None:
             self.flow.look()
-        if source is not None and command not in _QUERIES:
+        if source is not None and command not in QUERIES:
             self._refresh(fd, source)  # other modes make other input readable
-        self._send(["ioctled", ask, value, error, b"" if error else bytes(buffer)])
+        written = b"" if error else self._rights.results(command, buffer)
+        self._send(["ioctled", ask, value, error, written])
 
     def _make(self, call: Callable[[], int], command: int, may_write: bool) -> int:
-        if command not in _STOPPING or self._terminal is None or self._terminal.in_foreground():
+        if command not in STOPPING or self._terminal is None or self._terminal.in_foreground():
             return call()
         if not may_write:
             return as_background(_signal.SIGTTOU, call)
@@ -402,7 +401,7 @@ class HomeCalls:
                 paths = [*paths, *self._held.directories()]
             how = (self._opened, self._closed, given, self._begins, self._again)
             files = HomeFiles(paths, self._send, self._epoll, *how)
-            self._rare = RareCalls(self._send, self._epoll, self._home_fd, files)
+            self._rare = RareCalls(self._send, self._epoll, self._fd_for_any, files)
         return self._rare.take(tag, message)
 
     def _again(self, number: int) -> None:
@@ -473,15 +472,24 @@ class HomeCalls:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return self._rare.files.descriptor(fd)
 
+    def _fd_for_any(self, fd: int, command: int) -> int:
+        """Our descriptor for an ioctl that no table knows; OSError: it may not be made there."""
+        found = self._home_fd(fd)
+        self._rights.check_any(found, command)
+        return found
+
     def give_back(self, fd: int, data: bytes) -> None:
-        """Bytes the job fetched and never took: to the terminal's input, or a file's offset."""
+        """Bytes the job fetched and never took: to the terminal's input, or a file's offset.
+
+        Only the last of what it was given: else a node could type what it likes (Source.takes).
+        """
         source = self._sources.get(fd)
         try:
-            if source is None:
+            if source is None or not source.takes(data):
                 return
             if source.terminal is not None:
                 for byte in data:
-                    ioctl(source.fd, termios.TIOCSTI, bytes((byte,)))
+                    ioctl(source.fd, TIOCSTI, bytes((byte,)))
             else:
                 posix.lseek(source.fd, -len(data), os.SEEK_CUR)
         except OSError:

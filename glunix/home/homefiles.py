@@ -19,17 +19,15 @@ from glunix.home.descriptions import RLIMIT_FSIZE, position, room
 from glunix.home.filecalls import (
     F_OFD_SETLK,
     F_OFD_SETLKW,
-    FOLLOW_ALWAYS,
-    FOLLOW_AT,
     ON_DESCRIPTOR,
     ON_NAME,
     OpenFile,
-    failed,
     rewind,
     struct_flock,
 )
 from glunix.home.inherited import is_file
 from glunix.home.link import blob, integer, text
+from glunix.home.pinned import Pins, failed, open_pinned, opening
 from glunix.home.wire import Value
 
 TYPE_CHECKING = False
@@ -43,6 +41,13 @@ if TYPE_CHECKING:
 
 FIRST, LAST = 80, 1023
 """Numbers that descriptors of the job's own opens have in messages, after those of Inherited."""
+
+_OPEN_FLAGS = (
+    os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_APPEND | os.O_NONBLOCK | os.O_DSYNC
+    | os.O_SYNC | os.O_DIRECT | os.O_LARGEFILE | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NOATIME
+    | os.O_PATH | os.O_TMPFILE
+)  # fmt: skip
+"""Those of open(2) that a program can mean; O_CLOEXEC and O_NOCTTY are home's half's own."""
 
 _EPOLLIN, _EPOLLOUT, _ONCE = 1, 4, 1 << 30
 _LOCK_AT = 0x7F0000000000
@@ -129,35 +134,27 @@ class HomeFiles:
             return ON_DESCRIPTOR[name](opened, numbers)
         if name == "open":
             return self._do_open(ask, paths[0], *numbers)
-        follow = name in FOLLOW_ALWAYS or (name in FOLLOW_AT and bool(numbers[FOLLOW_AT[name]]))
-        for path in paths:
-            self._check(path, follow)
-        return ON_NAME[name](paths, numbers, data)
-
-    def _check(self, path: bytes, follow: bool) -> None:
-        """EACCES when it is not listed, or leads to what is not."""
-        folder, last = os.path.split(path.rstrip(b"/"))
-        real = os.path.realpath(path) if follow else os.path.realpath(folder) + b"/" + last
-        normal = os.path.normpath(path)
-        for place in (normal, real):
-            if not any(place == own or place.startswith(own + b"/") for own in self._paths):
-                raise failed(errno.EACCES)
+        with Pins(self._paths) as at:
+            return ON_NAME[name](at, paths, numbers, data)
 
     # -- opening and closing -------------------------------------------------------------------
 
     def _do_open(self, ask: int, path: bytes, flags: int, mode: int) -> Answer | None:
-        self._check(path, not flags & os.O_NOFOLLOW)
-        if not flags & (os.O_PATH | os.O_NONBLOCK) and _is_fifo(path):
-            call = BareOpen(path, flags | os.O_NOCTTY, mode)
-            self._make_beside(ask, call)
-            return None
-        fd = posix.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
-        return self._keep(fd, flags)
+        flags, mode = flags & _OPEN_FLAGS, mode & 0o7777
+        how = flags | os.O_NONBLOCK | os.O_NOCTTY
+        with Pins(self._paths) as at:
+            pin, made = at.for_open(path, how, mode)
+            if made >= 0:
+                return self._keep(made, flags)
+            if not flags & (os.O_PATH | os.O_NONBLOCK) and _is_fifo(pin):
+                self._make_beside(ask, BareOpen(pin, opening(flags)))
+                return None
+            return self._keep(open_pinned(pin, how, mode), flags)
 
     def _reopen(self, fd: int, flags: int) -> Answer:
         """A new open file of one of the job's (proc(5), /proc/PID/fd)."""
-        how = flags & ~(os.O_CREAT | os.O_EXCL) | os.O_NOCTTY | os.O_CLOEXEC
-        own = posix.open(f"/proc/self/fd/{fd}", how)
+        flags &= _OPEN_FLAGS
+        own = open_pinned(fd, flags & ~os.O_PATH)
         number, results, kind = self._keep(own, flags)
         if flags & os.O_ACCMODE == os.O_WRONLY:
             self._streams(number, own)
@@ -348,11 +345,8 @@ class HomeFiles:
             self.close(number)
 
 
-def _is_fifo(path: bytes) -> bool:
-    try:
-        return stat.S_ISFIFO(posix.stat(path).st_mode)
-    except OSError:
-        return False  # the open will say why, or make it
+def _is_fifo(fd: int) -> bool:
+    return stat.S_ISFIFO(posix.fstat(fd).st_mode)
 
 
 def _kind(fd: int) -> str:

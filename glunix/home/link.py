@@ -49,14 +49,19 @@ class HomeLink:
         """A link over a connected socket (glunix.home.direct)."""
         found = cls.__new__(cls)
         found._set_up(sock)
+        found._control = None
         return found
 
     def _set_up(self, sock: _socket.socket) -> None:
         self._sock = sock
+        self._control: wire.Shapes | None = wire.CONTROL
+        """What is said on stream 0; None: nobody but a node is there."""
         sock.setblocking(False)
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SNDBUF)
         self._frames = Deframer()
         self._out = bytearray()
+        self.shapes = wire.USER_LEVEL
+        """What a node may say."""
         self.dry = True
         """Whether the last `receive` took all that there was; else more may have come before."""
 
@@ -118,7 +123,8 @@ class HomeLink:
             del self._out[:sent]
 
     def receive(self) -> list[tuple[int, list[wire.Value]]]:
-        """The messages that have come; NotRunning when the daemon is gone.
+        """The messages that have come; NotRunning when the daemon is gone, FrameError with the
+        path of the fault for one that the types of its direction refuse.
 
         Data in them are views of the receive buffer, valid until the next call.
         """
@@ -134,7 +140,12 @@ class HomeLink:
         if not count:
             raise NotRunning("lost the daemon of this node")
         self.dry = count < len(room)  # what comes from now on is for the next poll
-        return [(stream, wire.message(body)) for stream, body in self._frames.received(count)]
+        return [(stream, self._read(stream, body)) for stream, body in self._frames.received(count)]
+
+    def _read(self, stream: int, body: wire.Bytes) -> list[wire.Value]:
+        if stream == 0 and self._control is not None:
+            return wire.checked(body, self._control, "daemon to client")
+        return wire.checked(body, self.shapes, "node to home")
 
 
 def integer(value: wire.Value) -> int:

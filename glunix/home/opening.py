@@ -45,11 +45,11 @@ class Opening:
         """The way that frames take where the node is this machine."""
         spec = self.tty.spec(options.transparent) if self.tty is not None else None
         fd = self.tty.fd if self.tty is not None else -1
-        name = self.line.name if self.line is not None else b""
+        line = self.line.spec if self.line is not None else b""
         self.inherited = self._inherit(options, fd)
         rows = [one.row() for one in self.inherited]
         self.careful = self._is_careful(options)
-        message = submit_message(options, spec, environ, name, rows, self.careful)
+        message = submit_message(options, spec, environ, line, rows, self.careful)
         self.link.send_first(message, fd)
         self.times.append(("submit", time.perf_counter()))
 
@@ -138,6 +138,10 @@ def _go_on(options: Options, opening: Opening, half: Half | None) -> int:
     try:
         from glunix.home.startup import Startup
 
+        if options.transparent:
+            from glunix.home.shapes import TRANSPARENT
+
+            opening.link.shapes = TRANSPARENT
         return Startup(options, opening, half).run()
     except GlunixError as error:
         complain(str(error), None)

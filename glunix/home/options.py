@@ -5,6 +5,7 @@ class Options:
     """Defaults are those of `glurun CMD`. Paths and argv are raw bytes."""
 
     __slots__ = (
+        "allow_tiocsti",
         "argv",
         "chdir",
         "degree",
@@ -24,6 +25,8 @@ class Options:
     )
 
     def __init__(self, argv: list[bytes]) -> None:
+        self.allow_tiocsti = False
+        """A transparent job may type into the home terminal (ioctl_tty(2), TIOCSTI)."""
         self.argv = argv
         self.chdir: bytes | None = None
         self.degree = 1

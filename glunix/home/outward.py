@@ -11,10 +11,12 @@ import posix
 
 
 class Outward:
-    """`root` is the program's shadow, `group` the process group that the job began in."""
+    """`root` is the program's shadow, `group` the process group that the job began in, `parent` the
+    process that started it (0: look)."""
 
-    def __init__(self, root: int, group: int) -> None:
+    def __init__(self, root: int, group: int, parent: int = 0) -> None:
         self._root = root
+        self._parent = parent or _everybody().get(root, (0, 0))[0]
         self._half = posix.getpid()
         self._group = group
 
@@ -22,8 +24,9 @@ class Outward:
         """As glunix.msg.shadows.ShadowKill; nobody else than those whom helpers stand for."""
         everybody = _everybody()
         if pid:
-            parent = everybody.get(self._root, (0, 0))[0]
-            found = [pid] if pid > 1 and pid in (parent, posix.getsid(0)) else []
+            # Its number may be another's by now; a session keeps its leader's.
+            is_parent = pid == self._parent == everybody.get(self._root, (0, 0))[0]
+            found = [pid] if pid > 1 and (is_parent or pid == posix.getsid(0)) else []
         elif group == self._group:
             found = [one for one, (_, its) in everybody.items() if its == group]
         else:
@@ -31,6 +34,8 @@ class Outward:
         theirs = [one for one in found if one not in spared and not self._is_ours(one, everybody)]
         for one in theirs:  # at once, or one sees the end of another before its own signal
             try:
+                if not pid and posix.getpgid(one) != group:
+                    continue  # it has left, or its number is another's by now
                 posix.kill(one, number)
             except OSError:
                 pass  # it has ended, or is somebody else's

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 
 class RareCalls:
-    """`epoll` tells the startup of what ended; `home_fd` gives our descriptor of a home one."""
+    """`epoll` tells the startup of what ended; `home_fd` (the node's number, command) gives our
+    descriptor; OSError: the job may not make this ioctl there."""
 
     def __init__(
         self,
         send: Send,
         epoll: select.epoll,
-        home_fd: Callable[[int], int],
+        home_fd: Callable[[int, int], int],
         files: HomeFiles,
     ) -> None:
         self.files = files
@@ -59,7 +60,7 @@ class RareCalls:
         given = message[5] if isinstance(message[5], list) else []
         pages = [(integer(piece[0]), blob(piece[1])) for piece in given if isinstance(piece, list)]
         try:
-            made = BareCall(IOCTL, self._home_fd(fd), command, argument, pages)
+            made = BareCall(IOCTL, self._home_fd(fd, command), command, argument, pages)
         except OSError as error:
             self._send(["pagesdone", ask, -(error.errno or errno.EIO), []])
             return

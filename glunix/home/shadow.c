@@ -35,7 +35,7 @@
 
 enum { SOCK = 3, WORDS = 1024, TEXT = 3072 };
 enum { DO_NAME = 1, DO_GROUP, DO_SESSION, DO_JOIN };
-enum { TRIES = 2, FOUND = 32, APART = 64 };
+enum { TRIES = 2, FOUND = 32, APART = 64, PIDS = 1 << 22 /* pid_max is at most that */ };
 
 struct mm_map { /* struct prctl_mm_map of linux/prctl.h */
 	u64 start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
@@ -104,6 +104,13 @@ __attribute__((noreturn)) static void shadow(void);
 __attribute__((noreturn)) static void anchor(void);
 
 static i32 made[WORDS];
+static u64 had[PIDS / 64]; /* the numbers that shadows of ours have had: a bit each */
+
+static void note(i64 pid)
+{
+	if (pid > 0 && pid < PIDS)
+		had[pid / 64] |= 1UL << pid % 64;
+}
 
 /* The pid that was given last; 0: nobody can tell. */
 static i32 last_pid(void)
@@ -136,6 +143,7 @@ static void make(i32 count, i32 group)
 		}
 		if (pid < 0)
 			break;
+		note(pid);
 		next += next != 0;
 		if (call(SYS_getpgid, pid, 0, 0) != group && call(SYS_setpgid, pid, group, 0) < 0)
 			call(SYS_setpgid, pid, pid, 0); /* nothing for it is for its process */
@@ -296,16 +304,24 @@ static void reap(void)
 	}
 }
 
-/* The state of a process, as proc(5) has it; 0: there is none. */
-static char state_of(i32 pid)
+/* The name in /proc of a file of this process, which has less than 8 letters. */
+static void name_in_proc(char path[32], i32 pid, const char *file)
 {
-	char path[32] = "/proc/", digits[12], text[64];
+	char digits[12];
 	int at = 6, count = 0;
-	for (; pid; pid /= 10)
+	memcpy(path, "/proc/", 6);
+	for (; pid > 0; pid /= 10)
 		digits[count++] = (char)('0' + pid % 10);
 	while (count)
 		path[at++] = digits[--count];
-	memcpy(path + at, "/stat", 6);
+	memcpy(path + at, file, 6);
+}
+
+/* The state of a process, as proc(5) has it; 0: there is none. */
+static char state_of(i32 pid)
+{
+	char path[32], text[64];
+	name_in_proc(path, pid, "/stat");
 	i64 fd = call(SYS_open, path, 0, 0);
 	i64 size = fd < 0 ? 0 : call(SYS_read, fd, text, sizeof text);
 	if (fd >= 0)
@@ -349,6 +365,22 @@ static void rename_one(const i32 *words, i64 size)
 		order(words[1], DO_NAME);
 }
 
+/* Whether this is a shadow of another nursery now: a process that runs our program. Then its number
+ * is the job's own, and may be chosen here when that nursery has ended it. Returns errno. */
+static i32 vouch(i32 pid)
+{
+	char path[32];
+	u64 theirs[32], ours[32]; /* struct stat begins with st_dev and st_ino */
+	name_in_proc(path, pid, "/exe\0");
+	if (pid <= 0 || call(SYS_stat, path, theirs, 0) < 0 ||
+	    call(SYS_stat, "/proc/self/exe", ours, 0) < 0)
+		return ESRCH;
+	if (theirs[0] != ours[0] || theirs[1] != ours[1])
+		return EPERM;
+	note(pid);
+	return 0;
+}
+
 /* End this shadow, if another nursery has not, and have it forked anew in the anchor's session, or
  * in our own. Returns errno. */
 static i32 move_over(i32 pid, i32 group, i32 anchor)
@@ -356,7 +388,9 @@ static i32 move_over(i32 pid, i32 group, i32 anchor)
 	static const i64 a_second[2] = {1, 0};
 	i32 status, here = pid;
 	u32 before = joining->done;
-	if (!chooses)
+	/* Whoever runs this program says what it is to do, and it has a right that he has not: the
+	 * number must be one that was ours, or any process of his could be given anybody's. */
+	if (!chooses || pid <= 0 || pid >= PIDS || !(had[pid / 64] >> pid % 64 & 1))
 		return EPERM;
 	if (anchor && !is_ours(anchor, &status))
 		return ESRCH;
@@ -400,6 +434,9 @@ static void take(const i32 *words, i64 size)
 		return;
 	case 'J':
 		answer[2] = move_over(words[2], words[3], words[4]);
+		break;
+	case 'P':
+		answer[2] = vouch(words[2]);
 		break;
 	case 'L':
 		end((i32 *)words + 2, 1);

@@ -10,7 +10,7 @@ enum {
 	SYS_recvfrom = 45, SYS_clone = 56, SYS_exit = 60, SYS_wait4 = 61, SYS_kill = 62,
 	SYS_getpgid = 121, SYS_setpgid = 109, SYS_getppid = 110, SYS_setsid = 112, SYS_brk = 12,
 	SYS_rt_sigtimedwait = 128, SYS_rt_sigqueueinfo = 129, SYS_prctl = 157, SYS_open = 2,
-	SYS_read = 0, SYS_poll = 7, SYS_signalfd4 = 289, SYS_process_vm_writev = 311,
+	SYS_read = 0, SYS_stat = 4, SYS_poll = 7, SYS_signalfd4 = 289, SYS_process_vm_writev = 311,
 	SYS_close_range = 436, SYS_clone3 = 435, SYS_mmap = 9, SYS_futex = 202,
 	SYS_getsockopt = 55, SYS_capget = 125, SYS_capset = 126,
 };

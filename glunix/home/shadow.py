@@ -60,6 +60,8 @@ class Half:
         """The next SIGCONT that it gets is ours."""
         self._is_told = False
         self._shadow = posix.getppid()
+        self.parent = 0
+        """The process that started the shadow."""
         self._was_stopped = False
         self._next_look = 0.0
 
@@ -250,6 +252,7 @@ def divide() -> Half:
     """Fork home's half, and return in it; this process is the shadow and never returns."""
     signals = Signals()
     shadow_end, half_end = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    parent = posix.getppid()
     half = posix.fork()
     if half:
         half_end.close()
@@ -258,7 +261,9 @@ def divide() -> Half:
     from glunix.home.title import overwrite
 
     overwrite(_TITLE)
-    return Half(half_end, signals)
+    found = Half(half_end, signals)
+    found.parent = parent
+    return found
 
 
 def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:

@@ -32,6 +32,9 @@ _AT_ONCE = 256
 
 _ROW = 32
 
+_MOST = 1 << 15
+"""Shadows of one job: a node may ask for ever."""
+
 _SETTLE = 0.02
 """Seconds that a signal waits for those that were sent with it: the kernel is at it."""
 
@@ -63,8 +66,12 @@ class Shadows:
         self._nurseries: list[Nursery] = []
         """The first is in home's session, and makes the rows."""
         self._had = False
+        self._asking: dict[int, tuple[Nursery, Nursery, int, int, int]] = {}
+        """ask -> a nursery, and one that is to have this shadow of it; its group, session."""
         self._leaving: dict[int, tuple[Nursery, int, int, int]] = {}
         """ask -> the nursery that waits until another has ended this shadow; its group, session."""
+        self._moving: dict[int, int] = {}
+        """ask -> the group that a shadow is about to be in."""
         self._lasting: set[int] = set()
         """Shadows of processes that were there for a while."""
         self._came: list[tuple[int, int]] = []
@@ -101,7 +108,8 @@ class Shadows:
         if not self._had:
             self._had = True
             self._start(lambda program, sock: spawn(program, sock.fileno()))
-        if self._nurseries and not self._nurseries[0].session:
+        full = sum(len(nursery.shadows) for nursery in self._nurseries) >= _MOST
+        if self._nurseries and not self._nurseries[0].session and not full:
             self._nurseries[0].say(b"M", min(count, _AT_ONCE), group)
         else:
             self._send(["shadowsmade", group, []])
@@ -136,7 +144,7 @@ class Shadows:
         elif not group:
             found[0].say(b"S", ask, pid)
         else:
-            job_groups.add(group)
+            self._moving[ask] = group
             self._move_to(ask, pid, group, session, found[0])
 
     def _move_to(self, ask: int, pid: int, group: int, session: int, nursery: Nursery) -> None:
@@ -148,9 +156,8 @@ class Shadows:
                 nursery.sessions[pid] = session
                 nursery.say(b"J", ask, pid, group, anchor)
             else:
-                nursery.forget(pid)
-                self._leaving[ask] = other, pid, group, session
-                nursery.say(b"L", ask, pid)
+                self._asking[ask] = nursery, other, pid, group, session
+                other.say(b"P", ask, pid)  # while it can see whose it is
             return
         nursery.say(b"G", ask, pid, group)
 
@@ -174,6 +181,9 @@ class Shadows:
         return error
 
     def _moved(self, ask: int, error: int) -> None:
+        group = self._moving.pop(ask, 0)
+        if group and not error:
+            job_groups.add(group)  # before the node hears of it: the terminal may be given to it
         self._send(["shadowmoved", ask, error])
 
     def _name(self, pid: int, name: bytes, words: bytes) -> None:
@@ -274,6 +284,15 @@ class Shadows:
             self._send(["shadowsmade", 0, []])
 
     def _answered(self, ask: int, error: int) -> None:
+        if ask in self._asking:
+            nursery, to, number, in_group, in_session = self._asking.pop(ask)
+            if error:
+                self._moved(ask, error)
+                return
+            nursery.forget(number)
+            self._leaving[ask] = to, number, in_group, in_session
+            nursery.say(b"L", ask, number)
+            return
         if ask not in self._leaving:
             self._moved(ask, error)
             return

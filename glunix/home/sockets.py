@@ -11,7 +11,8 @@ import errno
 import os
 import posix
 
-from glunix.home.filecalls import OpenFile, failed
+from glunix.home.filecalls import OpenFile
+from glunix.home.pinned import failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,8 +92,36 @@ def _did(call: Callable[..., object], *args: object) -> Answer:
     return 0, [], b""
 
 
+_SOL_SOCKET, _IP, _TCP, _IPV6 = 1, 0, 6, 41
+_OPTIONS = {
+    _SOL_SOCKET: frozenset((*range(1, 26), *range(28, 44), *range(45, 50), 55, 56, 57, 59, 63, 66,
+                            67, 72, 73)),
+    _IP: frozenset((*range(1, 25), *range(32, 37), 49, 50)),
+    _TCP: frozenset((*range(1, 14), 15, 16, 17, 18, 23, 24, 25, 26, 28, 33, 36, 37)),
+    _IPV6: frozenset((*range(1, 33), *range(49, 63), 66, 67, 70, 72, 73, 74, 75, 76, 78)),
+}  # fmt: skip
+"""socket(7), ip(7), tcp(7), ipv6(7): options whose value is a number, a time, an address or a name.
+No filters, whose value points into memory (SO_ATTACH_FILTER, TCP_ZEROCOPY_RECEIVE): that would be
+ours; none that makes a descriptor (SO_PEERPIDFD), and none of the firewall's."""
+_VALUE_MAX = 256
+
+
+def _known_option(level: int, name: int) -> None:
+    if name not in _OPTIONS.get(level, ()):
+        raise failed(errno.ENOPROTOOPT)
+
+
+def _set_option(sock: _socket.socket, numbers: list[int], data: bytes) -> Answer:
+    level, name = numbers
+    _known_option(level, name)
+    if len(data) > _VALUE_MAX:
+        raise failed(errno.EINVAL)
+    return _did(sock.setsockopt, level, name, data)
+
+
 def _option(sock: _socket.socket, numbers: list[int], data: bytes) -> Answer:
     level, name, room = numbers
+    _known_option(level, name)
     if not 0 < room <= 1024:  # what the interpreter allows
         room = min(max(room, 1), 1024)
     return 0, [], bytes(sock.getsockopt(level, name, room))
@@ -105,7 +134,7 @@ ON_SOCKET: dict[str, Callable[[_socket.socket, list[int], bytes], Answer]] = {
     "getsockopt": _option,
     "recv": _receive,
     "send": _send,
-    "setsockopt": lambda s, n, d: _did(s.setsockopt, n[0], n[1], d),
+    "setsockopt": _set_option,
     "shutdown": lambda s, n, d: _did(s.shutdown, n[0]),
 }
 

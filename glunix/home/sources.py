@@ -57,6 +57,10 @@ class Source:
         self.told = False
         self.wants_edge = False
         """Input is there, but fewer bytes than a waiting read needs (VMIN): more is news."""
+        self._given = 0
+        """Bytes that the node was given and has not given back."""
+        self._last = b""
+        """The last of them, of a terminal."""
         self._own = fd
         self._never_blocks = False
         mode = posix.fstat(fd).st_mode
@@ -74,6 +78,28 @@ class Source:
         """What was opened for it; `fd` is its owner's."""
         if self._own != self.fd:
             posix.close(self._own)
+
+    def gave(self, data: bytes | memoryview) -> None:
+        """A read at the descriptor's own offset was answered with these."""
+        self._given += len(data)
+        if self.terminal is not None and data:
+            self._last = (self._last + bytes(data))[-_TTY_HOLDS:]
+
+    def takes(self, data: bytes) -> bool:
+        """Whether these are the last bytes that the node was given: then they can come back, once.
+
+        So a node can have typed only what the user typed, and what it might as well not have read.
+        """
+        if len(data) > self._given or (self.terminal is not None and not self._typed(data)):
+            return False
+        self._given -= len(data)
+        return True
+
+    def _typed(self, data: bytes) -> bool:
+        if not data or not self._last.endswith(data):
+            return False
+        self._last = self._last[: -len(data)]
+        return True
 
     def is_ready(self) -> bool:
         """What poll(2) says."""

@@ -5,9 +5,7 @@ signals are forwarded, the terminal is raw meanwhile and restored on every path 
 never blocks on an output; reads input only as far as the node has given credit.
 
 A transparent job can outlive its program, so this is a child there: home's half, whose shadow the
-shell started (glunix.home.shadow).
-
-What it must never do: import much. `tests/unit/test_startup_imports.py` counts.
+shell started (glunix.home.shadow). Imports little: tests/unit/test_startup_imports.py counts.
 """
 
 from __future__ import annotations
@@ -164,7 +162,7 @@ class Startup:
         from glunix.home.asked import Asked
         from glunix.home.homecalls import HomeCalls
 
-        given = (streams[0], self._send, self._send_data, self._options.home, self._inherited)
+        given = (streams[0], self._send, self._send_data, self._options, self._inherited)
         calls = HomeCalls(self._tty, *given, self._half)
         self._modes = calls.modes
         calls.before_end = self._hear_shadow
@@ -238,11 +236,13 @@ class Startup:
         if watch_input and self._input.fileno() in ready:
             self._input.read()
         if self._line is not None and self._line.fileno() in ready:
-            self._take_line()
+            self._take_line(settles=False)
         if self._link.fileno() in ready:
             self._link.flush()
             for stream, message in self._link.receive():
                 self._take(stream, message)
+        if self._line is not None:
+            self._line.check(self._job.over())
         if self._asked is not None:
             self._asked.turn()
         self._maybe_stop()
@@ -250,6 +250,7 @@ class Startup:
     def _patience(self) -> float | None:
         """Milliseconds that poll may wait."""
         waits = [] if self._asked is None else self._asked.waits()
+        waits += [] if self._line is None else self._line.patience()
         if self._deadline is not None:
             waits.append(max(0.0, self._deadline - time.monotonic()))
         if self._in_back or self._input.in_background():
@@ -272,9 +273,9 @@ class Startup:
         """Bytes that no socket took yet."""
         return self._link.pending if self._line is None else self._line.pending
 
-    def _take_line(self) -> None:
+    def _take_line(self, settles: bool = True) -> None:
         """What the supervisor said on its own line comes before anything that a daemon says."""
-        while self._line is not None and (messages := self._line.receive()):
+        while self._line is not None and (messages := self._line.receive(settles)):
             for message in messages:
                 self._take(self._stream, message, direct=True)
             if self._line.dry:
@@ -347,6 +348,7 @@ class Startup:
             self._job.exited(process, integer(message[2]), integer(message[3]))
             self._input.maybe_over(self._job)
             if len(message) > 5 and message[5] is True:
+                process.channels.clear()  # nobody is left to say that they have ended
                 if self._tty is not None:
                     self._tty.undo()
                 complain(f"the job's supervisor on {process.node} is gone", self._terminal)

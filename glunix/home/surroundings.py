@@ -178,9 +178,10 @@ def submit_message(
         _numbers() if options.transparent else None,
         sockets,
         staged,
-        line,
+        b"",  # a line without a secret, of older startups
         inherited or [],
         outputs,
         careful,
+        line,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -6,8 +6,21 @@ messages that it writes and reads exactly what `glunix.msg` does. Pure: bytes in
 Source: the MessagePack specification.
 """
 
+from __future__ import annotations
+
 from glunix.errors import FrameError
-from glunix.msg.frame import BODY_MAX, frame_head
+from glunix.msg.frame import BODY_MAX, CHUNK, frame_head
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    Shape = tuple[Any, ...]
+    """(kind, its limits): int from-to, str and bytes and array least-most length (and of what), row
+    (least length, fields), bool."""
+    Shapes = dict[str, tuple[int, tuple[Shape, ...]]]
+    """tag -> (least length of the message, its fields)."""
 
 Value = None | bool | int | str | bytes | memoryview | list["Value"] | dict[bytes, bytes]
 
@@ -112,6 +125,13 @@ def _take(data: Bytes, at: int, size: int) -> tuple[Bytes, int]:
     return data[at:end], end
 
 
+def _text(raw: Bytes) -> str:
+    try:
+        return str(raw, "utf-8")
+    except UnicodeDecodeError:
+        raise FrameError("text that is not UTF-8") from None
+
+
 def _unpack(data: Bytes, at: int, depth: int) -> tuple[Value, int]:
     if depth > _DEPTH_MAX:
         raise FrameError("value nests too deep")
@@ -147,7 +167,7 @@ def _unpack_sized(data: Bytes, at: int, depth: int, kind: str, length: int) -> t
         raise FrameError("value is over the size limit")
     if kind in ("bin", "str"):
         raw, at = _take(data, at, length)
-        return (raw if kind == "bin" else str(raw, "utf-8", "replace")), at
+        return (raw if kind == "bin" else _text(raw)), at
     items, at = _unpack_items(data, at, depth + 1, length if kind == "array" else 2 * length)
     if kind == "array":
         return items, at
@@ -170,7 +190,7 @@ def _unpack_items(data: Bytes, at: int, depth: int, count: int) -> tuple[list[Va
         elif 0xCC <= code <= 0xCE and (stop := at + 1 + (1 << code - 0xCC)) <= end:
             items.append(int.from_bytes(data[at + 1 : stop], "big"))
         elif 0xA0 <= code < 0xC0 and (stop := at + 1 + (code & 31)) <= end:
-            items.append(str(data[at + 1 : stop], "utf-8", "replace"))
+            items.append(_text(data[at + 1 : stop]))
         elif code == 0xC4 and at + 1 < end and (stop := at + 2 + data[at + 1]) <= end:
             items.append(data[at + 2 : stop])
         elif code in (0xC2, 0xC3):
@@ -202,3 +222,105 @@ def message(body: Bytes) -> list[Value]:
     if not isinstance(value, list) or not value or type(value[0]) is not str:
         raise FrameError("not a message")
     return value
+
+
+# -- what may be in a message --------------------------------------------------------------------
+# As the types of glunix.msg have it, for which the startup has no library: test_shapes.py works
+# these tables out of those types, and tries both with the same messages.
+
+BOOL: Shape = ("bool",)
+U32: Shape = ("int", 0, 2**32 - 1)
+COUNT: Shape = ("int", 0, 2**31 - 1)
+VNN: Shape = ("int", 0, 4095)
+CODE: Shape = ("int", 0, 255)
+ERRNO: Shape = ("int", 0, 4095)
+PID: Shape = ("int", 1, 2**22)
+SIGNAL: Shape = ("int", 0, 64)
+REAL_SIGNAL: Shape = ("int", 1, 64)
+NAME: Shape = ("str", 1, 64)
+TEXT: Shape = ("str", 0, 4096)
+DATA: Shape = ("bytes", 0, CHUNK)
+_VNNS: Shape = ("array", 0, 4096, VNN)
+
+CONTROL: Shapes = {
+    "placed": (
+        4, (U32, ("int", 1, 2**31 - 1), ("array", 1, 4096, ("row", 3, (U32, NAME, _VNNS))))
+    ),
+    "refused": (4, (U32, NAME, TEXT)),
+    "lost": (4, (U32, NAME, TEXT)),
+}  # fmt: skip
+"""What this node's daemon says to a startup."""
+
+USER_LEVEL: Shapes = {
+    "started": (3, (VNN, PID)),
+    "failed": (5, (VNN, NAME, ERRNO, TEXT)),
+    "out": (4, (VNN, ("int", 0, 1023), DATA)),
+    "incredit": (2, (COUNT,)),
+    "inclosed": (1, ()),
+    "stopped": (3, (VNN, REAL_SIGNAL)),
+    "continued": (2, (VNN,)),
+    "exited": (4, (VNN, CODE, SIGNAL, BOOL, BOOL)),
+}
+"""What a node says of a user-level job; glunix.home.shapes has the rest."""
+
+
+def _fault(value: Value, shape: Shape) -> tuple[str, str] | None:
+    """(what is wrong, where in the value); None: nothing is."""
+    kind = shape[0]
+    if kind == "int":
+        if type(value) is not int:
+            return "Expected `int`", ""
+        wrong = not shape[1] <= value <= shape[2]
+        return (f"Expected `int` from {shape[1]} to {shape[2]}", "") if wrong else None
+    if kind == "bool":
+        return None if value is True or value is False else ("Expected `bool`", "")
+    if kind == "str":
+        if type(value) is not str:
+            return "Expected `str`", ""
+    elif kind == "bytes":
+        if not isinstance(value, Bytes):
+            return "Expected `bytes`", ""
+    elif not isinstance(value, list):
+        return "Expected `array`", ""
+    return _size_fault(value, shape)
+
+
+def _size_fault(value: Any, shape: Shape) -> tuple[str, str] | None:
+    kind = shape[0]
+    if kind == "row":
+        if len(value) < shape[1]:
+            return f"Expected `array` of at least length {shape[1]}, got {len(value)}", ""
+        return _first_fault(zip(range(len(value)), value, shape[2], strict=False))
+    if not shape[1] <= len(value) <= shape[2]:
+        return f"Expected `{kind}` of length {shape[1]} to {shape[2]}", ""
+    if kind == "array":
+        return _first_fault((at, item, shape[3]) for at, item in enumerate(value))
+    return None
+
+
+def _first_fault(items: Iterable[tuple[int, Value, Shape]]) -> tuple[str, str] | None:
+    for at, value, shape in items:
+        if type(value) is int and shape[0] == "int" and shape[1] <= value <= shape[2]:
+            continue  # most are
+        fault = _fault(value, shape)
+        if fault is not None:
+            return fault[0], f"[{at}]{fault[1]}"
+    return None
+
+
+def checked(body: Bytes, shapes: Shapes, what: str) -> list[Value]:
+    """Decode a message that is one of these; FrameError with the path of the fault otherwise.
+    `what` names the direction, as glunix.msg.base.Decoder has it."""
+    found = message(body)
+    tag = found[0]
+    known = shapes.get(tag) if isinstance(tag, str) else None
+    if known is None:
+        raise FrameError(f"bad message ({what}): Invalid value {str(tag)[:32]!r} - at `$[0]`")
+    least, fields = known
+    if len(found) < least:
+        fault = f"Expected `array` of at least length {least}, got {len(found)}"
+        raise FrameError(f"bad message ({what}): {fault}")
+    wrong = _first_fault(zip(range(1, len(found)), found[1:], fields, strict=False))
+    if wrong is not None:
+        raise FrameError(f"bad message ({what}): {wrong[0]} - at `${wrong[1]}`")
+    return found

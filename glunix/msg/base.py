@@ -28,6 +28,12 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Base of values inside messages; no tag."""
 
 
+def all_or_nothing(data: bytes, size: int, path: str) -> None:
+    """For a field of exactly `size` bytes, or none: ValueError, which a decoder reports."""
+    if len(data) not in (0, size):
+        raise ValueError(f"Expected `bytes` of length 0 or {size} - at `{path}`")
+
+
 _ENCODER = msgspec.msgpack.Encoder()
 
 

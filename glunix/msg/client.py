@@ -8,8 +8,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from glunix.msg.base import Decoder, Message, Record
+from glunix.ids import DEGREE_MAX
+from glunix.msg.base import Decoder, Message, Record, all_or_nothing
 from glunix.msg.job import (
+    TERMIOS_SIZE,
     U32,
     DegreeField,
     JobRow,
@@ -21,6 +23,9 @@ from glunix.msg.job import (
     TextField,
     VnnField,
 )
+
+ROWS_MAX = 1 << 20
+"""Rows of a table: the frame is the limit of their bytes."""
 
 Names = Annotated[list[NameField], Meta(max_length=4096)]
 
@@ -41,7 +46,10 @@ class TtyMode(Message, frozen=True, tag="tty"):
     unless somebody has given it other modes than the transparent job `left` there."""
 
     raw: bool
-    left: Annotated[bytes, Meta(max_length=256)] = b""
+    left: Annotated[bytes, Meta(max_length=TERMIOS_SIZE)] = b""
+
+    def __post_init__(self) -> None:
+        all_or_nothing(self.left, TERMIOS_SIZE, "$[2]")
 
 
 class KillJob(Message, frozen=True, tag="kill"):
@@ -80,7 +88,7 @@ class StreamOf(Record, frozen=True):
 
     stream: U32
     node: NameField
-    vnns: list[VnnField]
+    vnns: Annotated[list[VnnField], Meta(max_length=DEGREE_MAX)]
 
 
 class Placed(Message, frozen=True, tag="placed"):
@@ -88,7 +96,7 @@ class Placed(Message, frozen=True, tag="placed"):
 
     request: U32
     npid: NpidField
-    streams: list[StreamOf]
+    streams: Annotated[list[StreamOf], Meta(min_length=1, max_length=DEGREE_MAX)]
 
 
 class Refused(Message, frozen=True, tag="refused"):
@@ -103,21 +111,21 @@ class Done(Message, frozen=True, tag="done"):
     """The request was carried out; `count` is the number of processes it touched."""
 
     request: U32
-    count: int = 0
+    count: U32 = 0
 
 
 class Jobs(Message, frozen=True, tag="joblist"):
     """Answer to ListJobs."""
 
     request: U32
-    rows: list[JobRow]
+    rows: Annotated[list[JobRow], Meta(max_length=ROWS_MAX)]
 
 
 class Nodes(Message, frozen=True, tag="nodelist"):
     """Answer to ListNodes."""
 
     request: U32
-    rows: list[NodeRow]
+    rows: Annotated[list[NodeRow], Meta(max_length=ROWS_MAX)]
 
 
 class StreamLost(Message, frozen=True, tag="lost"):

@@ -9,10 +9,11 @@ from msgspec import Meta
 
 from glunix.msg.base import Message, Record
 from glunix.msg.frame import CHUNK
-from glunix.msg.job import U32
+from glunix.msg.job import I64, U32, U63, ErrnoField
 
 HomeFd = Annotated[int, Meta(ge=0, le=1023)]
 U64 = Annotated[int, Meta(ge=0)]
+"""A word of the program's, an address or not: MessagePack itself ends at 2**64 - 1."""
 Data = Annotated[bytes, Meta(max_length=CHUNK)]
 
 PAGES_MAX = 64
@@ -22,7 +23,7 @@ PAGES_MAX = 64
 class Memory(Record, frozen=True):
     """A piece of the program's memory: where, and what is there."""
 
-    address: U64
+    address: U63
     data: Data
 
 
@@ -43,7 +44,7 @@ class PagesDone(Message, frozen=True, tag="pagesdone"):
     """Answer to IoctlPages: the raw result (-errno), and the memory that it changed."""
 
     ask: U32
-    value: int
+    value: Annotated[int, Meta(ge=-4095, le=2**63 - 1)]
     changed: Annotated[list[Memory], Meta(max_length=PAGES_MAX * 4096)]
 
 
@@ -60,7 +61,7 @@ class HomeCall(Message, frozen=True, tag="homecall"):
     call: Annotated[str, Meta(min_length=1, max_length=32)]
     fd: Annotated[int, Meta(ge=-1, le=1023)]
     paths: Annotated[list[Path], Meta(max_length=2)]
-    numbers: Annotated[list[int], Meta(max_length=8)]
+    numbers: Annotated[list[I64], Meta(max_length=8)]
     data: Data
     umask: Annotated[int, Meta(ge=0, le=0o777)]
 
@@ -69,9 +70,9 @@ class HomeDone(Message, frozen=True, tag="homedone"):
     """Answer to HomeCall: its value or an errno, and what else it gives."""
 
     ask: U32
-    value: int
-    error: Annotated[int, Meta(ge=0, le=4095)]
-    numbers: Annotated[list[int], Meta(max_length=32)]
+    value: I64
+    error: ErrnoField
+    numbers: Annotated[list[I64], Meta(max_length=32)]
     data: Data
 
 

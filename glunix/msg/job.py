@@ -8,17 +8,36 @@ from glunix.ids import DEGREE_MAX, NPID_MAX
 from glunix.msg.base import Record
 
 U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+U63 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+I64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+ErrnoField = Annotated[int, Meta(ge=0, le=4095)]
+VersionField = Annotated[int, Meta(ge=0, le=65535)]
+MomentField = Annotated[float, Meta(ge=0, le=1e12)]
+"""Seconds since the epoch; 0: not yet."""
+LoadField = Annotated[float, Meta(ge=0, le=1e9)]
 NpidField = Annotated[int, Meta(ge=1, le=NPID_MAX)]
 VnnField = Annotated[int, Meta(ge=0, lt=DEGREE_MAX)]
 DegreeField = Annotated[int, Meta(ge=1, le=DEGREE_MAX)]
 SignalField = Annotated[int, Meta(ge=0, le=64)]
+RealSignal = Annotated[int, Meta(ge=1, le=64)]
+CodeField = Annotated[int, Meta(ge=0, le=255)]
 NameField = Annotated[str, Meta(min_length=1, max_length=64)]
 TextField = Annotated[str, Meta(max_length=4096)]
 LimitField = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
 
 
+TERMIOS_SIZE = 36
+"""Bytes of struct termios (asm-generic, x86-64)."""
+
+PATH_MAX = 4096
+WORDS_MAX = 1 << 20
+"""Words of a command line, or variables of an environment; their bytes fit into one frame."""
+
 ALSO_READ = "+"
 """At the end of a device's name in JobSpec.outputs: it is open for reading, too."""
+
+LINE_SECRET = 32
+"""Bytes that authenticate a job's own line: half is its supervisor's, half its startup's."""
 
 STAGED_MAX = 256 * 1024 * 1024
 """Bytes of one staged file, and of all of a job."""
@@ -45,7 +64,7 @@ class TtySpec(Record, frozen=True):
     """Which of fds 0-2 are the home terminal, with its modes (bytes of struct termios) and size."""
 
     fds: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)]
-    termios: Annotated[bytes, Meta(max_length=256)]
+    termios: Annotated[bytes, Meta(min_length=TERMIOS_SIZE, max_length=TERMIOS_SIZE)]
     size: WinSize
     number: Annotated[int, Meta(ge=-1, le=2**20)] = -1
     """Transparent: N of home's /dev/pts/N; -1 for another terminal."""
@@ -55,6 +74,7 @@ class TtySpec(Record, frozen=True):
 
 
 PidField = Annotated[int, Meta(ge=0, le=2**22)]
+LivePid = Annotated[int, Meta(ge=1, le=2**22)]
 
 
 class HomePids(Record, frozen=True):
@@ -81,7 +101,7 @@ class Inherited(Record, frozen=True):
     terminal), a memory device's name, or as: the same as descriptor `size`. Asked for at home, call
     by call: file-both (open for reading and writing), dir, other (another terminal or pipe), and
     sockets: stream, dgram, packet."""
-    size: Annotated[int, Meta(ge=0)]
+    size: U63
     """Bytes of a file; the flags (F_GETFL) of what is asked for at home."""
     path: Annotated[bytes, Meta(max_length=4096)] = b""
     """Home's name of what is asked for there."""
@@ -109,9 +129,9 @@ class StagedFile(Record, frozen=True):
 class JobSpec(Record, frozen=True):
     """What to run and in which surroundings (paper 4.2.1). Paths, argv and env are raw bytes."""
 
-    argv: Annotated[list[bytes], Meta(min_length=1)]
-    env: dict[bytes, bytes]
-    cwd: bytes
+    argv: Annotated[list[bytes], Meta(min_length=1, max_length=WORDS_MAX)]
+    env: Annotated[dict[bytes, bytes], Meta(max_length=WORDS_MAX)]
+    cwd: Annotated[bytes, Meta(max_length=16 * PATH_MAX)]
     umask: Annotated[int, Meta(ge=0, le=0o777)]
     nice: Annotated[int, Meta(ge=-20, le=19)]
     rlimits: Annotated[list[Rlimit], Meta(max_length=32)]
@@ -127,7 +147,7 @@ class JobSpec(Record, frozen=True):
     stdin: Annotated[str, Meta(max_length=16)] = "pipe"
     """Transparent: what home's fd 0 is: tty, pipe, file, socket, a memory device's name
     (null, zero, ...), other or closed. A socket is a stream socket; other ones are packets."""
-    stdin_size: Annotated[int, Meta(ge=0)] = 0
+    stdin_size: U63 = 0
     """Transparent: st_size of a file on fd 0."""
     one_output: bool = False
     """Transparent: fds 1 and 2 are the same open file at home, so their order is kept."""
@@ -137,7 +157,9 @@ class JobSpec(Record, frozen=True):
     """Transparent: which of fds 0-2 are closed at home."""
     stats: bool = False
     """Transparent: count what forwarded calls cost, and tell home at the end (stream.Bill)."""
-    home_paths: Annotated[list[bytes], Meta(max_length=256)] = []
+    home_paths: Annotated[
+        list[Annotated[bytes, Meta(max_length=PATH_MAX)]], Meta(max_length=256)
+    ] = []
     """Transparent: absolute paths that are opened at home, each with all below it."""
     pids: HomePids | None = None
     """Transparent: what the program is to find as its own numbers."""
@@ -146,8 +168,7 @@ class JobSpec(Record, frozen=True):
     staged: Annotated[list[StagedFile], Meta(max_length=1024)] = []
     """Files for a directory of the job's own on the node, which becomes its working directory."""
     line: Annotated[bytes, Meta(max_length=64)] = b""
-    """Transparent: an abstract socket (unix(7)) where the startup listens for the supervisor, which
-    then sends and hears this stream's frames there. Empty: they go through the daemons."""
+    """What older startups say: a line without a secret. Nobody connects there."""
     inherited: Annotated[list[Inherited], Meta(max_length=64)] = []
     """Transparent: descriptors above 2."""
     outputs: Annotated[list[Annotated[str, Meta(max_length=16)]], Meta(max_length=2)] = []
@@ -156,6 +177,11 @@ class JobSpec(Record, frozen=True):
     careful: bool = False
     """Transparent: what is written to files is looked at before: there is little room for it, or
     one file is open twice, which makes the order of writes matter."""
+    own_line: Annotated[bytes, Meta(max_length=LINE_SECRET + 64)] = b""
+    """Transparent: LINE_SECRET bytes that this job's supervisor and startup say to each other
+    first, half each (stream.LineHello), and the name of an abstract socket (unix(7)) where the
+    startup listens for the supervisor, which then sends and hears this stream's frames there. It
+    goes nowhere but to that supervisor. Empty: frames go through the daemons."""
 
 
 WINDOW_MIN = 64 * 1024
@@ -188,44 +214,44 @@ class PlacedProc(Record, frozen=True):
 class ProcRow(Record, frozen=True):
     """One process as Pdb knows it (glups)."""
 
-    vnn: int
-    node: str
-    pid: int
-    state: str
-    code: int = 0
-    signal: int = 0
+    vnn: VnnField
+    node: NameField
+    pid: PidField
+    state: NameField
+    code: CodeField = 0
+    signal: SignalField = 0
 
 
 class JobRow(Record, frozen=True):
     """One job as Pdb knows it (glups). Times are seconds since the epoch."""
 
-    npid: int
-    uid: int
-    home: str
-    command: str
-    degree: int
+    npid: NpidField
+    uid: U32
+    home: NameField
+    command: TextField
+    degree: DegreeField
     transparent: bool
-    state: str
-    started: float
-    ended: float
-    reason: str
-    procs: list[ProcRow]
+    state: NameField
+    started: MomentField
+    ended: MomentField
+    reason: TextField
+    procs: Annotated[list[ProcRow], Meta(max_length=DEGREE_MAX)]
 
 
 class NodeRow(Record, frozen=True):
     """One node as Ndb knows it (glustat). Memory in bytes, load in runnable processes."""
 
-    name: str
-    state: str
+    name: NameField
+    state: NameField
     accepts_jobs: bool
-    cpus: int
-    load: float
-    memory_total: int
-    memory_free: int
-    procs: int
-    since: float
-    seen: float
-    isolated: list[str]
+    cpus: Annotated[int, Meta(ge=0, le=65536)]
+    load: LoadField
+    memory_total: U63
+    memory_free: U63
+    procs: U32
+    since: MomentField
+    seen: MomentField
+    isolated: Annotated[list[NameField], Meta(max_length=16)]
 
 
 class RunningProc(Record, frozen=True):
@@ -233,11 +259,11 @@ class RunningProc(Record, frozen=True):
 
     npid: NpidField
     vnn: VnnField
-    pid: int
+    pid: LivePid
     uid: U32
     home: NameField
     command: TextField
     degree: DegreeField
     transparent: bool
-    started: float
+    started: MomentField
     stopped: bool = False

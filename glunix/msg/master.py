@@ -4,12 +4,16 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from glunix.ids import DEGREE_MAX
 from glunix.msg.base import Decoder, Message, Record
-from glunix.msg.client import Names
+from glunix.msg.client import ROWS_MAX, Names
 from glunix.msg.job import (
     U32,
+    U63,
     DegreeField,
     JobRow,
+    LivePid,
+    LoadField,
     NameField,
     NodeRow,
     NpidField,
@@ -17,9 +21,10 @@ from glunix.msg.job import (
     RunningProc,
     SignalField,
     TextField,
+    VersionField,
     VnnField,
 )
-from glunix.msg.trust import Pem, Serial
+from glunix.msg.trust import Pem, SecondsField, Serial
 
 Address = Annotated[str, Meta(min_length=1, max_length=256)]
 
@@ -54,8 +59,8 @@ class JobOver(Message, frozen=True, tag="over"):
 class NodeHello(Message, frozen=True, tag="hello"):
     """A daemon introduces itself and says what runs, so that a restarted master can rebuild."""
 
-    major: int
-    minor: int
+    major: VersionField
+    minor: VersionField
     node: NameField
     boot: Annotated[str, Meta(max_length=64)]
     """Random per daemon start: tells a reconnect from a restart."""
@@ -63,10 +68,10 @@ class NodeHello(Message, frozen=True, tag="hello"):
     """Where other daemons dial this one: `unix:NAME` in the state folder, or `tcp:HOST:PORT`."""
     accepts_jobs: bool
     cpus: Annotated[int, Meta(ge=1, le=65536)]
-    memory_total: Annotated[int, Meta(ge=0)]
+    memory_total: U63
     isolated: Annotated[list[NameField], Meta(max_length=16)]
-    running: list[RunningProc]
-    homes: list[HomeJob]
+    running: Annotated[list[RunningProc], Meta(max_length=65536)]
+    homes: Annotated[list[HomeJob], Meta(max_length=65536)]
     unsent: Annotated[list[ProcExited | JobOver], Meta(max_length=65536)] = []
     """What ended while there was no master to tell, in its order."""
 
@@ -74,8 +79,8 @@ class NodeHello(Message, frozen=True, tag="hello"):
 class LoadReport(Message, frozen=True, tag="load"):
     """Sent on change, and at least every HEARTBEAT seconds: silence means lost."""
 
-    load: Annotated[float, Meta(ge=0)]
-    memory_free: Annotated[int, Meta(ge=0)]
+    load: LoadField
+    memory_free: U63
 
 
 class Place(Message, frozen=True, tag="place"):
@@ -95,7 +100,7 @@ class ProcStarted(Message, frozen=True, tag="started"):
 
     npid: NpidField
     vnn: VnnField
-    pid: int
+    pid: LivePid
 
 
 class ProcStopped(Message, frozen=True, tag="stopped"):
@@ -159,10 +164,10 @@ DaemonToMaster = (
 class Welcome(Message, frozen=True, tag="welcome"):
     """The master knows this node now. `heartbeat` seconds without a report means lost."""
 
-    major: int
-    minor: int
+    major: VersionField
+    minor: VersionField
     cluster: NameField
-    heartbeat: float
+    heartbeat: SecondsField
 
 
 class Goodbye(Message, frozen=True, tag="goodbye"):
@@ -176,8 +181,8 @@ class PlacedJob(Message, frozen=True, tag="placed"):
 
     request: U32
     npid: NpidField
-    procs: list[PlacedProc]
-    addresses: dict[NameField, Address]
+    procs: Annotated[list[PlacedProc], Meta(max_length=DEGREE_MAX)]
+    addresses: Annotated[dict[NameField, Address], Meta(max_length=DEGREE_MAX)]
 
 
 class RequestRefused(Message, frozen=True, tag="refused"):
@@ -192,7 +197,7 @@ class KillOrder(Message, frozen=True, tag="kill"):
     """Signal these processes of a job that run on the receiving node (vnns empty: all)."""
 
     npid: NpidField
-    vnns: list[VnnField]
+    vnns: Annotated[list[VnnField], Meta(max_length=DEGREE_MAX)]
     signal: SignalField
 
 
@@ -200,22 +205,22 @@ class KillDone(Message, frozen=True, tag="killed"):
     """Answer to KillRequest: how many processes were addressed."""
 
     request: U32
-    count: int
+    count: U32
 
 
 class JobsTable(Message, frozen=True, tag="joblist"):
     """Answer to JobsQuery; `left_off` is the number of jobs that the frame had no room for."""
 
     request: U32
-    rows: list[JobRow]
-    left_off: Annotated[int, Meta(ge=0)] = 0
+    rows: Annotated[list[JobRow], Meta(max_length=ROWS_MAX)]
+    left_off: U63 = 0
 
 
 class NodesTable(Message, frozen=True, tag="nodelist"):
     """Answer to NodesQuery."""
 
     request: U32
-    rows: list[NodeRow]
+    rows: Annotated[list[NodeRow], Meta(max_length=ROWS_MAX)]
 
 
 class NodeLost(Message, frozen=True, tag="lost"):
@@ -244,14 +249,17 @@ class Expect(Message, frozen=True, tag="expect"):
 
     npid: NpidField
     home: NameField
-    vnns: list[VnnField]
+    vnns: Annotated[list[VnnField], Meta(max_length=DEGREE_MAX)]
 
 
 class UserPolicy(Message, frozen=True, tag="users"):
     """Who may run jobs, and which uid a user has where (glunix.users)."""
 
     allow_root: bool
-    users: dict[NameField, dict[NameField, U32]]
+    users: Annotated[
+        dict[NameField, Annotated[dict[NameField, U32], Meta(max_length=65536)]],
+        Meta(max_length=65536),
+    ]
 
 
 MasterToDaemon = (

@@ -9,14 +9,14 @@ from typing import Annotated
 from msgspec import Meta
 
 from glunix.msg.base import Decoder, Message
-from glunix.msg.job import U32, NameField, TextField
+from glunix.msg.job import U32, NameField, TextField, VersionField
 
 
 class PeerHello(Message, frozen=True, tag="hello"):
     """First frame both ways. The major must be equal (glunix.msg.base.MAJOR)."""
 
-    major: int
-    minor: int
+    major: VersionField
+    minor: VersionField
     node: NameField
     boot: Annotated[str, Meta(max_length=64)]
 

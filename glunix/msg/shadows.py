@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from glunix.msg.base import Message
-from glunix.msg.job import U32, PidField, SignalField
+from glunix.msg.job import U32, ErrnoField, LivePid, PidField, RealSignal
 
 SHADOWS_MAX = 256
 """Shadows that one message is about, at most."""
@@ -17,7 +17,7 @@ SHADOWS_MAX = 256
 WORDS_MAX = 3072
 """Bytes of a command line that a shadow shows."""
 
-Pids = Annotated[list[PidField], Meta(max_length=SHADOWS_MAX)]
+Pids = Annotated[list[LivePid], Meta(max_length=SHADOWS_MAX)]
 
 
 class ShadowsWanted(Message, frozen=True, tag="shadowswanted"):
@@ -28,10 +28,16 @@ class ShadowsWanted(Message, frozen=True, tag="shadowswanted"):
 
 
 class ShadowsMade(Message, frozen=True, tag="shadowsmade"):
-    """Home to node: these stand ready in this group. None: there can be no more shadows."""
+    """Home to node: these, numbers in a row, stand ready in this group. None: there can be no more
+    shadows."""
 
     group: PidField
     pids: Pids
+
+    def __post_init__(self) -> None:
+        first = self.pids[0] if self.pids else 0
+        if self.pids != list(range(first, first + len(self.pids))) or first == 1:
+            raise ValueError("Expected numbers in a row, from 2 on - at `$[2]`")
 
 
 class ShadowsEnded(Message, frozen=True, tag="shadowsended"):
@@ -44,7 +50,7 @@ class ShadowsEnded(Message, frozen=True, tag="shadowsended"):
 class ShadowNamed(Message, frozen=True, tag="shadownamed"):
     """Node to home: what ps shows of this process: its name, and its words each with a NUL."""
 
-    pid: PidField
+    pid: LivePid
     name: Annotated[bytes, Meta(max_length=64)]
     words: Annotated[bytes, Meta(max_length=WORDS_MAX)]
 
@@ -52,15 +58,15 @@ class ShadowNamed(Message, frozen=True, tag="shadownamed"):
 class ShadowStopped(Message, frozen=True, tag="shadowstopped"):
     """Node to home: this process was stopped, or goes on: so does its shadow."""
 
-    pid: PidField
+    pid: LivePid
     stopped: bool
 
 
 class ShadowSignal(Message, frozen=True, tag="shadowsignal"):
     """Home to node: a shadow got this signal (was stopped or killed by it): it is its process's."""
 
-    pid: PidField
-    signal: SignalField
+    pid: LivePid
+    signal: RealSignal
 
 
 class ShadowKill(Message, frozen=True, tag="shadowkill"):
@@ -69,7 +75,7 @@ class ShadowKill(Message, frozen=True, tag="shadowkill"):
     """
 
     pid: PidField
-    signal: SignalField
+    signal: RealSignal
     group: PidField
     spared: Pids
 
@@ -91,4 +97,4 @@ class ShadowMoved(Message, frozen=True, tag="shadowmoved"):
     """Answer to ShadowMove: 0 or an errno."""
 
     ask: U32
-    error: Annotated[int, Meta(ge=0, le=4095)]
+    error: ErrnoField

@@ -18,16 +18,32 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from glunix.msg.base import Body, Decoder, Message, Record, encode
+from glunix.ids import DEGREE_MAX
+from glunix.msg.base import Body, Decoder, Message, Record, all_or_nothing, encode
 from glunix.msg.frame import CHUNK
-from glunix.msg.homecalls import HomeCall, HomeClose, HomeDone, HomeFd, IoctlPages, PagesDone
+from glunix.msg.homecalls import (
+    U64,
+    HomeCall,
+    HomeClose,
+    HomeDone,
+    HomeFd,
+    IoctlPages,
+    PagesDone,
+)
 from glunix.msg.job import (
+    I64,
+    LINE_SECRET,
     U32,
+    U63,
+    CodeField,
     DegreeField,
+    ErrnoField,
     JobSpec,
+    LivePid,
     NameField,
     NpidField,
     Owner,
+    RealSignal,
     SignalField,
     TextField,
     VnnField,
@@ -60,7 +76,7 @@ class Start(Message, frozen=True, tag="start"):
 
     npid: NpidField
     degree: DegreeField
-    vnns: Annotated[list[VnnField], Meta(min_length=1)]
+    vnns: Annotated[list[VnnField], Meta(min_length=1, max_length=DEGREE_MAX)]
     home: NameField
     owner: Owner
     spec: JobSpec
@@ -117,7 +133,7 @@ class Got(Message, frozen=True, tag="got"):
     """Answer to Want: bytes read at home (empty without error: end of file), or an errno."""
 
     ask: U32
-    error: Annotated[int, Meta(ge=0, le=4095)]
+    error: ErrnoField
     data: Data
     wait: Annotated[int, Meta(ge=0, le=255)] = 0
     """With EAGAIN: tenths of a second after which the read takes what is there (VTIME)."""
@@ -127,8 +143,8 @@ class IoctlDone(Message, frozen=True, tag="ioctled"):
     """Answer to Ioctl: its return value or an errno, and the memory it wrote."""
 
     ask: U32
-    value: int
-    error: Annotated[int, Meta(ge=0, le=4095)]
+    value: I64
+    error: ErrnoField
     data: Data
 
 
@@ -143,6 +159,7 @@ class Ready(Message, frozen=True, tag="ready"):
 
 TERMIOS2_SIZE, WINSIZE_SIZE = 44, 8
 """Bytes of struct termios2 and struct winsize (ioctl_tty(2), x86-64)."""
+MODES_SIZE = TERMIOS2_SIZE + WINSIZE_SIZE
 
 
 class Modes(Message, frozen=True, tag="modes"):
@@ -150,7 +167,10 @@ class Modes(Message, frozen=True, tag="modes"):
     winsize, before anything else that is sent after they changed; empty: ask."""
 
     fd: HomeFd
-    data: Annotated[bytes, Meta(max_length=TERMIOS2_SIZE + WINSIZE_SIZE)]
+    data: Annotated[bytes, Meta(max_length=MODES_SIZE)]
+
+    def __post_init__(self) -> None:
+        all_or_nothing(self.data, MODES_SIZE, "$[2]")
 
 
 class Flow(Message, frozen=True, tag="flow"):
@@ -167,6 +187,15 @@ class InAnew(Message, frozen=True, tag="inanew"):
     """Home to node: InBack `number` was heard; what follows is at the head of the input now."""
 
     number: U32
+
+
+LineHalf = Annotated[bytes, Meta(min_length=LINE_SECRET // 2, max_length=LINE_SECRET // 2)]
+
+
+class LineAnswer(Message, frozen=True, tag="lined"):
+    """Home to node, first on a job's own line: the second half of JobSpec.own_line's secret."""
+
+    secret: LineHalf
 
 
 HomeToNode = (
@@ -188,6 +217,7 @@ HomeToNode = (
     | ShadowsMade
     | ShadowSignal
     | ShadowMoved
+    | LineAnswer
 )
 
 
@@ -195,7 +225,7 @@ class Started(Message, frozen=True, tag="started"):
     """The program runs (exec succeeded) as this pid of the node."""
 
     vnn: VnnField
-    pid: int
+    pid: LivePid
 
 
 class Failed(Message, frozen=True, tag="failed"):
@@ -203,7 +233,7 @@ class Failed(Message, frozen=True, tag="failed"):
 
     vnn: VnnField
     step: NameField
-    error: int
+    error: ErrnoField
     text: TextField
 
 
@@ -235,7 +265,7 @@ class Stopped(Message, frozen=True, tag="stopped"):
     """The process was stopped by this signal (waitpid(2), WIFSTOPPED)."""
 
     vnn: VnnField
-    signal: SignalField
+    signal: RealSignal
 
 
 class Continued(Message, frozen=True, tag="continued"):
@@ -248,7 +278,7 @@ class Exited(Message, frozen=True, tag="exited"):
     """The process ended: exit code, or the signal that killed it (code is then 0)."""
 
     vnn: VnnField
-    code: Annotated[int, Meta(ge=0, le=255)]
+    code: CodeField
     signal: SignalField
     core: bool = False
     orphaned: bool = False
@@ -260,7 +290,7 @@ class RootExited(Message, frozen=True, tag="rootexited"):
     was written until then was sent before this. `Exited` comes when the last of them is gone."""
 
     vnn: VnnField
-    code: Annotated[int, Meta(ge=0, le=255)]
+    code: CodeField
     signal: SignalField
     core: bool = False
 
@@ -272,7 +302,7 @@ class Want(Message, frozen=True, tag="want"):
     fd: HomeFd
     count: Count
     nonblock: bool = False
-    offset: int = -1
+    offset: I64 = -1
     """Where to read (pread); -1 is the descriptor's own offset."""
 
 
@@ -288,7 +318,7 @@ class Ioctl(Message, frozen=True, tag="ioctl"):
     ask: U32
     fd: HomeFd
     command: U32
-    argument: Annotated[int, Meta(ge=0)]
+    argument: U64
     data: Data
     may_write: bool = False
     """The caller blocks or ignores SIGTTOU: it may do this from the background, too."""
@@ -301,7 +331,7 @@ class Seek(Message, frozen=True, tag="seek"):
 
     ask: U32
     fd: HomeFd
-    offset: int
+    offset: I64
     whence: Annotated[int, Meta(ge=0, le=4)]
 
 
@@ -320,15 +350,26 @@ class BillLine(Record, frozen=True):
     """One kind of forwarded call: how often, microseconds until its answers, bytes they brought."""
 
     name: NameField
-    count: Annotated[int, Meta(ge=0)]
-    micros: Annotated[int, Meta(ge=0)]
-    size: Annotated[int, Meta(ge=0)]
+    count: U63
+    micros: U63
+    size: U63
 
 
 class Bill(Message, frozen=True, tag="bill"):
     """Transparent, with spec.stats, before Exited: what forwarded calls cost, the dearest first."""
 
     lines: Annotated[list[BillLine], Meta(max_length=BILL_LINES)]
+
+
+class LineHello(Message, frozen=True, tag="line"):
+    """Node to home, first on a job's own line: the first half of JobSpec.own_line's secret."""
+
+    secret: LineHalf
+
+
+class LineOver(Message, frozen=True, tag="lineover"):
+    """Node to home, last on a job's own line: the daemon says how the job ended, and if the line
+    ends now it was not lost."""
 
 
 NodeToHome = (
@@ -357,6 +398,8 @@ NodeToHome = (
     | ShadowKill
     | ShadowStopped
     | ShadowMove
+    | LineHello
+    | LineOver
 )
 
 home_to_node = Decoder(HomeToNode, "home to node")

@@ -9,19 +9,20 @@ from typing import Annotated
 from msgspec import Meta
 
 from glunix.msg.base import Decoder, Message, Record
-from glunix.msg.job import U32, NameField, TextField
+from glunix.msg.job import U32, MomentField, NameField, TextField, VersionField
 
 Pem = Annotated[bytes, Meta(max_length=16384)]
+SecondsField = Annotated[float, Meta(ge=0, le=1e9)]
 Serial = Annotated[str, Meta(max_length=64)]
 
 
 class Offer(Message, frozen=True, tag="offer"):
     """Master to an invited machine, first: who we are. Checked against the token's fingerprint."""
 
-    major: int
+    major: VersionField
     cluster: NameField
     ca: Pem
-    time: float
+    time: MomentField
     """The master's clock, seconds since the epoch."""
 
 
@@ -40,8 +41,8 @@ class Enrolled(Message, frozen=True, tag="enrolled"):
     node_cert: Pem
     listen_cert: Pem
     names_key: Annotated[bytes, Meta(min_length=16, max_length=64)]
-    heartbeat: float
-    lost_after: float
+    heartbeat: SecondsField
+    lost_after: SecondsField
 
 
 class JoinRefused(Message, frozen=True, tag="joinrefused"):
@@ -77,17 +78,17 @@ class Invited(Message, frozen=True, tag="invited"):
 class MemberRow(Record, frozen=True):
     """A member as `glunix members` shows it; times are seconds since the epoch."""
 
-    name: str
-    since: float
-    until: float
-    uid: int | None
+    name: NameField
+    since: MomentField
+    until: MomentField
+    uid: U32 | None
     connected: bool
 
 
 class Members(Message, frozen=True, tag="memberlist"):
     """Answer to MembersAsked."""
 
-    rows: list[MemberRow]
+    rows: Annotated[list[MemberRow], Meta(max_length=65536)]
 
 
 class Done(Message, frozen=True, tag="done"):

@@ -12,13 +12,21 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from glunix.errors import FrameError
 from glunix.msg import stream
 from glunix.msg.base import Message
 from glunix.msg.homecalls import IoctlPages, Memory, PagesDone
 from glunix.node.modes import KnownModes, is_query
 from glunix.node.reactor import Reactor, Timer
 from glunix.node.readahead import ReadAhead
-from slic.interposers.homefds import IoctlHome, PagesHome, ReadHome, SeekHome, TakeBack
+from slic.interposers.homefds import (
+    IoctlHome,
+    PagesHome,
+    ReadHome,
+    SeekHome,
+    TakeBack,
+    is_within,
+)
 
 STOPPED = 85
 """ERESTART from home: it is being stopped for this call (SIGTTIN, SIGTTOU), and we will be."""
@@ -57,6 +65,14 @@ class _Read(NamedTuple):
     """Its time is over (VTIME): what is there now is its answer, if only nothing."""
 
 
+def not_more(what: str, count: int, asked: int, field: int) -> None:
+    """FrameError when home answers with more than it was asked for."""
+    if count > asked:
+        raise FrameError(
+            f"bad message (home to node): {count} {what}, {asked} were asked for - at `$[{field}]`"
+        )
+
+
 class Asks:
     """`send` sends home."""
 
@@ -87,8 +103,8 @@ class Asks:
         """home descriptor -> a file that is read ahead."""
         self._kept: dict[int, bytes] = {}
         """Bytes of each home descriptor that a dead call left over."""
-        self._pages: dict[int, int] = {}
-        """ask -> the call whose ioctl is being made at home."""
+        self._pages: dict[int, tuple[int, list[tuple[int, int]]]] = {}
+        """ask -> the call whose ioctl is being made at home; (address, bytes) of what was sent."""
         self.forwarded = 0
         self._hear = hear
         self.modes = KnownModes()
@@ -133,7 +149,7 @@ class Asks:
             )
         elif isinstance(question, PagesHome):
             ask = self._number()
-            self._pages[ask] = call
+            self._pages[ask] = call, [(at, len(data)) for at, data in question.pages]
             pages = [Memory(address, data) for address, data in question.pages]
             self._send(IoctlPages(ask, question.fd, question.command, question.argument, pages))
         elif isinstance(question, TakeBack):
@@ -231,6 +247,7 @@ class Asks:
 
     def _got_ahead(self, message: stream.Got) -> bool:
         for fd, ahead in self._ahead.items():
+            not_more("bytes", len(message.data), ahead.wanted(message.ask), 3)
             if ahead.got(message.ask, b"" if message.error else message.data):
                 self.retry(fd)
                 return True
@@ -263,6 +280,7 @@ class Asks:
         if read is None:
             self._got_ahead(message)
             return
+        not_more("bytes", len(message.data), read.question.count, 3)
         fd, error = read.question.fd, message.error
         if error == errno.EAGAIN and not read.question.nonblock and not read.last:
             self._waiting.appendleft(read)
@@ -311,7 +329,7 @@ class Asks:
         """The engine says that a call is gone. What is at home for it comes back and is kept."""
         self._forget_timer(call)
         self._waiting = deque(read for read in self._waiting if read.call != call)
-        for ask in [ask for ask, other in self._pages.items() if other == call]:
+        for ask in [ask for ask, (other, _) in self._pages.items() if other == call]:
             del self._pages[ask]
             self._send(stream.Unwant(ask))
 
@@ -359,16 +377,24 @@ class Asks:
 
     def pages_done(self, message: PagesDone) -> None:
         """Home has made an ioctl on the program's pages."""
-        call = self._pages.pop(message.ask, None)
-        if call is not None:
-            changed = [(memory.address, memory.data) for memory in message.changed]
-            self._calls.answer(call, (message.value, changed))
+        found = self._pages.pop(message.ask, None)
+        if found is None:
+            return
+        call, pieces = found
+        changed = [(memory.address, memory.data) for memory in message.changed]
+        for at, (address, data) in enumerate(changed):
+            if not is_within(pieces, address, len(data)):
+                raise FrameError(
+                    f"bad message (home to node): memory that was not sent - at `$[3][{at}]`"
+                )
+        self._calls.answer(call, (message.value, changed))
 
     def _with_kept(self, question: IoctlHome, data: bytes) -> bytes:
         """Kept bytes are input, too."""
         kept = self._kept.get(question.fd)
         if kept and question.command == _FIONREAD:
-            return (int.from_bytes(data, "little") + len(kept)).to_bytes(4, "little")
+            there = int.from_bytes(data[:4], "little") + len(kept)
+            return min(there, 2**31 - 1).to_bytes(4, "little")
         if kept and question.command == _TCFLSH and question.argument in (0, 2):
             self._kept[question.fd] = b""
             self._calls.unread(question.fd, False)

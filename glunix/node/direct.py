@@ -3,27 +3,45 @@
 The line (glunix.home.direct) is there when home is this machine. Frames of the job's stream take
 it; reports go to the daemon, which tells home, and wait until nothing that was sent before them
 still waits: home takes what is on the line before it listens to a daemon.
+
+Both ends know a secret of this one job (JobSpec.own_line). We say its first half before
+anything else, and take nothing before home's half has said the second. A line on which nobody does
+within ANSWER seconds, or that ends while the job goes on, ends the job: nothing waits for ever for
+frames that went to a stranger.
 """
 
 import socket
 import struct
 from collections.abc import Callable
+from hmac import compare_digest
 
+from glunix.errors import FrameError
 from glunix.ids import StreamId
-from glunix.msg.base import Body, Message
-from glunix.node.bridge import RELAY, REPORT, Bridge
+from glunix.msg.base import Body, Message, encode
+from glunix.msg.frame import encode_frame
+from glunix.msg.job import LINE_SECRET
+from glunix.msg.stream import Exited, Failed, LineAnswer, LineHello, LineOver
+from glunix.node.bridge import RELAY, REPORT, Bridge, complain
 from glunix.node.reactor import Reactor
 
 _UCRED = struct.Struct("3i")
 """pid, uid, gid (unix(7), SO_PEERCRED)."""
 
+ANSWER = 10.0
+"""Seconds: home's half answers at once, unless somebody has stopped it."""
 
-def connect(name: bytes, uid: int) -> socket.socket | None:
-    """A connection to the startup that listens by this name; None when there is none to be had.
+LOST = 0.6
+"""Seconds: a daemon that knows that home's half has ended says so in much less."""
+
+
+def connect(own_line: bytes, uid: int) -> socket.socket | None:
+    """A connection to the startup of this JobSpec.own_line, which has been told who we are; None
+    when there is none to be had.
 
     The name is a client's word, so the listener must be a process of the job's owner `uid`: the
     kernel says whose it is. On another machine, or in another network namespace, nobody listens.
     """
+    secret, name = own_line[:LINE_SECRET], own_line[LINE_SECRET:]
     if not name:
         return None
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -31,13 +49,14 @@ def connect(name: bytes, uid: int) -> socket.socket | None:
         sock.setblocking(False)  # a full queue of connections is no reason to wait
         sock.connect(name)
         cred = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        if _UCRED.unpack(cred)[1] == uid:
+            hello = encode_frame(RELAY, encode(LineHello(secret[: LINE_SECRET // 2])))
+            if sock.send(hello) == len(hello):
+                return sock
     except OSError:
-        sock.close()
-        return None
-    if _UCRED.unpack(cred)[1] != uid:
-        sock.close()
-        return None
-    return sock
+        pass
+    sock.close()
+    return None
 
 
 class WayHome:
@@ -48,14 +67,50 @@ class WayHome:
         reactor: Reactor,
         daemon: socket.socket,
         line: socket.socket | None,
+        own_line: bytes,
         frame: Callable[[StreamId, Body], None],
         gone: Callable[[], None],
     ) -> None:
+        self._reactor = reactor
+        self._frame = frame
+        self._gone = gone
+        secret = own_line[LINE_SECRET // 2 : LINE_SECRET]
+        self._answer = encode(LineAnswer(secret)) if line is not None else b""
+        """What has to come first on the line; empty once it has come."""
+        self._is_over = False
         self._bridge = Bridge(reactor, daemon, frame, gone)
-        # A startup that is gone is the daemon's to tell: it knows what is to become of the job.
-        self._line = None if line is None else Bridge(reactor, line, frame, lambda: None)
+        self._line: Bridge | None = None
+        if line is not None:
+            self._line = Bridge(reactor, line, self._from_line, self._line_ended)
+            reactor.call_later(ANSWER, self._answered)
         self._way = self._line or self._bridge
         self._late: list[Message] = []
+
+    # -- the line ----------------------------------------------------------------------------
+
+    def _from_line(self, stream: StreamId, body: Body) -> None:
+        if not self._answer:
+            self._frame(stream, body)
+        elif compare_digest(bytes(body), self._answer):
+            self._answer = b""
+        else:
+            raise FrameError("a stranger answered on the job's line")
+
+    def _answered(self) -> None:
+        if self._answer:
+            self._end("nobody answered on the job's line")
+
+    def _line_ended(self) -> None:
+        """A startup that is gone is the daemon's to tell: it knows what is to become of the job."""
+        self._reactor.call_later(LOST, self._end, "lost the line to the job's startup")
+
+    def _end(self, why: str) -> None:
+        if not self._is_over:
+            self._is_over = True
+            complain(why)
+            self._gone()
+
+    # -- what is sent ------------------------------------------------------------------------
 
     def send(self, message: Message) -> None:
         """A message of the job's stream."""
@@ -73,7 +128,11 @@ class WayHome:
     def turned(self) -> None:
         """After a turn of the loop: reports that had to wait may go."""
         while self._late and not (self._line is not None and self._line.pending):
-            self._bridge.send(REPORT, self._late.pop(0))
+            message = self._late.pop(0)
+            if isinstance(message, Exited | Failed) and self._line is not None:
+                self._is_over = True  # who hears of it may close the line
+                self._line.send(RELAY, LineOver())
+            self._bridge.send(REPORT, message)
 
     def hear(self) -> None:
         """Take what has come already."""

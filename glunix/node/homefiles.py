@@ -16,6 +16,7 @@ import tty
 from collections.abc import Callable
 from typing import Any
 
+from glunix.errors import FrameError
 from glunix.msg import stream
 from glunix.msg.base import Message
 from glunix.msg.homecalls import HomeCall, HomeClose, HomeDone
@@ -29,6 +30,7 @@ from glunix.node.standins import SocketToken
 from slic.interposers.homefds import HomeFds, StandIn
 from slic.interposers.homequestions import CallHome, HavePlace, Opened, RaiseSignal
 from slic.interposers.homereopens import REOPEN
+from slic.interposers.homestat import FIELDS
 from slic.kernel.inotify import Watcher
 from slic.kernel.pidfd import process_of, status_fields
 from slic.kernel.ptrace import tgkill
@@ -36,11 +38,29 @@ from slic.kernel.ptrace import tgkill
 SOCKETS = {
     "stream": socket.SOCK_STREAM, "dgram": socket.SOCK_DGRAM, "packet": socket.SOCK_SEQPACKET,
 }  # fmt: skip
+FIRST, LAST = 80, 1023
+"""Numbers that home gives to what the job opens there (glunix.home.homefiles)."""
+KINDS = (b"dir", b"file", b"tty")
+_NUMBERS = {
+    "stat": len(FIELDS), "fstat": len(FIELDS), "statfs": 9, "fstatfs": 9, "getlk": 5, "recv": 2,
+}  # fmt: skip
+"""How many numbers each call is answered with, where there are any."""
 _TIOCGPTPEER = 0x5441
 _TOKEN = b"\0"
 _LIMITED = ("write", "ftruncate", "fallocate")
 """Calls that are told, as the last number, how large the caller may make a file."""
 _KEPT_FLAGS = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK
+
+
+def _check_answer(question: CallHome, message: HomeDone) -> None:
+    """FrameError when an answer is not of its call."""
+    wanted = _NUMBERS.get(question.call)
+    if question.call in ("write", "send") and not 0 <= message.value <= len(question.data):
+        raise FrameError("bad message (home to node): more than was to be written - at `$[2]`")
+    if wanted is not None and len(message.numbers) != wanted:
+        raise FrameError(
+            f"bad message (home to node): Expected `array` of length {wanted} - at `$[4]`"
+        )
 
 
 class HomeFiles:
@@ -126,6 +146,10 @@ class HomeFiles:
         if entry is None:
             return
         call, question = entry
+        if not message.error:
+            _check_answer(question, message)
+            if question.call in ("open", REOPEN):
+                self._check_opened(message)
         answer: Any = (message.value, message.numbers, message.data)
         if message.error:
             answer = OSError(message.error, os.strerror(message.error))
@@ -137,6 +161,14 @@ class HomeFiles:
             self._rooms.told(question.fd, message.numbers[0])
         if not self._calls.answer(call, answer) and isinstance(answer, Opened):
             os.close(answer.fd)  # nobody has it: its end is noticed like any other
+
+    def _check_opened(self, message: HomeDone) -> None:
+        """FrameError: home gives a number that it does not give, or has given and not got back."""
+        known = {one.fd for one in (*self._watched.values(), *self._pseudo.values())}
+        if not FIRST <= message.value <= LAST or message.value in known:
+            raise FrameError(f"bad message (home to node): {message.value} is not new - at `$[2]`")
+        if message.data not in KINDS:
+            raise FrameError("bad message (home to node): no such kind of file - at `$[5]`")
 
     def cancelled(self, call: int) -> None:
         """The engine says that a call is gone. An open stays known: home may have made it."""

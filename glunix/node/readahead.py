@@ -120,6 +120,10 @@ class ReadAhead:
         self._streak = self._streak + 1 if got == wanted else 0
         self._advance(got)
 
+    def wanted(self, ask: int) -> int:
+        """Bytes that a question of ours asked for; CHUNK when it is none, or is void."""
+        return next((count for own, count in self._coming if own == ask), CHUNK)
+
     def got(self, ask: int, data: bytes) -> bool:
         """Whether this answers a question of ours."""
         if not self._coming or self._coming[0][0] != ask:

@@ -93,8 +93,9 @@ class Supervisor:
         self._reactor = PollReactor()
         # No line while input goes ahead: the daemon says how much of it was read, and what the
         # program writes must not come before that (glunix.node.fed).
-        line = None if fed else connect(self._spec.line, start.owner.uid)
-        self._way = WayHome(self._reactor, sock, line, self._frame, self._abandoned)
+        way = self._spec.own_line
+        line = None if fed else connect(way, start.owner.uid)
+        self._way = WayHome(self._reactor, sock, line, way, self._frame, self._abandoned)
         self._asks = Asks(self._to_home, self, self._reactor, self._way.hear if fed else None)
         self._numbers = Numbers(start.npid, self._to_home, self._reactor)
         self._moves = Moves(self._numbers, self._to_home, self, self._reactor)

@@ -110,6 +110,11 @@ class StandIn(NamedTuple):
     place: str = ""
 
 
+def is_within(pieces: Iterable[tuple[int, int]], address: int, size: int) -> bool:
+    """Whether `size` bytes at `address` lie inside one of these (address, bytes)."""
+    return any(at <= address and address + size <= at + room for at, room in pieces)
+
+
 SEEKABLE = ("file", "dir")
 
 FILE_OUTPUT = "file-out"
@@ -266,6 +271,8 @@ class HomeFds(Interposer):
         data = yield ReadHome(stand_in.fd, wanted, nonblock, offset)
         if type(data) is Native:
             return PASS
+        if len(data) > wanted:
+            return Fail(errno.EIO)
         try:
             return Return(tracee.scatter(vector, data))
         except BadAddress:
@@ -329,16 +336,20 @@ class HomeFds(Interposer):
         if type(answer) is Native:
             return PASS
         value, memory = answer
-        if how.writes:
-            tracee.write(arg, memory[: how.writes])
+        if how.writes:  # no byte more, and none of an answer that is too short
+            tracee.write(arg, memory[: how.writes].ljust(how.writes, b"\0"))
         return Return(value)
 
     def _any_ioctl(self, tracee: Tracee, stand_in: StandIn, cmd: int, arg: int) -> Asking:
         pages = ProgramPages(tracee, cmd, arg)
         while True:
-            value, changed = yield PagesHome(stand_in.fd, cmd, arg, pages.pieces())
+            sent = pages.pieces()
+            value, changed = yield PagesHome(stand_in.fd, cmd, arg, sent)
             if value != -errno.EFAULT or not pages.grow():
                 break
+        given = [(at, len(data)) for at, data in sent]
+        if not all(is_within(given, address, len(data)) for address, data in changed):
+            return Fail(errno.EIO)
         for address, data in changed:
             tracee.write(address, data)
         return Fail(-value) if value < 0 else Return(value)

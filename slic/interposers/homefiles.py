@@ -207,6 +207,8 @@ class HomeFiles(DescriptorCalls):
     def _getdents(self, tracee: Tracee, stand_in: StandIn, dirent: int, count: int) -> Asking:
         room = max(0, min(count, WRITE_MAX))
         _, _, data = yield CallHome("getdents", stand_in.fd, (), (room,))
+        if len(data) > room:
+            return Fail(errno.EIO)
         try:
             tracee.write(dirent, data)
         except BadAddress:
@@ -224,7 +226,11 @@ class HomeFiles(DescriptorCalls):
         asked = _FLOCK.unpack(tracee.read(arg, _FLOCK.size))
         _, found, _ = yield CallHome(call, stand_in.fd, (), asked[:4])
         if call == "getlk":
-            tracee.write(arg, _FLOCK.pack(*found))
+            try:
+                lock = _FLOCK.pack(*found)
+            except struct.error:
+                return Fail(errno.EIO)  # no kernel says that
+            tracee.write(arg, lock)
         return Return(0)
 
     # -- maps --------------------------------------------------------------------------------
@@ -245,7 +251,7 @@ class HomeFiles(DescriptorCalls):
         try:
             _, facts, _ = yield CallHome("fstat", stand_in.fd)
             size = facts[FIELDS.index("size")]
-            if size > MAP_MAX:
+            if not 0 <= size <= MAP_MAX:
                 return Fail(errno.ENODEV)
             os.ftruncate(own, size)
             done = 0
@@ -253,7 +259,7 @@ class HomeFiles(DescriptorCalls):
                 data = yield ReadHome(stand_in.fd, min(size - done, WRITE_MAX), False, done)
                 if not data:
                     break
-                done += os.pwrite(own, data, done)
+                done += os.pwrite(own, data[: size - done], done)
         finally:
             os.close(own)
         return PASS

@@ -105,8 +105,12 @@ class HomeSockets(StandInCalls):
         else:
             told, size, data, address = 0, 0, b"", b""
             given = (wanted, flags & ~MSG_WAITALL, int(nonblock))
-            _, (told, size), data = yield CallHome("recv", stand_in.fd, (), given)
+            _, numbers, data = yield CallHome("recv", stand_in.fd, (), given)
+            told, size = numbers
             address, data = data[:size], data[size:]
+            told &= 0xFFFFFFFF
+            if len(data) > wanted or len(address) > _ADDRESS_MAX:
+                return Fail(errno.EIO)
         try:
             done = tracee.scatter(vector, data)
         except BadAddress:
@@ -246,6 +250,8 @@ class HomeSockets(StandInCalls):
         self, tracee: Tracee, stand_in: StandIn, numbers: tuple[int, ...], value: int, size: int
     ) -> Asking:
         _, _, data = yield CallHome("getsockopt", stand_in.fd, (), numbers)
+        if len(data) > numbers[-1]:
+            return Fail(errno.EIO)
         tracee.write(value, data)
         tracee.write(size, len(data).to_bytes(4, "little"))
         return Return(0)

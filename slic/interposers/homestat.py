@@ -3,9 +3,11 @@
 Sources: stat(2), statx(2), statfs(2), asm/stat.h, linux/stat.h. Pure.
 """
 
+import errno
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 
 FIELDS = (
     "dev", "ino", "nlink", "mode", "uid", "gid", "rdev", "size", "blksize", "blocks",
@@ -21,6 +23,23 @@ _STATX_SIZE = 256
 _STATFS = struct.Struct("=2q5Q2i7q")
 
 
+Encode = Callable[[Sequence[int]], bytes]
+
+
+def _or_error(encode: Encode) -> Encode:
+    """Numbers that no kernel gives, or too few of them, are EIO: home may not be honest."""
+
+    @wraps(encode)
+    def checked(numbers: Sequence[int]) -> bytes:
+        try:
+            return encode(numbers)
+        except (struct.error, ValueError, OverflowError):
+            raise OSError(errno.EIO, "numbers that no file has") from None
+
+    return checked
+
+
+@_or_error
 def encode_stat(numbers: Sequence[int]) -> bytes:
     """struct stat (144 bytes) of FIELDS."""
     dev, ino, nlink, mode, uid, gid, rdev, size, blksize, blocks, *times = numbers
@@ -29,6 +48,7 @@ def encode_stat(numbers: Sequence[int]) -> bytes:
     return _STAT.pack(*kind, *parts, 0, 0, 0)
 
 
+@_or_error
 def encode_statx(numbers: Sequence[int]) -> bytes:
     """struct statx (256 bytes) of FIELDS: the basic ones; the mask says that no other is known."""
     dev, ino, nlink, mode, uid, gid, rdev, size, blksize, blocks, atime, mtime, ctime = numbers
@@ -38,6 +58,7 @@ def encode_statx(numbers: Sequence[int]) -> bytes:
     return _STATX.pack(*head, *times, *places).ljust(_STATX_SIZE, b"\0")
 
 
+@_or_error
 def encode_statfs(numbers: Sequence[int]) -> bytes:
     """struct statfs (120 bytes) of statvfs(3)'s bsize, frsize, blocks, bfree, bavail, files,
     ffree, flag, namemax. The type of the file system and its id are 0: home does not tell."""

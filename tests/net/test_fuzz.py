@@ -41,7 +41,7 @@ PATIENCE = 20.0
 """Seconds within which a line of another's job comes back, on a machine that tests share."""
 
 SPEC = JobSpec([b"true"], {b"PATH": b"/usr/bin:/bin"}, b"/", 0o22, 0, [],
-               TtySpec([0], b"\0" * 60, WinSize(24, 80)))  # fmt: skip
+               TtySpec([0], bytes(36), WinSize(24, 80)))  # fmt: skip
 NOBODYS = JobSpec([b"true"], {}, b"/", 0o22, 0, [], None, transparent=True)
 TO_CLIENTS_DOOR: list[Message] = [
     *[client.Submit(1, SPEC, 2, ["nowhere"], ["home"], 0), client.TtyMode(True),

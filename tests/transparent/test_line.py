@@ -14,7 +14,12 @@ from e2e.cluster import NOBODY, Cluster, Member, descendants, ended, processes, 
 
 from glunix.home.direct import Line
 from glunix.home.link import HomeLink
-from glunix.msg.frame import Deframer
+from glunix.home.shapes import TRANSPARENT
+from glunix.ids import StreamId
+from glunix.msg.base import encode
+from glunix.msg.frame import Deframer, encode_frame
+from glunix.msg.job import LINE_SECRET
+from glunix.msg.stream import LineAnswer, LineOver
 from glunix.node.direct import connect
 
 ME = os.geteuid()
@@ -26,6 +31,7 @@ def relay() -> Iterator[tuple[HomeLink, socket.socket]]:
     ours, theirs = socket.socketpair()
     theirs.settimeout(5)
     link = HomeLink.over(ours)  # type: ignore[arg-type]
+    link.shapes = TRANSPARENT
     yield link, theirs
     link.close()
     theirs.close()
@@ -55,28 +61,33 @@ def test_with_a_supervisor_nothing_does(relay: tuple[HomeLink, socket.socket]) -
     link, daemon = relay
     line = Line(link)
     line.send(1, ["ready", 0, True])
-    node = connect(line.name, ME)
+    node = connect(line.spec, ME)
     assert node is not None
     line.settle()
     line.send(1, ["ready", 0, False])
     node.settimeout(5)
-    assert frames(node) == [b"\x93\xa5ready\x00\xc3", b"\x93\xa5ready\x00\xc2"]
+    answer = encode(LineAnswer(line.spec[16:32]))
+    assert frames(node) == [answer, b"\x93\xa5ready\x00\xc3", b"\x93\xa5ready\x00\xc2"]
+    node.sendall(encode_frame(StreamId(1), encode(LineOver())))
     node.close()
-    assert line.receive() == [] and line.fileno() == -1  # its end is the daemon's to tell
+    assert line.receive() == line.receive() == []
+    assert line.fileno() == -1  # its end is the daemon's to tell
+    assert line.patience() == []
     daemon.setblocking(False)
     with pytest.raises(BlockingIOError):
         daemon.recv(1)
 
 
 def test_nobody_listens_on_another_machine() -> None:
-    assert connect(b"\0glunix-0123456789abcdef", ME) is None
+    assert connect(bytes(LINE_SECRET) + b"\0glunix-0123456789abcdef", ME) is None
+    assert connect(bytes(LINE_SECRET), ME) is None
     assert connect(b"", ME) is None
 
 
 def test_a_listener_of_another_user_is_not_served(relay: tuple[HomeLink, socket.socket]) -> None:
     """The name is a client's word: it could be another user's."""
     line = Line(relay[0])
-    assert connect(line.name, ME + 1) is None
+    assert connect(line.spec, ME + 1) is None
     line.settle()
     assert line.receive() == []
 
@@ -94,11 +105,7 @@ def test_another_user_on_the_line_is_turned_away(relay: tuple[HomeLink, socket.s
     words = [sys.executable, "-I", "-S", "-c", code, line.name[1:].decode(), str(NOBODY)]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as stranger:
         assert stranger.stdout is not None and stranger.stdout.readline() == b"connected\n"
-        os.setresuid(1, 1, 0)  # uid 0 is always welcome; be somebody for whom uid 65534 is not
-        try:
-            line.settle()
-        finally:
-            os.setresuid(0, 0, 0)
+        line.settle()
         assert stranger.stdout.read() == b"b''\n"
     line.send(1, ["ready", 0, True])
     assert frames(daemon) == [b"\x93\xa5ready\x00\xc3"]

@@ -16,6 +16,7 @@ from glunix.ids import DEGREE_MAX, NPID_MAX
 from glunix.msg import client, master, peer, stream
 from glunix.msg.base import Decoder, Message, encode
 from glunix.msg.frame import BODY_MAX, CHUNK
+from glunix.msg.job import TERMIOS_SIZE
 
 DIRECTIONS: dict[str, tuple[Any, Decoder]] = {
     "client to daemon": (client.ClientToDaemon, client.client_to_daemon),
@@ -27,6 +28,13 @@ DIRECTIONS: dict[str, tuple[Any, Decoder]] = {
     "home to node": (stream.HomeToNode, stream.home_to_node),
     "node to home": (stream.NodeToHome, stream.node_to_home),
 }
+
+
+ALL_OR_NOTHING = {
+    (stream.Modes, "data"): stream.MODES_SIZE,
+    (client.TtyMode, "left"): TERMIOS_SIZE,
+}
+"""Fields of one size, or empty (glunix.msg.base.all_or_nothing)."""
 
 
 def classes(union: Any) -> list[type[Message]]:
@@ -43,7 +51,7 @@ def simple(kind: Any) -> st.SearchStrategy[Any]:
         high = high if kind.lt is None else kind.lt - 1
         return st.integers(low, high)
     if isinstance(kind, msgspec.inspect.FloatType):
-        return st.floats(0, 1e9)
+        return st.floats(kind.ge or 0, kind.le or 1e9)
     if isinstance(kind, msgspec.inspect.BoolType):
         return st.booleans()
     if isinstance(kind, msgspec.inspect.NoneType):
@@ -56,7 +64,9 @@ def simple(kind: Any) -> st.SearchStrategy[Any]:
             return some.filter(lambda text: re.search(kind.pattern, text) is not None)
         return st.text(min_size=kind.min_length or 0, max_size=most)
     if isinstance(kind, msgspec.inspect.BytesType):
-        return st.binary(min_size=kind.min_length or 0, max_size=20)
+        least = kind.min_length or 0
+        most = 20 if kind.max_length is None else min(kind.max_length, 20)
+        return st.binary(min_size=least, max_size=max(most, least))
     if isinstance(kind, msgspec.inspect.ListType):
         most = 3 if kind.max_length is None else min(kind.max_length, 3)
         return st.lists(simple(kind.item_type), min_size=kind.min_length or 0, max_size=most)
@@ -66,6 +76,11 @@ def simple(kind: Any) -> st.SearchStrategy[Any]:
         return st.one_of([simple(one) for one in kind.types])
     assert isinstance(kind, msgspec.inspect.StructType), kind
     fields = {field.name: simple(field.type) for field in kind.fields}
+    if kind.cls is stream.ShadowsMade:
+        fields["pids"] = st.sampled_from([[], [2], [7, 8, 9]])
+    for (cls, name), size in ALL_OR_NOTHING.items():
+        if cls is kind.cls:
+            fields[name] = st.sampled_from([b"", bytes(size)])
     return st.builds(kind.cls, **fields)
 
 
@@ -107,11 +122,12 @@ def plain(kind: Any) -> Any:
         return "x" * (kind.min_length or 0)
     if isinstance(kind, msgspec.inspect.ListType):
         return [plain(kind.item_type)] * (kind.min_length or 0)
+    if isinstance(kind, msgspec.inspect.BytesType):
+        return bytes(kind.min_length or 0)
     if isinstance(kind, msgspec.inspect.UnionType):
         return None if kind.includes_none else plain(kind.types[0])
     values: dict[type, Any] = {
         msgspec.inspect.BoolType: False,
-        msgspec.inspect.BytesType: b"",
         msgspec.inspect.DictType: {},
         msgspec.inspect.FloatType: 0.0,
     }

@@ -97,8 +97,8 @@ def test_the_node_answers_what_it_was_told_for_a_while() -> None:
     known.told(Modes(0, data))
     known.told(Modes(0, b""))
     assert known.answer(ask[TCGETS]) is None
-    known.told(Modes(0, data[:-1]))
-    assert known.answer(ask[TCGETS]) is None
+    with pytest.raises(ValueError, match="length 0 or 52"):
+        Modes(0, data[:-1])
 
 
 def test_home_looks_longer_than_the_node_believes() -> None:
