@@ -12,6 +12,7 @@ from glunix.ids import Why
 from glunix.msg import master
 from glunix.msg.base import Message
 from glunix.msg.stream import Start
+from glunix.trust.revocation import Revocations
 from glunix.users import Users
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Membership:
         loop: Loop,
         member: "Member",
         tell: Callable[[Message], None],
-        revoked: Callable[[frozenset[str]], None],
+        revoked: Callable[[Revocations], None],
         log: Callable[[str], None],
     ) -> None:
         self._loop = loop
@@ -140,8 +141,12 @@ class Membership:
     def message(self, message: Message) -> bool:
         """Take what is about trust; False: it is about something else."""
         if isinstance(message, master.TrustNews):
-            self.member.now_revoked(frozenset(message.revoked))
-            self._revoked(self.member.revoked)
+            told = Revocations(frozenset(message.revoked), message.before)
+            try:
+                self.member.now_revoked(told)
+            except GlunixError as error:  # a full disk: in force, until we start again
+                self._log(f"revocations are not kept: {error}")
+            self._revoked(told)
         elif isinstance(message, master.UserPolicy):
             try:
                 self.users = Users(message.allow_root, message.users)

@@ -24,6 +24,10 @@ from glunix.msg.trust import Pem, Serial
 Address = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
+SERIALS_MAX = 65536
+Microseconds = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
 class HomeJob(Record, frozen=True):
     """A job whose startup lives on the reporting daemon's node."""
 
@@ -233,9 +237,12 @@ class Renewed(Message, frozen=True, tag="renewed"):
 
 
 class TrustNews(Message, frozen=True, tag="trust"):
-    """Serials (hexadecimal) of revoked certificates: all of them, each time."""
+    """What is revoked: all of it, each time (glunix.trust.revocation)."""
 
-    revoked: Annotated[list[Serial], Meta(max_length=65536)]
+    revoked: Annotated[list[Serial], Meta(max_length=SERIALS_MAX)]
+    """Serials, hexadecimal."""
+    before: dict[NameField, Microseconds] = {}
+    """Node, in lower case -> what was issued to it until then is revoked."""
 
 
 class Expect(Message, frozen=True, tag="expect"):

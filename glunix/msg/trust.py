@@ -12,7 +12,7 @@ from glunix.msg.base import Decoder, Message, Record
 from glunix.msg.job import U32, NameField, TextField
 
 Pem = Annotated[bytes, Meta(max_length=16384)]
-Serial = Annotated[str, Meta(max_length=64)]
+Serial = Annotated[str, Meta(max_length=64, pattern=r"\A[0-9a-f]+\Z")]
 
 
 class Offer(Message, frozen=True, tag="offer"):
