@@ -89,10 +89,17 @@ class CertifiedDoor:
         users = settings.users
         table = read_users(users.mapping)
         try:
-            self._users = Users(users.allow_root, table)
+            self._users = Users(users.allow_root, table, users.refuse_groups)
         except ValueError as error:
             raise GlunixError(f"{users.mapping}: {error}") from None
-        self._vetting = Vetting(self._users, users.show_commands, settings.limits.processes)
+        self._vetting = Vetting(
+            self._users,
+            users.show_commands,
+            settings.limits.processes,
+            settings.daemon.node,
+            self._authority.is_member,
+            lambda npid: self._server.home_of(npid) if self._server is not None else "",
+        )
         self._told = Sparse(log)
         self._turnstile = Turnstile(loop, settings.limits.requests)
         self._refusals = 0
@@ -209,7 +216,10 @@ class CertifiedDoor:
     def news(self) -> list[Message]:
         """See Door."""
         table = {user: dict(row) for user, row in self._users.table.items()}
-        return [self._trust_news(), messages.UserPolicy(self._users.allow_root, table)]
+        policy = messages.UserPolicy(
+            self._users.allow_root, table, list(self._users.refuse_groups), announces_all=True
+        )
+        return [self._trust_news(), policy]
 
     def _trust_news(self) -> messages.TrustNews:
         revoked = self._authority.revocations()

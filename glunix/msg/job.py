@@ -14,6 +14,11 @@ DegreeField = Annotated[int, Meta(ge=1, le=DEGREE_MAX)]
 SignalField = Annotated[int, Meta(ge=0, le=64)]
 NameField = Annotated[str, Meta(min_length=1, max_length=64)]
 TextField = Annotated[str, Meta(max_length=4096)]
+MemoryField = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""Bytes."""
+LoadField = Annotated[float, Meta(ge=0, le=1e9)]
+TimeField = Annotated[float, Meta(ge=0, le=1e11)]
+"""Seconds since the epoch, that every tool can show as a date."""
 LimitField = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
 
 
@@ -233,11 +238,11 @@ class RunningProc(Record, frozen=True):
 
     npid: NpidField
     vnn: VnnField
-    pid: int
+    pid: PidField
     uid: U32
     home: NameField
     command: TextField
     degree: DegreeField
     transparent: bool
-    started: float
+    started: TimeField
     stopped: bool = False

@@ -10,9 +10,12 @@ from glunix.msg.job import (
     U32,
     DegreeField,
     JobRow,
+    LoadField,
+    MemoryField,
     NameField,
     NodeRow,
     NpidField,
+    PidField,
     PlacedProc,
     RunningProc,
     SignalField,
@@ -67,7 +70,7 @@ class NodeHello(Message, frozen=True, tag="hello"):
     """Where other daemons dial this one: `unix:NAME` in the state folder, or `tcp:HOST:PORT`."""
     accepts_jobs: bool
     cpus: Annotated[int, Meta(ge=1, le=65536)]
-    memory_total: Annotated[int, Meta(ge=0)]
+    memory_total: MemoryField
     isolated: Annotated[list[NameField], Meta(max_length=16)]
     running: list[RunningProc]
     homes: list[HomeJob]
@@ -78,8 +81,8 @@ class NodeHello(Message, frozen=True, tag="hello"):
 class LoadReport(Message, frozen=True, tag="load"):
     """Sent on change, and at least every HEARTBEAT seconds: silence means lost."""
 
-    load: Annotated[float, Meta(ge=0)]
-    memory_free: Annotated[int, Meta(ge=0)]
+    load: LoadField
+    memory_free: MemoryField
 
 
 class Place(Message, frozen=True, tag="place"):
@@ -99,7 +102,7 @@ class ProcStarted(Message, frozen=True, tag="started"):
 
     npid: NpidField
     vnn: VnnField
-    pid: int
+    pid: PidField
 
 
 class ProcStopped(Message, frozen=True, tag="stopped"):
@@ -246,12 +249,13 @@ class TrustNews(Message, frozen=True, tag="trust"):
 
 
 class Expect(Message, frozen=True, tag="expect"):
-    """A job was placed on the receiving node whose home is a daemon of an ordinary user: only
-    what is announced may be started for it, once."""
+    """A job was placed on the receiving node: only what is announced may be started, once."""
 
     npid: NpidField
     home: NameField
     vnns: list[VnnField]
+    uid: U32 | None = None
+    """Of its owner, as the master's books have it."""
 
 
 class UserPolicy(Message, frozen=True, tag="users"):
@@ -259,6 +263,10 @@ class UserPolicy(Message, frozen=True, tag="users"):
 
     allow_root: bool
     users: dict[NameField, dict[NameField, U32]]
+    refuse_groups: Annotated[list[NameField], Meta(max_length=1024)] | None = None
+    """None: the node's own (glunix.users.REFUSE_GROUPS)."""
+    announces_all: bool = False
+    """Whether every job is announced (Expect), whoever its home is."""
 
 
 MasterToDaemon = (

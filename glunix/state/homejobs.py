@@ -247,6 +247,11 @@ class HomeJobs:
             effects.append(Dial(placed.npid, job.link, number, stream.node, address))
         return effects
 
+    def owner_of(self, npid: int) -> Owner | None:
+        """Who the kernel said started this job here; None: no job of this home."""
+        job = self._jobs.get(npid)
+        return None if job is None else job.owner
+
     def running(self) -> list[master.HomeJob]:
         """The jobs that started here, for a (re)connecting master."""
         return [

@@ -213,6 +213,10 @@ class Authority:
         """Who has certificates, by name."""
         return [self._book.members[name] for name in sorted(self._book.members)]
 
+    def is_member(self, name: str) -> bool:
+        """Whether a node of exactly that name has certificates."""
+        return name in self._book.members
+
     def forget_expired(self, now: float) -> bool:
         """Drop what time has ended; True when the invitations changed."""
         book = self._book
