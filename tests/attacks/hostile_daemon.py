@@ -114,11 +114,7 @@ class HostileDaemon:
                 talk = Talk(link)
                 talk.say(self.hello() if hello is None else hello)
                 told = talk.hear("welcome", "goodbye", seconds=5.0)
-                again = (
-                    told is None
-                    if hello is None
-                    else told is not None and "already" in str(told[2])
-                )
+                again = told is None if hello is None else "already" in str(told)
                 if not again or time.monotonic() > end:
                     talk.welcome = told is not None and told[1] == "welcome"
                     assert talk.welcome or hello is not None, "not welcome"

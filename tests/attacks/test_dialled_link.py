@@ -41,6 +41,11 @@ class Free:
         return True
 
 
+@pytest.fixture(autouse=True)
+def connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Link, "is_open", True)  # what is sent waits for a transport
+
+
 class Attack:
     def __init__(self) -> None:
         self.network = Network()
