@@ -193,7 +193,9 @@ class Peers:
             route.closed(message.text, lost=False)
 
     def _closed(self, link: Link, reason: str) -> None:
-        mate = self._by_link.pop(link)
+        mate = self._by_link.pop(link, None)
+        if mate is None:
+            return  # closed before whoever dialled heard that it was up, and told then
         if self._dialled.get(mate.node) is mate:
             del self._dialled[mate.node]
         if mate.routes or link.reason:  # a reason of its own: we closed it

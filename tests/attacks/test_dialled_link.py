@@ -84,6 +84,19 @@ def test_a_start_on_a_dialled_link(name: str, noted: bool) -> None:
     assert attack.started == []
 
 
+def test_garbage_before_the_dialling_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS closes slowly: the dialling is noted first, then the link is lost. Home's daemon died."""
+    attack = Attack()
+    told: list[str] = []
+    attack.peers.dial("evil", "tcp:x:1", lambda mate, why: told.append(why))
+    attack.link.begin(b"\xc1")
+    assert attack.link.reason
+    monkeypatch.setattr(Link, "is_open", False)
+    attack.done("")
+    attack.link.connection_lost(None)
+    assert told == ["it closed the link at once"]
+
+
 @pytest.mark.parametrize("noted", [False, True])
 def test_it_is_who_was_dialled(noted: bool) -> None:
     """By another name it would not be found when its certificate is revoked."""

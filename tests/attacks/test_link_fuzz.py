@@ -13,6 +13,7 @@ import os
 import typing
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -41,6 +42,8 @@ from glunix.state.master import Master
 from .strategies import messages, raw
 
 LONG = bool(os.environ.get("GLUNIX_LONG"))
+if LONG:
+    pytestmark = pytest.mark.timeout(7200)
 RUNS = settings(
     max_examples=3000 if LONG else 20,
     stateful_step_count=60 if LONG else 25,
