@@ -7,8 +7,10 @@ the daemon signals. Both keep their order on this one socket.
 
 import os
 import socket
+import sys
 from collections.abc import Callable
 
+from glunix.errors import FrameError
 from glunix.ids import StreamId
 from glunix.msg.base import Body, Message, encode
 from glunix.msg.frame import CHUNK, Deframer, encode_frame, frame_head
@@ -16,6 +18,12 @@ from glunix.node.reactor import Reactor
 
 RELAY = StreamId(1)
 REPORT = StreamId(2)
+
+
+def complain(why: str) -> None:
+    """One line in the daemon's log."""
+    sys.stderr.write(f"supervisor {os.getpid()}: {why}\n")
+    sys.stderr.flush()
 
 
 class Bridge:
@@ -55,9 +63,15 @@ class Bridge:
             self._lost()
             return False
         self._hearing = True
-        for stream, body in self._deframer.received(count):
-            self._frame(stream, body)
-        self._hearing = False
+        try:
+            for stream, body in self._deframer.received(count):
+                self._frame(stream, body)
+        except FrameError as error:  # whoever sent that is not believed any more
+            complain(f"{error}: the job is ended")
+            self._lost()
+            return False
+        finally:
+            self._hearing = False
         return True
 
     def hear(self) -> None:
