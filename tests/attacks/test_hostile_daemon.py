@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.cluster import as_user, ended, read_line, until
+from e2e.cluster import ended, everybodys_python, make_launchers, read_line, until
 from net.loopback import Loopback, free_ports, loopback
 
 from .hostile_daemon import HostileDaemon, Talk, Words, spec
@@ -28,10 +27,11 @@ HERS = [ALICE, ALICE, []]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Loopback]:
-    words = [*as_user(ALICE), sys.executable, "-c", f"open({__file__!r})"]
-    if subprocess.run(words, capture_output=True).returncode:
-        pytest.skip("another user cannot read this checkout or its interpreter")
+    python = everybodys_python()
+    if python is None:
+        pytest.skip("ordinary users can run no interpreter of this version")
     with loopback(allow_root="false") as made:
+        make_launchers(made.folder / "bin", python)
         yield made
 
 
