@@ -6,6 +6,7 @@ would fork gives back numbers that no process has.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import os
@@ -164,10 +165,11 @@ class PlayedDaemon:
     def _peer_owner(self, sock: socket.socket) -> tuple[int, Owner]:
         return 1, self._owner
 
-    def _spawned(self, *given: Any) -> tuple[int, socket.socket]:
+    def _spawned(self, *given: Any, **named: Any) -> tuple[int, socket.socket]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         theirs.close()
+        self.loop.sockets.append(ours)
         return next(self._pids), ours
 
     def close(self) -> None:
@@ -180,10 +182,9 @@ class PlayedDaemon:
         for sock in self.loop.sockets:
             sock.close()
         for fd in set(os.listdir("/proc/self/fd")) - self._fds:
-            try:
-                os.close(int(fd))
-            except OSError:
-                pass
+            with contextlib.suppress(OSError):  # sockets are closed by their objects
+                if os.readlink(f"/proc/self/fd/{fd}").startswith(("pipe:", "/dev/pt")):
+                    os.close(int(fd))
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # -- who connects ------------------------------------------------------------------------
