@@ -17,6 +17,7 @@ from glunix import config
 from glunix.addresses import split_address
 from glunix.errors import GlunixError
 from glunix.ids import node_name
+from glunix.users import REFUSE_GROUPS
 
 MASTER_PORT = 7117
 DAEMON_PORT = 7118
@@ -90,6 +91,10 @@ class UsersSection(_Section, frozen=True):
     mapping: Annotated[
         str, Meta(max_length=4096, description="TOML file of uids by user and node; empty: none")
     ] = ""
+    refuse_groups: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...],
+        Meta(max_length=1024, description="groups that no job is in (names or numbers)"),
+    ] = REFUSE_GROUPS
 
 
 class LimitsSection(_Section, frozen=True):
@@ -270,6 +275,8 @@ def _toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return '"' + "".join(_escaped(c) for c in value) + '"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return repr(value)
 
 

@@ -6,7 +6,7 @@ default one. A uid that belongs to a mapped user elsewhere is nobody's here, so 
 one machine never becomes another person's 1000 of the next.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from glunix.errors import Refused
@@ -14,6 +14,19 @@ from glunix.ids import Why
 
 DEFAULT = "default"
 ROOT = 0
+REFUSE_GROUPS = (
+    "disk",
+    "docker",
+    "incus-admin",
+    "kmem",
+    "libvirt",
+    "lxd",
+    "shadow",
+    "sudo",
+    "wheel",
+)
+"""Groups that amount to root on most machines: no job from another machine is in them."""
+
 UsersTable = Mapping[str, Mapping[str, int]]
 """User -> {node or `default`: uid}."""
 
@@ -24,6 +37,8 @@ class Users:
 
     allow_root: bool = False
     table: UsersTable = field(default_factory=dict)
+    refuse_groups: Sequence[str] = REFUSE_GROUPS
+    """Names, or numbers, of the groups that no job is in."""
 
     def __post_init__(self) -> None:
         fault = table_fault(self.table)
@@ -56,6 +71,10 @@ class Users:
                 Why.NOT_YOURS, "root may not run jobs in this cluster ([users] allow_root)"
             )
         return found
+
+    def is_mapped(self, node: str, uid: int) -> bool:
+        """Whether the mapping names the user who is `uid` on `node`."""
+        return self._owner(node, uid) is not None
 
     def on_node(self, canonical: int, node: str) -> int:
         """The uid that this user has on `node`; Refused when it is somebody else's there."""

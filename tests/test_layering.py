@@ -20,7 +20,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "glunix.timer": (),
     "glunix.msg": ("glunix.ids", "glunix.errors"),
     "glunix.users": ("glunix.ids", "glunix.errors"),
-    "glunix.settings": ("glunix.addresses", "glunix.config", "glunix.errors", "glunix.ids"),
+    "glunix.settings": (
+        "glunix.addresses",
+        "glunix.config",
+        "glunix.errors",
+        "glunix.ids",
+        "glunix.users",
+    ),
     "glunix.trust": ("glunix.ids", "glunix.errors"),
     "glunix.state": ("glunix.msg", "glunix.ids", "glunix.errors", "glunix.timer", "glunix.debug"),
     "glunix.comm": (

@@ -174,8 +174,10 @@ def _state(args: argparse.Namespace) -> Path:
 
 def run_revoke(args: argparse.Namespace) -> int:
     """`glunix revoke NODE`: it is no member any more."""
-    joining.Admin(_state(args)).ask(messages.RevokeAsked(args.node), messages.Done)
+    answer = joining.Admin(_state(args)).ask(messages.RevokeAsked(args.node), messages.Done)
     print(json.dumps({"revoked": args.node}) if args.json else f"{args.node} is no member any more")
+    if answer.text:
+        print(f"glunix: note: {answer.text}", file=sys.stderr)
     return 0
 
 

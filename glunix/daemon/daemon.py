@@ -23,12 +23,13 @@ from glunix.comm.logline import Sparse, say
 from glunix.comm.loop import Loop
 from glunix.comm.network import Network, UnixNetwork
 from glunix.comm.turnstile import Turnstile
+from glunix.daemon.announced import Placed
 from glunix.daemon.children import Children
 from glunix.daemon.clients import Clients
 from glunix.daemon.membership import Membership
 from glunix.daemon.pace import Pace
 from glunix.daemon.peers import PeerLink, Peers
-from glunix.daemon.policy import RefusedJob, owner_here
+from glunix.daemon.policy import RefusedJob, limits_here, owner_here
 from glunix.daemon.supervised import SupervisedJob
 from glunix.daemon.uplink import Ending, Uplink
 from glunix.errors import FrameError, Refused
@@ -80,11 +81,14 @@ class NodeStream:
         self.job: UserJob | SupervisedJob | RefusedJob
         self._announced: Callable[[], None] | None = None
         """To be called when the master's word has come; None: it is not waited for."""
+        self._said = Placed(tuple(start.vnns), None)
         members, peer = daemon.membership, mate.peer
         try:
+            if members is not None and peer is not None and members.is_announced(peer):
+                uid = members.users.canonical(peer.node, start.owner.uid)
+                self._said = Placed(tuple(start.vnns), uid)
+                self._announced = members.announced.reserve(str(peer.node), start)
             start = daemon.vetted(mate, start)
-            if members is not None and peer is not None and peer.uid is not None:
-                self._announced = members.reserve(str(peer.node), start)
             if start.spec.staged:
                 self.stage = Stage(daemon.config.folder / "stage", start)
                 start = self.stage.start(start)
@@ -109,7 +113,9 @@ class NodeStream:
         if members is None or peer is None or self._announced is None:
             self._launch()
         else:
-            members.when_expected(start.npid, peer.node, start.vnns, self._launch, self._unknown)
+            members.announced.when_expected(
+                peer.node, start.npid, self._said, self._launch, self._unknown
+            )
 
     def _settled(self) -> None:
         if self._announced is not None:
@@ -380,13 +386,20 @@ class Daemon:
 
     def vetted(self, mate: PeerLink, start: stream.Start) -> stream.Start:
         """The Start as this node may carry it out; Refused when it may not."""
-        if self.membership is None or mate.peer is None:
+        if self.membership is None:
             return start  # a process of our own user, which could start anything without us
-        owner = owner_here(self.membership.users, mate.peer, self.config.node, start.owner)
+        peer, node = mate.peer, self.config.node
+        if peer is None:
+            raise Refused(Why.NOT_YOURS, f"{mate.node} has shown no certificate")
+        ours = peer.node == node and self._home.owner_of(start.npid) == start.owner
+        here = owner_here(self.membership.users, peer, node, start.owner, ours)
+        if here.without:
+            text = f"uid {here.owner.uid} runs without group {', '.join(here.without)}"
+            self.sparse(mate.node, f"job {start.npid} of {mate.node}: {text}")
         # Tools inside the job ask this machine's daemon, not a folder that only home has.
         env = {**start.spec.env, b"GLUNIX_DIR": os.fsencode(self.config.folder)}
-        spec = msgspec.structs.replace(start.spec, env=env)
-        return msgspec.structs.replace(start, owner=owner, spec=spec)
+        spec = msgspec.structs.replace(limits_here(start.spec), env=env)
+        return msgspec.structs.replace(start, owner=here.owner, spec=spec)
 
     def job_ended(self, node_stream: NodeStream) -> None:
         """All of this stream was reported: forget it, end what it left behind."""

@@ -18,6 +18,7 @@ from glunix.msg import peer
 from glunix.msg.base import MAJOR, MINOR, Body, Message
 from glunix.msg.stream import Start, opening
 from glunix.trust.peer import Peer
+from glunix.trust.revocation import Revocations
 
 FRAME = 0.05
 """Starts of a job that any other frame of it counts as (see Turnstile)."""
@@ -42,11 +43,13 @@ class Route(Protocol):
 class PeerLink:
     """One link to another daemon and its streams."""
 
-    def __init__(self, link: Link, peer: Peer | None = None) -> None:
+    def __init__(self, link: Link, peer: Peer | None = None, dialled: str = "") -> None:
         self.link = link
         self.peer = peer
         """Who it is by its certificate; None on Unix sockets, and where we dialled."""
-        self.node = "" if peer is None else str(peer.node)
+        self.dialled = bool(dialled)
+        """We dialled it, and it opens no streams: who answers there is asked, and does not ask."""
+        self.node = dialled if peer is None else str(peer.node)
         self.greeted = False
         self.routes: dict[StreamId, Route] = {}
         self.last_opened = 0
@@ -111,9 +114,9 @@ class Peers:
             raise GlunixError(f"{who.node} has {LINKS_EACH} links to us already")
         return self._new_link(str(who.node), who).link
 
-    def _new_link(self, name: str, who: Peer | None = None) -> PeerLink:
+    def _new_link(self, name: str, who: Peer | None = None, dialled: str = "") -> PeerLink:
         link = Link(self._frame, self._closed, name)
-        mate = PeerLink(link, who)
+        mate = PeerLink(link, who, dialled)
         self._by_link[link] = mate
         return mate
 
@@ -127,8 +130,7 @@ class Peers:
         waiting.append(done)
         if len(waiting) > 1:
             return
-        mate = self._new_link(node)
-        mate.node = node
+        mate = self._new_link(node, dialled=node)
 
         def dialled(reason: str) -> None:
             if not reason and not mate.link.is_open:
@@ -149,10 +151,10 @@ class Peers:
         if mate is not None:
             mate.link.abort(text)
 
-    def revoked(self, serials: frozenset[str]) -> None:
+    def revoked(self, revoked: Revocations) -> None:
         """Links to whoever is no member any more end now."""
         for mate in list(self._by_link.values()):
-            if mate.link.serial in serials:
+            if mate.link.serial and revoked.covers(mate.node, mate.link.serial):
                 mate.link.abort(f"the certificate of {mate.node} is revoked")
 
     def _frame(self, link: Link, stream: StreamId, body: Body) -> None:
@@ -160,13 +162,13 @@ class Peers:
         if stream == CONTROL:
             self._control(mate, body)
             return
-        if not mate.greeted and mate not in self._dialled.values():
+        if not mate.greeted and not mate.dialled:
             raise FrameError("a stream before hello")
         route = mate.routes.get(stream)
         self._turnstile.in_time(mate.peer, link, 1.0 if route is None else FRAME)
         if route is not None:
             route.frame(body)
-        elif mate not in self._dialled.values() and stream > mate.last_opened:
+        elif not mate.dialled and stream > mate.last_opened:
             mate.last_opened = stream
             start = opening.decode(body)
             if start.home != mate.node:
@@ -181,8 +183,8 @@ class Peers:
         if isinstance(message, peer.PeerHello):
             if message.major != MAJOR:
                 raise FrameError(f"speaks protocol {message.major}, we speak {MAJOR}")
-            if mate.peer is not None and message.node != mate.peer.node:
-                raise FrameError(f"the certificate of {mate.peer.node} says {message.node}")
+            if mate.node and message.node != mate.node:
+                raise FrameError(f"{mate.node} says that it is {message.node!r}")
             mate.node = message.node
             mate.greeted = True
             return
@@ -191,7 +193,9 @@ class Peers:
             route.closed(message.text, lost=False)
 
     def _closed(self, link: Link, reason: str) -> None:
-        mate = self._by_link.pop(link)
+        mate = self._by_link.pop(link, None)
+        if mate is None:
+            return  # closed before whoever dialled heard that it was up, and told then
         if self._dialled.get(mate.node) is mate:
             del self._dialled[mate.node]
         if mate.routes or link.reason:  # a reason of its own: we closed it

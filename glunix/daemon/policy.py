@@ -1,24 +1,47 @@
-"""Whose job a node starts: the node's own check of what another daemon says about an owner.
+"""Whose job a node starts, in which groups, within which limits: the node's own check.
 
-A daemon of root is believed about uids, as NFS believes its clients; one of an ordinary user only
-about that user, and not about groups. Without root a node serves its own uid only.
+A daemon of root is believed about the uid of a user, as NFS believes its clients; one of an
+ordinary user only about that user. What a user is on this node, the node itself knows: his groups
+are its own, and what the other side says of groups, limits and priority can only lower them.
+Without root a node serves its own uid only.
 """
 
+import functools
+import grp
 import os
 import pwd
+import resource
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
 
 from glunix.errors import GlunixError, Refused
 from glunix.ids import Why
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
-from glunix.msg.job import Owner
+from glunix.msg.job import JobSpec, Owner, Rlimit
 from glunix.trust.peer import Peer
-from glunix.users import Users
+from glunix.users import ROOT, Users
+
+REMEMBERED = 5.0
+"""Seconds for which the answer of this node's user database is good: a directory service is far."""
 
 
-def owner_here(users: Users, peer: Peer, node: str, owner: Owner) -> Owner:
-    """The owner of a job from `peer` as this node knows the user; Refused when it may not run."""
+@dataclass(frozen=True)
+class Here:
+    """The owner of a job as this node knows the user, and the groups of his that it has not."""
+
+    owner: Owner
+    without: list[str]
+
+
+def owner_here(users: Users, peer: Peer, node: str, owner: Owner, ours: bool) -> Here:
+    """The owner of a job from `peer` on this node; Refused when it may not run here.
+
+    `ours`: this very daemon learned the owner from the kernel, so his groups are what they are.
+    """
     if peer.uid is not None and owner.uid != peer.uid:
         text = f"the daemon of {peer.node} serves uid {peer.uid} only, not {owner.uid}"
         raise Refused(Why.NOT_YOURS, text)
@@ -28,15 +51,115 @@ def owner_here(users: Users, peer: Peer, node: str, owner: Owner) -> Owner:
         text = f"{node} runs without root and serves uid {own} only"
         raise Refused(Why.NOT_YOURS, text)
     if own:
-        return Owner(own, os.getegid(), os.getgroups())  # who we are cannot be changed
-    if uid == owner.uid and peer.uid is None:
-        return owner
+        return Here(Owner(own, os.getegid(), os.getgroups()), [])  # which cannot be changed
+    if not ours:
+        mapped = users.is_mapped(node, uid)
+        owner = _mapped(node, uid, owner) if mapped else _lowered(node, uid, owner)
+    return _without_refused(users, owner)
+
+
+def _groups_of(uid: int) -> tuple[int, list[int]] | None:
+    """Primary group and all groups of a user of this node; None: there is no such user."""
+    return _asked(uid, int(time.monotonic() / REMEMBERED))
+
+
+@functools.lru_cache(maxsize=1024)
+def _asked(uid: int, when: int) -> tuple[int, list[int]] | None:
     try:
         entry = pwd.getpwuid(uid)
-        groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
     except KeyError:
-        raise Refused(Why.NOT_YOURS, f"{node} has no user with uid {uid}") from None
-    return Owner(uid, entry.pw_gid, groups)
+        return None
+    return entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid)
+
+
+def _mapped(node: str, uid: int, owner: Owner) -> Owner:
+    """Numbers of groups mean something else at home: the user's here, or none if he has none."""
+    found = _groups_of(uid)
+    if found is None:
+        raise Refused(Why.NOT_YOURS, f"{node} has no user with uid {uid}")
+    primary, groups = found
+    return Owner(uid, primary, groups if owner.groups else [])
+
+
+def _lowered(node: str, uid: int, owner: Owner) -> Owner:
+    """The user's groups on this node, as far as the submitting process had them, too."""
+    found = _groups_of(uid)
+    if found is None:
+        # Who has no name here is in no group here. His own number is one that nobody else has.
+        if owner.gid != uid or _is_group(uid):
+            raise Refused(Why.NOT_YOURS, f"{node} has no user with uid {uid}")
+        return Owner(uid, uid, [])
+    primary, groups = found
+    had = {owner.gid, *owner.groups}
+    gid = owner.gid if owner.gid in groups else primary
+    if gid not in had:
+        text = f"uid {uid} comes with gid {owner.gid}, which is none of its groups on {node}"
+        raise Refused(Why.NOT_YOURS, text)
+    return Owner(uid, gid, [group for group in groups if group in set(owner.groups)])
+
+
+def _is_group(gid: int) -> bool:
+    try:
+        grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return True
+
+
+def _without_refused(users: Users, owner: Owner) -> Here:
+    if owner.uid == ROOT:  # who may run jobs at all; may_run has seen to that
+        return Here(owner, [])
+    refused = dict(_numbers(tuple(users.refuse_groups), int(time.monotonic() / REMEMBERED)))
+    if owner.gid == ROOT and not users.allow_root:
+        text = "group root (gid 0) may not run jobs in this cluster ([users] allow_root)"
+        raise Refused(Why.NOT_YOURS, text)
+    if owner.gid in refused:
+        text = f"group {refused[owner.gid]} may not run jobs in this cluster"
+        raise Refused(Why.NOT_YOURS, f"{text} ([users] refuse_groups)")
+    if not users.allow_root:
+        refused[ROOT] = "root"
+    without = [refused[group] for group in owner.groups if group in refused]
+    kept = [group for group in owner.groups if group not in refused]
+    return Here(Owner(owner.uid, owner.gid, kept), without)
+
+
+@functools.lru_cache(maxsize=4)
+def _numbers(names: tuple[str, ...], when: int) -> dict[int, str]:
+    """gid -> name of those groups that this node has."""
+    found = {}
+    for name in names:
+        if name.isascii() and name.isdecimal():
+            found[int(name)] = name
+            continue
+        try:
+            found[grp.getgrnam(name).gr_gid] = name
+        except KeyError:
+            continue
+    return found
+
+
+def limits_here(spec: JobSpec) -> JobSpec:
+    """Limits and priority within those of this daemon, also where the owner could raise them."""
+    nice = max(spec.nice, os.getpriority(os.PRIO_PROCESS, 0))
+    return msgspec.structs.replace(
+        spec, nice=nice, rlimits=[_within(limit) for limit in spec.rlimits]
+    )
+
+
+def _within(limit: Rlimit) -> Rlimit:
+    try:
+        _, most = resource.getrlimit(limit.resource)
+    except ValueError:
+        return limit  # the kernel knows none of that number: the job will hear it
+    hard = least(limit.hard, most)
+    return Rlimit(limit.resource, least(limit.soft, hard), hard)
+
+
+def least(one: int, other: int) -> int:
+    """The lower of two limits; -1 is none."""
+    if one == resource.RLIM_INFINITY:
+        return other
+    return one if other == resource.RLIM_INFINITY else min(one, other)
 
 
 class RefusedJob:

@@ -89,10 +89,17 @@ class CertifiedDoor:
         users = settings.users
         table = read_users(users.mapping)
         try:
-            self._users = Users(users.allow_root, table)
+            self._users = Users(users.allow_root, table, users.refuse_groups)
         except ValueError as error:
             raise GlunixError(f"{users.mapping}: {error}") from None
-        self._vetting = Vetting(self._users, users.show_commands, settings.limits.processes)
+        self._vetting = Vetting(
+            self._users,
+            users.show_commands,
+            settings.limits.processes,
+            settings.daemon.node,
+            self._authority.is_member,
+            lambda npid: self._server.home_of(npid) if self._server is not None else "",
+        )
         self._told = Sparse(log)
         self._turnstile = Turnstile(loop, settings.limits.requests)
         self._refusals = 0
@@ -159,7 +166,8 @@ class CertifiedDoor:
             try:
                 papers = self._authority.renew(peer, message.request, time.time())
             except GlunixError as error:
-                self._log(f"the certificate of {peer.node} was not renewed: {error}")
+                text = f"the certificate of {peer.node} was not renewed: {error}"
+                self._told(str(peer.node), text)
                 return None
             link.send(CONTROL, messages.Renewed(papers.node_cert, papers.listen_cert))
             self._log(f"renewed the certificate of {peer.node}")
@@ -208,15 +216,23 @@ class CertifiedDoor:
     def news(self) -> list[Message]:
         """See Door."""
         table = {user: dict(row) for user, row in self._users.table.items()}
-        revoked = messages.TrustNews(self._authority.revoked())
-        return [revoked, messages.UserPolicy(self._users.allow_root, table)]
+        policy = messages.UserPolicy(
+            self._users.allow_root, table, list(self._users.refuse_groups), announces_all=True
+        )
+        return [self._trust_news(), policy]
 
-    def _revoke(self, node: str, leaving: Link | None = None) -> None:
+    def _trust_news(self) -> messages.TrustNews:
+        revoked = self._authority.revocations()
+        serials = sorted(revoked.serials)[: messages.SERIALS_MAX]  # all are covered by `before`
+        return messages.TrustNews(serials, dict(revoked.before))
+
+    def _revoke(self, name: str, leaving: Link | None = None) -> None:
         assert self._server is not None
-        self._authority.revoke(node)
+        node = self._authority.revoke(name, time.time())
         self._log(f"revoked the certificates of {node}")
         self._server.cut(node, "its certificate is revoked", leaving)
-        self._server.broadcast(messages.TrustNews(self._authority.revoked()))
+        self._server.broadcast(self._trust_news())
+        self._new_context()  # an invitation for that name is no way in any more
 
     # -- invited machines --------------------------------------------------------------------
 
@@ -286,13 +302,20 @@ class CertifiedDoor:
             return trust.Invited(token.text)
         if isinstance(message, trust.RevokeAsked):
             self._revoke(message.node)
-            return trust.Done()
+            return trust.Done(self._still_open())
         here = {peer.node for peer in self._server.connected()}
         rows = [
             trust.MemberRow(m.name, m.since, m.until, m.uid, m.name in here)
             for m in self._authority.members()
         ]
         return trust.Members(rows)
+
+    def _still_open(self) -> str:
+        """A machine that was revoked may have another invitation."""
+        self._authority.forget_expired(time.time())
+        count = self._authority.invitations()
+        verb = "invitation is" if count == 1 else "invitations are"
+        return f"{count} {verb} still open, which any machine may use" if count else ""
 
 
 def serve(folder: Path, state: Path, settings: Settings, ready: Callable[[], None]) -> int:

@@ -20,7 +20,7 @@ from glunix.comm.logline import Sparse, say
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.errors import FrameError, GlunixError
-from glunix.ids import CONTROL, StreamId, Why
+from glunix.ids import CONTROL, Npid, StreamId, Why
 from glunix.master.journal import Journal
 from glunix.msg import master as messages
 from glunix.msg.base import Body, Message
@@ -156,6 +156,11 @@ class Server:
         """Processes in the table of jobs, about."""
         return self._master.books.pdb.held.total()
 
+    def home_of(self, npid: int) -> str:
+        """The node where the startup of a job is; empty when there is no such job."""
+        job = self._master.books.pdb.jobs.get(Npid(npid))
+        return "" if job is None else job.home
+
     def broadcast(self, message: Message) -> None:
         """To every node that is up."""
         for number in self._master.books.ndb.by_link:
@@ -235,7 +240,7 @@ class Server:
             return
         if isinstance(message, messages.RequestRefused) and message.why == Why.NOT_YOURS:
             self._door.refused(peer, message.text)
-        if isinstance(message, messages.PlacedJob) and peer.uid is not None:
+        if isinstance(message, messages.PlacedJob):
             self._announce(peer, message)
         link.send(CONTROL, self._door.answered(peer, message))
         if isinstance(message, messages.Welcome):
@@ -243,13 +248,16 @@ class Server:
                 link.send(CONTROL, more)
 
     def _announce(self, home: Peer, placed: messages.PlacedJob) -> None:
-        """Nodes hear from us what the daemon of an ordinary user may start there."""
+        """Nodes hear from us what this home may start there, and as whom."""
+        job = self._master.books.pdb.jobs.get(Npid(placed.npid))
+        if job is None:
+            return  # its home is gone again
         vnns: dict[str, list[int]] = {}
         for proc in placed.procs:
             vnns.setdefault(proc.node, []).append(proc.vnn)
         for number, node in self._master.books.ndb.by_link.items():
             if node.name in vnns:
-                what = messages.Expect(placed.npid, home.node, vnns[node.name])
+                what = messages.Expect(placed.npid, home.node, vnns[node.name], job.uid)
                 self._links[number].send(CONTROL, what)
 
     def _arm(self) -> None:

@@ -4,7 +4,8 @@ The node's name comes from its certificate. Who a user is, is decided here (glun
 it the master's books hold one uid for each user, whatever his uid is on a node.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -13,6 +14,7 @@ from glunix.ids import Why
 from glunix.msg import master as messages
 from glunix.msg.base import Message
 from glunix.msg.job import JobRow
+from glunix.state.master import PROCESSES_EACH
 from glunix.trust.peer import Peer
 from glunix.users import ROOT, Users
 
@@ -20,11 +22,34 @@ HIDDEN = "(hidden)"
 """In place of a command line that is nobody else's business."""
 
 
-class Vetting:
-    """Checks messages of members. Raises Refused (for the asker) or FrameError (ends the link)."""
+NOBODY = -1
+"""No user's uid: whose table of jobs has no row of his own."""
 
-    def __init__(self, users: Users, show_commands: bool, processes_each: int) -> None:
+ASKED_MAX = 65536
+REPORTED_MAX = 65536
+"""Processes and jobs that one hello may report."""
+
+
+class Vetting:
+    """Checks messages of members. Raises Refused (for the asker) or FrameError (ends the link).
+
+    `own` is the master's machine, whose root is root in the cluster; `is_member` and `home_of` (a
+    job's home by its NPID; empty: no job) are the books'.
+    """
+
+    def __init__(
+        self,
+        users: Users,
+        show_commands: bool,
+        processes_each: int,
+        own: str,
+        is_member: Callable[[str], bool],
+        home_of: Callable[[int], str],
+    ) -> None:
         self.users = users
+        self._own = own
+        self._is_member = is_member
+        self._home_of = home_of
         self._processes_each = processes_each
         self._show_commands = show_commands
         self._asked: dict[tuple[str, int], int] = {}
@@ -42,12 +67,31 @@ class Vetting:
             return msgspec.structs.replace(message, uid=uid, exclude=exclude)
         if isinstance(message, messages.KillRequest):
             uid = self.users.canonical(peer.node, self._speaks_for(peer, message.uid))
+            if uid == ROOT and not self._is_root(peer):
+                self._own_job(peer, message.npid)
             return msgspec.structs.replace(message, uid=uid)
         if isinstance(message, messages.JobsQuery):
-            uid = self.users.canonical(peer.node, self._speaks_for(peer, message.uid))
-            self._asked[peer.node, message.request] = uid
-            return msgspec.structs.replace(message, uid=uid)
+            return self._table_asked(peer, message)
         return message
+
+    def _is_root(self, peer: Peer) -> bool:
+        """Whether root of that machine is root in the cluster, as exports(5) says no_root_squash:
+        to signal and to look, as well as to run jobs."""
+        return self.users.allow_root or peer.node == self._own
+
+    def _own_job(self, peer: Peer, npid: int) -> None:
+        home = self._home_of(npid)
+        if home and home != peer.node:
+            text = f"job {npid} is of {home}: root of {peer.node} signals jobs of {peer.node} only"
+            raise Refused(Why.NOT_YOURS, text)
+
+    def _table_asked(self, peer: Peer, message: messages.JobsQuery) -> Message:
+        uid = self.users.canonical(peer.node, self._speaks_for(peer, message.uid))
+        sees = uid if uid != ROOT or self._is_root(peer) else NOBODY
+        if len(self._asked) >= ASKED_MAX:
+            raise Refused(Why.BAD_REQUEST, f"over {ASKED_MAX} tables of jobs are asked for")
+        self._asked[peer.node, message.request] = sees
+        return msgspec.structs.replace(message, uid=uid)
 
     def _serves(self, peer: Peer, uid: int) -> bool:
         try:
@@ -66,10 +110,7 @@ class Vetting:
             raise FrameError(f"the certificate of {peer.node} says {hello.node[:64]!r}")
         if not hello.address.startswith("tcp:"):
             raise FrameError(f"an address that nobody can dial: {hello.address!r}")
-        if peer.uid is not None:
-            most = self._processes_each
-            if max(len(hello.running), sum(row.degree for row in hello.homes)) > most:
-                raise FrameError(f"{peer.node} reports over {most} processes of one user")
+        self._within_shares(peer, hello)
         try:
             running = [
                 msgspec.structs.replace(row, uid=self._reported(peer, row.uid))
@@ -82,6 +123,23 @@ class Vetting:
         except Refused as refusal:
             raise FrameError(f"{peer.node} reports a job: {refusal}") from None
         return msgspec.structs.replace(hello, running=running, homes=homes)
+
+    def _within_shares(self, peer: Peer, hello: messages.NodeHello) -> None:
+        """FrameError for more than can be true: in the books it would be in everybody's way."""
+        if len(hello.running) + len(hello.homes) > REPORTED_MAX:
+            raise FrameError(f"{peer.node} reports over {REPORTED_MAX} processes and jobs")
+        running = Counter(row.uid for row in hello.running)
+        homes: Counter[int] = Counter()
+        for row in hello.homes:
+            homes[row.uid] += row.degree
+        most = self._processes_each
+        if peer.uid is None:  # [limits] may have been lowered while jobs ran
+            most = max(most, PROCESSES_EACH)
+        if max([*running.values(), *homes.values()], default=0) > most:
+            raise FrameError(f"{peer.node} reports over {most} processes of one user")
+        strange = next((r.home for r in hello.running if not self._is_member(r.home)), None)
+        if strange is not None:
+            raise FrameError(f"{peer.node} reports a job of {strange[:64]!r}, which is no member")
 
     def _reported(self, peer: Peer, uid: int) -> int:
         return self.users.canonical(peer.node, self._speaks_for(peer, uid))

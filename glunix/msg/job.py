@@ -12,7 +12,7 @@ U63 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 I64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 ErrnoField = Annotated[int, Meta(ge=0, le=4095)]
 VersionField = Annotated[int, Meta(ge=0, le=65535)]
-MomentField = Annotated[float, Meta(ge=0, le=1e12)]
+MomentField = Annotated[float, Meta(ge=0, le=1e11)]
 """Seconds since the epoch; 0: not yet."""
 LoadField = Annotated[float, Meta(ge=0, le=1e9)]
 NpidField = Annotated[int, Meta(ge=1, le=NPID_MAX)]

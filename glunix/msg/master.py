@@ -29,6 +29,10 @@ from glunix.msg.trust import Pem, SecondsField, Serial
 Address = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
+SERIALS_MAX = 65536
+Microseconds = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
 class HomeJob(Record, frozen=True):
     """A job whose startup lives on the reporting daemon's node."""
 
@@ -238,18 +242,22 @@ class Renewed(Message, frozen=True, tag="renewed"):
 
 
 class TrustNews(Message, frozen=True, tag="trust"):
-    """Serials (hexadecimal) of revoked certificates: all of them, each time."""
+    """What is revoked: all of it, each time (glunix.trust.revocation)."""
 
-    revoked: Annotated[list[Serial], Meta(max_length=65536)]
+    revoked: Annotated[list[Serial], Meta(max_length=SERIALS_MAX)]
+    """Serials, hexadecimal."""
+    before: dict[NameField, Microseconds] = {}
+    """Node, in lower case -> what was issued to it until then is revoked."""
 
 
 class Expect(Message, frozen=True, tag="expect"):
-    """A job was placed on the receiving node whose home is a daemon of an ordinary user: only
-    what is announced may be started for it, once."""
+    """A job was placed on the receiving node: only what is announced may be started, once."""
 
     npid: NpidField
     home: NameField
     vnns: Annotated[list[VnnField], Meta(max_length=DEGREE_MAX)]
+    uid: U32 | None = None
+    """Of its owner, as the master's books have it."""
 
 
 class UserPolicy(Message, frozen=True, tag="users"):
@@ -260,6 +268,10 @@ class UserPolicy(Message, frozen=True, tag="users"):
         dict[NameField, Annotated[dict[NameField, U32], Meta(max_length=65536)]],
         Meta(max_length=65536),
     ]
+    refuse_groups: Annotated[list[NameField], Meta(max_length=1024)] | None = None
+    """None: the node's own (glunix.users.REFUSE_GROUPS)."""
+    announces_all: bool = False
+    """Whether every job is announced (Expect), whoever its home is."""
 
 
 MasterToDaemon = (

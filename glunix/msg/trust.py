@@ -13,7 +13,7 @@ from glunix.msg.job import U32, MomentField, NameField, TextField, VersionField
 
 Pem = Annotated[bytes, Meta(max_length=16384)]
 SecondsField = Annotated[float, Meta(ge=0, le=1e9)]
-Serial = Annotated[str, Meta(max_length=64)]
+Serial = Annotated[str, Meta(max_length=64, pattern=r"\A[0-9a-f]+\Z")]
 
 
 class Offer(Message, frozen=True, tag="offer"):

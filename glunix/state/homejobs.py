@@ -10,6 +10,7 @@ from collections import Counter
 
 import msgspec
 
+from glunix.errors import FrameError
 from glunix.ids import StreamId, Why
 from glunix.msg import client, master
 from glunix.msg.base import Message
@@ -41,6 +42,8 @@ class _Request:
     uid: int
     request: int
     submit: client.Submit | None
+    answer: type[Message]
+    """What the master may say to it, besides no."""
 
 
 @dataclasses.dataclass
@@ -59,6 +62,14 @@ def command_text(spec: JobSpec) -> str:
     """The command as glups shows it: one line, at most 200 characters."""
     words = b" ".join(spec.argv)[:200]
     return words.decode("utf-8", "replace").replace("\n", " ")
+
+
+ANSWERS: dict[type[Message], type[Message]] = {
+    client.KillJob: master.KillDone,
+    client.ListJobs: master.JobsTable,
+    client.ListNodes: master.NodesTable,
+    client.Submit: master.PlacedJob,
+}
 
 
 class HomeJobs:
@@ -148,7 +159,8 @@ class HomeJobs:
         number = self._next_request
         self._next_request = number % 0xFFFFFFFF + 1
         submit = message if isinstance(message, client.Submit) else None
-        self._requests[number] = _Request(link, who.owner.uid, message.request, submit)
+        answer = ANSWERS[type(message)]
+        self._requests[number] = _Request(link, who.owner.uid, message.request, submit, answer)
         self._more(who.owner.uid, 1)
         question: Message
         if isinstance(message, client.Submit):
@@ -196,11 +208,16 @@ class HomeJobs:
         return effects
 
     def master_message(self, message: Message) -> list[DaemonEffect]:
-        """An answer to one of our requests."""
+        """An answer to one of our requests; FrameError when it is none to what was asked."""
         number = getattr(message, "request", 0)
-        request = self._requests.pop(number, None)
+        request = self._requests.get(number)
         if request is None:
             return []
+        if not isinstance(message, request.answer | master.RequestRefused):
+            raise FrameError(f"the master answers {number} with {type(message).__name__}")
+        if isinstance(message, master.PlacedJob):
+            self._must_fit(request, message)
+        del self._requests[number]
         self._more(request.uid, -1)
         if request.link not in self._clients:
             if isinstance(message, master.PlacedJob):
@@ -219,6 +236,15 @@ class HomeJobs:
             assert isinstance(message, master.NodesTable)
             answer = client.Nodes(request.request, message.rows)
         return [ToClient(request.link, answer)]
+
+    def _must_fit(self, request: _Request, placed: master.PlacedJob) -> None:
+        """FrameError unless this is one new job, with a place for each of its processes."""
+        submit = request.submit
+        assert submit is not None
+        if placed.npid in self._jobs:
+            raise FrameError(f"the master places job {placed.npid} twice")
+        if sorted(proc.vnn for proc in placed.procs) != list(range(submit.degree)):
+            raise FrameError(f"the master places job {placed.npid} with other processes")
 
     def _placed(self, request: _Request, placed: master.PlacedJob) -> list[DaemonEffect]:
         who = self._clients[request.link]
@@ -246,6 +272,11 @@ class HomeJobs:
             number = StreamId(stream.stream)
             effects.append(Dial(placed.npid, job.link, number, stream.node, address))
         return effects
+
+    def owner_of(self, npid: int) -> Owner | None:
+        """Who the kernel said started this job here; None: no job of this home."""
+        job = self._jobs.get(npid)
+        return None if job is None else job.owner
 
     def running(self) -> list[master.HomeJob]:
         """The jobs that started here, for a (re)connecting master."""

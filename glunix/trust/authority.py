@@ -4,50 +4,31 @@ Owns members.json; every change is on disk before it is answered, so that a cras
 an invitation be used twice nor forget a revocation. Takes the time as an argument.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from glunix.errors import GlunixError, Refused
 from glunix.ids import NodeName, Why, node_name
 from glunix.trust import certs
-from glunix.trust.files import TrustFiles, read_json, read_private, write_json, write_private
+from glunix.trust.book import Invite, Issued, Revoked, read_book
+from glunix.trust.files import TrustFiles, read_private, write_private
 from glunix.trust.member import renewal
 from glunix.trust.peer import NotTrusted, Peer
+from glunix.trust.revocation import Revocations, plain
 from glunix.trust.tokens import Token, new_token
 
 INVITES_MAX = 256
 MEMBERS_MAX = 4096
 
+RENEWALS = 8
+RENEWALS_EACH = 32
+"""Pairs of certificates of one member that have not expired: over RENEWALS of them, one more in so
+many parts of a certificate's life. A member that asks without end is refused, not remembered."""
 
-@dataclass
-class Invite:
-    """An invitation that is open. `node`: only under this name. `uid`: only for this user."""
-
-    cert: str
-    until: float
-    node: str = ""
-    uid: int | None = None
-
-
-@dataclass
-class Issued:
-    """A member: the serials it may use (two: node and listener), and until when."""
-
-    name: str
-    serials: list[str]
-    until: float
-    since: float
-    uid: int | None = None
-
-
-@dataclass
-class _Book:
-    members: dict[str, Issued] = field(default_factory=dict)
-    revoked: dict[str, float] = field(default_factory=dict)
-    """Serial -> when it would have expired, and can be forgotten."""
-    invites: dict[str, Invite] = field(default_factory=dict)
-    """Fingerprint of the invitation's certificate (hex) -> invitation."""
+LONGER = 30 * 86400.0
+"""Seconds for which a revocation is kept after its certificates have expired: clocks of nodes may
+be behind, and the master's may have been ahead for a while."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +49,7 @@ class Authority:
         self.ca = certs.load_cert(read_private(files.ca_cert))
         self._signer = certs.Signer(self.ca, certs.load_key(read_private(files.ca_key)))
         self.names_key = read_private(files.names_key)
-        self._book = _read(files)
+        self._book = read_book(files)
 
     # -- who is that? ------------------------------------------------------------------------
 
@@ -80,19 +61,23 @@ class Authority:
     def invite_of(self, der: bytes, now: float) -> Invite | None:
         """The open invitation that this certificate is; None when it is something else."""
         invite = self._book.invites.get(_digest(der))
-        if invite is not None and invite.until <= now:
-            raise NotTrusted("an invitation that has expired")
+        if invite is not None and not invite.since - certs.SKEW <= now < invite.until:
+            raise NotTrusted("an invitation that has expired")  # or our clock was set back
         return invite
 
     def peer(self, der: bytes) -> Peer:
         """The member of this certificate; NotTrusted when it is revoked or was never issued."""
         peer = certs.read_peer(der, self.ca)
-        if peer.serial in self._book.revoked:
+        self.check(peer)
+        return peer
+
+    def check(self, peer: Peer) -> None:
+        """NotTrusted when this certificate, which was good once, is not good now."""
+        if self.revocations().covers(peer.node, peer.serial):
             raise NotTrusted(f"the certificate of {peer.node} is revoked")
         member = self._book.members.get(peer.node)
         if member is None or peer.serial not in member.serials:
             raise NotTrusted(f"a certificate of {peer.node} that is not in the books")
-        return peer
 
     # -- invitations -------------------------------------------------------------------------
 
@@ -104,7 +89,7 @@ class Authority:
         if len(self._book.invites) >= INVITES_MAX:
             raise Refused(Why.BAD_REQUEST, f"{INVITES_MAX} invitations are open already")
         token = new_token(certs.fingerprint(self.ca))
-        invite = Invite(token.cert.decode(), now + seconds, node, uid)
+        invite = Invite(token.cert.decode(), now + seconds, node, uid, now)
         self._book.invites[_digest(certs.cert_der(certs.load_cert(token.cert)))] = invite
         self._save()
         return token
@@ -130,7 +115,13 @@ class Authority:
 
     def renew(self, peer: Peer, request: bytes, now: float) -> Papers:
         """New certificates for a member; those it has stay valid until they expire."""
+        self.check(peer)
         key = _asked(request)
+        member = self._book.members[peer.node]
+        self._drop_expired(member, now)
+        since = now - member.renewed
+        if len(member.serials) >= 2 * RENEWALS and 0 <= since < self._life / RENEWALS_EACH:
+            raise Refused(Why.BAD_REQUEST, f"{peer.node} asks for certificates too often")
         return self._issue(key, peer.node, peer.uid, now)
 
     def _free_name(self, name: str) -> NodeName:
@@ -138,27 +129,38 @@ class Authority:
             checked = node_name(name)
         except ValueError as error:
             raise Refused(Why.BAD_REQUEST, str(error)) from None
-        if name == certs.MASTER:
+        if plain(name) == certs.MASTER:
             raise Refused(Why.BAD_REQUEST, f"no node can be called {name}")
-        if name in self._book.members:
-            text = f"{name} is a member already: choose another --name, or revoke it first"
+        member = self._book.named(name)
+        if member is not None:
+            text = f"{member.name} is a member already: choose another --name, or revoke it first"
             raise Refused(Why.BAD_REQUEST, text)
         if len(self._book.members) >= MEMBERS_MAX:
             raise Refused(Why.BAD_REQUEST, f"the cluster has {MEMBERS_MAX} members")
         return checked
 
     def _issue(self, key: Ed25519PublicKey, name: NodeName, uid: int | None, now: float) -> Papers:
+        book, life = self._book, self._life
+        issued = book.tick(now)
         tag = certs.tag_of(self.names_key, f"node:{name}")
-        node = self._signer.node(key, name, uid, now, self._life)
-        listen = self._signer.listener(key, tag, now, self._life)
-        serials = [certs.serial_of(node), certs.serial_of(listen)]
-        before = self._book.members.get(name)
-        since = before.since if before is not None else now
-        # Of a renewed member the pair before last is let go; the last may still be in use.
-        kept = before.serials[-2:] if before is not None else []
-        self._book.members[name] = Issued(name, kept + serials, certs.ends(node), since, uid)
+        node = self._signer.node(key, name, uid, now, life, issued)
+        listen = self._signer.listener(key, tag, now, life, issued)
+        member = book.members.get(name)
+        if member is None:
+            member = book.members[name] = Issued(name, {}, 0.0, now, uid)
+        # All that it has stay in the books until they expire: the last may still be in use, and
+        # whoever revokes the node must reach every one.
+        for cert in (node, listen):
+            member.serials[certs.serial_of(cert)] = certs.ends(cert)
+        member.until = max(member.until, certs.ends(node))
+        member.renewed = now
         self._save()
         return Papers(name, certs.cert_pem(node), certs.cert_pem(listen))
+
+    def _drop_expired(self, member: Issued, now: float) -> None:
+        gone = [s for s, until in member.serials.items() if until + certs.SKEW <= now]
+        for serial in gone:
+            del member.serials[serial]
 
     # -- the master's own --------------------------------------------------------------------
 
@@ -167,7 +169,7 @@ class Authority:
         files = self._files
         if files.master_cert.exists():
             cert = certs.load_cert(read_private(files.master_cert))
-            if renewal(cert) > now:
+            if certs.begins(cert) <= now < renewal(cert):  # else our clock has been set back
                 return
         key = certs.load_key(read_private(files.master_key))
         tag = certs.tag_of(self.names_key, certs.MASTER)
@@ -176,62 +178,67 @@ class Authority:
 
     # -- revocation --------------------------------------------------------------------------
 
-    def revoke(self, name: str) -> None:
-        """This member's certificates are worth nothing from now on; its name is free again."""
-        member = self._book.members.pop(name, None)
+    def revoke(self, name: str, now: float) -> str:
+        """Whatever was issued to this member is worth nothing from now on; its name is free again.
+
+        Returns the name as its certificates have it. An open invitation for that name ends, too.
+        """
+        book = self._book
+        member = book.named(name)
         if member is None:
             raise Refused(Why.BAD_REQUEST, f"no member is called {name}")
-        for serial in member.serials:
-            self._book.revoked[serial] = member.until
+        del book.members[member.name]
+        book.revoked |= member.serials
+        last = max([now, member.until, *member.serials.values()])
+        before = book.nodes.get(plain(name))
+        if before is not None:
+            last = max(last, before.until)
+        book.nodes[plain(name)] = Revoked(book.tick(now), last)
+        for key in [k for k, i in book.invites.items() if i.node and plain(i.node) == plain(name)]:
+            del book.invites[key]
         self._save()
+        return member.name
 
-    def revoked(self) -> list[str]:
-        """Serials that nobody may accept."""
-        return sorted(self._book.revoked)
+    def revocations(self) -> Revocations:
+        """What nobody may accept."""
+        nodes = self._book.nodes
+        before = {name: revoked.before for name, revoked in nodes.items()}
+        return Revocations(frozenset(self._book.revoked), before)
+
+    def invitations(self) -> int:
+        """How many are open, or were when they were last looked at."""
+        return len(self._book.invites)
 
     def members(self) -> list[Issued]:
         """Who has certificates, by name."""
         return [self._book.members[name] for name in sorted(self._book.members)]
 
+    def is_member(self, name: str) -> bool:
+        """Whether a node of exactly that name has certificates."""
+        return name in self._book.members
+
     def forget_expired(self, now: float) -> bool:
         """Drop what time has ended; True when the invitations changed."""
         book = self._book
         old = [key for key, invite in book.invites.items() if invite.until <= now]
-        gone = [serial for serial, until in book.revoked.items() if until <= now]
+        gone = [serial for serial, until in book.revoked.items() if until + certs.SKEW <= now]
+        free = [name for name, revoked in book.nodes.items() if revoked.until + LONGER <= now]
         for key in old:
             del book.invites[key]
         for serial in gone:
             del book.revoked[serial]
-        if old or gone:
+        for name in free:
+            del book.nodes[name]
+        if old or gone or free:
             self._save()
         return bool(old)
 
     def _save(self) -> None:
-        book = self._book
         try:
-            write_json(
-                self._files.members,
-                {
-                    "members": [vars(member) for member in book.members.values()],
-                    "revoked": book.revoked,
-                    "invites": {key: vars(invite) for key, invite in book.invites.items()},
-                },
-            )
+            self._book.write(self._files)
         except GlunixError:
-            self._book = _read(self._files)  # a full disk: what was not written did not happen
+            self._book = read_book(self._files)  # a full disk: what was not written did not happen
             raise
-
-
-def _read(files: TrustFiles) -> _Book:
-    found = read_json(files.members, {"members": [], "revoked": {}, "invites": {}})
-    try:
-        return _Book(
-            {str(row["name"]): Issued(**row) for row in found["members"]},
-            {str(serial): float(until) for serial, until in found["revoked"].items()},
-            {str(key): Invite(**row) for key, row in found["invites"].items()},
-        )
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise NotTrusted(f"{files.members} is damaged: {error}") from None
 
 
 def _digest(der: bytes) -> str:

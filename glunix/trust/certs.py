@@ -13,6 +13,7 @@ Three kinds, all with Ed25519 keys, so that every TLS handshake is short:
 import datetime
 import hashlib
 import hmac
+import secrets
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -22,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from glunix.ids import NodeName, node_name
 from glunix.trust.peer import NotTrusted, Peer
+from glunix.trust.revocation import serial_number
 
 MASTER = "master"
 """What the tag of the master's listener is made of; a node's is made of `node:NAME`."""
@@ -149,20 +151,30 @@ class Signer:
         self._key = key
 
     def node(
-        self, public: Ed25519PublicKey, name: NodeName, uid: int | None, now: float, life: float
+        self,
+        public: Ed25519PublicKey,
+        name: NodeName,
+        uid: int | None,
+        now: float,
+        life: float,
+        issued: int = 0,
     ) -> x509.Certificate:
-        """A node's certificate: TLS client, with its name, valid for `life` seconds."""
+        """A node's certificate: TLS client, with its name, valid for `life` seconds.
+
+        `issued`: its time for revocations (glunix.trust.revocation), microseconds.
+        """
         pairs = [(NameOID.COMMON_NAME, str(name))]
         if uid is not None:
             pairs.append((NameOID.USER_ID, str(uid)))
-        return self._sign(public, _name(pairs), ExtendedKeyUsageOID.CLIENT_AUTH, now, life)
+        return self._sign(public, _name(pairs), ExtendedKeyUsageOID.CLIENT_AUTH, now, life, issued)
 
     def listener(
-        self, public: Ed25519PublicKey, tag: str, now: float, life: float
+        self, public: Ed25519PublicKey, tag: str, now: float, life: float, issued: int = 0
     ) -> x509.Certificate:
         """A listener's certificate: TLS server, with a tag in place of a name."""
         subject = _name([(NameOID.COMMON_NAME, tag)])
-        return self._sign(public, subject, ExtendedKeyUsageOID.SERVER_AUTH, now, life)
+        usage = ExtendedKeyUsageOID.SERVER_AUTH
+        return self._sign(public, subject, usage, now, life, issued)
 
     def _sign(
         self,
@@ -171,6 +183,7 @@ class Signer:
         usage: x509.ObjectIdentifier,
         now: float,
         life: float,
+        issued: int,
     ) -> x509.Certificate:
         until = min(now + life, ends(self.cert))
         return (
@@ -178,7 +191,7 @@ class Signer:
             .subject_name(subject)
             .issuer_name(self.cert.subject)
             .public_key(public)
-            .serial_number(x509.random_serial_number())
+            .serial_number(serial_number(issued, int.from_bytes(secrets.token_bytes(8))))
             .not_valid_before(_date(now - SKEW))
             .not_valid_after(_date(until))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

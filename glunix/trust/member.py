@@ -15,6 +15,7 @@ from cryptography import x509
 from glunix.trust import certs
 from glunix.trust.files import TrustFiles, read_json, read_private, write_json, write_private
 from glunix.trust.peer import NotTrusted, Peer
+from glunix.trust.revocation import Revocations
 
 RENEW_AT = 2 / 3
 """Part of a certificate's life after which it is renewed."""
@@ -69,7 +70,7 @@ class Member:
         self._files = files
         self.ca = certs.load_cert(read_private(files.ca_cert))
         self._names_key = read_private(files.names_key)
-        self.revoked: frozenset[str] = frozenset(read_json(files.revoked, []))
+        self.revoked = _read_revoked(files)
         self._load()
 
     def _load(self) -> None:
@@ -86,7 +87,7 @@ class Member:
     def peer(self, der: bytes) -> Peer:
         """The node of a certificate that dialled us; NotTrusted when it is not to be served."""
         peer = certs.read_peer(der, self.ca)
-        if peer.serial in self.revoked:
+        if self.revoked.covers(peer.node, peer.serial):
             raise NotTrusted(f"the certificate of {peer.node} is revoked")
         return peer
 
@@ -97,15 +98,17 @@ class Member:
     def is_node(self, der: bytes, node: str) -> str:
         """Return the serial of who answered; NotTrusted unless it is that node's daemon."""
         serial = certs.read_listener(der, self.ca, certs.tag_of(self._names_key, f"node:{node}"))
-        if serial in self.revoked:
+        if self.revoked.covers(node, serial):
             raise NotTrusted(f"the certificate of {node} is revoked")
         return serial
 
-    def now_revoked(self, serials: frozenset[str]) -> None:
-        """The master's list, which takes the place of what we knew."""
-        if serials != self.revoked:
-            self.revoked = serials
-            write_json(self._files.revoked, sorted(serials))
+    def now_revoked(self, told: Revocations) -> None:
+        """The master's list, which takes the place of what we knew; GlunixError when it is in
+        force, but could not be written."""
+        if told != self.revoked:
+            self.revoked = told
+            value = {"serials": sorted(told.serials), "before": dict(told.before)}
+            write_json(self._files.revoked, value)
 
     # -- renewal -----------------------------------------------------------------------------
 
@@ -131,6 +134,17 @@ class Member:
         write_private(self._files.node_cert, node_cert)
         write_private(self._files.listen_cert, listen_cert)
         self._load()
+
+
+def _read_revoked(files: TrustFiles) -> Revocations:
+    found = read_json(files.revoked, [])
+    if isinstance(found, list):  # of a version that knew serials only
+        found = {"serials": found, "before": {}}
+    try:
+        before = {str(name): int(until) for name, until in found["before"].items()}
+        return Revocations(frozenset(map(str, found["serials"])), before)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise NotTrusted(f"{files.revoked} is damaged: {error}") from None
 
 
 def renewal(cert: x509.Certificate) -> float:

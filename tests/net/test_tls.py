@@ -23,6 +23,7 @@ from glunix.trust import certs
 from glunix.trust.authority import Authority, new_cluster
 from glunix.trust.files import TrustFiles, write_private
 from glunix.trust.member import Member, joining_context, server_context
+from glunix.trust.revocation import Revocations
 
 DEADLINE = 20.0
 LIFE = 90 * 86400.0
@@ -236,8 +237,8 @@ def outsiders(cluster: Cluster, tmp_path: Path) -> dict[str, ssl.SSLContext]:
     other = Cluster(tmp_path / "other")
     node2 = cluster.member("node2")
     cluster.authority = Authority(TrustFiles(cluster.folder / "ca"), LIFE)
-    cluster.authority.revoke("node2")
-    cluster.home.now_revoked(frozenset(cluster.authority.revoked()))
+    cluster.authority.revoke("node2", time.time())
+    cluster.home.now_revoked(cluster.authority.revocations())
     token = cluster.authority.invite(time.time(), 60)
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
@@ -326,7 +327,7 @@ def test_the_wrong_machine_answers(cluster: Cluster) -> None:
                 serial = certs.serial_of(
                     certs.load_cert(TrustFiles(cluster.folder / "home").listen_cert.read_bytes())
                 )
-                node1.now_revoked(frozenset([serial]))
+                node1.now_revoked(Revocations(frozenset([serial])))
             link = Link(lambda *given: None, lambda *given: None)
             link.relay(StreamId(0), b"private")
             check = lambda der, name=name: node1.is_node(der, name)  # noqa: E731

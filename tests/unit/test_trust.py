@@ -9,10 +9,11 @@ import pytest
 from glunix.errors import GlunixError, Refused
 from glunix.ids import NodeName
 from glunix.trust import certs, files
-from glunix.trust.authority import Authority, new_cluster
+from glunix.trust.authority import LONGER, Authority, new_cluster
 from glunix.trust.files import TrustFiles, read_private, write_private
 from glunix.trust.member import Member, renewal, same_ca
 from glunix.trust.peer import NotTrusted
+from glunix.trust.revocation import Revocations
 from glunix.trust.tokens import new_token, read_token
 
 NOW = 1_800_000_000.0
@@ -172,7 +173,7 @@ def test_a_name_belongs_to_one(authority: Authority) -> None:
     enrolled(authority, "node1")
     with pytest.raises(Refused, match="node1 is a member already"):
         enrolled(authority, "node1")
-    authority.revoke("node1")
+    authority.revoke("node1", NOW)
     enrolled(authority, "node1")
 
 
@@ -191,15 +192,18 @@ def test_an_invitation_cannot_sign(authority: Authority) -> None:
 
 def test_revocation_survives_a_restart(authority: Authority, place: TrustFiles) -> None:
     shown = enrolled(authority, "node1")
-    authority.revoke("node1")
+    authority.revoke("node1", NOW)
     for books in (authority, Authority(place, LIFE)):
         with pytest.raises(NotTrusted, match="revoked"):
             books.peer(shown)
-        assert len(books.revoked()) == 2  # the listener's as well
+        assert len(books.revocations().serials) == 2  # the listener's as well
     with pytest.raises(Refused, match="no member"):
-        authority.revoke("node1")
+        authority.revoke("node1", NOW)
     authority.forget_expired(NOW + LIFE + HOUR)  # TLS refuses it from now on
-    assert authority.revoked() == []
+    assert authority.revocations().serials == frozenset()
+    assert authority.revocations().before  # for clocks that are wrong
+    authority.forget_expired(NOW + LIFE + LONGER)
+    assert authority.revocations() == Revocations()
 
 
 def test_renewal(authority: Authority) -> None:
@@ -211,7 +215,7 @@ def test_renewal(authority: Authority) -> None:
     assert (fresh.node, fresh.uid) == ("node1", 1001)
     assert authority.peer(old) == peer  # in use until the daemon has written the new one
     assert certs.ends(certs.load_cert(papers.node_cert)) > certs.ends(certs.load_cert(old))
-    authority.revoke("node1")
+    authority.revoke("node1", NOW)
     for shown in (old, der(papers.node_cert)):
         with pytest.raises(NotTrusted, match="revoked"):
             authority.peer(shown)
@@ -260,8 +264,8 @@ def test_a_member_remembers_revocations(authority: Authority, place: TrustFiles)
     member = member_of(authority, place, "node1")
     shown = enrolled(authority, "node2")
     assert member.peer(shown).node == "node2"
-    authority.revoke("node2")
-    member.now_revoked(frozenset(authority.revoked()))
+    authority.revoke("node2", NOW)
+    member.now_revoked(authority.revocations())
     for one in (member, Member(place)):
         with pytest.raises(NotTrusted, match="revoked"):
             one.peer(shown)
