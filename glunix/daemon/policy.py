@@ -82,7 +82,3 @@ class RefusedJob:
     def is_root(self, pid: int) -> bool:
         """We have no children."""
         return False
-
-    def owns(self, pid: int) -> bool:
-        """Nothing is ours."""
-        return False
