@@ -10,6 +10,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -68,12 +69,21 @@ def mallory(cluster: Cluster, *words: str, **how: object) -> subprocess.Popen[by
 
 def python(cluster: Cluster, script: str, *words: str, uid: int = MALLORY) -> str:
     """Output of a Python program of a user's."""
-    command = [*as_user(uid), shutil.which("python3") or "python3", "-c", script, *words]
+    command = [*as_user(uid), sys.executable, "-c", script, *words]
     done = subprocess.run(
         command, env=cluster.environment(), cwd="/", capture_output=True, timeout=2 * DEADLINE
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
+
+
+def opened(folder: Path) -> Path:
+    """A folder of pytest's that other users may enter."""
+    for path in (folder, *folder.parents):
+        if path == Path(tempfile.gettempdir()):
+            break
+        path.chmod(0o755)
+    return folder
 
 
 def group_folders(cluster: Cluster) -> list[Path]:

@@ -130,7 +130,7 @@ def test_forks_that_outrun_a_sweep_are_ended(cluster: Cluster) -> None:
 
 
 def test_no_group_stays() -> None:
-    """After the last job of a user; after a daemon was killed, from its next start; after `down`."""
+    """After a user's last job; after a daemon was killed, from its next start; after `down`."""
     with rooted() as cluster:
         until(lambda: users_of(cluster) == [], "the groups of users go with their last job")
         job, _ = long_job(cluster)
