@@ -113,7 +113,7 @@ class LimitsSection(_Section, frozen=True):
     ] = 512
     tasks: Annotated[
         int, Meta(ge=16, le=2**22, description="processes and threads of jobs on one node")
-    ] = 4096
+    ] = 2048
     supervisors: Annotated[
         int, Meta(ge=1, le=10**6, description="transparent jobs on one node: each has a supervisor")
     ] = 256

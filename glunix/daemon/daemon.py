@@ -138,8 +138,10 @@ class NodeStream:
             return
         if self.group is not None:
             self.job.enter = self.group.enter
-        elif isinstance(self.job, UserJob):
-            self.job.apart = self.start.owner.uid != os.geteuid()
+        elif self.start.owner.uid != os.geteuid():
+            self.job.enter = self._daemon.groups.limit
+            if isinstance(self.job, UserJob):
+                self.job.apart = True
         if self.stage is None:
             self._launch_now()
         else:

@@ -11,7 +11,7 @@ from pathlib import Path
 from glunix.errors import Refused
 from glunix.ids import Why
 from glunix.msg.stream import Start
-from glunix.node.cgroups import Cgroups, JobGroup, delegate, find, parent_name
+from glunix.node.cgroups import Cgroups, JobGroup, delegate, find, limit_tasks, parent_name
 from glunix.node.quick import serves
 from glunix.settings import LimitsSection
 
@@ -52,6 +52,10 @@ class Groups:
         if sum(o.spec.transparent and o.owner.uid == uid for o in others) >= most:
             text = f"uid {uid} has {most} transparent jobs on {self._node} already"
             raise Refused(Why.BAD_REQUEST, f"{text} ([limits] supervisors)")
+
+    def limit(self) -> None:
+        """In a child, where there are no groups: what one user may have without them."""
+        limit_tasks(self._limits.tasks)
 
     def of(self, start: Start) -> JobGroup | None:
         """A group for this job; None when it has none. Refused when it cannot be made."""

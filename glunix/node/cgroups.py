@@ -10,6 +10,7 @@ pids and cpu, of either version; the one, or both, may be missing. Never: a deci
 import contextlib
 import dataclasses
 import os
+import resource
 import signal
 import time
 import zlib
@@ -142,13 +143,32 @@ def parent_name(folder: Path, node: str) -> str:
     return f"glunix.{node}.{zlib.crc32(os.fsencode(folder)):08x}"
 
 
+def limit_tasks(most: int) -> None:
+    """Let the user of this process have no more than so many (RLIMIT_NPROC, getrlimit(2)).
+
+    Besides pids.max, because of when a fork fails: by this limit before the kernel has copied
+    anything, by the group's after that and with a lock held, for which every entry into any group
+    waits. Thousands that all try to fork would keep others' jobs from starting.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    unlimited = resource.RLIM_INFINITY
+    soft, hard = (most if now == unlimited else min(now, most) for now in (soft, hard))
+    resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
+
+
 class JobGroup:
     """The group of one job. Files of it are ours alone to write."""
 
     def __init__(
-        self, path: Path, entries: list[Path], full: Callable[[], bool], gone: Callable[[], None]
+        self,
+        path: Path,
+        entries: list[Path],
+        most: int | None,
+        full: Callable[[], bool],
+        gone: Callable[[], None],
     ) -> None:
         self._path = path
+        self._most = most
         self._entries = entries
         self._gone: Callable[[], None] | None = gone
         self.full = full
@@ -162,6 +182,8 @@ class JobGroup:
                 os.write(fd, b"0")
             finally:
                 os.close(fd)
+        if self._most is not None:
+            limit_tasks(self._most)
 
     def members(self) -> list[int]:
         """Pids in it, and in groups that a job of root made below it; 0: not in our namespace."""
@@ -289,7 +311,8 @@ class Cgroups:
                     entries.append(group / PROCS)
         self._jobs[uid] += 1
         full = lambda: pids is not None and self._is_full(pids)  # noqa: E731
-        return JobGroup(path, entries, full, lambda: self._one_less(uid))
+        most = self._tasks if counted else None
+        return JobGroup(path, entries, most, full, lambda: self._one_less(uid))
 
     def _one_less(self, uid: int) -> None:
         """The user's groups go with his last job: what was forked for another enters them yet."""
@@ -322,7 +345,7 @@ class Cgroups:
         if not group.is_dir():
             group.mkdir(exist_ok=True)
             if counted and place == self.places.pids:
-                (group / "pids.max").write_text(str(self._tasks))
+                (group / "pids.max").write_text(str(self._tasks + self._tasks // 4))
         return group
 
 

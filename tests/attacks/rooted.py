@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from e2e.cluster import DEADLINE, Cluster, as_user, make_launchers
 
-MALLORY, BOB, CAROL = 20001, 20002, 20003
+MALLORY, BOB = 20041, 20042
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become other users")
 
