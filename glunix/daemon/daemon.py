@@ -23,6 +23,7 @@ from glunix.comm.logline import Sparse, say
 from glunix.comm.loop import Loop
 from glunix.comm.network import Network, UnixNetwork
 from glunix.comm.turnstile import Turnstile
+from glunix.daemon.accounts import Accounts
 from glunix.daemon.children import Children
 from glunix.daemon.chores import Chores
 from glunix.daemon.clients import Clients
@@ -277,6 +278,7 @@ class Daemon:
         self.stages = Stages(
             conf.folder / "stage", conf.node, self._chores, loop, conf.limits.staged, self.sparse
         )
+        self._accounts = Accounts()
         self.groups = Groups(conf.folder, conf.node, conf.limits, self.log)
         self._clients = Clients(
             loop,
@@ -443,7 +445,9 @@ class Daemon:
         """The Start as this node may carry it out; Refused when it may not."""
         if self.membership is None or mate.peer is None:
             return start  # a process of our own user, which could start anything without us
-        owner = owner_here(self.membership.users, mate.peer, self.config.node, start.owner)
+        owner = owner_here(
+            self.membership.users, mate.peer, self.config.node, start.owner, self._accounts
+        )
         # Tools inside the job ask this machine's daemon, not a folder that only home has.
         env = {**start.spec.env, b"GLUNIX_DIR": os.fsencode(self.config.folder)}
         spec = msgspec.structs.replace(start.spec, env=env)

@@ -5,9 +5,9 @@ about that user, and not about groups. Without root a node serves its own uid on
 """
 
 import os
-import pwd
 from collections.abc import Callable
 
+from glunix.daemon.accounts import Accounts
 from glunix.errors import GlunixError, Refused
 from glunix.ids import Why
 from glunix.msg import stream
@@ -17,7 +17,7 @@ from glunix.trust.peer import Peer
 from glunix.users import Users
 
 
-def owner_here(users: Users, peer: Peer, node: str, owner: Owner) -> Owner:
+def owner_here(users: Users, peer: Peer, node: str, owner: Owner, accounts: Accounts) -> Owner:
     """The owner of a job from `peer` as this node knows the user; Refused when it may not run."""
     if peer.uid is not None and owner.uid != peer.uid:
         text = f"the daemon of {peer.node} serves uid {peer.uid} only, not {owner.uid}"
@@ -31,12 +31,10 @@ def owner_here(users: Users, peer: Peer, node: str, owner: Owner) -> Owner:
         return Owner(own, os.getegid(), os.getgroups())  # who we are cannot be changed
     if uid == owner.uid and peer.uid is None:
         return owner
-    try:
-        entry = pwd.getpwuid(uid)
-        groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
-    except KeyError:
-        raise Refused(Why.NOT_YOURS, f"{node} has no user with uid {uid}") from None
-    return Owner(uid, entry.pw_gid, groups)
+    found = accounts.owner(uid)
+    if found is None:
+        raise Refused(Why.NOT_YOURS, f"{node} has no user with uid {uid}")
+    return found
 
 
 class RefusedJob:

@@ -20,6 +20,10 @@ from pathlib import Path
 
 PROCS = "cgroup.procs"
 
+LEAF = "glunix.daemon"
+"""Where a daemon goes that was alone in its group of version 2, so that the others can be beside
+it (`delegate`)."""
+
 KEPT, ENDED = "k", "j"
 """First letters of the groups of jobs whose leavings stay (--keep), and of all others."""
 
@@ -57,7 +61,7 @@ def hierarchies(proc: Path = Path("/proc/self")) -> Iterator[Hierarchy]:
             names_of = next((names for names in own if names and names <= words), frozenset("?"))
         else:
             continue
-        path = own.get(names_of, root)
+        path = own.get(names_of, root).removesuffix(f"/{LEAF}") or "/"
         inside = os.path.relpath(path, root) if path.startswith(root) else "."
         folder = Path(os.path.normpath(f"{where}/{inside}"))
         yield Hierarchy(
@@ -133,8 +137,8 @@ def delegate(proc: Path = Path("/proc/self")) -> None:
             if found.version == 2 and found.folder != Path("/sys/fs/cgroup"):
                 if (found.folder / PROCS).read_text().split() != [str(os.getpid())]:
                     continue
-                (found.folder / "daemon").mkdir(exist_ok=True)
-                (found.folder / "daemon" / PROCS).write_text("0")
+                (found.folder / LEAF).mkdir(exist_ok=True)
+                (found.folder / LEAF / PROCS).write_text("0")
                 (found.folder / "cgroup.subtree_control").write_text("+pids +cpu")
 
 
