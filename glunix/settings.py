@@ -116,6 +116,18 @@ class LimitsSection(_Section, frozen=True):
         int,
         Meta(ge=16, le=2**20, description="MiB that a daemon holds of messages or unread output"),
     ] = 512
+    tasks: Annotated[
+        int, Meta(ge=16, le=2**22, description="processes and threads of jobs on one node")
+    ] = 2048
+    supervisors: Annotated[
+        int, Meta(ge=1, le=10**6, description="transparent jobs on one node: each has a supervisor")
+    ] = 256
+    staged: Annotated[
+        int, Meta(ge=1, le=2**20, description="MiB of staged files (--stage) on one node")
+    ] = 2048
+    chore_seconds: Annotated[
+        float, Meta(gt=0, le=3600, description="seconds that staging, or removing it, may take")
+    ] = 60.0
 
 
 DEFAULT_LIMITS = LimitsSection()

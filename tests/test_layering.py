@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "glunix.debug",
         "glunix.config",
         "slic.kernel.libc",  # bindings: none of comm's own
+        "slic.kernel.rights",
     ),
     "glunix.master": (
         "glunix.addresses",

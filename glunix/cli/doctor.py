@@ -144,7 +144,8 @@ FEATURES: tuple[Feature, ...] = (
     Feature(
         "cgroups",
         _one(machine.cgroups),
-        "stray processes of a job are found by session and pid namespace only",
+        "whose an orphan is, only a reaper beside each job knows (one more process a job; for the "
+        "cluster's own user the environment says it), and a fork bomb takes others' processors",
     ),
     Feature(
         "CAP_SYS_RESOURCE",

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from glunix.node.cgroups import find_places
 from slic.kernel import probe
 
 DEADLINE = 30.0
@@ -61,21 +62,9 @@ def capability(bit: int) -> None:
     raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
 
-def cgroups(mounts: Path = Path("/proc/self/mounts")) -> str:
-    """Which cgroup version is mounted, and whether groups can be made there (cgroups(7))."""
-    kinds: dict[str, str] = {}
-    for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
-        _, where, kind, *_ = line.split()
-        if kind in ("cgroup", "cgroup2"):
-            kinds.setdefault(kind, where)
-    if not kinds:
-        raise _missing("no cgroup file system is mounted")
-    names = {"cgroup": "v1", "cgroup2": "v2"}
-    what = " and ".join(names[kind] for kind in sorted(kinds))
-    where = kinds.get("cgroup2") or kinds["cgroup"]
-    if not os.access(where, os.W_OK):
-        raise OSError(errno.EACCES, f"{what}, but {where} is not ours to write")
-    return what
+def cgroups(proc: Path = Path("/proc/self")) -> str:
+    """Which hierarchies a daemon started here would use, tried (glunix.node.cgroups)."""
+    return str(find_places(proc))
 
 
 def btf(path: Path = Path("/sys/kernel/btf/vmlinux")) -> str:

@@ -158,7 +158,7 @@ class Link(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if isinstance(exc, OSError) and self._fd >= 0 and not self.reason:
+        if isinstance(exc, OSError) and self._fd >= 0 and not (self.reason or self._answers):
             self._read_rest()
         self._deframer.release()
         self.full = False
@@ -173,7 +173,8 @@ class Link(asyncio.BufferedProtocol):
         """Writing has failed because the other side is gone; what it said before still counts.
 
         asyncio drops a connection at the first failed write, unread data and all: a supervisor
-        that had reported its program's status would pass for one that died.
+        that had reported its program's status would pass for one that died. (Not of a client: what
+        it asked for last is for nobody, and descriptors may lie in between.)
         """
         try:
             while not self.reason and (count := os.readv(self._fd, [self._deframer.room()])):

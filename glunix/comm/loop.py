@@ -7,6 +7,7 @@ a daemon that lost an event can no longer say what runs.
 
 import asyncio
 import gc
+import os
 import socket
 import ssl
 import traceback
@@ -16,6 +17,7 @@ from typing import Any
 
 from glunix.addresses import Address
 from glunix.comm.link import Link
+from glunix.comm.logline import say
 from glunix.comm.sockets import Listener, dial_unix
 from glunix.comm.tls import Admit, TlsListener, dial_tls
 from glunix.errors import GlunixError
@@ -52,9 +54,10 @@ class Loop:
         error = context.get("exception")
         if isinstance(error, ConnectionError):
             return
-        print(f"bug: {context.get('message')}", flush=True)
+        lines = [f"bug: {context.get('message')}"]
         if error is not None:
-            traceback.print_exception(error)
+            lines += "".join(traceback.format_exception(error)).splitlines()
+        say("\n".join(lines))
         self.status = 70
         self._loop.stop()
 
@@ -92,9 +95,14 @@ class Loop:
         """Call back when the signal arrives."""
         self._loop.add_signal_handler(number, callback)
 
-    def listen(self, sock: socket.socket, accepted: Listener.Accepted) -> Listener:
-        """Accept connections on a listening Unix socket."""
-        return Listener(sock, accepted)
+    def listen(
+        self,
+        sock: socket.socket,
+        accepted: Listener.Accepted,
+        dispose: Callable[[int], None] = os.close,
+    ) -> Listener:
+        """Accept connections on a listening Unix socket (see Listener)."""
+        return Listener(sock, accepted, dispose)
 
     def adopt(self, sock: socket.socket, link: Link) -> None:
         """Run a link over an already connected socket (a supervisor's bridge)."""

@@ -78,9 +78,9 @@ class UnixNetwork:
         uid = os.geteuid()
         sock = listening_socket(config.peer_socket(self._folder, self._node), 0o600)
 
-        def taken(connection: socket.socket, fds: list[int]) -> Link | None:
+        def taken(connection: socket.socket) -> Link | None:
             _, owner = peer_owner(connection)
-            if owner.uid not in (0, uid) or fds:
+            if owner.uid not in (0, uid):
                 self._log(f"refused a peer of uid {owner.uid}")
                 return None
             return accepted(None)

@@ -1,4 +1,4 @@
-"""Unix sockets: listen, dial, who is there (SO_PEERCRED), descriptors that come along.
+"""Unix sockets: listen, dial, who is there (SO_PEERCRED); no descriptor comes in.
 
 Paths longer than sun_path (107 bytes, unix(7)) are reached through /proc/self/fd of the folder.
 """
@@ -19,6 +19,7 @@ from typing import Any
 from glunix.comm.link import Link
 from glunix.errors import NotRunning
 from glunix.msg.job import Owner
+from slic.kernel.rights import holds_rights, refuse_rights
 
 SO_PEERGROUPS = 59
 _GETSOCKOPT_MAX = 1024
@@ -140,18 +141,57 @@ def waiting_connections(
         yield sock, where
 
 
-class Listener:
-    """Accepts on a Unix socket. For each: `accepted(sock, first bytes, passed descriptors)`.
+class GuardedSocket(socket.socket):
+    """A connection that lets no descriptor in, where the kernel does not see to it (Linux < 6.16).
 
-    The first bytes are read by recvmsg, because asyncio's transports drop passed descriptors.
-    The callback must return the Link that goes on with the connection, or None to refuse it.
+    It looks before it reads, and reads what it saw. One with descriptors in its queue is not closed
+    here, where that would close them, but given to `dispose` as a bare number.
     """
 
-    Accepted = Callable[[socket.socket, list[int]], Link | None]
+    dispose: Callable[[int], None] = staticmethod(os.close)
 
-    def __init__(self, sock: socket.socket, accepted: "Listener.Accepted") -> None:
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        """See socket.recv_into; ConnectionAbortedError when descriptors came."""
+        count, _, seen, _ = self.recvmsg_into([buffer], 0, socket.MSG_PEEK)
+        if seen & socket.MSG_CTRUNC:
+            raise ConnectionAbortedError(errno.ECONNABORTED, "descriptors came uninvited")
+        return super().recv_into(memoryview(buffer)[:count]) if count else 0
+
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        """See recv_into."""
+        data = bytearray(bufsize)
+        return bytes(data[: self.recv_into(data)])
+
+    def close(self) -> None:
+        """Close, or give away."""
+        if self.fileno() >= 0:
+            with contextlib.suppress(OSError):
+                self.shutdown(socket.SHUT_RDWR)
+            if holds_rights(self):
+                self.dispose(self.detach())
+                return
+        super().close()
+
+
+class Listener:
+    """Accepts on a Unix socket. For each that said something: `accepted(sock)`.
+
+    The callback must return the Link that goes on with the connection, or None to refuse it.
+    `dispose` closes a connection that has descriptors in its queue, without making us wait.
+    """
+
+    Accepted = Callable[[socket.socket], Link | None]
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        accepted: "Listener.Accepted",
+        dispose: Callable[[int], None] = os.close,
+    ) -> None:
         self._sock = sock
         self._accepted = accepted
+        self._dispose = dispose
+        self._guarded = not refuse_rights(sock)
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[socket.socket, None] = {}
         """Connections that have said nothing yet, the oldest first."""
@@ -164,6 +204,10 @@ class Listener:
 
     def _accept(self) -> None:
         for sock, _ in waiting_connections(self._sock, ACCEPT_TURN, self._pause):
+            if self._guarded:
+                guarded = GuardedSocket(fileno=sock.detach())
+                guarded.dispose = self._dispose
+                sock = guarded
             sock.setblocking(False)
             if not self._first(sock):
                 self._waiting[sock] = None
@@ -192,17 +236,14 @@ class Listener:
 
     def _first(self, sock: socket.socket) -> bool:
         """Take the first bytes; False when none have come yet."""
-        fds: list[int] = []
         try:
-            data, fds, _, _ = socket.recv_fds(sock, FIRST_BYTES, 4, socket.MSG_CMSG_CLOEXEC)
+            data = sock.recv(FIRST_BYTES)
         except BlockingIOError:
             return False
         except OSError:
             data = b""
-        link = self._accepted(sock, fds) if data else None
+        link = self._accepted(sock) if data else None
         if link is None:
-            for fd in fds:
-                os.close(fd)
             sock.close()
             return True
         task = self._loop.create_task(self._attach(link, sock))

@@ -1,7 +1,7 @@
 """Client links of a daemon: startups and tools of this node, their terminals, their joins.
 
-Owns the Unix socket, the terminal descriptor a startup sent along (to restore it if the startup
-dies raw), and the pairing of client streams with peer streams. Job data is relayed undecoded.
+Owns the Unix socket, a descriptor of each startup's terminal (to restore it if the startup dies
+raw), and the pairing of client streams with peer streams. Job data is relayed undecoded.
 """
 
 import contextlib
@@ -17,8 +17,10 @@ from glunix.comm.link import Link
 from glunix.comm.logline import Sparse
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
+from glunix.daemon.chores import Chores
 from glunix.daemon.joins import Join
 from glunix.daemon.shares import Share, Shares
+from glunix.daemon.terminals import open_terminal_of
 from glunix.errors import FrameError
 from glunix.ids import CONTROL, StreamId, Why
 from glunix.msg import client
@@ -66,8 +68,10 @@ class Clients:
         stream_ended: Callable[[int, StreamId, str], None],
         log: Callable[[str], None],
         limits: LimitsSection,
+        chores: Chores,
     ) -> None:
         self._loop = loop
+        self._chores = chores
         self._up = up
         self._message = message
         self._down = down
@@ -85,9 +89,22 @@ class Clients:
         """
         for name in {node, config.HOME_NODE} if is_home else {node}:
             sock = listening_socket(folder / f"{name}.sock", 0o666)
-            self._loop.listen(sock, self._accepted)
+            self._loop.listen(sock, self._accepted, self._dispose)
 
-    def _accepted(self, connection: socket.socket, fds: list[int]) -> Link | None:
+    def _dispose(self, fd: int) -> None:
+        """Close a connection that has descriptors in its queue: a process of the sender's does."""
+        with socket.socket(fileno=os.dup(fd)) as connection:
+            owner = peer_owner(connection)[1]
+        share = self._shares.of(owner.uid, self._loop.now())
+        share.connections += 1  # until it is really gone
+
+        def done(text: str) -> None:
+            share.connections -= 1
+
+        self._log(f"clients of uid {owner.uid}", f"uid {owner.uid} sends descriptors: closed")
+        self._chores.do(owner, lambda: None, done, closing=fd)
+
+    def _accepted(self, connection: socket.socket) -> Link | None:
         pid, owner = peer_owner(connection)
         now = self._loop.now()
         share = self._shares.of(owner.uid, now)
@@ -103,11 +120,6 @@ class Clients:
         share.connections += 1
         who = _Client(self._next, link, owner, pid, share)
         self._next += 1
-        if fds:
-            who.tty_fd = fds.pop(0)
-        for fd in fds:
-            os.close(fd)
-        fds.clear()
         self._by_number[who.number] = who
         self._by_link[link] = who
         self._up(who.number, owner)
@@ -136,6 +148,8 @@ class Clients:
                 link.send(CONTROL, client.Refused(message.request, Why.BAD_REQUEST, text))
                 return
             if message.spec.tty is not None:
+                if who.tty_fd < 0:
+                    who.tty_fd = open_terminal_of(who.pid, who.owner.uid)
                 who.termios = message.spec.tty.termios
                 who.transparent = message.spec.transparent
         elif isinstance(message, client.TtyMode):

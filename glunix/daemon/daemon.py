@@ -23,20 +23,26 @@ from glunix.comm.logline import Sparse, say
 from glunix.comm.loop import Loop
 from glunix.comm.network import Network, UnixNetwork
 from glunix.comm.turnstile import Turnstile
+from glunix.daemon.accounts import Accounts
 from glunix.daemon.announced import Placed
 from glunix.daemon.children import Children
+from glunix.daemon.chores import Chores
 from glunix.daemon.clients import Clients
+from glunix.daemon.groups import Groups
 from glunix.daemon.membership import Membership
 from glunix.daemon.pace import Pace
 from glunix.daemon.peers import PeerLink, Peers
 from glunix.daemon.policy import RefusedJob, limits_here, owner_here
+from glunix.daemon.stages import Stages
 from glunix.daemon.supervised import SupervisedJob
 from glunix.daemon.uplink import Ending, Uplink
 from glunix.errors import FrameError, Refused
 from glunix.ids import StreamId, Why
 from glunix.msg import master, stream
 from glunix.msg.base import Body, Message
+from glunix.msg.frame import BODY_MAX
 from glunix.msg.job import RunningProc
+from glunix.node.cgroups import JobGroup
 from glunix.node.ends import MOVED
 from glunix.node.staging import Stage
 from glunix.node.userjob import UserJob
@@ -77,6 +83,10 @@ class NodeStream:
         self.running: dict[int, tuple[int, bool]] = {}
         """vnn -> (pid, stopped), for the next hello to a master."""
         self.stage: Stage | None = None
+        self.group: JobGroup | None = None
+        self._launched = False
+        self._early = 0
+        """Bytes of frames that came before the launch."""
         node, loop = daemon.config.node, daemon.loop
         self.job: UserJob | SupervisedJob | RefusedJob
         self._announced: Callable[[], None] | None = None
@@ -89,8 +99,9 @@ class NodeStream:
                 self._said = Placed(tuple(start.vnns), uid)
                 self._announced = members.announced.reserve(str(peer.node), start)
             start = daemon.vetted(mate, start)
+            daemon.admit(start)
             if start.spec.staged:
-                self.stage = Stage(daemon.config.folder / "stage", start)
+                self.stage = daemon.stages.take(start)
                 start = self.stage.start(start)
             self.start = start
         except Refused as refusal:
@@ -124,14 +135,45 @@ class NodeStream:
 
     def _launch(self) -> None:
         self._settled()
+        if isinstance(self.job, RefusedJob):
+            self._launch_now()
+            return
+        try:
+            self.group = self._daemon.groups.of(self.start)
+        except Refused as refusal:
+            self._refuse(refusal)
+            return
+        if self.group is not None:
+            self.job.enter = self.group.enter
+        elif self.start.owner.uid != os.geteuid():
+            self.job.enter = self._daemon.groups.limit
+            if isinstance(self.job, UserJob):
+                self.job.apart = True
+        if self.stage is None:
+            self._launch_now()
+        else:
+            self._daemon.stages.fill(self.stage, self.job.enter, self._filled)
+
+    def _filled(self, text: str) -> None:
+        if text:
+            self._refuse(Refused(Why.BAD_REQUEST, f"cannot stage files: {text}"))
+        else:
+            self._launch_now()
+
+    def _launch_now(self) -> None:
+        self._launched = True
         self._daemon.pace.add(self._launch_some)
+
+    def _refuse(self, refusal: Refused) -> None:
+        self._daemon.sparse(self._mate.node, f"refused a job of {self._mate.node}: {refusal}")
+        self.job = RefusedJob(self.start, refusal, self._tell_home, self._ended)
+        self._launch_now()
 
     def _unknown(self) -> None:
         """The master knows of no such job: nothing was started yet."""
-        refusal = Refused(Why.NOT_YOURS, f"the master did not place job {self.start.npid} here")
-        self._daemon.sparse(self._mate.node, f"refused {self._mate.node}: {refusal}")
-        self.job = RefusedJob(self.start, refusal, self._tell_home, self._ended)
-        self._launch()
+        self._settled()
+        text = f"the master did not place job {self.start.npid} here"
+        self._refuse(Refused(Why.NOT_YOURS, text))
 
     def _launch_some(self) -> bool:
         try:
@@ -143,6 +185,10 @@ class NodeStream:
     def frame(self, body: Body) -> None:
         """From home; a bad frame ends this job, not the link that other jobs share."""
         try:
+            if not self._launched:
+                self._early += len(body)
+                if self._early > stream.INPUT_WINDOW + BODY_MAX:
+                    raise FrameError("too much before it was started")
             self.job.frame(body)
         except FrameError as error:
             self._bad_frame(error)
@@ -234,6 +280,12 @@ class Daemon:
         self._streams: list[NodeStream] = []
         self._stopping = False
         self._reached: dict[str, PeerLink] = {}
+        self._chores = Chores(loop, conf.limits.chore_seconds)
+        self.stages = Stages(
+            conf.folder / "stage", conf.node, self._chores, loop, conf.limits.staged, self.sparse
+        )
+        self._accounts = Accounts()
+        self.groups = Groups(conf.folder, conf.node, conf.limits, self.log)
         self._clients = Clients(
             loop,
             self._home.client_up,
@@ -242,6 +294,7 @@ class Daemon:
             lambda link, number, why: self._do(self._home.stream_ended(link, number, why)),
             self.log,
             conf.limits,
+            self._chores,
         )
         self._network = network or UnixNetwork(loop, conf.folder, conf.node, self.log)
         turnstile = Turnstile(loop, conf.limits.requests)
@@ -263,7 +316,7 @@ class Daemon:
         if member is not None:
             tell, revoked = self.uplink.send, self._peers.revoked
             self.membership = Membership(loop, member, tell, revoked, self.log)
-        self._children = Children(loop, lambda: [s.job for s in self._streams])
+        self._children = Children(loop, lambda: [s.job for s in self._streams], self._chores)
 
     def start(self) -> None:
         """Listen, dial the master, watch children."""
@@ -275,9 +328,15 @@ class Daemon:
             self.loop.on_signal(number, self.stop)
         self._peers.listen()
         self._clients.listen(self.config.folder, self.config.node, self.config.is_home)
+        self.groups.begin()  # that the sockets are ours says that no other daemon of this name is
+        self.stages.sweep()
         if self.membership is not None:
             self.membership.start()
         self.uplink.connect()
+
+    def close(self) -> None:
+        """After the loop: nothing of ours stays but what was kept on purpose."""
+        self.groups.end()
 
     def log(self, text: str) -> None:
         """One line in this daemon's log."""
@@ -384,6 +443,10 @@ class Daemon:
             if isinstance(node_stream.job, SupervisedJob):
                 node_stream.job.input_moved()
 
+    def admit(self, start: stream.Start) -> None:
+        """Refused when its owner has too much here already."""
+        self.groups.admit(start, (s.start for s in self._streams))
+
     def vetted(self, mate: PeerLink, start: stream.Start) -> stream.Start:
         """The Start as this node may carry it out; Refused when it may not."""
         if self.membership is None:
@@ -392,7 +455,7 @@ class Daemon:
         if peer is None:
             raise Refused(Why.NOT_YOURS, f"{mate.node} has shown no certificate")
         ours = peer.node == node and self._home.owner_of(start.npid) == start.owner
-        here = owner_here(self.membership.users, peer, node, start.owner, ours)
+        here = owner_here(self.membership.users, peer, node, start.owner, ours, self._accounts)
         if here.without:
             text = f"uid {here.owner.uid} runs without group {', '.join(here.without)}"
             self.sparse(mate.node, f"job {start.npid} of {mate.node}: {text}")
@@ -404,9 +467,9 @@ class Daemon:
     def job_ended(self, node_stream: NodeStream) -> None:
         """All of this stream was reported: forget it, end what it left behind."""
         self._streams.remove(node_stream)
-        self._children.sweep(node_stream.job)
+        self._children.sweep(node_stream.job, node_stream.group)
         if node_stream.stage is not None and not node_stream.start.spec.keep:
-            node_stream.stage.remove()
+            self.stages.drop(node_stream.stage)
 
 
 class Ready:
@@ -426,4 +489,7 @@ def run_daemon(conf: DaemonConfig, ready_fd: int) -> int:
     """Serve as a node of an embedded cluster until told to stop. Returns the exit status."""
     loop = Loop()
     daemon = Daemon(loop, conf, Ready(ready_fd))
-    return loop.run(daemon.start)
+    try:
+        return loop.run(daemon.start)
+    finally:
+        daemon.close()

@@ -6,17 +6,14 @@ are its own, and what the other side says of groups, limits and priority can onl
 Without root a node serves its own uid only.
 """
 
-import functools
-import grp
 import os
-import pwd
 import resource
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
+from glunix.daemon.accounts import Account, Accounts
 from glunix.errors import GlunixError, Refused
 from glunix.ids import Why
 from glunix.msg import stream
@@ -24,9 +21,6 @@ from glunix.msg.base import Body, Message
 from glunix.msg.job import JobSpec, Owner, Rlimit
 from glunix.trust.peer import Peer
 from glunix.users import ROOT, Users
-
-REMEMBERED = 5.0
-"""Seconds for which the answer of this node's user database is good: a directory service is far."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,9 @@ class Here:
     without: list[str]
 
 
-def owner_here(users: Users, peer: Peer, node: str, owner: Owner, ours: bool) -> Here:
+def owner_here(
+    users: Users, peer: Peer, node: str, owner: Owner, ours: bool, accounts: Accounts
+) -> Here:
     """The owner of a job from `peer` on this node; Refused when it may not run here.
 
     `ours`: this very daemon learned the owner from the kernel, so his groups are what they are.
@@ -52,44 +48,29 @@ def owner_here(users: Users, peer: Peer, node: str, owner: Owner, ours: bool) ->
         raise Refused(Why.NOT_YOURS, text)
     if own:
         return Here(Owner(own, os.getegid(), os.getgroups()), [])  # which cannot be changed
-    if not ours:
-        mapped = users.is_mapped(node, uid)
-        owner = _mapped(node, uid, owner) if mapped else _lowered(node, uid, owner)
-    return _without_refused(users, owner)
+    account = accounts.account(uid, tuple(users.refuse_groups))
+    if not ours and users.is_mapped(node, uid):
+        owner = _mapped(node, account, owner)
+    elif not ours:
+        owner = _lowered(node, uid, account, owner)
+    return _without_refused(users, account, owner)
 
 
-def _groups_of(uid: int) -> tuple[int, list[int]] | None:
-    """Primary group and all groups of a user of this node; None: there is no such user."""
-    return _asked(uid, int(time.monotonic() / REMEMBERED))
-
-
-@functools.lru_cache(maxsize=1024)
-def _asked(uid: int, when: int) -> tuple[int, list[int]] | None:
-    try:
-        entry = pwd.getpwuid(uid)
-    except KeyError:
-        return None
-    return entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid)
-
-
-def _mapped(node: str, uid: int, owner: Owner) -> Owner:
+def _mapped(node: str, account: Account, owner: Owner) -> Owner:
     """Numbers of groups mean something else at home: the user's here, or none if he has none."""
-    found = _groups_of(uid)
-    if found is None:
-        raise Refused(Why.NOT_YOURS, f"{node} has no user with uid {uid}")
-    primary, groups = found
-    return Owner(uid, primary, groups if owner.groups else [])
+    if account.primary < 0:
+        raise Refused(Why.NOT_YOURS, f"{node} has no user with uid {account.uid}")
+    return Owner(account.uid, account.primary, account.groups if owner.groups else [])
 
 
-def _lowered(node: str, uid: int, owner: Owner) -> Owner:
+def _lowered(node: str, uid: int, account: Account, owner: Owner) -> Owner:
     """The user's groups on this node, as far as the submitting process had them, too."""
-    found = _groups_of(uid)
-    if found is None:
+    if account.primary < 0:
         # Who has no name here is in no group here. His own number is one that nobody else has.
-        if owner.gid != uid or _is_group(uid):
+        if owner.gid != uid or account.is_group:
             raise Refused(Why.NOT_YOURS, f"{node} has no user with uid {uid}")
         return Owner(uid, uid, [])
-    primary, groups = found
+    primary, groups = account.primary, account.groups
     had = {owner.gid, *owner.groups}
     gid = owner.gid if owner.gid in groups else primary
     if gid not in had:
@@ -98,18 +79,10 @@ def _lowered(node: str, uid: int, owner: Owner) -> Owner:
     return Owner(uid, gid, [group for group in groups if group in set(owner.groups)])
 
 
-def _is_group(gid: int) -> bool:
-    try:
-        grp.getgrgid(gid)
-    except KeyError:
-        return False
-    return True
-
-
-def _without_refused(users: Users, owner: Owner) -> Here:
+def _without_refused(users: Users, account: Account, owner: Owner) -> Here:
     if owner.uid == ROOT:  # who may run jobs at all; may_run has seen to that
         return Here(owner, [])
-    refused = dict(_numbers(tuple(users.refuse_groups), int(time.monotonic() / REMEMBERED)))
+    refused = dict(account.refused)
     if owner.gid == ROOT and not users.allow_root:
         text = "group root (gid 0) may not run jobs in this cluster ([users] allow_root)"
         raise Refused(Why.NOT_YOURS, text)
@@ -121,21 +94,6 @@ def _without_refused(users: Users, owner: Owner) -> Here:
     without = [refused[group] for group in owner.groups if group in refused]
     kept = [group for group in owner.groups if group not in refused]
     return Here(Owner(owner.uid, owner.gid, kept), without)
-
-
-@functools.lru_cache(maxsize=4)
-def _numbers(names: tuple[str, ...], when: int) -> dict[int, str]:
-    """gid -> name of those groups that this node has."""
-    found = {}
-    for name in names:
-        if name.isascii() and name.isdecimal():
-            found[int(name)] = name
-            continue
-        try:
-            found[grp.getgrnam(name).gr_gid] = name
-        except KeyError:
-            continue
-    return found
 
 
 def limits_here(spec: JobSpec) -> JobSpec:
@@ -204,8 +162,4 @@ class RefusedJob:
 
     def is_root(self, pid: int) -> bool:
         """We have no children."""
-        return False
-
-    def owns(self, pid: int) -> bool:
-        """Nothing is ours."""
         return False

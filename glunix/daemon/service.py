@@ -3,7 +3,6 @@
 Owns putting these together; the daemon itself is glunix.daemon.daemon.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +26,6 @@ def serve(folder: Path, state: Path, settings: Settings, ready: Callable[[], Non
     loop = Loop()
     network = TlsNetwork(loop, member, settings.cluster.master, conf, say)
     network.bind()
-    shutil.rmtree(state / "stage", ignore_errors=True)  # of jobs that ended with a daemon before us
     daemon = Daemon(
         loop,
         DaemonConfig(
@@ -42,4 +40,7 @@ def serve(folder: Path, state: Path, settings: Settings, ready: Callable[[], Non
         network,
         member,
     )
-    return loop.run(daemon.start)
+    try:
+        return loop.run(daemon.start)
+    finally:
+        daemon.close()

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from pathlib import Path
 
 from glunix.comm.link import Link
 from glunix.comm.loop import Loop
@@ -25,6 +24,7 @@ from glunix.node.keeper import GIVE_UP, GRACE
 from glunix.node.process import pipe
 from glunix.node.supervisor import spawn_supervisor
 from glunix.node.userjob import job_environment
+from slic.kernel.rights import refuse_rights
 
 _INPUT = tuple(bytes([0xA0 | len(tag)]) + tag for tag in (b"in", b"inrecall", b"inanew"))
 """How the tags of In, InRecall and InAnew are encoded (MessagePack, fixstr), whole."""
@@ -73,6 +73,8 @@ class SupervisedJob:
         self._ends: list[int] = []
         """Ends of the input that the supervisor was told of: how many recalls came before."""
         self._link = Link(self._frame, self._closed, f"supervisor of job {start.npid}")
+        self.enter: Callable[[], None] | None = None
+        """Moves a child into the job's control group."""
 
     def launch_some(self) -> bool:
         """Fork the supervisor; there is never more to start."""
@@ -101,14 +103,14 @@ class SupervisedJob:
 
     def _spawn(self, env: dict[bytes, bytes]) -> tuple[int, socket.socket]:
         if not self._feeds:
-            return spawn_supervisor(self.start, env, setuid=self._setuid)
+            return spawn_supervisor(self.start, env, (), self._setuid, self.enter)
         make: MakeEnd
         if self.start.spec.stdin == "pipe":
             theirs, ours = pipe()
             with contextlib.ExitStack() as stack:
                 stack.callback(os.close, ours)
                 try:
-                    made = spawn_supervisor(self.start, env, [theirs], self._setuid)
+                    made = spawn_supervisor(self.start, env, [theirs], self._setuid, self.enter)
                 finally:
                     os.close(theirs)
                 stack.pop_all()
@@ -120,8 +122,10 @@ class SupervisedJob:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(one)
                 stack.enter_context(other)
+                for end in (one, other):
+                    refuse_rights(end)
                 fds = [other.fileno(), one.fileno()]
-                made = spawn_supervisor(self.start, env, fds, self._setuid)
+                made = spawn_supervisor(self.start, env, fds, self._setuid, self.enter)
                 stack.pop_all()
 
             def make(moved: Callable[[], None], gone: Callable[[], None]) -> End:
@@ -236,18 +240,15 @@ class SupervisedJob:
         """Whether `pid` is the supervisor."""
         return pid == self._pid
 
-    def owns(self, pid: int) -> bool:
-        """Orphans come to the daemon only when the supervisor died: who is ours?
+    def is_session_of(self, pid: int) -> bool:
+        """Whether this process is in the supervisor's session.
 
-        Its session tells, or for one that made its own (setsid) the environment it began with.
+        Orphans come to the daemon only when the supervisor died.
         """
         try:
-            if os.getsid(pid) == self._pid:
-                return True
-            environ = Path(f"/proc/{pid}/environ").read_bytes()
+            return os.getsid(pid) == self._pid
         except OSError:
             return False
-        return b"GLUNIX_NPID=%d\0" % self.start.npid in environ
 
     def _frame(self, link: Link, number: StreamId, body: Body) -> None:
         if number == RELAY:

@@ -15,7 +15,6 @@ from glunix.home import wire
 from glunix.msg.frame import CHUNK, Deframer
 
 _SUN_PATH_MAX = 107
-_SCM_RIGHTS = 1
 _SNDBUF = 4 * CHUNK
 """A chunk fits into the socket, so that one call sends it without a copy of ours."""
 
@@ -78,14 +77,9 @@ class HomeLink:
         """Bytes that wait for the socket to take them."""
         return len(self._out)
 
-    def send_first(self, message: object, fd: int) -> None:
-        """Send the first frame; a descriptor >= 0 goes along (unix(7), SCM_RIGHTS)."""
-        data = wire.frame(0, message)
-        sent = 0
-        if fd >= 0:
-            rights = [(_socket.SOL_SOCKET, _SCM_RIGHTS, fd.to_bytes(4, "little", signed=True))]
-            sent = self._sock.sendmsg([data], rights)
-        self._out += data[sent:]
+    def send_first(self, message: object) -> None:
+        """Send the first frame."""
+        self._out += wire.frame(0, message)
         self.flush()
 
     def send(self, stream: int, message: list[object]) -> None:

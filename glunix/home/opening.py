@@ -50,7 +50,7 @@ class Opening:
         rows = [one.row() for one in self.inherited]
         self.careful = self._is_careful(options)
         message = submit_message(options, spec, environ, line, rows, self.careful)
-        self.link.send_first(message, fd)
+        self.link.send_first(message)
         self.times.append(("submit", time.perf_counter()))
 
     def _inherit(self, options: Options, terminal_fd: int) -> list[Inherited]:

@@ -279,10 +279,8 @@ class CertifiedDoor:
 
     # -- the owner ---------------------------------------------------------------------------
 
-    def _owner(self, connection: socket.socket, fds: list[int]) -> Link | None:
+    def _owner(self, connection: socket.socket) -> Link | None:
         _, owner = peer_owner(connection)
-        if fds:
-            return None
         return Link(self._asked, lambda link, reason: None, f"uid {owner.uid}", answers=True)
 
     def _asked(self, link: Link, stream: StreamId, body: Body) -> None:

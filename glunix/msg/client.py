@@ -31,7 +31,7 @@ Names = Annotated[list[NameField], Meta(max_length=4096)]
 
 
 class Submit(Message, frozen=True, tag="submit"):
-    """Run this. With a terminal in raw mode its fd comes along by SCM_RIGHTS (see TtyMode)."""
+    """Run this. The daemon finds the startup's terminal by itself (see TtyMode)."""
 
     request: U32
     spec: JobSpec

@@ -1,6 +1,8 @@
 """The keeper: session leader and reaper beside a job that has a terminal.
 
 Owns: the job's session and controlling terminal, its descendants (child subreaper), and their end.
+Also beside a job without one, where the daemon serves others and has no control groups: whose an
+orphan is, only its own reaper then knows.
 It runs no loop of the daemon's; it polls two descriptors: packets from the daemon (one signal
 number each) and the state of its children. When the program has ended it ends what was left behind
 (SIGHUP, then SIGKILL after GRACE; paper 4.2.3) unless the job asked to keep it.
@@ -45,7 +47,9 @@ def children_of_self() -> list[int]:
 
 
 def spawn_kept(around: Surroundings, tty_fd: int) -> tuple[int, socket.socket]:
-    """Start a process on the terminal `tty_fd` under a keeper. Returns (keeper pid, its socket).
+    """Start a process on the terminal `tty_fd` (-1: none) under a keeper.
+
+    Returns (keeper pid, its socket).
 
     Packets from the keeper are Reports; packets to it are one byte, a signal for the job's group.
     """
@@ -79,14 +83,17 @@ class Keeper:
         os.setsid()
         set_child_subreaper(True)
         try:
-            join_terminal(self._tty_fd)
+            self._around.enter_group()
+            if self._tty_fd >= 0:
+                join_terminal(self._tty_fd)
             self._start()
         except (OSError, StepFailed) as error:
             if isinstance(error, OSError):
                 error = StepFailed("tty", error.errno or errno.EIO, f"no terminal: {error}")
             report_failure(self._daemon, error)
             return
-        os.close(self._tty_fd)
+        if self._tty_fd >= 0:
+            os.close(self._tty_fd)
         for fd in {self._around.stdin, self._around.stdout, self._around.stderr} - {self._tty_fd}:
             os.close(fd)
         self._watch()
@@ -98,7 +105,7 @@ class Keeper:
 
         def body() -> None:
             try:
-                own_group(self._tty_fd)
+                own_group(self._tty_fd if self._tty_fd >= 0 else None)
                 set_parent_death_signal(signal.SIGKILL)
                 place_fds(self._around.stdin, self._around.stdout, self._around.stderr)
                 become(self._around.spec, self._around.owner, self._around.env)

@@ -99,13 +99,16 @@ class Process:
 
     # -- start -------------------------------------------------------------------------------
 
-    def launch(self) -> int:
-        """Make descriptors and fork. Returns the pid of our direct child (program or keeper)."""
+    def launch(self, enter: Callable[[], None] | None = None, apart: bool = False) -> int:
+        """Make descriptors and fork. Returns the pid of our direct child (program or keeper).
+
+        `enter`: into the job's control group; `apart`: with a keeper in any case.
+        """
         spec = self._start.spec
         with contextlib.ExitStack() as stack:
             fds = self._make_fds(spec.tty, stack)
-            around = Surroundings(spec, self._start.owner, self._env, *fds[:3])
-            if spec.tty is not None:
+            around = Surroundings(spec, self._start.owner, self._env, fds[0], fds[1], fds[2], enter)
+            if spec.tty is not None or apart:
                 self._kept = True
                 self._child, self._status = spawn_kept(around, fds[3])
             else:

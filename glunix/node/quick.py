@@ -59,6 +59,11 @@ def _inherited(limit: Rlimit) -> bool:
     return not (limit.resource == resource.RLIMIT_NOFILE and is_less)
 
 
+def serves(spec: JobSpec, owner: Owner) -> bool:
+    """Whether processes of this job are started here, and so have no control group of their own."""
+    return os.getpid() == 1 and spec.tty is None and not spec.transparent and is_plain(spec, owner)
+
+
 @contextlib.contextmanager
 def _descriptors(spec: JobSpec) -> Iterator[None]:
     """The daemon has the job's soft limit of descriptors for a moment; it opens none meanwhile."""
@@ -93,7 +98,7 @@ def _program(name: bytes, env: dict[bytes, bytes]) -> bytes | None:
 def spawn_quickly(around: Surroundings) -> int | None:
     """Start the program; its pid, or None when it takes glunix.node.spawn to start or to fail."""
     spec = around.spec
-    if os.getpid() != 1 or not is_plain(spec, around.owner):
+    if not serves(spec, around.owner) or around.enter is not None:
         return None
     env = {**spec.env, **around.env}
     here = os.open(".", os.O_PATH | os.O_CLOEXEC)

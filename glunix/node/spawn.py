@@ -10,6 +10,7 @@ Reports come as packets on `status`: see `Report`.
 
 import contextlib
 import dataclasses
+import errno
 import os
 import signal
 import socket
@@ -32,6 +33,18 @@ class Surroundings:
     stdin: int
     stdout: int
     stderr: int
+    enter: Callable[[], None] | None = None
+    """Moves the calling process into the job's control group; None: the job has none."""
+
+    def enter_group(self) -> None:
+        """In the child, as root still: what it forks belongs to the job for good."""
+        if self.enter is None:
+            return
+        try:
+            self.enter()
+        except OSError as error:
+            text = f"cannot enter the job's control group: {error.strerror}"
+            raise StepFailed("session", error.errno or errno.EIO, text) from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +125,7 @@ def spawn_direct(around: Surroundings) -> tuple[int, socket.socket]:
 
     def body() -> None:
         try:
+            around.enter_group()
             own_group(None)
             set_parent_death_signal(signal.SIGKILL)
             place_fds(around.stdin, around.stdout, around.stderr)

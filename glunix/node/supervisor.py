@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import slic.engines.shipped  # noqa: F401 - loaded once, by the daemon, not by every supervisor
@@ -49,18 +49,25 @@ from slic.tracee import Tracee
 
 
 def spawn_supervisor(
-    start: stream.Start, env: dict[bytes, bytes], fed: Sequence[int] = (), setuid: bool = False
+    start: stream.Start,
+    env: dict[bytes, bytes],
+    fed: Sequence[int] = (),
+    setuid: bool = False,
+    enter: Callable[[], None] | None = None,
 ) -> tuple[int, socket.socket]:
     """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end).
 
     `setuid`: the job may run programs with more rights than its owner has (glunix.toml).
 
     `fed` is what becomes standard input when the daemon fills it: the read end of a pipe, or two
-    sockets, the program's and the one from which its answers are read.
+    sockets, the program's and the one from which its answers are read. `enter` moves the calling
+    process into the job's control group.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def body() -> None:
+        if enter is not None:
+            enter()
         close_others({theirs.fileno(), *fed})
         ours.detach()
         privilege.begin(start.owner)

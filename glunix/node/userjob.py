@@ -8,7 +8,6 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 from glunix.errors import FrameError
 from glunix.msg import stream
@@ -46,6 +45,10 @@ class UserJob:
         self._tell = tell
         self._output = output
         self._ended = ended
+        self.enter: Callable[[], None] | None = None
+        """Moves a child into the job's control group."""
+        self.apart = False
+        """Each process has a reaper of its own (glunix.node.keeper), with or without a terminal."""
         self._processes = {vnn: self._process_of(vnn) for vnn in start.vnns}
         self._by_pid: dict[int, Process] = {}
         self._live = set(start.vnns)
@@ -93,7 +96,7 @@ class UserJob:
             process.never_started()
         else:
             try:
-                self._by_pid[process.launch()] = process
+                self._by_pid[process.launch(self.enter, self.apart)] = process
             except OSError as error:
                 process.not_started(error)
         if self._to_launch:
@@ -212,14 +215,6 @@ class UserJob:
     def is_root(self, pid: int) -> bool:
         """Whether `pid` is the program (or keeper) of a process of this job."""
         return pid in self._by_pid
-
-    def owns(self, pid: int) -> bool:
-        """Whether an orphan that this daemon adopted comes from this job: its environment says."""
-        try:
-            environ = Path(f"/proc/{pid}/environ").read_bytes()
-        except OSError:
-            return False
-        return b"GLUNIX_NPID=%d\0" % self.npid in environ
 
     def _process_over(self, process: Process) -> None:
         self._live.discard(process.vnn)

@@ -10,12 +10,11 @@ import grp
 import os
 import pwd
 import resource
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
 
-from glunix.daemon import policy
+from glunix.daemon.accounts import Account, Accounts, look_up
 from glunix.daemon.policy import Here, limits_here, owner_here
 from glunix.errors import FrameError, Refused
 from glunix.ids import NodeName
@@ -31,7 +30,7 @@ HOME = Peer(NodeName("home"), "1")
 SPEC = JobSpec([b"id"], {}, b"/", 0o22, 0, [], None)
 
 
-class Account(NamedTuple):
+class Entry(NamedTuple):
     pw_name: str
     pw_gid: int
 
@@ -41,33 +40,36 @@ class Group(NamedTuple):
 
 
 @pytest.fixture(autouse=True)
-def accounts(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, list[int]]]:
+def accounts(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[int]]:
     """A node's users: alice, in her own group, the project's, and disk."""
     groups = {ALICE: [ALICE, PROJECT, DISK], 0: [0]}
     named = {"disk": DISK, "docker": DOCKER, "named": NAMED, "root": 0}
 
-    def user(uid: int) -> Account:
-        return Account(str(uid), groups[uid][0])
+    def user(uid: int) -> Entry:
+        return Entry(str(uid), groups[uid][0])
 
     def group(gid: int) -> Group:
         if gid not in named.values():
             raise KeyError(gid)
         return Group(gid)
 
-    policy._asked.cache_clear()
-    policy._numbers.cache_clear()
     monkeypatch.setattr(pwd, "getpwuid", user)
     monkeypatch.setattr(os, "getgrouplist", lambda name, gid: groups[int(name)])
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(grp, "getgrnam", lambda name: Group(named[name]))
     monkeypatch.setattr(grp, "getgrgid", group)
-    yield groups
-    policy._asked.cache_clear()
-    policy._numbers.cache_clear()
+    return groups
+
+
+class AtOnce(Accounts):
+    """Asks here, and remembers nothing."""
+
+    def account(self, uid: int, names: tuple[str, ...] = ()) -> Account:
+        return look_up(uid, names)
 
 
 def here(owner: Owner, ours: bool = False, peer: Peer = HOME, **users: Any) -> Here:
-    return owner_here(Users(**users), peer, "node1", owner, ours)
+    return owner_here(Users(**users), peer, "node1", owner, ours, AtOnce())
 
 
 def test_a_root_daemons_word_about_groups() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from glunix.cli import doctor, machine
 from glunix.cli.doctor import Feature, State
+from glunix.node import cgroups
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
@@ -156,16 +157,28 @@ def test_criu_must_say_that_it_works(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("text", "answer"),
+    ("own", "mounts", "answer"),
     [
-        ("cgroup2 {d} cgroup2 rw 0 0\n", "v2"),
-        ("x {d} cgroup rw,memory 0 0\ny {d} cgroup2 rw 0 0\n", "v1 and v2"),
+        ("0::/\n", "1 1 0:1 / {d} rw - cgroup2 cgroup2 rw\n", "jobs by v2, no share of pids"),
+        ("2:freezer:/\n", "1 1 0:1 / {d} rw - cgroup x rw,freezer\n", "jobs by v1 freezer"),
+        ("2:pids:/a\n", "1 1 0:1 /a {d} rw - cgroup x rw,pids\n", "jobs by v1 pids, pids by v1"),
     ],
 )
-def test_cgroup_versions(tmp_path: Path, text: str, answer: str) -> None:
-    mounts = tmp_path / "mounts"
-    mounts.write_text(text.format(d=tmp_path))
-    assert machine.cgroups(mounts) == answer
-    mounts.write_text("proc /proc proc rw 0 0\n")
+def test_cgroup_versions(tmp_path: Path, own: str, mounts: str, answer: str) -> None:
+    """What a daemon would use; what cannot be entered is not used."""
+    folder = tmp_path / "cgroup"
+    folder.mkdir()
+    proc = tmp_path / "proc"
+    proc.mkdir()
+    (proc / "cgroup").write_text(own)
+    (proc / "mountinfo").write_text(mounts.format(d=folder))
+    with pytest.raises(OSError, match="No such file"):  # a group that is made has no cgroup.procs
+        machine.cgroups(proc)
+    assert list(folder.iterdir()) == []
+    found = list(cgroups.hierarchies(proc))
+    assert [hierarchy.folder for hierarchy in found] == [folder]
+    pids = found[0] if "pids" in found[0].controllers else None
+    assert str(cgroups.Places(found[0], pids, None)).startswith(answer)
+    (proc / "mountinfo").write_text("1 1 0:1 / /proc rw - proc proc rw\n")
     with pytest.raises(FileNotFoundError):
-        machine.cgroups(mounts)
+        machine.cgroups(proc)

@@ -14,7 +14,7 @@ from glunix.errors import GlunixError, Refused
 from glunix.home import staged
 from glunix.msg.job import JobSpec, Owner, StagedFile
 from glunix.msg.stream import Start
-from glunix.node.staging import Stage
+from glunix.node.staging import Stage, empty
 
 from .lab import Lab
 
@@ -46,13 +46,16 @@ def test_home_packs_what_the_node_unpacks(tmp_path: Path, monkeypatch: pytest.Mo
     assert argv == [b"./prog", b"-x"]
     given = [StagedFile(*row) for row in files]  # type: ignore[misc]
     stage = Stage(tmp_path / "stage", start(*given))
+    stage.fill()
     assert os.fsdecode(stage.start(start()).spec.cwd) == str(stage.path)
     assert (stage.path / "prog").stat().st_mode & 0o777 == 0o750
     assert (stage.path / "sub" / "input").read_bytes() == b"\0" * 100_000
     assert (stage.path / "outside").read_bytes() == b"o"
     assert stage.path.stat().st_mode & 0o777 == 0o700
     os.symlink(home, stage.path / "link")  # what a job leaves is removed, what it points to is not
-    stage.remove()
+    assert not stage.remove()
+    stage.empty()
+    assert stage.remove()
     assert not stage.path.exists() and program.exists()
 
 
@@ -92,10 +95,32 @@ def test_what_cannot_be_staged(
     ],
 )
 def test_what_a_node_refuses(tmp_path: Path, bad: StagedFile) -> None:
-    with pytest.raises(Refused):
-        Stage(tmp_path / "stage", start(file(b"good"), bad))
-    assert list((tmp_path / "stage").iterdir()) == []
-    assert list(tmp_path.iterdir()) == [tmp_path / "stage"]
+    with pytest.raises((Refused, ValueError)):
+        Stage(tmp_path / "stage", start(file(b"good"), bad)).fill()
+    assert all(entry == tmp_path / "stage" for entry in tmp_path.iterdir())
+    for stage in tmp_path.glob("stage/*"):
+        empty(stage)
+        assert list(stage.iterdir()) == []
+
+
+def test_a_tree_that_is_deeper_than_anything(tmp_path: Path) -> None:
+    """Deeper than a path is long, than Python calls, than a process has descriptors."""
+    top = tmp_path / "top"
+    top.mkdir()
+    outside = tmp_path / "outside"
+    outside.write_text("stays")
+    fd = os.open(top, os.O_RDONLY)
+    for number in range(5000):
+        os.symlink(outside, "link", dir_fd=fd)
+        os.mkdir("d", 0o700, dir_fd=fd)
+        below = os.open("d", os.O_RDONLY, dir_fd=fd)
+        if number % 7 == 0:
+            os.fchmod(fd, 0)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    empty(top)
+    assert list(top.iterdir()) == [] and outside.read_text() == "stays"
 
 
 # -- in the lab ------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def served(path: Path, silent: int) -> tuple[int, list[bytes]]:
 
     def start() -> None:
         sock = sockets.listening_socket(path, 0o600)
-        listener = loop.listen(sock, lambda connection, fds: Link(echo, lambda link, why: None))
+        listener = loop.listen(sock, lambda connection: Link(echo, lambda link, why: None))
         task = asyncio.ensure_future(talk())
 
         def done(_: object) -> None:
