@@ -194,7 +194,9 @@ class Listener:
         """Take the first bytes; False when none have come yet."""
         fds: list[int] = []
         try:
-            data, fds, _, _ = socket.recv_fds(sock, FIRST_BYTES, 4, socket.MSG_CMSG_CLOEXEC)
+            data, fds, _, _ = socket.recv_fds(sock, FIRST_BYTES, 4)
+            for fd in fds:  # recv_fds takes flags, and ignores them (Python 3.11)
+                os.set_inheritable(fd, False)
         except BlockingIOError:
             return False
         except OSError:

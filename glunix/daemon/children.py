@@ -17,6 +17,7 @@ from glunix.daemon.policy import RefusedJob
 from glunix.daemon.supervised import SupervisedJob
 from glunix.node.keeper import GIVE_UP, GRACE, children_of_self
 from glunix.node.reactor import Reactor
+from glunix.node.sessions import Sessions
 from glunix.node.userjob import UserJob
 
 Job = UserJob | SupervisedJob | RefusedJob
@@ -25,8 +26,11 @@ Job = UserJob | SupervisedJob | RefusedJob
 class Children:
     """Reaps on SIGCHLD (the shell calls `collect`). Jobs are looked up through `jobs()`."""
 
-    def __init__(self, reactor: Reactor, jobs: Callable[[], Sequence[Job]]) -> None:
+    def __init__(
+        self, reactor: Reactor, jobs: Callable[[], Sequence[Job]], sessions: Sessions
+    ) -> None:
         self._reactor = reactor
+        self._sessions = sessions
         self._jobs = jobs
         self._helpers: set[int] = set()
         """Keepers and supervisors that still clean up after a job that is over."""
@@ -45,6 +49,8 @@ class Children:
                 return
             if os.WIFEXITED(status) or os.WIFSIGNALED(status):
                 self._helpers.discard(pid)
+            if self._sessions.child_changed(pid, status):
+                continue
             for job in jobs:
                 if job.wait_status(pid, status):
                     break
@@ -70,6 +76,7 @@ class Children:
             pid
             for pid in children
             if pid not in self._helpers
+            and not self._sessions.is_server(pid)
             and not any(other.is_root(pid) for other in jobs)
             and (job.owns(pid) or self._is_stray(pid, job, jobs))
         ]

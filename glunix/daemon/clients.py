@@ -19,6 +19,7 @@ from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.daemon.joins import Join
 from glunix.daemon.shares import Share, Shares
+from glunix.daemon.submitter import restricted
 from glunix.errors import FrameError
 from glunix.ids import CONTROL, StreamId, Why
 from glunix.msg import client
@@ -89,6 +90,7 @@ class Clients:
 
     def _accepted(self, connection: socket.socket, fds: list[int]) -> Link | None:
         pid, owner = peer_owner(connection)
+        owner = restricted(connection, pid, owner)
         now = self._loop.now()
         share = self._shares.of(owner.uid, now)
         text = share.refuses_connection(now)

@@ -5,6 +5,7 @@ side: a stream that a peer opened becomes a UserJob; what its processes do is to
 stream and to the master for Pdb.
 """
 
+import contextlib
 import dataclasses
 import os
 import secrets
@@ -37,11 +38,13 @@ from glunix.msg import master, stream
 from glunix.msg.base import Body, Message
 from glunix.msg.job import RunningProc
 from glunix.node.ends import MOVED
+from glunix.node.sessions import Sessions
 from glunix.node.staging import Stage
 from glunix.node.userjob import UserJob
 from glunix.settings import DEFAULT_LIMITS, LimitsSection
 from glunix.state import daemonevents as effects
 from glunix.state.homejobs import HomeJobs, command_text
+from slic.kernel.capabilities import join_new_session_keyring
 from slic.kernel.prctl import set_child_subreaper
 
 if TYPE_CHECKING:
@@ -98,9 +101,8 @@ class NodeStream:
             setuid = daemon.config.setuid
             self.job = SupervisedJob(start, node, loop, self.tell, self._relay, self._ended, setuid)
         else:
-            self.job = UserJob(
-                start, node, loop, self.tell, self._output, lambda job: self._ended()
-            )
+            ended = lambda job: self._ended()  # noqa: E731
+            self.job = UserJob(start, node, loop, self.tell, self._output, ended, daemon.sessions)
 
     def opened(self) -> None:
         """Start the processes, at the pace of all starts here."""
@@ -257,12 +259,15 @@ class Daemon:
         if member is not None:
             tell, revoked = self.uplink.send, self._peers.revoked
             self.membership = Membership(loop, member, tell, revoked, self.log)
-        self._children = Children(loop, lambda: [s.job for s in self._streams])
+        self.sessions = Sessions(loop)
+        self._children = Children(loop, lambda: [s.job for s in self._streams], self.sessions)
 
     def start(self) -> None:
         """Listen, dial the master, watch children."""
         if os.getpid() != 1:
             set_child_subreaper(True)
+        with contextlib.suppress(OSError):  # no keyrings here: then programs have none either
+            join_new_session_keyring()  # not that of whoever started us
         self.loop.on_signal(signal.SIGCHLD, self._children.collect)
         self.loop.on_signal(MOVED, self._input_moved)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -283,8 +288,9 @@ class Daemon:
             return
         self._stopping = True
         self.log("stopping")
-        for node_stream in self._streams:
+        for node_stream in list(self._streams):  # a kill can be the end of a job
             node_stream.job.kill(signal.SIGKILL, None)
+        self.sessions.close()
         self.loop.stop()
 
     # -- the master --------------------------------------------------------------------------
@@ -326,7 +332,7 @@ class Daemon:
             return
         if isinstance(message, master.KillOrder):
             vnns = list(message.vnns) or None
-            for node_stream in self._streams:
+            for node_stream in list(self._streams):
                 if node_stream.start.npid == message.npid:
                     node_stream.job.kill(message.signal, vnns)
         elif isinstance(message, master.NodeLost):
@@ -383,6 +389,10 @@ class Daemon:
         if self.membership is None or mate.peer is None:
             return start  # a process of our own user, which could start anything without us
         owner = owner_here(self.membership.users, mate.peer, self.config.node, start.owner)
+        kept = start.owner  # who he is on this node does not change what he may not have
+        owner = msgspec.structs.replace(
+            owner, no_new_privs=kept.no_new_privs, bounding=kept.bounding
+        )
         # Tools inside the job ask this machine's daemon, not a folder that only home has.
         env = {**start.spec.env, b"GLUNIX_DIR": os.fsencode(self.config.folder)}
         spec = msgspec.structs.replace(start.spec, env=env)

@@ -16,6 +16,7 @@ from glunix.msg.base import Body, Message
 from glunix.msg.frame import BODY_MAX
 from glunix.node.process import Process
 from glunix.node.reactor import Reactor
+from glunix.node.sessions import Sessions
 
 
 def job_environment(start: stream.Start, node: str, vnn: int) -> dict[bytes, bytes]:
@@ -39,6 +40,7 @@ class UserJob:
         tell: Callable[[Message], None],
         output: Callable[[int, int, Body], None],
         ended: Callable[["UserJob"], None],
+        sessions: Sessions | None = None,
     ) -> None:
         self.start = start
         self.node = node
@@ -46,6 +48,7 @@ class UserJob:
         self._tell = tell
         self._output = output
         self._ended = ended
+        self._sessions = sessions
         self._processes = {vnn: self._process_of(vnn) for vnn in start.vnns}
         self._by_pid: dict[int, Process] = {}
         self._live = set(start.vnns)
@@ -76,6 +79,7 @@ class UserJob:
             self._output,
             self._input_moved,
             self._process_over,
+            self._sessions,
         )
 
     def launch(self) -> None:
@@ -93,7 +97,9 @@ class UserJob:
             process.never_started()
         else:
             try:
-                self._by_pid[process.launch()] = process
+                child = process.launch()
+                if child:
+                    self._by_pid[child] = process
             except OSError as error:
                 process.not_started(error)
         if self._to_launch:
