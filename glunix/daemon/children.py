@@ -23,6 +23,7 @@ from glunix.daemon.terminals import uids_of
 from glunix.node.cgroups import JobGroup
 from glunix.node.keeper import GIVE_UP, GRACE, children_of_self
 from glunix.node.reactor import Reactor
+from glunix.node.sessions import Sessions
 from glunix.node.userjob import UserJob
 
 Job = UserJob | SupervisedJob | RefusedJob
@@ -36,8 +37,15 @@ LOOK_AGAIN = 0.1
 class Children:
     """Reaps on SIGCHLD (the shell calls `collect`). Jobs are looked up through `jobs()`."""
 
-    def __init__(self, reactor: Reactor, jobs: Callable[[], Sequence[Job]], chores: Chores) -> None:
+    def __init__(
+        self,
+        reactor: Reactor,
+        jobs: Callable[[], Sequence[Job]],
+        chores: Chores,
+        sessions: Sessions,
+    ) -> None:
         self._reactor = reactor
+        self._sessions = sessions
         self._jobs = jobs
         self._chores = chores
         self._helpers: set[int] = set()
@@ -62,6 +70,8 @@ class Children:
             if os.WIFEXITED(status) or os.WIFSIGNALED(status):
                 self._helpers.discard(pid)
                 self._chores.reaped(pid)
+            if self._sessions.child_changed(pid, status):
+                continue
             job = roots.get(pid)
             if job is not None:
                 job.wait_status(pid, status)
@@ -127,7 +137,7 @@ class Children:
         spared |= self._helpers | self._chores.pids
         left, now = 0, time.monotonic()
         for pid in children:
-            if pid in spared:
+            if pid in spared or self._sessions.is_server(pid):
                 continue
             if time.monotonic() - now > REAP_TURN:
                 left += 1  # perhaps

@@ -20,6 +20,7 @@ from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.daemon.chores import Chores
 from glunix.daemon.joins import Join
 from glunix.daemon.shares import Share, Shares
+from glunix.daemon.submitter import restricted
 from glunix.daemon.terminals import open_terminal_of
 from glunix.errors import FrameError
 from glunix.ids import CONTROL, StreamId, Why
@@ -106,6 +107,7 @@ class Clients:
 
     def _accepted(self, connection: socket.socket) -> Link | None:
         pid, owner = peer_owner(connection)
+        owner = restricted(connection, pid, owner)
         now = self._loop.now()
         share = self._shares.of(owner.uid, now)
         text = share.refuses_connection(now)

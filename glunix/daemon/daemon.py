@@ -5,6 +5,7 @@ side: a stream that a peer opened becomes a UserJob; what its processes do is to
 stream and to the master for Pdb.
 """
 
+import contextlib
 import dataclasses
 import os
 import secrets
@@ -44,11 +45,13 @@ from glunix.msg.frame import BODY_MAX
 from glunix.msg.job import RunningProc
 from glunix.node.cgroups import JobGroup
 from glunix.node.ends import MOVED
+from glunix.node.sessions import Sessions
 from glunix.node.staging import Stage
 from glunix.node.userjob import UserJob
 from glunix.settings import DEFAULT_LIMITS, LimitsSection
 from glunix.state import daemonevents as effects
 from glunix.state.homejobs import HomeJobs, command_text
+from slic.kernel.capabilities import join_new_session_keyring
 from slic.kernel.prctl import set_child_subreaper
 
 if TYPE_CHECKING:
@@ -113,9 +116,8 @@ class NodeStream:
             setuid = daemon.config.setuid
             self.job = SupervisedJob(start, node, loop, self.tell, self._relay, self._ended, setuid)
         else:
-            self.job = UserJob(
-                start, node, loop, self.tell, self._output, lambda job: self._ended()
-            )
+            ended = lambda job: self._ended()  # noqa: E731
+            self.job = UserJob(start, node, loop, self.tell, self._output, ended, daemon.sessions)
 
     def opened(self) -> None:
         """Start the processes, at the pace of all starts here."""
@@ -145,6 +147,8 @@ class NodeStream:
             return
         if self.group is not None:
             self.job.enter = self.group.enter
+            if isinstance(self.job, UserJob):
+                self.job.entries = self.group.entries
         elif self.start.owner.uid != os.geteuid():
             self.job.enter = self._daemon.groups.limit
             if isinstance(self.job, UserJob):
@@ -316,12 +320,16 @@ class Daemon:
         if member is not None:
             tell, revoked = self.uplink.send, self._peers.revoked
             self.membership = Membership(loop, member, tell, revoked, self.log)
-        self._children = Children(loop, lambda: [s.job for s in self._streams], self._chores)
+        self.sessions = Sessions(loop, conf.limits.tasks)
+        jobs = lambda: [s.job for s in self._streams]  # noqa: E731
+        self._children = Children(loop, jobs, self._chores, self.sessions)
 
     def start(self) -> None:
         """Listen, dial the master, watch children."""
         if os.getpid() != 1:
             set_child_subreaper(True)
+        with contextlib.suppress(OSError):  # no keyrings here: then programs have none either
+            join_new_session_keyring()  # not that of whoever started us
         self.loop.on_signal(signal.SIGCHLD, self._children.collect)
         self.loop.on_signal(MOVED, self._input_moved)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -348,8 +356,9 @@ class Daemon:
             return
         self._stopping = True
         self.log("stopping")
-        for node_stream in self._streams:
+        for node_stream in list(self._streams):  # a kill can be the end of a job
             node_stream.job.kill(signal.SIGKILL, None)
+        self.sessions.close()
         self.loop.stop()
 
     # -- the master --------------------------------------------------------------------------
@@ -391,7 +400,7 @@ class Daemon:
             return
         if isinstance(message, master.KillOrder):
             vnns = list(message.vnns) or None
-            for node_stream in self._streams:
+            for node_stream in list(self._streams):
                 if node_stream.start.npid == message.npid:
                     node_stream.job.kill(message.signal, vnns)
         elif isinstance(message, master.NodeLost):
@@ -459,10 +468,14 @@ class Daemon:
         if here.without:
             text = f"uid {here.owner.uid} runs without group {', '.join(here.without)}"
             self.sparse(mate.node, f"job {start.npid} of {mate.node}: {text}")
+        kept = start.owner  # who he is on this node does not change what he may not have
+        owner = msgspec.structs.replace(
+            here.owner, no_new_privs=kept.no_new_privs, bounding=kept.bounding
+        )
         # Tools inside the job ask this machine's daemon, not a folder that only home has.
         env = {**start.spec.env, b"GLUNIX_DIR": os.fsencode(self.config.folder)}
         spec = msgspec.structs.replace(limits_here(start.spec), env=env)
-        return msgspec.structs.replace(start, owner=here.owner, spec=spec)
+        return msgspec.structs.replace(start, owner=owner, spec=spec)
 
     def job_ended(self, node_stream: NodeStream) -> None:
         """All of this stream was reported: forget it, end what it left behind."""

@@ -196,12 +196,21 @@ def fair_window(degree: int, wanted: int) -> int:
     return min(wanted, max(WINDOW_MIN, WINDOWS_MAX // degree))
 
 
+CAPS_ALL = 2**63 - 1
+"""Every capability that there is or will be, as a mask."""
+
+
 class Owner(Record, frozen=True):
     """Who runs a job: from SO_PEERCRED and SO_PEERGROUPS (unix(7)), never from a client's words."""
 
     uid: U32
     gid: U32
     groups: Annotated[list[U32], Meta(max_length=65536)]
+    no_new_privs: bool = False
+    """No exec gives its processes rights (PR_SET_NO_NEW_PRIVS), as for the submitting process."""
+    bounding: Annotated[int, Meta(ge=0, le=CAPS_ALL)] = CAPS_ALL
+    """The bounding set of the submitting process: what no exec can give is not in it. What home's
+    kernel does not know is in it."""
 
 
 class PlacedProc(Record, frozen=True):

@@ -173,14 +173,15 @@ class JobGroup:
     ) -> None:
         self._path = path
         self._most = most
-        self._entries = entries
+        self.entries = entries
+        """Files into which a process of the job is written."""
         self._gone: Callable[[], None] | None = gone
         self.full = full
         """Whether its user has all the processes and threads here that he may have."""
 
     def enter(self) -> None:
         """Move the calling process there: between fork and the loss of root's rights."""
-        for path in self._entries:
+        for path in self.entries:
             fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
             try:
                 os.write(fd, b"0")

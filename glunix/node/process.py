@@ -6,13 +6,15 @@ of what home hears: output before its end, everything before Exited is complete.
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import signal
 import socket
 import struct
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
@@ -21,6 +23,8 @@ from glunix.node.channels import Input, Output
 from glunix.node.keeper import GRACE, spawn_kept
 from glunix.node.quick import spawn_quickly
 from glunix.node.reactor import Reactor, Timer
+from glunix.node.served import Program
+from glunix.node.sessions import Sessions
 from glunix.node.spawn import Report, Surroundings, decode_report, spawn_direct
 
 PIPE_SIZE = 1024 * 1024
@@ -69,6 +73,7 @@ class Process:
         output: Callable[[int, int, Body], None],
         input_moved: Callable[[], None],
         over: Callable[["Process"], None],
+        sessions: Sessions | None = None,
     ) -> None:
         self.vnn = vnn
         self.pid = 0
@@ -81,6 +86,9 @@ class Process:
         self._output = output
         self._input_moved = input_moved
         self._over = over
+        self._sessions = sessions
+        self._served: Program | None = None
+        """The program of a session server, which is not our child."""
         self._outputs: dict[int, Output] = {}
         self._drained: Output | None = None
         self.input: Input | None = None
@@ -99,25 +107,42 @@ class Process:
 
     # -- start -------------------------------------------------------------------------------
 
-    def launch(self, enter: Callable[[], None] | None = None, apart: bool = False) -> int:
-        """Make descriptors and fork. Returns the pid of our direct child (program or keeper).
+    def launch(
+        self,
+        enter: Callable[[], None] | None = None,
+        entries: Sequence[Path] = (),
+        apart: bool = False,
+    ) -> int:
+        """Make descriptors and start. Returns the pid of our direct child: the program or keeper; 0
+        for the program of a session server.
 
-        `enter`: into the job's control group; `apart`: with a keeper in any case.
+        `enter`: into the job's control groups, whose files are `entries`; `apart`: with a keeper in
+        any case.
         """
         spec = self._start.spec
         with contextlib.ExitStack() as stack:
             fds = self._make_fds(spec.tty, stack)
-            around = Surroundings(spec, self._start.owner, self._env, fds[0], fds[1], fds[2], enter)
+            stdin, stdout, stderr, terminal = fds
+            around = Surroundings(spec, self._start.owner, self._env, stdin, stdout, stderr, enter)
             if spec.tty is not None or apart:
                 self._kept = True
-                self._child, self._status = spawn_kept(around, fds[3])
+                self._child, self._status = spawn_kept(around, terminal)
             else:
-                self._launch_direct(around)
+                self._launch_direct(around, entries, stack)
         if self._status is not None:
             self._reactor.add_reader(self._status.fileno(), self._report_ready)
         return self._child
 
-    def _launch_direct(self, around: Surroundings) -> None:
+    def _launch_direct(
+        self, around: Surroundings, entries: Sequence[Path], stack: contextlib.ExitStack
+    ) -> None:
+        if self._sessions is not None and self._sessions.serves(around.owner):
+            groups = [os.open(entry, os.O_WRONLY | os.O_CLOEXEC) for entry in entries]
+            for fd in groups:
+                stack.callback(os.close, fd)
+            around = dataclasses.replace(around, enter=None, groups=tuple(groups))
+            self._served = self._sessions.start(around, self._take, self._lost)
+            return
         pid = spawn_quickly(around)
         if pid is None:
             self._child, self._status = spawn_direct(around)
@@ -198,7 +223,12 @@ class Process:
 
     def kill(self, number: int) -> None:
         """Signal the process's group; remembered until the program runs."""
-        if self.ended or number == 0 or not self._child:
+        if self.ended or number == 0:
+            return
+        if self._served is not None:
+            self._served.kill(number)
+            return
+        if not self._child:
             return
         if self._kept:
             assert self._status is not None
@@ -226,14 +256,18 @@ class Process:
             return
         if self._kept:
             self._close_status()
-            if not self.ended:  # the keeper died; the kernel took the program with it
-                self._end(stream.Exited(self.vnn, 0, signal.SIGKILL))
+            self._lost()
             return
         self._close_status()
         if not self.ended:
             self._tell(stream.Started(self.vnn, self._child))
             for number in self._pending:
                 self.kill(number)
+
+    def _lost(self) -> None:
+        """The keeper or session server died, and the program with it; or both were killed."""
+        if not self.ended:
+            self._end(stream.Exited(self.vnn, 0, signal.SIGKILL))
 
     def _take(self, report: Report) -> None:
         if report.kind == "started":

@@ -1,9 +1,10 @@
 """Starting one process of a job on this node, with or without a keeper.
 
-A job without a terminal is a direct child of the daemon, in a process group of its own inside the
-daemon's session: its group is then not orphaned (setpgid(2)), so that SIGTSTP stops it. A job with
-a terminal needs a session of its own, and a parent inside that session for the same reason: that
-parent is its keeper (glunix.node.keeper).
+A job without a terminal is a direct child of its user's session server (glunix.node.sessions) or,
+for the daemon's own user, of the daemon, in a process group of its own inside the parent's session:
+its group is then not orphaned (setpgid(2)), so that SIGTSTP stops it. A job with a terminal needs a
+session of its own, and a parent inside that session for the same reason: that parent is its keeper
+(glunix.node.keeper).
 
 Reports come as packets on `status`: see `Report`.
 """
@@ -19,7 +20,14 @@ import traceback
 from collections.abc import Callable
 
 from glunix.msg.job import JobSpec, Owner
-from glunix.node.become import StepFailed, become, own_group, place_fds
+from glunix.node.become import (
+    StepFailed,
+    become,
+    enter_groups,
+    leave_terminal,
+    own_group,
+    place_fds,
+)
 from slic.kernel.prctl import set_parent_death_signal
 
 
@@ -35,6 +43,8 @@ class Surroundings:
     stderr: int
     enter: Callable[[], None] | None = None
     """Moves the calling process into the job's control group; None: the job has none."""
+    groups: tuple[int, ...] = ()
+    """cgroup.procs files, opened with the daemon's rights, that the process writes itself into."""
 
     def enter_group(self) -> None:
         """In the child, as root still: what it forks belongs to the job for good."""
@@ -49,7 +59,10 @@ class Surroundings:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a child or keeper says: kind "started" (a=pid), "wait" (a=wait status) or "failed"."""
+    """What a child, keeper or session server says.
+
+    Kinds: "forked" and "started" (a=pid), "wait" (a=wait status), "failed" (a=errno).
+    """
 
     kind: str
     a: int = 0
@@ -57,7 +70,7 @@ class Report:
     text: str = ""
 
 
-_KINDS = {b"S": "started", b"W": "wait", b"F": "failed"}
+_KINDS = {b"C": "forked", b"S": "started", b"W": "wait", b"F": "failed"}
 
 
 def encode_report(report: Report) -> bytes:
@@ -71,6 +84,14 @@ def decode_report(packet: bytes) -> Report:
     (a,) = struct.unpack_from("<i", packet, 1)
     step, _, text = packet[5:].decode("utf-8", "replace").partition("\0")
     return Report(_KINDS[packet[:1]], a, step, text)
+
+
+def receive(sock: socket.socket, size: int, most: int) -> tuple[bytes, list[int]]:
+    """A packet and the descriptors that came with it, close-on-exec; OSError as recvmsg(2)."""
+    data, fds, _, _ = socket.recv_fds(sock, size, most)
+    for fd in fds:  # recv_fds takes flags, and ignores them (Python 3.11)
+        os.set_inheritable(fd, False)
+    return data, fds
 
 
 def fork_child(body: Callable[[], object]) -> int:
@@ -128,6 +149,8 @@ def spawn_direct(around: Surroundings) -> tuple[int, socket.socket]:
             around.enter_group()
             own_group(None)
             set_parent_death_signal(signal.SIGKILL)
+            enter_groups(around.groups)
+            leave_terminal()
             place_fds(around.stdin, around.stdout, around.stderr)
             become(around.spec, around.owner, around.env)
         except StepFailed as error:

@@ -22,7 +22,7 @@ from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.msg.shadows import ShadowMoved, ShadowSignal, ShadowsMade
 from glunix.node import privilege
 from glunix.node.asks import Asks
-from glunix.node.become import StepFailed
+from glunix.node.become import StepFailed, shed_inherited
 from glunix.node.bill import Bill
 from glunix.node.birth import Birth
 from glunix.node.channels import Output
@@ -70,6 +70,7 @@ def spawn_supervisor(
             enter()
         close_others({theirs.fileno(), *fed})
         ours.detach()
+        shed_inherited(start.owner)
         privilege.begin(start.owner)
         set_parent_death_signal(signal.SIGKILL)  # now: a change of ids forgets it (prctl(2))
         Supervisor(start, env, theirs, fed, setuid).run()

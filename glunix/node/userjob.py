@@ -7,7 +7,8 @@ signals and credit by VNN, and the end of what they left behind. Knows no socket
 import os
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from glunix.errors import FrameError
 from glunix.msg import stream
@@ -15,6 +16,7 @@ from glunix.msg.base import Body, Message
 from glunix.msg.frame import BODY_MAX
 from glunix.node.process import Process
 from glunix.node.reactor import Reactor
+from glunix.node.sessions import Sessions
 
 
 def job_environment(start: stream.Start, node: str, vnn: int) -> dict[bytes, bytes]:
@@ -38,6 +40,7 @@ class UserJob:
         tell: Callable[[Message], None],
         output: Callable[[int, int, Body], None],
         ended: Callable[["UserJob"], None],
+        sessions: Sessions | None = None,
     ) -> None:
         self.start = start
         self.node = node
@@ -46,9 +49,12 @@ class UserJob:
         self._output = output
         self._ended = ended
         self.enter: Callable[[], None] | None = None
-        """Moves a child into the job's control group."""
+        """Moves a child into the job's control groups."""
+        self.entries: Sequence[Path] = ()
+        """The files of these groups."""
         self.apart = False
         """Each process has a reaper of its own (glunix.node.keeper), with or without a terminal."""
+        self._sessions = sessions
         self._processes = {vnn: self._process_of(vnn) for vnn in start.vnns}
         self._by_pid: dict[int, Process] = {}
         self._live = set(start.vnns)
@@ -79,6 +85,7 @@ class UserJob:
             self._output,
             self._input_moved,
             self._process_over,
+            self._sessions,
         )
 
     def launch(self) -> None:
@@ -96,7 +103,9 @@ class UserJob:
             process.never_started()
         else:
             try:
-                self._by_pid[process.launch(self.enter, self.apart)] = process
+                child = process.launch(self.enter, self.entries, self.apart)
+                if child:
+                    self._by_pid[child] = process
             except OSError as error:
                 process.not_started(error)
         if self._to_launch:

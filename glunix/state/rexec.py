@@ -5,6 +5,7 @@ the nodes that it is told.
 """
 
 from collections.abc import Sequence
+from signal import SIGKILL
 
 from glunix.errors import Refused
 from glunix.ids import NodeName, Npid, Vnn, Why
@@ -115,14 +116,19 @@ class Rexec:
         return [proc]
 
     def _deliver(self, procs: Sequence[Proc], number: int) -> None:
-        """What runs gets it now; what its node has not reported yet gets it, once, when it does."""
+        """What runs gets it now; what its node has not reported yet gets it, once, when it does.
+
+        SIGKILL goes out for that at once, too: on its node it may be waiting for a start that never
+        comes, and a node that does not know it yet takes no notice.
+        """
         books = self._books
         orders: dict[LinkId, list[int]] = {}
         for proc in procs:
             node_link = books.ndb.nodes[proc.node].link
-            if proc.state is not ProcState.PLACED and node_link is not None:
+            is_placed = proc.state is ProcState.PLACED
+            if node_link is not None and (not is_placed or number == SIGKILL):
                 orders.setdefault(node_link, []).append(proc.vnn)
-            elif number not in proc.pending:
+            if (is_placed or node_link is None) and number not in proc.pending:
                 proc.pending.append(number)
         for node_link, vnns in orders.items():
             books.out.send(node_link, KillOrder(procs[0].npid, vnns, number))

@@ -61,8 +61,8 @@ CAP_PERFMON = 1 << 38
 CAP_BPF = 1 << 39
 CAP_CHECKPOINT_RESTORE = 1 << 40
 
-ALL = (1 << 64) - 1
-"""Every capability there is or will be; the kernel ignores what it does not know."""
+ALL = (1 << 63) - 1
+"""Every capability there is or will be; what this kernel does not know is left out of each call."""
 
 SECUREBITS_DEFAULT = 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,13 +148,17 @@ def test_private_files_are_private(shared: Cluster, nobody: int) -> None:
     assert shared.glurun("true").status == 0
 
 
-def test_dies_with_its_daemon_also_as_another_user(shared: Cluster, nobody: int) -> None:
-    """The parent-death signal, which the kernel clears when a process changes its user."""
-    script = (
-        "import ctypes; n = ctypes.c_int();"
-        "ctypes.CDLL(None).prctl(2, ctypes.byref(n)); print(n.value)"
-    )
-    assert shared.glurun("python3", "-c", script, uid=nobody).text == "9"
+def test_dies_with_its_daemon_also_as_another_user(own: Cluster, nobody: int) -> None:
+    """Not isolated nodes rely on the parent-death signal (tests/unit/test_become.py)."""
+    own.up(1)
+    node = own.members()["node1"]
+    with ended(own.start("glurun", "-w", "node1", "sleep", "61", uid=nobody)) as job:
+        until(lambda: any(row["state"] == "running" for row in own.jobs()), "it runs")
+        guests = guests_of(node)
+        assert len(guests) >= 2  # with its session server
+        os.kill(node.pid, signal.SIGKILL)
+        until(lambda: not any(alive(pid) for pid in guests), "all are gone")
+        assert finish(job).status in (125, 137)
 
 
 # -- a cluster without root ------------------------------------------------------------------

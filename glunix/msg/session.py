@@ -1,0 +1,25 @@
+"""What a daemon asks of a user's session server: start one program.
+
+The message is the contents of a memory file, because a packet is too small for an environment. With
+it come descriptors, in this order: the memory file, the status socket, standard input, output and
+error, and then any number of cgroup.procs files that the program is to write itself into.
+"""
+
+from glunix.msg.base import Decoder, Message
+from glunix.msg.job import JobSpec, Owner
+
+FIXED = 5
+"""Descriptors that always come."""
+
+FDS_MAX = FIXED + 8
+
+
+class StartProgram(Message, frozen=True, tag="start"):
+    """Start it; what becomes of it is said on its status socket (glunix.node.spawn.Report)."""
+
+    spec: JobSpec
+    owner: Owner
+    env: dict[bytes, bytes]
+
+
+requests = Decoder(StartProgram, "daemon to session server")
