@@ -10,7 +10,7 @@ import signal
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, Protocol, cast
 
 from slic import __version__
 from slic.engine import Capability, Engine, EngineUnavailable, MissingCapability, engines, select
@@ -79,10 +79,37 @@ def _policy_options(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="an interposer, first asked first; or PATH.py:CLASS[:ARGS]",
     )
+    parser.add_argument(
+        "-o", dest="output", metavar="FILE", help="what interposers show goes there"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON, one object a line")
+    parser.add_argument(
+        "--traceback", action="store_true", help="all of a mistake in an extension, not one line"
+    )
 
 
 def _policy(options: argparse.Namespace) -> Policy:
-    return Policy([load(spec) for spec in options.interposers])
+    policy = Policy([load(spec) for spec in options.interposers])
+    if options.output is not None or options.json:
+        _show_in(policy, options.output, options.json)
+    return policy
+
+
+class _Shows(Protocol):
+    """An interposer that shows what programs do, and can be told where and how."""
+
+    def show_in(self, path: str | None, as_json: bool) -> None: ...
+
+
+def _show_in(policy: Policy, path: str | None, as_json: bool) -> None:
+    showing = [i for i in policy.interposers if hasattr(i, "show_in")]
+    if not showing:
+        raise LoadError("-o and --json are for an interposer that shows something: -i trace")
+    for interposer in showing:
+        try:
+            cast(_Shows, interposer).show_in(path, as_json)
+        except OSError as error:
+            raise LoadError(f"-o {path}: {error.strerror}") from error
 
 
 def _run(options: argparse.Namespace) -> int:
