@@ -11,7 +11,7 @@ import signal
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import NoReturn, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 from slic import __version__
 from slic.engine import Capability, Engine, EngineUnavailable, MissingCapability, engines, select
@@ -72,9 +72,9 @@ def _end_output() -> None:
         raise OutputLost(error) from error
 
 
-def _complain(text: str) -> None:
+def _complain(text: str, prefix: str = "slic: ") -> None:
     try:
-        print(f"slic: {text}", file=sys.stderr)
+        print(f"{prefix}{text}", file=sys.stderr)
     except OSError:
         return  # the status says it
 
@@ -96,6 +96,12 @@ class _Parsed(SystemExit):
 
 class _Parser(argparse.ArgumentParser):
     """Ends with 125 where argparse ends with 2: that could be the program's own status."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message and file is sys.stdout:
+            _say(message.rstrip("\n"))
+        elif message:
+            _complain(message.rstrip("\n"), prefix="")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         if message:
@@ -191,8 +197,9 @@ def _attach(options: argparse.Namespace) -> int:
     engine = select(policy, options.engine or PtraceEngine.name)
     if not isinstance(engine, PtraceEngine):
         raise EngineUnavailable(f"engine {engine.name} cannot attach: its filter must be inherited")
+    host = PlainHost()
     try:
-        session = engine.attach(policy, options.pid, PlainHost())
+        session = host.session = engine.attach(policy, options.pid, host)
     except OSError as error:
         raise EngineUnavailable(f"cannot attach to {options.pid}: {error.strerror}") from error
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

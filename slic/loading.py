@@ -11,7 +11,7 @@ from types import ModuleType
 import slic.interposers
 from slic.interposer import Interposer
 
-GLUNIX_ONLY = "home"
+GLUNIX_ONLY = ("forks", "groups", "home")
 
 
 class LoadError(ValueError):
@@ -24,7 +24,7 @@ extension_files: list[str] = []  # the user's own, as he named them
 def shipped(every: bool = False) -> dict[str, type[Interposer]]:
     """The interposers that come with SLIC by name; one whose package is missing is left out.
 
-    Those that only GLUnix's supervisor can use (home...: they ask a home node) only with `every`.
+    Those that only GLUnix's supervisor can use (home... ask a home node) only with `every`.
     """
     found = {}
     for module in pkgutil.iter_modules(slic.interposers.__path__):
@@ -76,7 +76,11 @@ def _from_file(path: Path, name: str) -> type[Interposer]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module  # as an import would, for dataclasses and pickles of it
     extension_files.append(str(path))
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        error.filename = error.filename or str(path)  # it lacks one where no line can be read
+        raise
     if not name:
         return _only(module)
     found = getattr(module, name, None)

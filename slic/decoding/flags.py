@@ -608,7 +608,6 @@ FLAGS: dict[str, dict[str, int]] = {
         "RSEQ_FLAG_UNREGISTER": 1,
     },
     "RUSAGE": {
-        "RUSAGE_CHILDREN": -1,
         "RUSAGE_SELF": 0,
         "RUSAGE_THREAD": 1,
     },
@@ -641,16 +640,16 @@ FLAGS: dict[str, dict[str, int]] = {
         "SHUT_WR": 1,
         "SHUT_RDWR": 2,
     },
-    "SIGMASK": {
-        "SIG_BLOCK": 0,
-        "SIG_UNBLOCK": 1,
-        "SIG_SETMASK": 2,
-    },
     "SIGEV": {
         "SIGEV_SIGNAL": 0,
         "SIGEV_NONE": 1,
         "SIGEV_THREAD": 2,
         "SIGEV_THREAD_ID": 4,
+    },
+    "SIGMASK": {
+        "SIG_BLOCK": 0,
+        "SIG_UNBLOCK": 1,
+        "SIG_SETMASK": 2,
     },
     "SIGNALFD": {
         "SFD_NONBLOCK": 0x800,

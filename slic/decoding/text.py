@@ -102,7 +102,10 @@ def names_of(table: str) -> Mapping[int, str]:
 
 def one(value: int, table: str) -> str:
     """The name of a value of an enumeration, or the number with a comment."""
-    return _NAMES[table].get(value) or f"{number(value)} /* {table}_??? */"
+    names = _NAMES[table]
+    if value in names:
+        return names[value]
+    return f"{number(value)} /* {next(iter(names.values())).partition('_')[0]}_??? */"
 
 
 def open_flags(value: int) -> str:

@@ -41,10 +41,11 @@ def comparable(said: str, numbers: dict[str, str]) -> str:
     said = re.sub(
         r"rt_sigreturn\(.*?\)(?= = )", "rt_sigreturn()", said
     )  # trace does not know the mask
+    said = re.sub(r"(getppid\(\) = |uptime=)\d+", r"\1...", said)
     said = re.sub(r"left \{[^}]*\}", "left {...}", said)
     said = said.replace("BTRFS_IOC_CLONE or FICLONE", "FICLONE")  # strace knows both names
     said = re.sub(r"(statfs.*f_blocks=).*(?=f_fsid)", r"\1..., ", said)
-    said = re.sub(r"si_[us]time=\d+", "si_time", said)
+    said = re.sub(r"si_[us]time=\d+( /\*.*?\*/)?", "si_time", said)
     if said.startswith("--- "):
         said = re.sub(r" \{.*\}", "", said)  # nor what comes with a signal
     return re.sub(r"\b[A-Z_0-9]+(?:\|[A-Z_0-9]+)+\b", _sorted, said)

@@ -137,7 +137,7 @@ static void network(void) {
 static void *thread(void *x) { return x; }
 static void processes(void) {
   int status; struct utsname n; cpu_set_t cpus; pthread_t t; struct rusage u; gid_t g[100];
-  siginfo_t info; char *argv[] = {"/bin/sh", "-c", "exit 3", 0}, *env[] = {"A=1", 0};
+  siginfo_t info = {0}; char *argv[] = {"/bin/sh", "-c", "exit 3", 0}, *env[] = {"A=1", 0};
   prctl(PR_SET_NAME, "short"); prctl(PR_SET_PDEATHSIG, SIGKILL); prctl(PR_GET_DUMPABLE);
   uname(&n); sched_getaffinity(0, sizeof cpus, &cpus); sched_yield(); getgroups(100, g);
   getresuid((void *)got, (void *)(got + 8), (void *)(got + 16)); getpgid(0); getsid(0); setsid();
