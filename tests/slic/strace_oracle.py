@@ -27,6 +27,9 @@ def processes(text: str) -> list[list[str]]:
             own.append(begun.pop(pid) + found[2])
         else:
             own.append(said)
+    for own in lines.values():
+        if len(own) > 1 and own[-2].startswith("exit("):
+            own[-1] = "+++"  # a thread's: the process's own status if that ends meanwhile
     numbers = {pid: f"PID{n}" for n, pid in enumerate(lines)}
     return [[comparable(said, numbers) for said in own] for own in lines.values()]
 

@@ -30,7 +30,7 @@ PROGRAMS = {
     "mkdir": ["/bin/mkdir", "-p", "a/b/c"],
     "mv": ["/bin/mv", "/nope", "there"],
     "rm": ["/bin/rm", "-f", "/nope"],
-    "shell": ["/bin/sh", "-c", "echo x > f; cat f | wc -c; ls nothing; (exit 3); exec true"],
+    "shell": ["/bin/sh", "-c", "echo x > f; read a < f; echo $a; cd /; exec true"],
     "sleep": ["/bin/sleep", "0.01"],
     "stat": ["/usr/bin/stat", "/dev/null"],
     "tar": ["/bin/tar", "cf", "x.tar", "/etc/passwd"],

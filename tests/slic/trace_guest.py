@@ -134,7 +134,8 @@ static void network(void) {
   memcpy(u.sun_path, "\0name", 5);
   bind(c, (void *)&u, 7); d = socket(AF_INET6, SOCK_DGRAM, IPPROTO_UDP);
   sendto(d, "x", 1, MSG_DONTWAIT, (void *)&six, sizeof six); socket(AF_NETLINK, SOCK_RAW, 0); }
-static void *thread(void *x) { return x; }
+/* It lives longer than main takes to wait for it. */
+static void *thread(void *x) { usleep(50000); return x; }
 static void processes(void) {
   int status; struct utsname n; cpu_set_t cpus; pthread_t t; struct rusage u; gid_t g[100];
   siginfo_t info = {0}; char *argv[] = {"/bin/sh", "-c", "exit 3", 0}, *env[] = {"A=1", 0};
