@@ -132,7 +132,7 @@ static void network(void) {
   recvmsg(p[1], &h, MSG_DONTWAIT); recvmsg(p[1], &h, MSG_DONTWAIT);
   c = socket(AF_UNIX, SOCK_STREAM, 0); connect(c, (void *)&u, sizeof u);
   memcpy(u.sun_path, "\0name", 5);
-  bind(c, (void *)&u, 7); d = socket(AF_INET6, SOCK_DGRAM, IPPROTO_UDP);
+  connect(c, (void *)&u, 7); d = socket(AF_INET6, SOCK_DGRAM, IPPROTO_UDP);
   sendto(d, "x", 1, MSG_DONTWAIT, (void *)&six, sizeof six); socket(AF_NETLINK, SOCK_RAW, 0); }
 /* It lives longer than main takes to wait for it. */
 static void *thread(void *x) { usleep(50000); return x; }
