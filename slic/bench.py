@@ -116,13 +116,28 @@ def _calls(folder: Path, calls: int) -> None:
 
     found: dict[str, list[Cost]] = {name: [] for name in ways}
     more: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, start in ways.items():
-            native, own = cost(ways["native"]), cost(start)
-            found[name].append(own)
-            more[name].append(own.other - native.other)
+    for name, start in _in_turn("calls", ROUNDS, ways):
+        native, own = cost(ways["native"]), cost(start)
+        found[name].append(own)
+        more[name].append(own.other - native.other)
     best = {n: Cost(min(c.caught for c in f), min(c.other for c in f)) for n, f in found.items()}
     _print_calls(best, {name: median(values) for name, values in more.items()})
+
+
+def _in_turn(what: str, rounds: int, ways: Mapping[str, Start]) -> Iterator[tuple[str, Start]]:
+    """Every way once a round; where the user sees it, a line says how far it is."""
+    seen, total, done = sys.stderr.isatty(), rounds * len(ways), 0
+    try:
+        for _ in range(rounds):
+            for name, start in ways.items():
+                if seen:
+                    shown = f"slic: bench: {what}, {done} of {total}: {name}"[:79]
+                    print(f"\r{shown:79}", end="", file=sys.stderr, flush=True)
+                yield name, start
+                done += 1
+    finally:
+        if seen:
+            print(f"\r{'':79}\r", end="", file=sys.stderr, flush=True)
 
 
 def _print_calls(best: Mapping[str, Cost], more: Mapping[str, float]) -> None:
@@ -155,14 +170,13 @@ def _builds(folder: Path) -> None:
         ways["strace -f --seccomp-bpf"] = _start([strace, *options, "--seccomp-bpf"])
     wall: dict[str, list[float]] = {name: [] for name in ways}
     processor: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(BUILDS):
-        for name, start in ways.items():
-            for made in folder.glob("f*.o"):
-                made.unlink()
-            began, used = time.perf_counter(), _used()
-            start(["make", "-s", "-j2", "-C", str(folder)])
-            wall[name].append(time.perf_counter() - began)
-            processor[name].append(_used() - used)
+    for name, start in _in_turn("builds", BUILDS, ways):
+        for made in folder.glob("f*.o"):
+            made.unlink()
+        began, used = time.perf_counter(), _used()
+        start(["make", "-s", "-j2", "-C", str(folder)])
+        wall[name].append(time.perf_counter() - began)
+        processor[name].append(_used() - used)
     print(f"\n{f'make -j2, {BUILDS} times':28} {'wall (best)':>20}   {'processor (median)':>20}")
     for name in ways:
         pairs = zip(processor[name], processor["native"], strict=True)

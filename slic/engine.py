@@ -215,9 +215,19 @@ def begin(policy: Policy, engine: Engine) -> None:
     policy.started(engine.capabilities)
 
 
-def select(policy: Policy, name: str | None = None) -> Engine:
+def _shows_all(policy: Policy, engine: Engine) -> bool:
+    """Would no handler be left out that its interposer has for the user to see?"""
+    return all(
+        handler.needs in engine.capabilities
+        for interposer, handler in policy.handlers()
+        if not interposer.undemanding
+    )
+
+
+def select(policy: Policy, name: str | None = None, showing: bool = False) -> Engine:
     """The engine `name`, or the cheapest that works here and can all the policy needs.
 
+    With `showing` the cheapest that also has what optional handlers would show, if there is one.
     EngineUnavailable or MissingCapability tells why not; a named engine is never replaced.
     """
     known = engines()
@@ -229,7 +239,7 @@ def select(policy: Policy, name: str | None = None) -> Engine:
             raise EngineUnavailable(f"engine {name} does not work here: {why}")
         check(policy, engine, known.values())
         return engine
-    reasons = []
+    reasons, fitting = [], []
     for engine in known.values():
         if why := engine.unavailable():
             reasons.append(f"{engine.name}: {why}")
@@ -239,5 +249,9 @@ def select(policy: Policy, name: str | None = None) -> Engine:
         except MissingCapability as error:
             reasons.append(str(error))
             continue
-        return engine
+        if not showing or _shows_all(policy, engine):
+            return engine
+        fitting.append(engine)
+    if fitting:
+        return fitting[0]
     raise MissingCapability("no engine fits: " + "; ".join(reasons))

@@ -209,6 +209,8 @@ class Interposer:
     handlers: ClassVar[tuple[Handler, ...]] = ()
     # Does the policy refuse things? Then a program of the 32-bit ABI is refused, not passed.
     confines: ClassVar[bool] = True
+    # Are its optional handlers an extra, for which no dearer engine is worth choosing?
+    undemanding: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -11,15 +11,25 @@ from types import ModuleType
 import slic.interposers
 from slic.interposer import Interposer
 
+GLUNIX_ONLY = ("forks", "groups", "home")
+
 
 class LoadError(ValueError):
     """There is no such interposer, or it does not take that argument."""
 
 
-def shipped() -> dict[str, type[Interposer]]:
-    """The interposers that come with SLIC by name; one whose package is missing is left out."""
+extension_files: list[str] = []  # the user's own, as he named them
+
+
+def shipped(every: bool = False) -> dict[str, type[Interposer]]:
+    """The interposers that come with SLIC by name; one whose package is missing is left out.
+
+    Those that only GLUnix's supervisor can use (home... ask a home node) only with `every`.
+    """
     found = {}
     for module in pkgutil.iter_modules(slic.interposers.__path__):
+        if module.name.startswith(GLUNIX_ONLY) and not every:
+            continue
         try:
             classes = _defined(importlib.import_module(f"slic.interposers.{module.name}"))
         except ModuleNotFoundError:
@@ -65,7 +75,12 @@ def _from_file(path: Path, name: str) -> type[Interposer]:
         raise LoadError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module  # as an import would, for dataclasses and pickles of it
-    spec.loader.exec_module(module)
+    extension_files.append(str(path))
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        error.filename = error.filename or str(path)  # it lacks one where no line can be read
+        raise
     if not name:
         return _only(module)
     found = getattr(module, name, None)

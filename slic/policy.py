@@ -23,7 +23,14 @@ from slic.verdict import NEEDS, PASS, Asking, Below, Capability, Continue, Fail,
 
 
 class UndeclaredVerdict(TypeError):
-    """A handler returned a verdict that its declaration's `needs` does not cover."""
+    """A handler returned a verdict that its declaration's `needs` does not cover.
+
+    `handler` is the method: its code is not in the traceback, because it has returned.
+    """
+
+    def __init__(self, message: str, handler: object) -> None:
+        super().__init__(message)
+        self.handler = handler
 
 
 class HookFailed(RuntimeError):
@@ -99,6 +106,7 @@ class _Step(NamedTuple):
     about: int  # the register of its `about`, -1 without
     objects: Objects | None
     budget: Budget | None
+    method: object
 
 
 class About(NamedTuple):
@@ -296,7 +304,9 @@ class Policy:
                 invoke = _bind(method, handler, syscall)
                 objects = interposer.objects()
                 budget = interposer.budget() if handler.budgeted else None
-                step = _Step(depth, invoke, alternatives, allowed, place, about, objects, budget)
+                step = _Step(
+                    depth, invoke, alternatives, allowed, place, about, objects, budget, method
+                )
                 self._steps.setdefault(syscall.number, []).append(step)
 
     def _subscribe(self) -> Subscription:
@@ -329,7 +339,8 @@ def _about(steps: Sequence[_Step]) -> About | None:
 def _covered(verdict: Verdict, step: _Step) -> Verdict:
     if type(verdict) not in step.verdicts:
         raise UndeclaredVerdict(
-            f"{step.place} returned {verdict!r}, which the `needs` of its declaration do not cover"
+            f"{step.place} returned {verdict!r}, which the `needs` of its declaration do not cover",
+            step.method,
         )
     return verdict
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import NoReturn
 
-from slic.engine import Engine, Launch, select
+from slic.engine import Engine, Launch, Session, select
 from slic.kernel.libc import PR_SET_PDEATHSIG, prctl
 from slic.policy import Policy
 from slic.tracee import Tracee
@@ -50,9 +50,13 @@ class PlainHost:
     def __init__(self) -> None:
         self.status: int | None = None
         self.child = 0
+        self.session: Session | None = None
 
     def ask(self, call_id: int, question: Question, tracee: Tracee) -> None:
-        raise UnansweredQuestion(f"nobody here answers {question!r}")
+        error = UnansweredQuestion(f"nobody here answers {question!r}")
+        if self.session is None:
+            raise error
+        self.session.answer(call_id, error)  # raised where the question is asked
 
     def cancelled(self, call_id: int) -> None:
         """Nothing was fetched for the call, so nothing is lost."""
@@ -96,8 +100,15 @@ def run(
         waiter: _Waiter | None = None
         try:
             with launch.session(host) as session, _Signals(taken, child, witness):
+                host.session = session
                 waiter = None if chosen.reaps else _Waiter(host, child)
-                session.serve()
+                try:
+                    session.serve()
+                except BaseException:
+                    # Before the session closes: the program must not go on without its policy.
+                    if host.status is None:
+                        os.kill(child, signal.SIGKILL)
+                    raise
                 if waiter is not None:
                     waiter.join()
             policy.finished()

@@ -17,10 +17,11 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from slic.interposers.opens import Opening
+from slic.interposers.ownnames import MAX_LINKS, Caller, led
 from slic.tracee import AT_FDCWD, Tracee
 
 AT_EMPTY_PATH = 0x1000
-MAX_LINKS = 40  # what the kernel follows in one path (path_resolution(7))
+RESOLVE_NO_MAGICLINKS = 0x02
 _CREATING = os.O_CREAT | os.O_EXCL
 _PROCESS = re.compile(r"/proc/(\d+)(/task/\d+)?(/.*)?$")
 _STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
@@ -105,18 +106,24 @@ class Confined:
         return fd
 
     def require(self, path: str, *uses: Use) -> None:
-        if not all(self._may(path, use) for use in uses):
+        if all(self._may(path, use) for use in uses):
+            return
+        own = self._caller().names(path)[1:] if path.startswith("/proc/") else []
+        if not all(any(self._may(name, use) for name in own) for use in uses):
             raise Refused(path)
+
+    def _caller(self) -> Caller:
+        return Caller.of(self._tracee.pid, self._tracee.tid)
 
     # -- getting hold of things --------------------------------------------------------------
     def pin(self, dirfd: int, name: bytes, flags: int = 0, resolve: int = 0) -> Pin:
         """The object a name leads to, unchecked. Of `flags` only O_DIRECTORY and O_NOFOLLOW."""
         own = self._own_descriptor(dirfd, name)
         if own is not None and not flags & os.O_NOFOLLOW and not resolve:
-            fd = self.keep(self._tracee.fd_dup(own))
-            granted = fcntl.fcntl(fd, fcntl.F_GETFL) & (os.O_ACCMODE | os.O_PATH)
-            return Pin(fd, os.readlink(f"/proc/self/fd/{fd}"), granted)
+            return self._own(own)
         pin = self._pinned(dirfd, name, flags, resolve)
+        if pin.granted is not None:
+            return pin
         if (meant := self._about_us(pin.path)) is not None:
             # A link through /proc/self led to the supervisor; the caller means itself.
             pin = self._pinned(AT_FDCWD, os.fsencode(meant), flags, resolve)
@@ -147,9 +154,28 @@ class Confined:
         self.require(path, Use.WRITE)
         return Place(directory.fd, (last or b".") + name[len(bare) :], path)
 
+    def _own(self, number: int) -> Pin:
+        """The object of a descriptor of the caller, with the access that it has."""
+        fd = self.keep(self._tracee.fd_dup(number))
+        granted = fcntl.fcntl(fd, fcntl.F_GETFL) & (os.O_ACCMODE | os.O_PATH)
+        return Pin(fd, os.readlink(f"/proc/self/fd/{fd}"), granted)
+
     def _pinned(self, dirfd: int, name: bytes, flags: int, resolve: int) -> Pin:
         flags = os.O_PATH | flags & (os.O_DIRECTORY | os.O_NOFOLLOW)
-        fd = self.keep(self._tracee.open(dirfd, name, flags, 0, resolve))
+        try:
+            fd = self._tracee.open(dirfd, name, flags, 0, resolve | RESOLVE_NO_MAGICLINKS)
+        except OSError as error:
+            if error.errno != errno.ELOOP or resolve & RESOLVE_NO_MAGICLINKS:
+                raise
+            # Perhaps a magic link, which would lead the supervisor to what is its own.
+            base = "" if name.startswith(b"/") else self._tracee.path(dirfd, b"")
+            path = f"{base}/{os.fsdecode(name)}"
+            meant = led(path, self._caller(), not flags & os.O_NOFOLLOW)
+            if not resolve and (own := self._caller().descriptor(meant)) is not None:
+                return self._own(own)
+            name = os.fsencode(meant) if not resolve else name
+            fd = self._tracee.open(dirfd, name, flags, 0, resolve)
+        self.keep(fd)
         path = os.readlink(f"/proc/self/fd/{fd}")
         if path == "/dev/tty":  # opened by the supervisor it would be the supervisor's terminal
             return self._pinned(AT_FDCWD, b"/dev/tty", flags, resolve)

@@ -16,10 +16,16 @@ back to write. mmap: served for reading and MAP_PRIVATE; MAP_SHARED for writing 
 (stores could not be seen). io_setup fails with ENOSYS.
 
 Limits.
+- A write that finds room for a part of its data takes that part. The space of a file that was open
+  when it was removed is given back at the first open, removal, write without room, exec or statfs
+  after it is closed.
 - An open takes time and memory of the size of the file; both are the supervisor's. The text is
   in memory (and swap) while a program has the file open, and of a few files afterwards.
 - One supervisor at a time writes a file; changes by others are seen at the next open.
-- A file in DIR that is plain (or damaged) fails with EIO, one of another key with EACCES.
+- A file in DIR that is plain or damaged (a block changed, moved, zeroed or cut off) fails with EIO,
+  one of another key with EACCES. Not noticed: a file, block or header put back to an older state, a
+  file that is emptied or removed; the size told of a file is checked when it is opened.
+- Files of the first format can be read; changing one fails with EROFS: copy it.
 - Names, lengths and times are not hidden. O_TMPFILE and O_DIRECT are refused and ignored in DIR.
 - Programs in DIR cannot be executed (scripts can, by shells that read them); DIR must stay where
   it is. /proc/self/fd shows a memory file, inotify misses
@@ -33,13 +39,16 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from slic.interposer import Bits, Call, Interposer, any_of, on
 from slic.interposers.callers import Instead, gathered, seen, signed
 from slic.interposers.changes import planned
-from slic.interposers.cipherfile import KEY, read_key
+from slic.interposers.cipherfile import FirstFormat
+from slic.interposers.cipherheader import KEY, read_key
 from slic.interposers.confined import Confined
 from slic.interposers.opens import OPENS, Opening, opening
 from slic.interposers.pathcalls import spoken
@@ -63,6 +72,7 @@ class Crypt(Interposer):
             raise ValueError(f"{directory} is no directory, or the key has not {KEY} bytes")
         self.directory = os.path.realpath(directory)
         self._plains = Plains(master)
+        self._explained_once = False
 
     @classmethod
     def from_argument(cls, text: str) -> Self:
@@ -78,6 +88,7 @@ class Crypt(Interposer):
     @on(*OPENS, needs=Capability.RETURN | Capability.ADD_FD)
     def opened(self, tracee: Tracee, call: Call) -> Verdict:
         asked = opening(tracee, call)
+        self._plains.give_back()
         try:
             status, path = seen(tracee, asked.dirfd, asked.name, bool(asked.flags & os.O_NOFOLLOW))
         except FileNotFoundError:
@@ -139,14 +150,24 @@ class Crypt(Interposer):
                 at = plain.size()
             elif moves:
                 at = os.lseek(own, 0, os.SEEK_CUR)
-            plain.write(at, data)
+            with self._explained(plain):
+                taken = self._taken(plain, at, data)
             if moves:
-                os.lseek(own, at + len(data), os.SEEK_SET)
+                os.lseek(own, at + taken, os.SEEK_SET)
             if mode & os.O_DSYNC or flags & RWF_HARMLESS:
                 os.fsync(plain.real)
         finally:
             os.close(own)
-        return Return(len(data))
+        return Return(taken)
+
+    def _taken(self, plain: Plain, at: int, data: bytes) -> int:
+        """Write; where there is no room, with what removed files still held. Bytes taken."""
+        try:
+            return plain.write(at, data)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._plains.give_back():
+                raise
+        return plain.write(at, data)
 
     @on("ftruncate", "fallocate")
     def resized(self, tracee: Tracee, call: Call, fd: int) -> Verdict:
@@ -164,7 +185,8 @@ class Crypt(Interposer):
             length = plain.size() if given["mode"] else max(plain.size(), end)
         elif (length := signed(given["length"])) < 0:
             return Fail(errno.EINVAL)
-        plain.truncate(length)
+        with self._explained(plain):
+            plain.truncate(length)
         return Return(0)
 
     @on("truncate")
@@ -177,7 +199,9 @@ class Crypt(Interposer):
             return Fail(errno.EINVAL)
         real = both_ways(tracee, Opening(AT_FDCWD, name, os.O_WRONLY | os.O_NONBLOCK, 0, 0))
         try:
-            self._plains.open(real).truncate(length)
+            plain = self._plains.open(real)
+            with self._explained(plain):
+                plain.truncate(length)
         finally:
             os.close(real)
         return Return(0)
@@ -202,6 +226,7 @@ class Crypt(Interposer):
 
     @on("execve", "execveat", needs=Capability.INSPECT)
     def executed(self, tracee: Tracee) -> Verdict:
+        self._plains.give_back()
         self._plains.release()
         return PASS
 
@@ -212,9 +237,33 @@ class Crypt(Interposer):
     @on("rename", "renameat", "renameat2", "link", "linkat")
     def moved(self, tracee: Tracee, call: Call) -> Verdict:
         inside = set()
-        for dirfd, name in spoken(tracee, call):
+        for dirfd, name in (named := list(spoken(tracee, call))):
             inside.add(self._folder_inside(tracee, dirfd, name or b""))
-        return Fail(errno.EXDEV) if len(inside) == 2 else PASS
+        if len(inside) == 2:
+            return Fail(errno.EXDEV)
+        if call.name.startswith("rename"):
+            self._leave(tracee, *named[-1])
+        return PASS
+
+    @on("unlink", "unlinkat", needs=Capability.INSPECT)
+    def removed(self, tracee: Tracee, call: Call) -> Verdict:
+        for dirfd, name in spoken(tracee, call):
+            self._leave(tracee, dirfd, name)
+        return PASS
+
+    @on("statfs", "fstatfs", needs=Capability.INSPECT)
+    def room_told(self, tracee: Tracee) -> Verdict:
+        self._plains.give_back()
+        return PASS
+
+    def _leave(self, tracee: Tracee, dirfd: int, name: bytes | None) -> None:
+        """A name is about to go, and with it perhaps a file that we hold open."""
+        self._plains.give_back()
+        try:
+            status, _ = seen(tracee, dirfd, name or b"", itself=True)
+        except OSError:
+            return  # the kernel tells why
+        self._plains.leave(status)
 
     # -- telling -----------------------------------------------------------------------------
     @on("fstat", "stat", "lstat", "newfstatat", "statx")
@@ -278,6 +327,20 @@ class Crypt(Interposer):
                 return Fail(errno.ERANGE)
             tracee.write(given.get("value", given.get("list", 0)), answer)
         return Return(len(answer))
+
+    # -- saying ------------------------------------------------------------------------------
+    @contextmanager
+    def _explained(self, plain: Plain) -> Iterator[None]:
+        """The program sees EROFS of a file of the first format; a line says what that means."""
+        try:
+            yield
+        except FirstFormat:
+            if not self._explained_once:
+                self._explained_once = True
+                name = os.readlink(f"/proc/self/fd/{plain.real}")
+                text = f"slic: crypt: {name} is of the first format: copy it to change it\n"
+                os.write(2, text.encode(errors="surrogateescape"))
+            raise
 
     # -- which -------------------------------------------------------------------------------
     def _plain(self, tracee: Tracee, fd: int) -> Plain | None:

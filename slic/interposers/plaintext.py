@@ -7,7 +7,8 @@ tells when nobody has one any more (a write lease can be had, fcntl(2)): then it
 
 import fcntl
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from slic.interposers.cipherfile import CipherFile, plain_size
@@ -89,27 +90,34 @@ class Plain:
             self._writer = -1
             self._file.fd = self.real
 
-    def write(self, at: int, data: bytes) -> None:
-        try:
-            self._file.write(at, data)
-        except OSError:
-            self._load()  # what the file now holds, a part of it perhaps
-            raise
-        _write_all(self.memory, data, at)
-        self._stamp = _stamp(self.real)
+    def write(self, at: int, data: bytes) -> int:
+        """Bytes taken, fewer than given if there is no room for more; OSError if for none."""
+        with self._changing():
+            taken = self._file.write(at, data)
+            _write_all(self.memory, data[:taken], at)
+        return taken
 
     def truncate(self, size: int) -> None:
-        try:
+        with self._changing():
             self._file.truncate(size)
-        except OSError:
-            self._load()
-            raise
-        os.ftruncate(self.memory, size)
-        self._stamp = _stamp(self.real)
+            os.ftruncate(self.memory, size)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._stamp = _stamp(self.real)
+            if (length := self._file.length()) != self.size():
+                os.ftruncate(self.memory, length)  # a fault of the disk took what stood there
+
+    def removed(self) -> bool:
+        """Has the file no name any more?"""
+        return os.fstat(self.real).st_nlink == 0
 
     def _load(self) -> None:
         self._file.check()
-        size = self._file.size()
+        size = self._file.length()
         os.ftruncate(self.memory, 0)
         os.ftruncate(self.memory, size)
         for at in range(0, size, CHUNK):
@@ -126,6 +134,7 @@ class Plains:
         self._master = master
         self._by_real: dict[FileId, Plain] = {}
         self._by_memory: dict[FileId, Plain] = {}
+        self._removed: set[FileId] = set()  # by their real file; perhaps not yet removed
 
     def of(self, status: os.stat_result) -> Plain | None:
         """The one whose memory file this is the status of."""
@@ -164,14 +173,38 @@ class Plains:
         self._by_real.clear()
         self._by_memory.clear()
 
+    def leave(self, status: os.stat_result) -> None:
+        """The file of this status is about to lose its name: its space must not wait for us."""
+        key = FileId.of(status)
+        if (plain := self._by_real.get(key)) is not None:
+            self._removed.add(key)
+            if plain.unused():
+                self._drop(key)
+
+    def give_back(self) -> bool:
+        """Close the removed files that no program has open any more; True if there were some."""
+        dropped = False
+        for key in list(self._removed):
+            plain = self._by_real.get(key)
+            if plain is None or not plain.removed():
+                self._removed.discard(key)
+            elif plain.unused():
+                self._drop(key)
+                dropped = True
+        return dropped
+
     def _tidy(self) -> None:
         surplus = len(self._by_real) - KEPT
         for key, plain in list(self._by_real.items()) if surplus > 0 else ():
             if surplus and plain.unused():
-                del self._by_memory[FileId.of(os.fstat(plain.memory))]
-                del self._by_real[key]
-                plain.close()
+                self._drop(key)
                 surplus -= 1
+
+    def _drop(self, key: FileId) -> None:
+        plain = self._by_real.pop(key)
+        self._removed.discard(key)
+        del self._by_memory[FileId.of(os.fstat(plain.memory))]
+        plain.close()
 
 
 def both_ways(tracee: Tracee, asked: Opening) -> int:

@@ -31,6 +31,9 @@ Limits.
 - What is open at the start, or comes in over a socket, stays usable, datagram sockets too.
 - Names, sizes and attributes of every file can be told (stat, access, readlink, inotify).
 - What `read` or `write` names under /proc reaches other processes: name no more than /proc/self.
+  It, /proc/thread-self, /dev/fd, /dev/stdin and /etc/mtab, in a policy or in a call, directly or
+  through links, mean those of the process that makes the call. A descriptor can always be opened
+  again (/dev/stdin) with the access it has, never with more.
 - `bind` with listen = true can make a socket's name in any directory the user may write.
 - connect over a Unix socket is refused when the caller is not the supervisor's user: the peer
   would take it for the supervisor. Its peer sees the supervisor's pid.
@@ -56,6 +59,7 @@ from slic.interposers.changes import CHANGES, planned
 from slic.interposers.confined import AT_EMPTY_PATH, Confined, Refused, Use, is_fifo
 from slic.interposers.images import Image, image_of, interpreter_of
 from slic.interposers.opens import OPENS, opening
+from slic.interposers.ownnames import Caller, leads_away, led
 from slic.interposers.pathcalls import AROUND, AROUND_IOCTLS, Fate, calls_with
 from slic.interposers.targets import NETLINK, UNIX, Target, family_of, target, unix_name
 from slic.tracee import AT_FDCWD, Tracee
@@ -114,11 +118,20 @@ def _paths(given: list[str]) -> tuple[str, ...]:
     for path in given:
         if not path.startswith("/"):
             raise ValueError(f"paths of a policy are absolute, not {path!r}")
-    return tuple(os.path.realpath(path).rstrip("/") for path in given)
+    return tuple(_led(path).rstrip("/") for path in given)
+
+
+def _led(path: str) -> str:
+    real = led(path, Caller())
+    if leads_away(real):
+        raise ValueError(f"{path} leads every process elsewhere: name the place")
+    return real
 
 
 class Restrict(Interposer):
     """See the module."""
+
+    undemanding = True
 
     def __init__(self, rules: Rules, image: Callable[[int], Image] = image_of) -> None:
         self.rules = rules

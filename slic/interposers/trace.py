@@ -1,44 +1,44 @@
-"""`trace`: shows calls as strace does, one line each, or a table with `summary`.
+"""`trace`: shows calls as strace -f does, or a table with `summary`.
 
     -i trace                        every call, to standard error
     -i trace:openat,read            these calls
     -i trace:summary                calls, errors and time per call when all is over
-    -i trace:out=FILE,openat        to a file
+    -i trace:out=FILE,openat        to a file (`slic run -o FILE`)
+    -i trace:json,openat            one JSON object a line (`slic run --json`)
 
-Never answers or changes a call. Limits: results of the kernel are shown only on engines with EXIT
-(the ptrace ones); elsewhere a line ends without `=`, unless an interposer below answered. Strings
-are cut after 64 bytes, structures are shown as addresses. Times include the supervisor's own.
+Never answers or changes a call. Lines are strace's own in every part that `slic.decoding` knows:
+names of flags, strings up to 32 bytes, structures in short. `slic run` takes an engine that shows
+results and ends; with `--engine unotify` neither are shown, a line ends without `=` unless an
+interposer below has answered, and what a call writes is an address. Limits: signals are shown by
+name only. Times include the supervisor's own.
 """
 
-import errno
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
-from slic.interposer import EVERY, Call, Event, Handler, Interposer, Kind, ProcessEvent, after, on
-from slic.interposer import on_event as on_process
+from slic.decoding.shown import NEVER_RETURN, Begun
+from slic.interposer import (
+    EVERY,
+    Call,
+    Event,
+    Handler,
+    Interposer,
+    Kind,
+    ProcessEvent,
+    after,
+    on,
+    on_event,
+    on_signal,
+)
 from slic.interposers.images import is_our_fork
-from slic.syscalls import BY_NAME, Argument, Syscall
-from slic.syscalls import Kind as Width
-from slic.tracee import AT_FDCWD, BadAddress, Tracee
+from slic.interposers.tracelines import Lines, Objects
+from slic.syscalls import BY_NAME
+from slic.tracee import Tracee
 from slic.verdict import PASS, Capability, Verdict
 
-SHOWN = 64
-NEVER_RETURN = {"exit", "exit_group", "rt_sigreturn"}
-TEXT_ARGUMENTS = {"filename", "pathname", "path", "oldname", "newname", "old", "new", "name"}
-OPEN_FLAGS = {
-    "O_APPEND": os.O_APPEND,
-    "O_CLOEXEC": os.O_CLOEXEC,
-    "O_CREAT": os.O_CREAT,
-    "O_DIRECTORY": os.O_DIRECTORY,
-    "O_EXCL": os.O_EXCL,
-    "O_NOFOLLOW": os.O_NOFOLLOW,
-    "O_NONBLOCK": os.O_NONBLOCK,
-    "O_PATH": os.O_PATH,
-    "O_TRUNC": os.O_TRUNC,
-}
-ACCESS = ("O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE")
+WORDS = ("summary", "json")
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Count:
 
 
 class Trace(Interposer):
-    """See the module. `write` gets whole lines (or the table) as text."""
+    """See the module. `write` gets text, whole lines or parts of them in order."""
 
     confines = False
 
@@ -60,57 +60,107 @@ class Trace(Interposer):
         write: Callable[[str], object],
         calls: Iterable[str] = (),
         summary: bool = False,
+        to_file: bool = False,
+        as_json: bool = False,
     ) -> None:
         self._write = write
         self._calls = tuple(calls) or (EVERY,)
         self._summary = summary
+        self._to_file, self._as_json = to_file, as_json
+        self._lines: Lines | Objects = self._form()
         self._results = False
-        self._open: dict[int, tuple[str, int]] = {}  # tid: the line so far, when it began
+        self._begun: dict[int, Begun] = {}
+        self._tasks: set[int] = set()
         self.counts: dict[str, Count] = {}
         self._launched: int | None = None  # the process that still has to execute the program
 
-    def _is_launch(self, tracee: Tracee, call: Call) -> bool:
-        """Is it a call of the supervisor's own, between the engine's start and the program's?"""
+    def _form(self) -> Lines | Objects:
+        return Objects(self._write) if self._as_json else Lines(self._write, self._to_file)
+
+    def show_in(self, path: str | None, as_json: bool) -> None:
+        """`slic run -o PATH --json`: the same as in the argument. OSError."""
+        if path is not None:
+            self._write, self._to_file = _Output.to(path), True
+        self._as_json |= as_json
+        self._lines = self._form()
+
+    def _launching(self, pid: int) -> bool:
+        """Is it still the supervisor's own fork, which has to execute the program?"""
         if self._launched is None:
-            self._launched = tracee.pid
-        if self._launched and tracee.pid == self._launched:
-            if is_our_fork(tracee.pid):
-                return call.name not in ("execve", "execveat")
+            self._launched = pid
+        if self._launched and pid == self._launched:
+            if is_our_fork(pid):
+                return True
             self._launched = 0
         return False
 
     @on(EVERY, needs=Capability.INSPECT)
     def called(self, tracee: Tracee, call: Call) -> Verdict:
-        if self._launched != 0 and self._is_launch(tracee, call):
+        launching = self._launched != 0 and self._launching(tracee.pid)
+        if launching and call.name not in ("execve", "execveat"):
             return PASS
-        count = self.counts.setdefault(call.name, Count())
-        count.calls += 1
-        line = "" if self._summary else f"[{tracee.tid}] {described(tracee, call)}"
-        if self._results and call.name not in NEVER_RETURN:
-            self._open[tracee.tid] = (line, tracee.now())
-        elif line:
-            self._write(line + (" = ?\n" if self._results else "\n"))
+        begun = Begun(tracee, call)
+        if self._results:
+            self._begun[tracee.tid] = begun
+            if launching:
+                return PASS  # the one that finds the program is shown
+        self._shown(tracee, begun)
+        if self._summary:
+            return PASS
+        if not self._results:
+            self._lines.alone(tracee.tid, begun, tracee)
+        elif call.name in NEVER_RETURN:
+            self._lines.never(tracee.tid, self._begun.pop(tracee.tid), tracee)
         return PASS
+
+    def _shown(self, tracee: Tracee, begun: Begun) -> None:
+        """A call begins, and is the program's."""
+        self.counts.setdefault(begun.call.name, Count()).calls += 1
+        self._live(tracee.tid)
+        if self._results and not self._summary:
+            self._lines.begin(tracee.tid, begun)
 
     @after(EVERY, optional=True)
     def returned(self, tracee: Tracee, call: Call, result: int) -> None:
-        if self._launched != 0 and self._is_launch(tracee, call):
-            return
-        line, began = self._open.pop(tracee.tid, ("", 0))
+        begun = self._begun.pop(tracee.tid, None)
+        if self._launched != 0:
+            if self._launching(tracee.pid):
+                return
+            if begun is not None:
+                self._shown(tracee, begun)
         count = self.counts.setdefault(call.name, Count())
         count.errors += -4096 < result < 0
-        count.time += tracee.now() - began if began else 0
-        if not self._summary:
-            line = line or f"[{tracee.tid}] <... {call.name} answered>"
-            self._write(f"{line} = {shown_result(result, call.syscall)}\n")
+        count.time += tracee.now() - begun.started if begun else 0
+        if self._summary:
+            return
+        if begun is not None:
+            self._lines.end(tracee.tid, begun, tracee, result)
+        else:
+            self._lines.answered(tracee.tid, call, tracee, result)
 
-    @on_process(ProcessEvent.EXIT, optional=True)
+    @on_event(ProcessEvent.FORK, optional=True)
+    def forked(self, event: Event) -> None:
+        self._live(event.other)
+
+    @on_event(ProcessEvent.EXIT, optional=True)
     def ended(self, event: Event) -> None:
-        line, _ = self._open.pop(event.tid, ("", 0))
-        if line:
-            self._write(f"{line} = ?\n")
+        begun = self._begun.pop(event.tid, None)
         if not self._summary:
-            self._write(f"[{event.tid}] +++ {shown_status(event.value)} +++\n")
+            if begun is not None:
+                self._lines.never(event.tid, begun, None)
+            self._lines.exited(event.tid, event.value)
+        self._tasks.discard(event.tid)
+        self._lines.tasks = len(self._tasks)
+
+    @on_signal(optional=True)
+    def signalled(self, tid: int, signal: int) -> int:
+        if not self._summary and self._launched == 0:
+            self._lines.signal(tid, signal)
+        return signal
+
+    def _live(self, tid: int) -> None:
+        self._tasks.add(tid)
+        self._lines.tasks = len(self._tasks)
 
     def declarations(self) -> Iterable[Handler]:
         for handler in type(self).handlers:
@@ -137,18 +187,15 @@ class Trace(Interposer):
     def from_argument(cls, text: str) -> Self:
         words = [word for word in text.split(",") if word]
         out = [word.removeprefix("out=") for word in words if word.startswith("out=")]
-        calls = [w for w in words if w != "summary" and not w.startswith("out=")]
+        calls = [w for w in words if w not in WORDS and not w.startswith("out=")]
         if unknown := [name for name in calls if name not in BY_NAME]:
             raise ValueError(f"there is no call {', '.join(unknown)}")
-        if out:
-            # Unbuffered: what has been traced stands there even if the supervisor is killed.
-            file = os.open(out[-1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
-            return cls(_Output(file, out[-1]), calls, "summary" in words)
-        return cls(_Output(2, "standard error"), calls, "summary" in words)
+        write = _Output.to(out[-1]) if out else _Output(2, "standard error")
+        return cls(write, calls, "summary" in words, bool(out), "json" in words)
 
 
 class _Output:
-    """Writes lines, unbuffered. When one cannot be written, says so once and writes no more.
+    """Writes text, unbuffered. When it cannot be written, says so once and writes no more.
 
     The program traced must not suffer from a full disk or a reader that has left (`| head`).
     """
@@ -157,11 +204,19 @@ class _Output:
         self._file = file
         self._name = name
 
-    def __call__(self, line: str) -> None:
+    @classmethod
+    def to(cls, path: str) -> Self:
+        """To a file. Unbuffered: what was traced is there even if the supervisor is killed."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        return cls(os.open(path, flags, 0o666), path)
+
+    def __call__(self, text: str) -> None:
         if self._file < 0:
             return
+        left = text.encode(errors="surrogateescape")
         try:
-            os.write(self._file, line.encode(errors="surrogateescape"))
+            while left:
+                left = left[os.write(self._file, left) :]
         except OSError as error:
             self._file = -1
             try:
@@ -169,59 +224,3 @@ class _Output:
                 os.write(2, message.encode())
             except OSError:
                 return
-
-
-def described(tracee: Tracee, call: Call) -> str:
-    """`name(arguments)` with strings read from the caller."""
-    named = call.named()
-    shown = [_argument(tracee, call.syscall, a, named) for a in call.syscall.arguments]
-    return f"{call.name}({', '.join(text for text in shown if text)})"
-
-
-def _argument(tracee: Tracee, syscall: Syscall, argument: Argument, named: dict[str, int]) -> str:
-    value = named[argument.name]
-    if argument.kind is Width.ADDRESS:
-        return _pointer(tracee, syscall, argument, named) if value else "NULL"
-    if argument.name in ("dirfd", "dfd", "olddfd", "newdfd") and value == AT_FDCWD:
-        return "AT_FDCWD"
-    if argument.name == "mode" and not named.get("flags", os.O_CREAT) & os.O_CREAT:
-        return ""  # open reads no mode then: what stands there is left over
-    if argument.name == "flags" and syscall.name in ("open", "openat"):
-        names = [name for name, bit in OPEN_FLAGS.items() if value & bit == bit]
-        return "|".join([ACCESS[value & os.O_ACCMODE], *names])
-    if argument.kind is Width.UINT16:
-        return f"{value:#o}"
-    return str(value) if -4096 <= value < 1 << 20 else f"{value & (1 << 64) - 1:#x}"
-
-
-def _pointer(tracee: Tracee, syscall: Syscall, argument: Argument, named: dict[str, int]) -> str:
-    address = named[argument.name]
-    try:
-        if argument.ctype == "const char *" and argument.name in TEXT_ARGUMENTS:
-            return _quoted(tracee.cstring(address))
-        if argument.ctype == "const char *" and "count" in named:
-            data = tracee.read_some(address, min(named["count"], SHOWN + 1))
-            return _quoted(data)
-    except (BadAddress, OSError):
-        pass  # the kernel will find the same fault; the address tells as much
-    return f"{address:#x}"
-
-
-def _quoted(data: bytes) -> str:
-    text = repr(data[:SHOWN])[2:-1].replace('"', '\\"')
-    return f'"{text}"' + ("..." if len(data) > SHOWN else "")
-
-
-def shown_result(result: int, syscall: Syscall) -> str:
-    """A raw result: a number, an errno by name, or an address for the calls that give one."""
-    if -4096 < result < 0:
-        name = errno.errorcode.get(-result, str(-result))
-        return f"-1 {name} ({os.strerror(-result)})"
-    return hex(result) if syscall.name in ("brk", "mmap", "mremap", "shmat") else str(result)
-
-
-def shown_status(status: int) -> str:
-    """A wait status in words."""
-    if os.WIFSIGNALED(status):
-        return f"killed by signal {os.WTERMSIG(status)}"
-    return f"exited with {os.WEXITSTATUS(status)}"

@@ -88,9 +88,7 @@ def test_trace_shows_calls(engine: str, tmp_path: Path) -> None:
     assert done.returncode == 1 and done.stdout == Path("/etc/hostname").read_text()
     shown = out.read_text()
     result = r" = \d+" if engine != "unotify" else ""
-    assert re.search(
-        rf'^\[\d+\] openat\(AT_FDCWD, "/etc/hostname", O_RDONLY\){result}$', shown, re.M
-    )
+    assert re.search(rf'^\d+ +openat\(AT_FDCWD, "/etc/hostname", O_RDONLY\){result}$', shown, re.M)
     if engine != "unotify":
         assert '"/nope", O_RDONLY) = -1 ENOENT (No such file or directory)\n' in shown
         assert shown.endswith("+++ exited with 1 +++\n")
@@ -101,7 +99,7 @@ def test_trace_shows_the_program_and_not_how_it_was_started(engine: str, tmp_pat
     out = tmp_path / "out"
     assert slic("run", "-e", engine, "-i", f"trace:out={out}", "--", "/bin/true").returncode == 0
     first, *others = out.read_text().splitlines()
-    assert re.match(r'\[\d+\] execve\("/bin/true", ', first)
+    assert re.match(r'\d+ +execve\("/bin/true", ', first)
     assert any("exit_group(0" in line for line in others)
 
 

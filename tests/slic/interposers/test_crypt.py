@@ -13,7 +13,7 @@ from own_tracee import OwnTracee, taken
 
 pytest.importorskip("cryptography", reason="the package `cryptography` is missing")
 
-from slic.interposers.cipherfile import MAGIC
+from slic.interposers.cipherheader import FIRST_MAGIC, MAGIC, secret
 from slic.interposers.crypt import Crypt
 from slic.interposers.plaintext import KEPT
 from slic.interposers.restrict import Image, Restrict, Rules
@@ -352,6 +352,110 @@ def test_memory_of_files_nobody_has_open_is_given_back(room: Room) -> None:
     assert sum("slic-crypt" in link for link in links) <= 2 * (KEPT + 1) + 1
     assert room.ask("pwrite64", kept, b"S", 1, 0) == Return(1)
     assert os.pread(kept, 99, 0) == b"Still open"
+
+
+@pytest.mark.parametrize("call", ["unlink", "unlinkat", "rename", "renameat2"])
+def test_the_space_of_a_removed_file_is_given_back(room: Room, call: str) -> None:
+    """Nothing of it stays open here: at once if nobody has it open, else when that is closed."""
+
+    def remove(name: str) -> None:
+        path, other = room.folder / name, room.folder / "other"
+        other.touch()
+        arguments: tuple[Any, ...] = (path,)
+        if call == "unlinkat":
+            arguments = (CWD, path, 0)
+        elif call == "rename":
+            arguments = (other, path)
+        elif call == "renameat2":
+            arguments = (CWD, other, CWD, path, 0)
+        assert isinstance(room.ask(call, *arguments), Continue)
+        os.rename(other, path) if call.startswith("rename") else path.unlink()
+
+    def held() -> int:
+        gone = (link for link in own_links() if link.endswith(" (deleted)"))
+        return sum(link.startswith(f"{room.folder}/") for link in gone)
+
+    os.close(room.make("closed", b"x" * 9999))
+    room.fds.clear()
+    remove("closed")
+    assert held() == 0
+    for told in (
+        lambda: room.ask("statfs", room.folder, 0),
+        lambda: room.open("new", os.O_WRONLY | os.O_CREAT),
+        lambda: room.ask("execve", "/bin/true", 0, 0),
+        lambda: room.ask("unlink", room.folder / "nothing"),
+    ):
+        fd = room.make("opened", b"x" * 9999)
+        remove("opened")
+        assert held() >= 1
+        assert os.pread(fd, 3, 0) == b"xxx"
+        assert room.ask("pwrite64", fd, b"y", 1, 0) == Return(1)
+        os.close(fd)
+        room.fds.remove(fd)
+        told()
+        assert held() == 0
+
+
+def test_a_write_without_room_takes_that_of_removed_files(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fd, removed = room.make("f", b"first"), room.make("removed", b"x" * 9999)
+    room.ask("unlink", room.folder / "removed")
+    (room.folder / "removed").unlink()
+    os.close(removed)
+    room.fds.remove(removed)
+    real = os.pwrite
+
+    def full_while_it_is_held(to: int, data: Any, at: int) -> int:
+        if any("removed (deleted)" in link for link in own_links()):
+            raise OSError(errno.ENOSPC, "full")
+        return real(to, data, at)
+
+    monkeypatch.setattr(os, "pwrite", full_while_it_is_held)
+    assert room.ask("write", fd, b" second", 7) == Return(7)
+    assert os.pread(fd, 99, 0) == b"first second"
+
+
+def test_a_write_that_is_cut_short_moves_the_offset_as_far(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fd, real = room.make("f", b"begin "), os.pwrite
+    held = (room.folder / "f").stat().st_size + 5000
+
+    def short(to: int, data: Any, at: int) -> int:
+        if at >= held:
+            raise OSError(errno.ENOSPC, "full")
+        return real(to, memoryview(data)[: held - at], at)
+
+    monkeypatch.setattr(os, "pwrite", short)
+    verdict = room.ask("write", fd, b"x" * 9000, 9000)
+    assert isinstance(verdict, Return)
+    assert 4096 <= verdict.value < 5000
+    assert os.lseek(fd, 0, os.SEEK_CUR) == os.fstat(fd).st_size == 6 + verdict.value
+    assert room.ask("write", fd, b"x" * 9000, 9000) == Fail(errno.ENOSPC)
+    monkeypatch.undo()
+    again = Crypt(str(room.folder), KEY)
+    copy = taken(room.tracee.ask([again], "open", str(room.folder / "f"), 0, 0))
+    assert os.read(copy, 10000) == b"begin " + b"x" * verdict.value
+    os.close(copy)
+    again.finished()
+
+
+def test_a_file_of_the_first_format_is_explained(
+    room: Room, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own = secret(KEY, bytes(16), FIRST_MAGIC)
+    sealed = own.cipher.encrypt(bytes(12), b"old", bytes(8))
+    (room.folder / "f").write_bytes(FIRST_MAGIC + own.file_id + own.check + bytes(12) + sealed)
+    fd = room.open("f")
+    assert os.pread(fd, 9, 0) == b"old"
+    assert size_told(room, "stat", str(room.folder / "f"), "out") == 3
+    for call, *arguments in (("write", b"x", 1), ("ftruncate", 1), ("ftruncate", 9)):
+        assert room.ask(str(call), fd, *arguments) == Fail(errno.EROFS)
+    told = capfd.readouterr().err
+    assert told == f"slic: crypt: {room.folder}/f is of the first format: copy it to change it\n"
+    copy = room.open("g")
+    assert room.ask("write", copy, b"old", 3) == Return(3)
 
 
 def test_the_key_file(tmp_path: Path) -> None:

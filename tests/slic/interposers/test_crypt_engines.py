@@ -1,6 +1,7 @@
 """crypt around real programs: what they do to a directory of plain files, they do to this one."""
 
 import os
+import resource
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -13,7 +14,8 @@ pytest.importorskip("cryptography", reason="the package `cryptography` is missin
 
 from slic.engine import Engine
 from slic.interposer import Interposer
-from slic.interposers.cipherfile import HEADER, MAGIC, CipherFile
+from slic.interposers.cipherfile import CipherFile
+from slic.interposers.cipherheader import HEADER, MAGIC
 from slic.interposers.crypt import Crypt
 
 KEY = bytes(range(32))
@@ -203,3 +205,34 @@ def test_the_sqlite_shell(engine: Engine, crypt: Crypt) -> None:
         0,
         "3\n6\n",
     )
+
+
+FILL = """
+import os, sys
+out = os.open("big", os.O_WRONLY | os.O_CREAT)
+taken = 0
+try:
+    while True:
+        taken += os.write(out, b"x" * 5000)
+except OSError as error:
+    print(error.strerror, taken)
+"""
+
+
+def test_what_was_written_before_an_error_can_be_read(
+    engine: Engine, crypt: Crypt, tmp_path: Path
+) -> None:
+    """EFBIG by a limit of the supervisor: it is the one that needs no disk of a test's own."""
+    (tmp_path / "fill.py").write_text(FILL)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (123_456, before[1]))
+    try:
+        status, output = sh(engine, [crypt], f"python3 -S {tmp_path}/fill.py", crypt.directory)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert status == 0
+    assert output.startswith("File too large ")
+    taken = int(output.split()[-1])
+    assert 123_456 - HEADER - 31 * 28 - 5000 < taken < 123_456
+    assert text_of(Path(crypt.directory) / "big") == b"x" * taken
+    assert sh(engine, [crypt], "wc -c < big", crypt.directory) == (0, f"{taken}\n")

@@ -1,0 +1,1 @@
+"""Calls as text, in the notation of strace: names of flags, strings, structures, results."""
