@@ -18,11 +18,12 @@ from glunix.msg import stream
 from glunix.msg.base import Body, Message
 from glunix.msg.frame import BODY_MAX
 from glunix.node.bridge import RELAY, REPORT
+from glunix.node.cgroups import JobGroup
 from glunix.node.ends import End, PipeEnd, SocketEnd
 from glunix.node.fed import FedInput, MakeEnd
 from glunix.node.keeper import GIVE_UP, GRACE
 from glunix.node.process import pipe
-from glunix.node.supervisor import spawn_supervisor
+from glunix.node.spawnsupervisor import spawn_supervisor
 from glunix.node.userjob import job_environment
 from slic.kernel.rights import refuse_rights
 
@@ -73,6 +74,8 @@ class SupervisedJob:
         self._ends: list[int] = []
         """Ends of the input that the supervisor was told of: how many recalls came before."""
         self._link = Link(self._frame, self._closed, f"supervisor of job {start.npid}")
+        self.group: JobGroup | None = None
+        """Of the job; None: it has none, or only a limit."""
         self.enter: Callable[[], None] | None = None
         """Moves a child into the job's control group."""
 
@@ -101,16 +104,21 @@ class SupervisedJob:
             self.frame(body)
         return False
 
+    def _fork(self, env: dict[bytes, bytes], fed: list[int]) -> tuple[int, socket.socket]:
+        return spawn_supervisor(self.start, env, fed, self._setuid, self.group, self.enter)
+
     def _spawn(self, env: dict[bytes, bytes]) -> tuple[int, socket.socket]:
         if not self._feeds:
-            return spawn_supervisor(self.start, env, (), self._setuid, self.enter)
+            return self._fork(env, [])
         make: MakeEnd
         if self.start.spec.stdin == "pipe":
             theirs, ours = pipe()
             with contextlib.ExitStack() as stack:
                 stack.callback(os.close, ours)
                 try:
-                    made = spawn_supervisor(self.start, env, [theirs], self._setuid, self.enter)
+                    made = spawn_supervisor(
+                        self.start, env, [theirs], self._setuid, self.group, self.enter
+                    )
                 finally:
                     os.close(theirs)
                 stack.pop_all()
@@ -124,8 +132,7 @@ class SupervisedJob:
                 stack.enter_context(other)
                 for end in (one, other):
                     refuse_rights(end)
-                fds = [other.fileno(), one.fileno()]
-                made = spawn_supervisor(self.start, env, fds, self._setuid, self.enter)
+                made = self._fork(env, [other.fileno(), one.fileno()])
                 stack.pop_all()
 
             def make(moved: Callable[[], None], gone: Callable[[], None]) -> End:

@@ -181,12 +181,20 @@ class JobGroup:
 
     def enter(self) -> None:
         """Move the calling process there: between fork and the loss of root's rights."""
+        self.move(0)
+        self.limit()
+
+    def move(self, pid: int) -> None:
+        """Move this process there (0: the caller), and so all that it will fork. OSError."""
         for path in self.entries:
             fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
             try:
-                os.write(fd, b"0")
+                os.write(fd, str(pid).encode())
             finally:
                 os.close(fd)
+
+    def limit(self) -> None:
+        """Let the user of the calling process have as much as he may have here."""
         if self._most is not None:
             limit_tasks(self._most)
 

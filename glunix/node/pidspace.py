@@ -18,85 +18,29 @@ may not signal the init either: a socket of theirs says by its end that all is o
 """
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
 import struct
 from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple, NoReturn
-
-import msgspec
 
 from glunix.msg.job import HomePids, Owner
 from glunix.msg.stream import Start
-from glunix.node import privilege
 from glunix.node.become import join_terminal, own_group
 from glunix.node.clerk import HIRE
-from glunix.node.clerkinside import Inside
 from glunix.node.family import Family, descendants, kill_all
-from glunix.node.heralds import Heralds, attend, herald
-from glunix.node.reaping import changed
-from glunix.node.spawn import close_others, fork_child
+from glunix.node.heralds import Heralds
+from glunix.node.pidspacebuild import FAILED, HELPER, PROGRAM, REAPED, SENT, WAIT, Builder
+from glunix.node.pidspaceplan import OUTSIDE, plan
+from glunix.node.spawn import fork_child
 from slic.kernel import prctl
 from slic.kernel.libc import SYS_SETNS, syscall
 from slic.kernel.pidfd import stat_fields
 
 START_SECONDS = 10.0
-_PID_MAX = Path("/proc/sys/kernel/pid_max")
 SETTLE_SECONDS = 1.0
 """The herald answers at once; a kernel that runs nobody must not hold a stop up for ever."""
 _UCRED = struct.Struct("=3i")
-_WAIT = struct.Struct("<2i")
-OUTSIDE = -1
-"""The leader of a session that home does not see (getsid is 0): nor is it seen here."""
-_HELPER, _PROGRAM, _FAILED, _REAPED, _SENT = b"+", b"!", b"-", b"w", b"s"
-"""First bytes of what is said: a number follows the first, more the last three."""
-
-
-class Plan(NamedTuple):
-    """Who has which number. `leader` 0: the program leads its session itself; 1 is init;
-    OUTSIDE: the supervisor leads, whom nobody inside sees.
-    """
-
-    program: int
-    leader: int
-    parent: int
-    parent_group: int
-    """0: the one it inherits."""
-    group: int
-    makes_group: bool
-    """Nobody has the group's number yet: it is made for the program."""
-
-    @property
-    def herald(self) -> int:
-        """The herald's number, which no process of the user's has; 0: nobody else is in the
-        session at home.
-        """
-        return 0 if self.leader == 0 else next(n for n in range(2, 9) if n not in self[:5])
-
-
-def plan(home: HomePids) -> Plan:
-    """What to build for these numbers; ValueError where there can be no such namespace."""
-    if home.pid < 2:
-        raise ValueError("the startup is pid 1 at home")
-    leader = 0 if home.session == home.pid else home.session or OUTSIDE
-    parent = max(home.parent, 1)
-    if parent == 1 and leader > 1:
-        parent = leader  # init's own children cannot be in another's session
-    group = home.group
-    if leader == 0 or group < 1 or (group == 1 and leader != 1):
-        group = home.pid
-    led = {home.pid, leader} | ({parent} if home.parent_group == parent else set())
-    makes_group = group not in led
-    if makes_group and group == parent:
-        return plan(msgspec.structs.replace(home, parent_group=parent))
-    parent_group = 0
-    if leader and parent not in (1, leader):
-        joins = {parent, group} if makes_group else {parent}
-        parent_group = home.parent_group if home.parent_group in joins else 0
-    return Plan(home.pid, leader, parent, parent_group, group, makes_group)
 
 
 class SpaceUnavailable(Exception):
@@ -129,7 +73,7 @@ class PidSpace:
         self._says.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._orders, orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         """To the init: its end is the init's."""
-        builder = _Builder(todo, tty, theirs, orders, program, owner, first, home.highest)
+        builder = Builder(todo, tty, theirs, orders, program, owner, first, home.highest)
         if todo.leader == OUTSIDE and tty is not None:
             join_terminal(tty)
 
@@ -162,18 +106,18 @@ class PidSpace:
             try:
                 data, rights, _, _ = self._says.recvmsg(4096, socket.CMSG_SPACE(_UCRED.size))
             except TimeoutError:
-                data, rights = _FAILED + b"it does not get ready", []
-            if data[:1] not in (_HELPER, _PROGRAM, _REAPED):
+                data, rights = FAILED + b"it does not get ready", []
+            if data[:1] not in (HELPER, PROGRAM, REAPED):
                 self.close()
                 raise SpaceUnavailable(data[1:].decode("utf-8", "replace") or "its init died")
             pid: int = next(_UCRED.unpack(body)[0] for _, _, body in rights)
-            if data[:1] == _PROGRAM:
+            if data[:1] == PROGRAM:
                 self.group = self.heralds.begins(pid)  # its own doing from now on
                 program = pid
-            elif data[:1] == _HELPER:
+            elif data[:1] == HELPER:
                 self._helpers.add(pid)
                 self.heralds.stands(int.from_bytes(data[1:], "little"), pid)
-        self._says.send(_PROGRAM)
+        self._says.send(PROGRAM)
         return program
 
     def fileno(self) -> int:
@@ -194,10 +138,10 @@ class PidSpace:
         return found
 
     def _take(self, data: bytes) -> None:
-        if data[:1] == _SENT:
-            self.heralds.sent(*_WAIT.unpack(data[1:]))
-        elif data[:1] == _REAPED:
-            number, status = _WAIT.unpack(data[1:])
+        if data[:1] == SENT:
+            self.heralds.sent(*WAIT.unpack(data[1:]))
+        elif data[:1] == REAPED:
+            number, status = WAIT.unpack(data[1:])
             self.heralds.reaped(number, status)
             self._statuses += [status] if number == self.number else []
 
@@ -323,202 +267,8 @@ def _fork_in_new_namespace(body: Callable[[], object]) -> int:
         os.close(own)
 
 
-def _number() -> bytes:
-    return os.getpid().to_bytes(4, "little")
-
-
-def _is_own_pid_max() -> bool:
-    """Whether a namespace has a pid_max of its own (Linux 6.14), and not the machine's."""
-    major, minor = (int("".join(filter(str.isdigit, n))) for n in os.uname().release.split(".")[:2])
-    return (major, minor) >= (6, 14)
-
-
 def _is_zombie(pid: int) -> bool:
     try:
         return stat_fields(pid)[0] in b"ZX"
     except OSError:
         return True
-
-
-class _Builder:
-    """Runs inside, in each helper from its fork on."""
-
-    def __init__(
-        self,
-        todo: Plan,
-        tty: int | None,
-        says: socket.socket,
-        orders: socket.socket,
-        program: Callable[[], object],
-        owner: Owner,
-        first: int,
-        highest: int,
-    ) -> None:
-        self._first = first
-        self._orders = orders
-        self._owner = owner
-        self._highest = highest
-        self._plan = todo
-        self._tty = tty
-        self._says = says
-        self._program = program
-
-    def init(self) -> None:
-        """Pid 1."""
-        prctl.set_parent_death_signal(signal.SIGKILL)
-        self._step(self._own_proc)
-        for number in (*self._plan, self._plan.herald):  # before what cannot be undone
-            self._choose(number)
-        if self._plan.leader == 1:
-            self._step(self._lead)
-        if self._plan.leader > 1:
-            self._fork(self._plan.leader, self._leader)
-        else:
-            self._go_on()
-        self._rule()
-
-    def _own_proc(self) -> None:
-        """A /proc of this namespace: with the node's, pids would mean other processes."""
-        prctl.unshare(prctl.CLONE_NEWNS)
-        prctl.mount("none", "/", "", prctl.MS_REC | prctl.MS_PRIVATE)
-        flags = prctl.MS_NOSUID | prctl.MS_NODEV | prctl.MS_NOEXEC
-        prctl.mount("proc", "/proc", "proc", flags)
-        if self._highest and _is_own_pid_max():
-            _PID_MAX.write_text(str(self._highest))
-
-    def _lead(self) -> None:
-        os.setsid()
-        if self._tty is not None:
-            join_terminal(self._tty)
-
-    def _leader(self) -> None:
-        self._says.send(_HELPER + _number())
-        self._step(self._lead)
-        self._go_on()
-        self._serve()
-
-    def _go_on(self) -> None:
-        """In who is above the parent, or is the parent."""
-        if self._plan.parent == os.getpid():
-            self._make_program()
-        else:
-            self._fork(self._plan.parent, self._parent)
-
-    def _parent(self) -> None:
-        self._says.send(_HELPER + _number())
-        self._make_program()
-        self._serve()
-
-    def _herald(self) -> None:
-        self._says.send(_HELPER + _number())
-        close_others({self._says.fileno()})
-        privilege.give_up(self._owner)
-        herald(self._tell)
-
-    def _tell(self, signal_number: int) -> None:
-        try:
-            self._says.send(_SENT + _WAIT.pack(os.getpid(), signal_number))
-        except OSError:
-            os._exit(0)  # the supervisor is gone
-
-    def _make_program(self) -> None:
-        todo = self._plan
-        if todo.makes_group:
-            ready, told = os.pipe()
-
-            def stand() -> None:
-                os.setpgid(0, 0)
-                os.write(told, b"+")
-
-            self._fork(todo.group, stand)
-            os.read(ready, 1)
-            os.close(ready)
-            os.close(told)
-        if todo.parent_group:
-            self._step(lambda: os.setpgid(0, todo.parent_group))
-        if todo.herald:
-            self._fork(todo.herald, self._herald)
-        self._fork(todo.program, self._become)
-        if todo.leader:  # before whoever made the group is reaped, and it with him
-            with contextlib.suppress(OSError):  # it has joined by itself, and may have gone on
-                os.setpgid(todo.program, todo.group)
-            self._step(lambda: os.setpgid(todo.herald, todo.group))
-
-    def _become(self) -> None:
-        todo = self._plan
-        if todo.leader == 0:
-            self._step(self._lead)
-        else:
-            self._step(lambda: os.setpgid(0, todo.group))
-            if self._tty is not None:
-                # In the background until this has worked; all signals are blocked (fork_child).
-                self._step(lambda: os.tcsetpgrp(self._tty or 0, todo.group))
-        if self._first:
-            self._choose(self._first)
-        self._says.send(_PROGRAM)
-        self._says.recv(1)
-        self._says.close()
-        self._program()
-
-    def _fork(self, number: int, body: Callable[[], object]) -> None:
-        self._choose(number)
-        got = fork_child(body)
-        if got != number:
-            self._fail(f"pid {number} became {got}")
-
-    def _choose(self, number: int) -> None:
-        """Make this the pid of the next child."""
-        text = str(max(number - 1, 0))
-        self._step(lambda: Path("/proc/sys/kernel/ns_last_pid").write_text(text))
-
-    def _step(self, work: Callable[[], object]) -> None:
-        try:
-            work()
-        except OSError as error:
-            self._fail(f"{error.strerror}: {error.filename or work.__name__}")
-
-    def _fail(self, text: str) -> NoReturn:
-        self._says.send(_FAILED + text.encode()[:200])
-        os._exit(1)
-
-    def _serve(self) -> NoReturn:
-        """Stand for a process of home's, and reap."""
-        close_others({self._says.fileno()})
-        privilege.give_up(self._owner)
-        while True:
-            self._reap()
-            attend(self._tell)
-
-    def _rule(self) -> NoReturn:
-        """The same as pid 1: with an ear for the supervisor's orders, and for its end."""
-        close_others({self._says.fileno(), self._orders.fileno()})
-        privilege.be_init(self._owner)
-        self._orders.setblocking(False)
-        fcntl.fcntl(self._orders, fcntl.F_SETOWN, os.getpid())
-        flags = fcntl.fcntl(self._orders, fcntl.F_GETFL)
-        fcntl.fcntl(self._orders, fcntl.F_SETFL, flags | os.O_ASYNC)
-        while True:
-            self._obey()  # what came before the descriptor was asynchronous, too
-            self._reap()
-            attend(self._tell)
-
-    def _obey(self) -> None:
-        """Take the supervisor's orders; it is gone: all of the namespace ends with us."""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                order, fds, _, _ = socket.recv_fds(self._orders, HIRE.size, 2)
-                if not order:
-                    os._exit(0)
-                run = range(*HIRE.unpack(order))
-                asks, news = (socket.socket(fileno=fd) for fd in fds)
-                fork_child(lambda: Inside(run, asks, news).serve())  # noqa: B023 - at once
-                asks.close()
-                news.close()
-
-    def _reap(self) -> None:
-        """Wait for children, and tell. SIGCHLD is blocked, so none is lost."""
-        for pid, status in changed({*self._plan, self._plan.herald}):
-            try:
-                self._says.send(_REAPED + _WAIT.pack(pid, status))
-            except OSError:
-                os._exit(0)  # the supervisor is gone

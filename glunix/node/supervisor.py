@@ -22,7 +22,7 @@ from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.msg.shadows import ShadowMoved, ShadowSignal, ShadowsMade
 from glunix.node import privilege
 from glunix.node.asks import Asks
-from glunix.node.become import StepFailed, shed_inherited
+from glunix.node.become import StepFailed
 from glunix.node.bill import Bill
 from glunix.node.birth import Birth
 from glunix.node.channels import Output
@@ -39,46 +39,12 @@ from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.process import set_size
 from glunix.node.questions import Questions
 from glunix.node.reopened import Reopened
-from glunix.node.spawn import close_others, fork_child
 from glunix.node.standins import StandIns
 from slic.engine import Launch, Session
 from slic.interposers.homefds import HomeFds, IoctlHome
 from slic.kernel.pidfd import status_fields
-from slic.kernel.prctl import set_child_subreaper, set_parent_death_signal
+from slic.kernel.prctl import set_child_subreaper
 from slic.tracee import Tracee
-
-
-def spawn_supervisor(
-    start: stream.Start,
-    env: dict[bytes, bytes],
-    fed: Sequence[int] = (),
-    setuid: bool = False,
-    enter: Callable[[], None] | None = None,
-) -> tuple[int, socket.socket]:
-    """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end).
-
-    `setuid`: the job may run programs with more rights than its owner has (glunix.toml).
-
-    `fed` is what becomes standard input when the daemon fills it: the read end of a pipe, or two
-    sockets, the program's and the one from which its answers are read. `enter` moves the calling
-    process into the job's control group.
-    """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-
-    def body() -> None:
-        if enter is not None:
-            enter()
-        close_others({theirs.fileno(), *fed})
-        ours.detach()
-        shed_inherited(start.owner)
-        privilege.begin(start.owner)
-        set_parent_death_signal(signal.SIGKILL)  # now: a change of ids forgets it (prctl(2))
-        Supervisor(start, env, theirs, fed, setuid).run()
-
-    try:
-        return fork_child(body), ours
-    finally:
-        theirs.close()
 
 
 class Supervisor:
@@ -91,8 +57,11 @@ class Supervisor:
         sock: socket.socket,
         fed: Sequence[int],
         setuid: bool,
+        entered: Callable[[], None],
     ) -> None:
+        """`entered` returns when this process is in the job's control groups; StepFailed."""
         self._start = start
+        self._entered = entered
         self._setuid = setuid and privilege.is_needed(start.owner)
         self._spec = start.spec
         self._vnn = start.vnns[0]
@@ -187,6 +156,7 @@ class Supervisor:
 
     def _fork_program(self, launch: Launch | None) -> int:
         around = self._stand_ins
+        self._entered()
         self._birth = birth = Birth(self._spec, self._start, self._env, self._setuid)
         first = self._numbers.first(self._turn) if self._spec.pids is not None else 0
         self._place = birth.fork(around, launch, first)

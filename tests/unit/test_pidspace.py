@@ -1,9 +1,9 @@
-"""Which process stands for whom inside a job's PID namespace (glunix.node.pidspace.plan)."""
+"""Which process stands for whom inside a job's PID namespace (glunix.node.pidspaceplan)."""
 
 import pytest
 
 from glunix.msg.job import HomePids
-from glunix.node.pidspace import OUTSIDE, Plan, plan
+from glunix.node.pidspaceplan import OUTSIDE, Plan, plan
 
 
 @pytest.mark.parametrize(
