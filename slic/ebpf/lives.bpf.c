@@ -28,28 +28,32 @@ struct signalled {
     u64 arguments[2];
 };
 
-/* The slot of the innermost watched namespace that the task is in. The first namespace of the
- * machine is never watched: its processes cost no lookup. */
-INLINE struct job *job_of_space(struct task_struct *task, u32 *slot) {
-    u32 level = task->thread_pid->level;
+/* The slot of the innermost watched namespace that it is in, plus 1; 0: none. The first namespace of
+ * the machine is never watched: its processes cost no lookup. */
+__attribute__((noinline)) u32 slot_of_space(u64 pid, u32 level) {
     for (u32 i = 0; i < 32; i++) {
         if (level == 0 || level > 32) return 0;
-        u32 inum = 0, *found;
-        number_at(task, level, &inum);
-        if ((found = lookup(&spaces, &inum))) {
-            *slot = *found;
-            return lookup(&jobs, slot);
-        }
+        u32 inum = number_at(pid, level) >> 32;
+        u32 *found = lookup(&spaces, &inum);
+        if (found) return *found + 1;
         level--;
     }
     return 0;
 }
 
+INLINE u32 watched_space(struct task_struct *task) {
+    u32 level = task->thread_pid->level;
+    return level ? slot_of_space(pid_of(task), level) : 0;
+}
+
 SEC("tp_btf/sched_process_fork") int on_fork(u64 *ctx) {
     struct task_struct *parent = (void *)ctx[0], *child = (void *)ctx[1];
-    u32 slot = 0;
-    struct job *job = job_of_space(child, &slot);
-    if (!job) {
+    struct job *job = 0;
+    u32 slot = watched_space(child);
+    if (slot) {
+        slot--;
+        job = lookup(&jobs, &slot);
+    } else {
         struct mark *mark = storage(&marks, parent, 0, 0);
         if (!mark) return 0;
         slot = mark->slot;
@@ -72,9 +76,10 @@ SEC("tp_btf/sched_process_fork") int on_fork(u64 *ctx) {
     event->by_tgid = tgid_at(parent, fresh.level);
     event->parent_tgid = tgid_at(child->real_parent, fresh.level);
     event->level = child->thread_pid->level;
+    u64 pid = pid_of(child);
     /* From the innermost outwards. */
     for (u32 i = 0; i < LEVELS; i++)
-        event->numbers[i] = i <= event->level ? number_at(child, event->level - i, 0) : 0;
+        event->numbers[i] = i <= event->level ? (u32)number_at(pid, event->level - i) : 0;
     ring_submit(event, 0);
     return 0;
 }
@@ -186,7 +191,8 @@ SEC("tp_btf/signal_deliver") int on_deliver(u64 *ctx) {
 }
 
 /* The walk over all tasks: names those that are marked, and marks those that are to be: the
- * process `tgid`, its threads and descendants. Run again until it finds no new one. */
+ * process `tgid`, or what is in the namespace of this slot, with threads and descendants. Run again
+ * until it finds no new one. */
 struct adoption {
     u32 slot, key, tgid, unused;
 };
@@ -202,6 +208,8 @@ struct {
 } adopt SEC(".maps");
 
 INLINE int belongs(struct task_struct *task, struct adoption *to, u32 level) {
+    u32 space = watched_space(task);
+    if (space) return space == to->slot + 1;
     if (to->tgid && tgid_at(task, level) == to->tgid) return 1;
     struct mark *mark = storage(&marks, task->group_leader, 0, 0);
     if (mark && mark->key == to->key) return 1;

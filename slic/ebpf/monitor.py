@@ -4,11 +4,13 @@ One monitor serves any number of watches, so a daemon loads the programs once fo
 Every event comes once, and those of one process in their order. What the kernel could not deliver
 is counted (`losses`), and `sweep` then tells what was missed of lives; counters lose nothing.
 
-A watch of a namespace begins with the next process that is born in it; one of a tree takes the
-process, its threads and its descendants as they are. What is born of a watched task is watched.
-Where a task would belong to both, the innermost watched namespace has it.
+A watch takes what is there as it is, without stopping it: all that is in a PID namespace, or a
+process with its threads and descendants. What is born of a watched task, or in a watched namespace,
+is watched. A task belongs to one watch: to that of its innermost watched namespace, if there is
+one, else to its tree's.
 """
 
+import errno
 import os
 import select
 from collections.abc import Iterable, Iterator, Mapping
@@ -118,33 +120,40 @@ class Monitor:
 
     # -- watches -----------------------------------------------------------------------------
     def watch_namespace(self, inode: int, want: Want, calls: bytes = EVERY_CALL) -> Watch:
-        """Watch the PID namespace with this inode number (stat of /proc/PID/ns/pid_for_children).
+        """Watch the PID namespace with this inode number (stat of /proc/PID/ns/pid).
 
         `calls`: a byte a call number; bit 0 is set where it is to be told, bit 1 where its result
         is. OSError ENOSPC: as many watches as there are slots.
         """
         watch = self._new(want, calls, inode)
         libbpf.update(self._loaded.map("spaces"), _u32(inode), _u32(watch.slot))
+        self._take(watch, 0)
         return watch
 
     def watch_tree(self, pid: int, want: Want, calls: bytes = EVERY_CALL) -> Watch:
-        """Watch a process, its threads and its descendants, which go on meanwhile.
+        """Watch a process, its threads and its descendants.
 
         OSError ESRCH if there is no such process.
         """
         watch = self._new(want, calls, 0)
+        self._take(watch, pid)
+        if pid not in watch.tasks.values():
+            self.release(watch)
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        return watch
+
+    def _take(self, watch: Watch, pid: int) -> None:
+        """Mark what is there. A task that is born meanwhile may escape one walk, never all."""
+        self._mark_all(watch, pid)
+        watch.found({alive.tid: alive.pid for alive in self.alive(watch)})
+
+    def _mark_all(self, watch: Watch, pid: int) -> None:
+        self._adopt(watch.slot, watch.key, pid)
         try:
-            self._adopt(watch.slot, watch.key, pid)
-            # A task that is born while the walk is under way may escape one, never all of them.
             while any(fresh for key, *_, fresh, _ in self._walk() if key == watch.key):
                 pass
         finally:
             self._adopt(0, 0, 0)
-        watch.found({alive.tid: alive.pid for alive in self.alive(watch)})
-        if pid not in watch.tasks.values():
-            self.release(watch)
-            raise ProcessLookupError(3, os.strerror(3))
-        return watch
 
     def release(self, watch: Watch) -> None:
         """End a watch. Its tasks go on; what they do concerns nobody any more."""
@@ -160,7 +169,7 @@ class Monitor:
         if want & ~self.want:
             raise ValueError(f"the monitor was made for {self.want!r}, not for {want!r}")
         if not self._free:
-            raise OSError(28, "no more watches")
+            raise OSError(errno.ENOSPC, "no more watches")
         watch = Watch(self._free.pop(0), self._next, want, space)
         self._next += 1
         self._watches[watch.key] = watch
@@ -223,12 +232,7 @@ class Monitor:
 
         Tasks that were born unmarked are found by their parents. Read all events before it.
         """
-        self._adopt(watch.slot, watch.key, 0)
-        try:
-            while any(fresh for key, *_, fresh, _ in self._walk() if key == watch.key):
-                pass
-        finally:
-            self._adopt(0, 0, 0)
+        self._mark_all(watch, 0)
         now = {alive.tid: alive for alive in self.alive(watch)}
         ended: list[Event] = [
             Exited(watch.key, 0, tid, pid, 0, False, swept=True)
