@@ -6,11 +6,13 @@
 #define TEXT_MAX 4096
 #define BUFFER_MAX 65
 #define NONE 255
+#define EXECVE 59
+#define EXECVEAT 322
 
 /* What a call's arguments lead to: `texts` are strings (a bit an argument), `buffer` and `size`
- * the arguments of a buffer, NONE for none. */
+ * the arguments of a buffer, NONE for none; `filled` is a buffer that the call fills. */
 struct shape {
-    u8 texts, buffer, size, unused;
+    u8 texts, buffer, size, filled;
 };
 struct called {
     struct head head;
@@ -120,6 +122,7 @@ SEC("tp_btf/sys_enter") int on_enter(u64 *ctx) {
     struct mark *mark = marked(task, WANT_COUNTS | WANT_CALLS);
     u32 call = ctx[1];
     if (!mark || call >= CALLS || task->thread_info.status & TS_COMPAT) return 0;
+    if (mark->launching && call != EXECVE && call != EXECVEAT) return 0;
     mark->call = call;
     mark->entered = now();
     struct job *job = job_at(mark->slot, mark->key);
@@ -161,12 +164,14 @@ SEC("tp_btf/sys_exit") int on_result(u64 *ctx) {
     if (!to) return 0;
     to->called.value = value;
     to->called.duration = duration;
+    struct shape *shape = lookup(&shapes, &call);
     u32 used = 0;
     if (mark->missed) {
         /* The page was not there when the call began; the kernel has fetched it since. */
-        struct shape *shape = lookup(&shapes, &call);
         if (shape) used = copied_all(to, shape);
         mark->missed = 0;
+    } else if (value > 0 && shape && shape->filled < 6) {
+        used = copied(to, 0, 0, shape->filled, argument_at(&to->called, shape->filled), value, 0);
     }
     sent(to, used);
     return 0;

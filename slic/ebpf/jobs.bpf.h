@@ -28,10 +28,11 @@ struct job {
     u32 key, wants, level;
     u8 calls[CALLS];
 };
-/* On every task of a watch. `tid`: as it was before an exec of this thread, too. `stopped` is of the process and stands at its leader. */
+/* On every task of a watch. `tid`: as it was before an exec of this thread, too. `stopped` is of the process and stands at its leader.
+ * `launching`: it has yet to execute its program, and of its calls only that one counts. */
 struct mark {
     u32 slot, key;
-    u32 stopped, call, missed, level, tid, unused;
+    u32 stopped, call, missed, level, tid, launching;
     u64 entered;
 };
 struct head {

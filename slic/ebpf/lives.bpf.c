@@ -88,6 +88,7 @@ SEC("tp_btf/sched_process_exec") int on_exec(u64 *ctx) {
     struct task_struct *task = (void *)ctx[0];
     struct mark *mark = marked(task, WANT_LIVES);
     if (!mark) return 0;
+    mark->launching = 0;
     struct executed *event = reserved(sizeof *event, EXEC, mark, task);
     if (!event) return 0;
     event->old_tid = mark->tid;
@@ -194,7 +195,7 @@ SEC("tp_btf/signal_deliver") int on_deliver(u64 *ctx) {
  * process `tgid`, or what is in the namespace of this slot, with threads and descendants. Run again
  * until it finds no new one. */
 struct adoption {
-    u32 slot, key, tgid, unused;
+    u32 slot, key, tgid, launching;
 };
 /* The first one has no key; its `tid` is the level of the reader's PID namespace. */
 struct walked {
@@ -232,7 +233,8 @@ SEC("iter/task") int walk(struct bpf_iter__task *ctx) {
     struct mark *mark = storage(&marks, task, 0, 0);
     if (to->key && !(mark && mark->key == to->key) && belongs(task, to, level)) {
         struct mark fresh = {
-            .slot = to->slot, .key = to->key, .call = -1, .level = level};
+            .slot = to->slot, .key = to->key, .call = -1, .level = level,
+            .launching = to->launching};
         fresh.tid = tid_at(task, level);
         if (mark) {
             *mark = fresh;

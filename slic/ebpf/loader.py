@@ -149,11 +149,10 @@ def _alone(name: str) -> str | None:
     return None
 
 
-def unavailable(want: Want) -> str | None:
-    """None if watches of this kind work here, else why not. Probes."""
+def unavailable(names: Collection[str]) -> str | None:
+    """None if these programs work here, else why not. Probes."""
     if (why := blocked()) is not None:
         return why
-    names = wanted_by(want)
     try:
         Loaded(names, 1, 4096).close()
     except OSError as error:

@@ -54,11 +54,13 @@ class Alive(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """Which arguments of a call lead to text: strings, and a buffer with the index of its size."""
+    """Which arguments of a call lead to text: strings, a buffer with the index of its size, and a
+    buffer that the call fills with as many bytes as it returns."""
 
     strings: tuple[int, ...] = ()
     buffer: int = NONE
     size: int = NONE
+    filled: int = NONE
 
 
 class Watch:
@@ -130,25 +132,28 @@ class Monitor:
         self._take(watch, 0)
         return watch
 
-    def watch_tree(self, pid: int, want: Want, calls: bytes = EVERY_CALL) -> Watch:
-        """Watch a process, its threads and its descendants.
+    def watch_tree(
+        self, pid: int, want: Want, calls: bytes = EVERY_CALL, launching: bool = False
+    ) -> Watch:
+        """Watch a process, its threads and its descendants. `launching`: it has yet to execute its
+        program, and what it calls before that is nobody's business.
 
         OSError ESRCH if there is no such process.
         """
         watch = self._new(want, calls, 0)
-        self._take(watch, pid)
+        self._take(watch, pid, launching)
         if pid not in watch.tasks.values():
             self.release(watch)
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
         return watch
 
-    def _take(self, watch: Watch, pid: int) -> None:
+    def _take(self, watch: Watch, pid: int, launching: bool = False) -> None:
         """Mark what is there. A task that is born meanwhile may escape one walk, never all."""
-        self._mark_all(watch, pid)
+        self._mark_all(watch, pid, launching)
         watch.found({alive.tid: alive.pid for alive in self.alive(watch)})
 
-    def _mark_all(self, watch: Watch, pid: int) -> None:
-        self._adopt(watch.slot, watch.key, pid)
+    def _mark_all(self, watch: Watch, pid: int, launching: bool = False) -> None:
+        self._adopt(watch.slot, watch.key, pid, launching)
         try:
             while any(fresh for key, *_, fresh, _ in self._walk() if key == watch.key):
                 pass
@@ -185,7 +190,7 @@ class Monitor:
         shapes = self._loaded.map("shapes")
         for number, of in texts.items():
             bits = sum(1 << index for index in of.strings)
-            shape = layout.SHAPE.pack(bits, of.buffer, of.size, 0)
+            shape = layout.SHAPE.pack(bits, of.buffer, of.size, of.filled)
             libbpf.update(shapes, _u32(number), shape)
 
     # -- events ------------------------------------------------------------------------------
@@ -247,8 +252,8 @@ class Monitor:
             Forked(watch.key, 0, a.tid, a.pid, 0, 0, a.parent, 0, (), swept=True) for a in born
         ]
 
-    def _adopt(self, slot: int, key: int, pid: int) -> None:
-        packed = layout.ADOPTION.pack(slot, key, pid, 0)
+    def _adopt(self, slot: int, key: int, pid: int, launching: bool = False) -> None:
+        packed = layout.ADOPTION.pack(slot, key, pid, launching)
         libbpf.update(self._loaded.map("adopt"), _u32(0), packed)
 
     def _walk(self) -> list[tuple[int, ...]]:

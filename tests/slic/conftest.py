@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from guests import build
 
-from slic.engine import Engine, engines
+from slic.engine import ANSWERING, Engine, engines
 
-ALL = engines()
+ALL = {name: engines()[name] for name in ANSWERING}  # ebpf answers nothing: its own tests
 
 
 @pytest.fixture(params=list(ALL))

@@ -23,7 +23,7 @@ def missing(want: Want = ALL) -> str:
     """Why such a monitor cannot be had here; empty where it can."""
     if objects.OBJECT.built() is None and shutil.which("clang") is None:
         return "neither clang nor a compiled BPF object (Debian: clang)"
-    return loader.unavailable(want) or ""
+    return loader.unavailable(loader.wanted_by(want)) or ""
 
 
 WITHOUT = missing()
