@@ -13,6 +13,7 @@ from slic.ebpf import loader, objects
 from slic.ebpf.events import Event
 from slic.ebpf.layout import Want
 from slic.ebpf.monitor import Monitor, Watch
+from slic.kernel import libbpf
 
 T = TypeVar("T")
 DEADLINE = 60.0
@@ -74,3 +75,25 @@ def of_type(events: Sequence[Event], kind: type[T]) -> list[T]:
 
 def own_namespace(pid: int, name: str = "pid_for_children") -> int:
     return Path(f"/proc/{pid}/ns/{name}").stat().st_ino
+
+
+def held_by(pid: int) -> dict[str, set[int]]:
+    """The numbers of programs, maps and links that a process holds descriptors of."""
+    found: dict[str, set[int]] = {"prog": set(), "map": set(), "link": set()}
+    for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
+        for line in entry.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in ("prog_id", "map_id", "link_id"):
+                found[name.removesuffix("_id")].add(int(value))
+    assert all(found.values()), found
+    return found
+
+
+def wait_until_unloaded(held: dict[str, set[int]]) -> None:
+    """The kernel frees programs after a grace period of RCU; AssertionError if it does not."""
+    deadline = time.monotonic() + DEADLINE
+    while left := {kind: ids & libbpf.loaded()[kind] for kind, ids in held.items()}:
+        if not any(left.values()):
+            return
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)

@@ -12,7 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from ebpf_helpers import ALL, Held, needs_bpf, of_type, own_namespace, until_over
+from ebpf_helpers import (
+    ALL,
+    Held,
+    held_by,
+    needs_bpf,
+    of_type,
+    own_namespace,
+    until_over,
+    wait_until_unloaded,
+)  # fmt: skip
 
 from slic.ebpf import layout, objects
 from slic.ebpf.events import (
@@ -435,7 +444,6 @@ time.sleep(60)
 @needs_bpf
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
 def test_a_killed_owner_leaves_no_program_map_or_link(number: int) -> None:
-    before = libbpf.loaded()
     root = str(Path(__file__).resolve().parents[2])
     with subprocess.Popen(
         [sys.executable, "-c", OWNER.format(root=root)],
@@ -443,18 +451,15 @@ def test_a_killed_owner_leaves_no_program_map_or_link(number: int) -> None:
         text=True,
     ) as owner:
         assert owner.stdout is not None and owner.stdout.readline() == "loaded\n"
-        held = libbpf.loaded()
-        own = {kind: held[kind] - before[kind] for kind in held}
+        own = held_by(owner.pid)
+        assert all(ids <= libbpf.loaded()[kind] for kind, ids in own.items())
         assert len(own["prog"]) >= 9 and len(own["link"]) >= 9 and len(own["map"]) >= 8
         if shutil.which("bpftool"):
             shown = subprocess.run(["bpftool", "prog"], capture_output=True, text=True, check=True)
             assert "on_fork" in shown.stdout
         owner.send_signal(number)
         owner.wait()
-    deadline = time.monotonic() + 20  # the kernel frees programs after a grace period of RCU
-    while left := {k: v & libbpf.loaded()[k] for k, v in own.items() if v & libbpf.loaded()[k]}:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
+    wait_until_unloaded(own)
 
 
 @needs_bpf
