@@ -221,7 +221,7 @@ def _engines(_: argparse.Namespace) -> int:
         _say(f"{engine.name:15} {'works' if why is None else 'no: ' + why}")
         _say(f"{'':15} {can}")
         if isinstance(engine, EbpfEngine):
-            for program, refused in engine.programs():
+            for program, refused, _code in engine.programs():
                 state = "works" if refused is None else f"no: {refused}: {program.lost}"
                 _say(f"{'':15} {program.name} ({program.tracepoint}): {state}")
     return 0

@@ -46,10 +46,12 @@ _FEATURES = {
 
 
 class Finding(NamedTuple):
-    """What became of a program: `refused` is None where it works, else the kernel's words."""
+    """What became of a program: `refused` is None where it works, else the kernel's words, and
+    `code` the errno."""
 
     program: Program
     refused: str | None
+    code: int = 0
 
 
 def wanted_by(want: Want) -> list[str]:
@@ -133,20 +135,20 @@ class Loaded:
 def probe() -> list[Finding]:
     """Try every program for real: all together, and where that fails each by itself."""
     if (why := blocked()) is not None:
-        return [Finding(program, why) for program in PROGRAMS]
+        return [Finding(program, why, errno.ENOENT) for program in PROGRAMS]
     try:
         Loaded([p.name for p in PROGRAMS], 1, 4096).close()
     except OSError:
-        return [Finding(program, _alone(program.name)) for program in PROGRAMS]
+        return [_alone(program) for program in PROGRAMS]
     return [Finding(program, None) for program in PROGRAMS]
 
 
-def _alone(name: str) -> str | None:
+def _alone(program: Program) -> Finding:
     try:
-        Loaded([name], 1, 4096).close()
+        Loaded([program.name], 1, 4096).close()
     except OSError as error:
-        return explained(error)
-    return None
+        return Finding(program, explained(error), error.errno or errno.EINVAL)
+    return Finding(program, None)
 
 
 def unavailable(names: Collection[str]) -> str | None:
@@ -156,6 +158,7 @@ def unavailable(names: Collection[str]) -> str | None:
     try:
         Loaded(names, 1, 4096).close()
     except OSError as error:
-        refused = {name: why for name in names if (why := _alone(name)) is not None}
-        return "; ".join(f"{n}: {w}" for n, w in refused.items()) or explained(error)
+        found = [_alone(program) for program in PROGRAMS if program.name in names]
+        refused = [f"{f.program.name}: {f.refused}" for f in found if f.refused is not None]
+        return "; ".join(refused) or explained(error)
     return None
