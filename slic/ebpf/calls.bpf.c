@@ -91,10 +91,10 @@ INLINE void sent(struct scratch *what, u32 used) {
     u64 size = sizeof what->called + used;
     if (size > sizeof *what) size = sizeof *what;
     if (!ring_output(&ring, what, size, 0)) return;
+    int sent = !ring_output(&ring, what, size, 0) || !ring_output(&ring, what, size, 0);
     struct trouble *bad = trouble();
-    if (bad) bad->again++;
-    if (!ring_output(&ring, what, size, 0) || !ring_output(&ring, what, size, 0)) return;
-    if (bad) bad->lost++;
+    if (bad && sent) bad->again++;
+    if (bad && !sent) bad->lost++;
 }
 
 INLINE struct scratch *filled(u32 which, struct mark *mark, struct task_struct *task, u32 call,

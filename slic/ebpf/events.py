@@ -59,6 +59,8 @@ class Exited(Struct, frozen=True):
     status: int
     of_group: bool
     swept: bool = False
+    untold: bool = False
+    """The event of its birth was lost."""
 
 
 class Stopped(Struct, frozen=True):
@@ -169,8 +171,9 @@ def decoded(data: bytes) -> Event:
             old, _, name = layout.EXECUTED.unpack_from(data, at)
             return Executed(key, time, tid, pid, old, name.partition(b"\0")[0])
         case Kind.EXIT:
-            status, of_group = layout.ENDED.unpack_from(data, at)
-            return Exited(key, time, tid, pid, status, bool(of_group))
+            status, flags = layout.ENDED.unpack_from(data, at)
+            of_group, untold = bool(flags & 1), bool(flags & 2)
+            return Exited(key, time, tid, pid, status, of_group, untold=untold)
         case Kind.STOP:
             return Stopped(key, time, tid, pid, layout.STOPPED.unpack_from(data, at)[0] & 0x7F)
         case Kind.CONTINUE:

@@ -29,11 +29,12 @@ struct job {
     u8 calls[CALLS];
 };
 /* On every task of a watch. `tid`: as it was before an exec of this thread, too. `stopped` is of the process and stands at its leader.
- * `launching`: it has yet to execute its program, and of its calls only that one counts. */
+ * `untold`: there was no room for the event of its birth. `launching`: it has yet to execute its program, and of its calls only that one counts. */
 struct mark {
     u32 slot, key;
     u32 stopped, call, missed, level, tid, launching;
     u64 entered;
+    u32 untold, unused;
 };
 struct head {
     u64 time;
@@ -132,21 +133,17 @@ INLINE void headed(struct head *head, u32 kind, struct mark *mark, struct task_s
     head->tgid = tgid_at(task, mark->level);
 }
 
-/* Room for an event. A reserve now and then fails at once in a ring that is far from full (the
- * ring's lock gives up rather than risk a deadlock); the next one succeeds. */
+/* Room for an event. The ring's lock may give up rather than risk a deadlock: so it is asked again. */
 INLINE void *reserved(u64 size, u32 kind, struct mark *mark, struct task_struct *task) {
-    struct head *head = 0;
-    struct trouble *bad;
-    head = ring_reserve(&ring, size, 0);
+    struct head *head = ring_reserve(&ring, size, 0);
     if (!head) {
-        if ((bad = trouble())) bad->again++;
+        struct trouble *bad = trouble();
         head = ring_reserve(&ring, size, 0);
+        if (!head) head = ring_reserve(&ring, size, 0);
+        if (bad && head) bad->again++;
+        if (bad && !head) bad->lost++;
     }
-    if (!head) head = ring_reserve(&ring, size, 0);
-    if (!head) {
-        if ((bad = trouble())) bad->lost++;
-        return 0;
-    }
+    if (!head) return 0;
     headed(head, kind, mark, task);
     return head;
 }

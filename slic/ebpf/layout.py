@@ -37,7 +37,7 @@ class Want(IntFlag):
 
 
 JOB = struct.Struct(f"=3I{CALLS}s")
-MARK = struct.Struct("=8IQ")
+MARK = struct.Struct("=8IQ2I")
 HEAD = struct.Struct("=Q4I")
 FORKED = struct.Struct(f"=4I{LEVELS}i")
 EXECUTED = struct.Struct("=2I16s")

@@ -15,8 +15,9 @@ struct executed {
 struct ended {
     struct head head;
     s32 status;
-    u32 of_group;
+    u32 flags;
 };
+enum { OF_GROUP = 1, UNTOLD = 2 };
 struct stopped {
     struct head head;
     u32 signal, unused;
@@ -71,7 +72,10 @@ SEC("tp_btf/sched_process_fork") int on_fork(u64 *ctx) {
     }
     if (!(job->wants & WANT_LIVES)) return 0;
     struct forked *event = reserved(sizeof *event, FORK, &fresh, child);
-    if (!event) return 0;
+    if (!event) {
+        if (mark) mark->untold = 1;
+        return 0;
+    }
     event->by_tid = tid_at(parent, fresh.level);
     event->by_tgid = tgid_at(parent, fresh.level);
     event->parent_tgid = tgid_at(child->real_parent, fresh.level);
@@ -99,7 +103,8 @@ SEC("tp_btf/sched_process_exec") int on_exec(u64 *ctx) {
     return 0;
 }
 
-/* Comes for every thread. `of_group`: the status is of the whole process (exit_group, a signal). */
+/* Comes for every thread. OF_GROUP: the status is of the whole process (exit_group, a signal);
+ * UNTOLD: there was no room for the event of its birth. */
 SEC("tp_btf/sched_process_exit") int on_exit(u64 *ctx) {
     struct task_struct *task = (void *)ctx[0];
     struct mark *mark = marked(task, WANT_LIVES);
@@ -107,8 +112,9 @@ SEC("tp_btf/sched_process_exit") int on_exit(u64 *ctx) {
     struct ended *event = reserved(sizeof *event, EXIT, mark, task);
     if (!event) return 0;
     struct signal_struct *all = task->signal;
-    event->of_group = (all->flags & SIGNAL_GROUP_EXIT) != 0;
-    event->status = event->of_group ? all->group_exit_code : task->exit_code;
+    event->flags = all->flags & SIGNAL_GROUP_EXIT ? OF_GROUP : 0;
+    if (mark->untold) event->flags |= UNTOLD;
+    event->status = event->flags & OF_GROUP ? all->group_exit_code : task->exit_code;
     ring_submit(event, 0);
     return 0;
 }
@@ -236,6 +242,7 @@ SEC("iter/task") int walk(struct bpf_iter__task *ctx) {
             .slot = to->slot, .key = to->key, .call = -1, .level = level,
             .launching = to->launching};
         fresh.tid = tid_at(task, level);
+        fresh.stopped = task->signal->flags & SIGNAL_STOP_STOPPED; /* that it goes on is an event */
         if (mark) {
             *mark = fresh;
         } else {

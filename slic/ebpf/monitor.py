@@ -30,11 +30,13 @@ EVERY_CALL = bytes([3]) * CALLS
 
 class Losses(NamedTuple):
     """Since the beginning, on all CPUs: `retried` events got through on a later try, `lost` ones
-    did not, `unmarked` tasks were born without their watch's mark."""
+    did not, `unmarked` tasks were born without their watch's mark; `skipped` times the kernel did
+    not run a program, because it was running on that CPU already."""
 
     retried: int
     lost: int
     unmarked: int
+    skipped: int
 
 
 class Count(NamedTuple):
@@ -213,14 +215,22 @@ class Monitor:
                     yield event
                 continue
             watch = self._watches.get(event.key)
-            if watch is not None and watch.follow(event):
+            if watch is None:
+                continue
+            if isinstance(event, Exited) and event.untold and event.tid not in watch.tasks:
+                born = _born(event.key, event.tid, event.pid, 0)
+                watch.follow(born)
+                yield born
+            if watch.follow(event):
                 yield event
 
     def losses(self) -> Losses:
         """What became of events that found no room."""
         data = libbpf.find(self._loaded.map("troubles"), _u32(0), self._cpus * layout.TROUBLE.size)
-        values = layout.TROUBLE.iter_unpack(data)
-        return Losses(*(sum(column) for column in zip(*values, strict=True)))
+        columns = zip(*layout.TROUBLE.iter_unpack(data), strict=True)
+        again, lost, unmarked = (sum(column) for column in columns)
+        skipped = sum(self._loaded.object.skipped(name) for name in self._loaded.names)
+        return Losses(again, lost, unmarked, skipped)
 
     # -- looking instead of listening ----------------------------------------------------------
     def alive(self, watch: Watch) -> list[Alive]:
@@ -248,9 +258,7 @@ class Monitor:
         for event in ended:
             watch.follow(event)
         watch.found({alive.tid: alive.pid for alive in born})
-        return ended + [
-            Forked(watch.key, 0, a.tid, a.pid, 0, 0, a.parent, 0, (), swept=True) for a in born
-        ]
+        return ended + [_born(watch.key, a.tid, a.pid, a.parent) for a in born]
 
     def _adopt(self, slot: int, key: int, pid: int, launching: bool = False) -> None:
         packed = layout.ADOPTION.pack(slot, key, pid, launching)
@@ -297,6 +305,10 @@ class Monitor:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _born(key: int, tid: int, pid: int, parent: int) -> Forked:
+    return Forked(key, 0, tid, pid, 0, 0, parent, 0, (), swept=True)
 
 
 def _u32(value: int) -> bytes:

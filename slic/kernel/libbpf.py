@@ -18,7 +18,10 @@ from typing import Any, Self
 LIBRARY = "libbpf.so.1"
 _BPF_MAP_LOOKUP, _BPF_MAP_UPDATE, _BPF_MAP_DELETE = 1, 2, 3
 _BPF_PROG_NEXT, _BPF_MAP_NEXT, _BPF_LINK_NEXT = 11, 12, 31
+_BPF_OBJ_GET_INFO_BY_FD = 15
 _SYS_BPF = 321
+_PROG_INFO_SIZE, _RECURSION_MISSES = 216, 208
+"""Bytes of struct bpf_prog_info up to, and offset of, recursion_misses (5.12)."""
 _WORDS = 1 << 16
 _said: list[str] = []
 
@@ -142,6 +145,16 @@ class Object:
         self._links.append(ctypes.c_void_p(link))
         found: int = self._library.bpf_link__fd(ctypes.c_void_p(link))
         return found
+
+    def skipped(self, name: str) -> int:
+        """How often the kernel did not run a loaded program, for it was running on that CPU."""
+        program = self._library.bpf_object__find_program_by_name(self._object, name.encode())
+        room = ctypes.create_string_buffer(_PROG_INFO_SIZE)
+        fd = self._library.bpf_program__fd(ctypes.c_void_p(program))
+        attributes = struct.pack("=IIQ", fd, len(room), ctypes.addressof(room))
+        _bpf(_BPF_OBJ_GET_INFO_BY_FD, attributes)
+        (count,) = struct.unpack_from("=Q", room, _RECURSION_MISSES)
+        return int(count)
 
     def map(self, name: str) -> int:
         """The descriptor of a map, closed with this."""

@@ -62,7 +62,9 @@ def until_over(monitor: Monitor, *watches: Watch) -> list[Event]:
     deadline = time.monotonic() + DEADLINE
     while any(watch.tasks for watch in watches):
         assert time.monotonic() < deadline, [watch.tasks for watch in watches]
-        if not monitor.wait(1.0):
+        if monitor.wait(3.0):
+            deadline = time.monotonic() + DEADLINE  # a storm goes on as long as it goes on
+        else:
             for watch in watches:
                 found += monitor.sweep(watch)
         found += monitor.read()
