@@ -227,8 +227,9 @@ def _bpftrace(tool: str, *calls: str) -> Start:
     program = f"{probes} {{ @[probe] = count(); }}"
 
     def start(argv: list[str]) -> None:
-        # It takes one word for the program and its arguments, and splits it at blanks.
-        command = [tool, "-q", "-o", os.devnull, "-e", program, "-c", " ".join(argv)]
+        # It takes one word for the program, by its full path, and arguments; it splits at blanks.
+        words = " ".join([shutil.which(argv[0]) or argv[0], *argv[1:]])
+        command = [tool, "-q", "-o", os.devnull, "-e", program, "-c", words]
         status = subprocess.run([*_WITH_TRACEFS, *command], check=False, stderr=subprocess.DEVNULL)
         _check(argv, status.returncode)
 
