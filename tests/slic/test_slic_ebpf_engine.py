@@ -169,11 +169,13 @@ def test_events_and_signals(guest: Guest) -> None:
     assert Counter(paths.signals) == {signal.SIGUSR1: 1, signal.SIGSTOP: 1}  # others are ignored
 
 
-def _lines(engine: str, out: Path, *argv: str) -> list[str]:
+def _lines(engine: str, out: Path, *argv: str) -> list[tuple[str, str]]:
+    """Calls in order with their results; ptrace alone shows what structures hold."""
     words = [*SLIC, "run", "-e", engine, "-i", f"trace:out={out}", "--", *argv]
     subprocess.run(words, env=ENVIRONMENT, check=True, capture_output=True, timeout=60)
-    shown = re.sub(r"0x[0-9a-f]+|\[\d+\]", "N", out.read_text())
-    return re.sub(r"(set_tid_address|brk)\(.*\) = \w+", r"\1", shown).splitlines()
+    shown = re.sub(r"0x[0-9a-f]+", "N", out.read_text())
+    found = re.findall(r"(\w+)\(.*\) += (-1 \w+|\w+|\?)", shown)
+    return [(name, "" if name == "set_tid_address" else result) for name, result in found]
 
 
 @needs_bpf
@@ -181,7 +183,7 @@ def test_a_trace_is_the_same_as_under_ptrace(tmp_path: Path) -> None:
     argv = ("/bin/cat", "/etc/hostname")
     own = _lines("ebpf", tmp_path / "ebpf", *argv)
     theirs = _lines("ptrace", tmp_path / "ptrace", *argv)
-    assert own == theirs
+    assert len(own) > 20 and own == theirs
 
 
 @needs_bpf
@@ -248,7 +250,7 @@ def test_attach_stops_nobody_and_leaves_nothing(guest: Guest, tmp_path: Path) ->
         assert slic.stderr is not None
         assert slic.stderr.readline() == "slic: attached to 1 tasks\n"
         deadline = time.monotonic() + 20
-        while '"/tick", 0) = -1 ENOENT' not in out.read_text():
+        while '"/tick", F_OK)' not in out.read_text():
             assert time.monotonic() < deadline
             time.sleep(0.02)
         status = Path(f"/proc/{target.pid}/status").read_text()
