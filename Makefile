@@ -17,7 +17,7 @@ VENV_NEEDS := python3-venv:py=ensurepip
 TEST_NEEDS := gcc:gcc libc6-dev:/usr/include/stdio.h make:make git:git tar:tar gzip:gzip \
 	vim:vim bash:bash less:less tmux:tmux procps:ps iputils-ping:ping nano:nano sqlite3:sqlite3 \
 	strace:strace iproute2:ip man-db:man \
-	libpython3-testsuite:py=test.test_signal
+	libpython3-testsuite:py=test.test_signal clang:clang
 
 # A checkout that was moved needs new scripts: they hold absolute paths.
 ifneq ($(shell cat .venv/.stamp-at 2>/dev/null),$(CURDIR))

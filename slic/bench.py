@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -25,9 +25,10 @@ from types import FrameType
 from typing import NamedTuple
 
 from slic.bench_sources import BARE, FILES, LOOP, MAKEFILE, SOURCE
-from slic.engine import Engine, engines
+from slic.engine import Capability, Engine, engines
 from slic.interposer import Interposer, on
 from slic.interposers.passthrough import PassThrough
+from slic.interposers.trace import Trace
 from slic.kernel.pidfd import stat_fields
 from slic.kernel.prctl import set_child_subreaper
 from slic.policy import Policy
@@ -36,6 +37,8 @@ from slic.tracee import Tracee
 from slic.verdict import Return, Verdict
 
 NARROW = ("uname", "connect")
+_MOUNT = "mount -t tracefs none /sys/kernel/tracing; mount -t debugfs none /sys/kernel/debug"
+_WITH_TRACEFS = ("unshare", "-m", "sh", "-c", f'{{ {_MOUNT}; }} 2>/dev/null; exec "$@"', "sh")
 ROUNDS = 5
 BUILDS = 5
 FAILED = 125
@@ -101,13 +104,18 @@ def _calls(folder: Path, calls: int) -> None:
         if why := engine.unavailable():
             print(f"{engine.name:28} does not work here: {why}")
             continue
-        ways[f"{engine.name} from C"] = _start([bare, engine.name])
-        ways[f"{engine.name}, answered"] = _under(engine, Answers)
+        if Capability.RETURN in engine.capabilities:
+            ways[f"{engine.name} from C"] = _start([bare, engine.name])
+            ways[f"{engine.name}, answered"] = _under(engine, Answers)
         ways[f"{engine.name}, passed on"] = _under(engine, lambda: PassThrough(["getppid"]))
+        if Capability.HOLD not in engine.capabilities:  # it may count without telling of calls
+            ways[f"{engine.name}, counted"] = _under(engine, _counting)
     if strace := shutil.which("strace"):
         for options in ([], ["--seccomp-bpf"]):
             command = [strace, "-f", "-o", os.devnull, "-e", "trace=getppid", *options]
             ways[" ".join(["strace -f", *options])] = _start(command)
+    if (bpftrace := shutil.which("bpftrace")) and os.geteuid() == 0:
+        ways["bpftrace, counted"] = _bpftrace(bpftrace, "getppid")
     figures = folder / "figures"
 
     def cost(start: Start) -> Cost:
@@ -168,6 +176,8 @@ def _builds(folder: Path) -> None:
         options = ["-f", "-o", os.devnull, "-e", f"trace={','.join(NARROW)}"]
         ways["strace -f"] = _start([strace, *options])
         ways["strace -f --seccomp-bpf"] = _start([strace, *options, "--seccomp-bpf"])
+    if (bpftrace := shutil.which("bpftrace")) and os.geteuid() == 0:
+        ways["bpftrace"] = _bpftrace(bpftrace, *NARROW)
     wall: dict[str, list[float]] = {name: [] for name in ways}
     processor: dict[str, list[float]] = {name: [] for name in ways}
     for name, start in _in_turn("builds", BUILDS, ways):
@@ -209,6 +219,30 @@ def _start(command: list[str]) -> Start:
         _check(argv, subprocess.run([*command, *argv], check=False).returncode)
 
     return start
+
+
+def _bpftrace(tool: str, *calls: str) -> Start:
+    """Counts the calls, in a mount namespace with tracefs: it knows tracepoints by name there."""
+    probes = ",".join(f"tracepoint:syscalls:sys_enter_{call}" for call in _probes(calls))
+    program = f"{probes} {{ @[probe] = count(); }}"
+
+    def start(argv: list[str]) -> None:
+        # It takes one word for the program, by its full path, and arguments; it splits at blanks.
+        words = " ".join([shutil.which(argv[0]) or argv[0], *argv[1:]])
+        command = [tool, "-q", "-o", os.devnull, "-e", program, "-c", words]
+        status = subprocess.run([*_WITH_TRACEFS, *command], check=False, stderr=subprocess.DEVNULL)
+        _check(argv, status.returncode)
+
+    return start
+
+
+def _probes(calls: Sequence[str]) -> list[str]:
+    """The kernel's names of these calls' tracepoints."""
+    return ["newuname" if call == "uname" else call for call in calls]
+
+
+def _counting() -> Interposer:
+    return Trace(lambda _: None, ["getppid"], summary=True)
 
 
 def _under(engine: Engine, make: Callable[[], Interposer]) -> Start:

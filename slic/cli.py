@@ -190,12 +190,13 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _attach(options: argparse.Namespace) -> int:
+    from slic.engines.ebpf import EbpfEngine
     from slic.engines.ptrace import PtraceEngine
     from slic.run import PlainHost
 
     policy = _policy(options)
     engine = select(policy, options.engine or PtraceEngine.name)
-    if not isinstance(engine, PtraceEngine):
+    if not isinstance(engine, PtraceEngine | EbpfEngine):
         raise EngineUnavailable(f"engine {engine.name} cannot attach: its filter must be inherited")
     host = PlainHost()
     try:
@@ -212,11 +213,17 @@ def _attach(options: argparse.Namespace) -> int:
 
 
 def _engines(_: argparse.Namespace) -> int:
+    from slic.engines.ebpf import EbpfEngine
+
     for engine in engines().values():
         why = engine.unavailable()
         can = ", ".join(c.name for c in Capability if c in engine.capabilities and c.name)
         _say(f"{engine.name:15} {'works' if why is None else 'no: ' + why}")
         _say(f"{'':15} {can}")
+        if isinstance(engine, EbpfEngine):
+            for program, refused, _code in engine.programs():
+                state = "works" if refused is None else f"no: {refused}: {program.lost}"
+                _say(f"{'':15} {program.name} ({program.tracepoint}): {state}")
     return 0
 
 

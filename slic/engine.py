@@ -46,7 +46,11 @@ of processes, in one supervisor process. A *host* is whoever owns the supervisor
    interposer with `confines`), otherwise it passes untouched; so does a number beyond the table
    (a call of a newer kernel). io_uring_setup fails with ENOSYS when the policy subscribes to a
    call that io_uring can make.
-9. Waiting. The child belongs to the host: engines with `reaps` set take wait statuses themselves
+9. Observing. An engine without HOLD holds nothing: calls, results, events and signals are told in
+   order for each process, while it goes on. Memory is what was copied as the call was made (text of
+   arguments), the rest is BadAddress; descriptors and places are as they are by then. It can do no
+   more, and the policy's handlers must have said that this will do (`observes`).
+10. Waiting. The child belongs to the host: engines with `reaps` set take wait statuses themselves
    (ptrace cannot do otherwise) and tell `host.exited(pid, wait_status)` and `host.stopped(pid,
    signal)` for the first child, and `exited` for any other child of the supervisor. With the rest
    the host waits for its child as usual.
@@ -174,8 +178,11 @@ class Engine(Protocol):
 
 
 _registry: dict[str, Engine] = {}
-# From the cheapest to the most able: `select` without a name takes the first that fits.
-PREFERENCE = ("unotify", "ptrace-seccomp", "ptrace")
+ANSWERING = ("unotify", "ptrace-seccomp", "ptrace")
+"""Engines that hold calls and answer them, from the cheapest to the most able."""
+# `select` without a name takes the first that fits. One that holds nothing comes last: what it
+# tells comes later, and it takes longer to begin (it loads programs) than a small program to run.
+PREFERENCE = (*ANSWERING, "ebpf")
 
 
 def register(engine: Engine) -> Engine:

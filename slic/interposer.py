@@ -109,6 +109,15 @@ class Kind(Enum):
     SIGNAL = "signal"
 
 
+@dataclass(slots=True)
+class Count:
+    """How often a call was made, how often in vain, and the nanoseconds that it took."""
+
+    calls: int = 0
+    errors: int = 0
+    time: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Handler:
     """One declaration. Drives the filter, the dispatch, `slic list` and the support table.
@@ -158,6 +167,7 @@ def on(
     needs: Capability = Capability.RETURN,
     about: str = "",
     budgeted: bool = False,
+    observes: bool = False,
 ) -> Callable[[_Method], _Method]:
     """Mark a method that is asked before these calls run, and returns (or yields to) a Verdict.
 
@@ -168,21 +178,29 @@ def on(
     names an argument that is a descriptor: the handler leaves the call to the kernel unless
     it leads to one of `Interposer.objects`. An engine may find that out without asking it.
     `budgeted`: as long as `Interposer.budget` allows, an engine may leave the call to the kernel
-    and say so there.
+    and say so there. `observes`, with INSPECT alone: the handler returns Continue whatever it sees,
+    and is content with an engine that tells of calls while they go on (no HOLD): it may read the
+    text that arguments lead to, and gets BadAddress for other memory.
     """
     tests = argument_tests(where or {})
     needs |= Capability.INSPECT
+    if needs == Capability.INSPECT and not observes:
+        needs |= Capability.HOLD
     return _mark(Handler(Kind.CALL, "", needs, calls, tests, about=about, budgeted=budgeted))
 
 
-def after(*calls: str, optional: bool = False) -> Callable[[_Method], _Method]:
+def after(
+    *calls: str, optional: bool = False, observes: bool = False
+) -> Callable[[_Method], _Method]:
     """Mark a method that is shown results: parameter `result` is the raw result (-errno).
 
     It is called when an interposer at or below this one answered, or (capability EXIT) when the
     kernel did. It returns None to leave the result, or an int that replaces it. With `optional`
-    an engine without EXIT is accepted and shows only the answers of interposers.
+    an engine without EXIT is accepted and shows only the answers of interposers. With `observes` it
+    never replaces a result, and needs no HOLD.
     """
-    return _mark(Handler(Kind.RESULT, "", Capability.EXIT, calls, optional=optional))
+    needs = Capability.EXIT if observes else Capability.EXIT | Capability.HOLD
+    return _mark(Handler(Kind.RESULT, "", needs, calls, optional=optional))
 
 
 def on_event(*events: ProcessEvent, optional: bool = False) -> Callable[[_Method], _Method]:
@@ -192,15 +210,17 @@ def on_event(*events: ProcessEvent, optional: bool = False) -> Callable[[_Method
     )
 
 
-def on_signal(*signals: int, optional: bool = False) -> Callable[[_Method], _Method]:
+def on_signal(
+    *signals: int, optional: bool = False, observes: bool = False
+) -> Callable[[_Method], _Method]:
     """Mark a method `(self, tid: int, signal: int) -> int` asked before a signal is delivered.
 
     It returns the signal to deliver instead (the same one to leave it, 0 to drop it). No signals
-    named means all. SIGKILL cannot be seen.
+    named means all. SIGKILL cannot be seen. With `observes` it returns the same signal whatever it
+    sees, and needs no HOLD.
     """
-    return _mark(
-        Handler(Kind.SIGNAL, "", Capability.SIGNAL, signals=frozenset(signals), optional=optional)
-    )
+    needs = Capability.SIGNAL if observes else Capability.SIGNAL | Capability.HOLD
+    return _mark(Handler(Kind.SIGNAL, "", needs, signals=frozenset(signals), optional=optional))
 
 
 class Interposer:
@@ -235,6 +255,11 @@ class Interposer:
 
     def budget(self) -> Budget | None:
         """How many calls that are handlers' with `budgeted` may go on unseen; None: none."""
+        return None
+
+    def tally(self) -> dict[str, Count] | None:
+        """Where calls are counted, when counting is all that `on` and `after` handlers do: an
+        engine that counts by itself leaves these out and fills it before `finished`; None: no."""
         return None
 
     def started(self, capabilities: Capability) -> None:

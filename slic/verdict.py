@@ -12,7 +12,11 @@ from msgspec import Struct, field
 
 
 class Capability(Flag):
-    """What an engine can do to a caught call; the prose is in `slic.engine`."""
+    """What an engine can do to a caught call; the prose is in `slic.engine`.
+
+    Without HOLD an engine tells of calls, results and signals while the program goes on: nothing
+    can be replaced, and of the caller's memory there is what was copied.
+    """
 
     NONE = 0
     INSPECT = auto()  # see the call, its arguments and the caller's memory before it runs
@@ -23,6 +27,7 @@ class Capability(Flag):
     INJECT = auto()  # make the caller perform another call first
     PROCESS = auto()  # see fork, exec and exit
     SIGNAL = auto()  # see, replace or drop a signal on its way to the process
+    HOLD = auto()  # the caller waits meanwhile: what is read of it is as its call finds it
 
 
 class Continue(Struct, frozen=True):

@@ -6,10 +6,12 @@ import socket
 
 from glunix import config
 from glunix.home import nursery, shadowprogram
+from slic.ebpf import objects
 from slic.kernel import sieve
 
 SHADOWS = shadowprogram.PROGRAM
 SIEVE = sieve.LIBRARY
+PROGRAMS = objects.OBJECT
 
 _PATIENCE = 5.0
 """Seconds for a program's first word."""
@@ -18,7 +20,7 @@ _PATIENCE = 5.0
 def compile_all(state: str | None = None) -> None:
     """Make what is not there, beside its source or in a cluster's state folder, by who may."""
     folders = (state or config.state_folder(),)
-    for part in (SHADOWS, SIEVE):
+    for part in (SHADOWS, SIEVE, PROGRAMS):
         path = part.build(*folders)
         if part is SHADOWS and path is not None:
             shadowprogram.let_choose(path)

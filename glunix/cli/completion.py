@@ -13,7 +13,7 @@ from glunix.cli import glukill, glups, glustat, main, signals
 from glunix.compare.guest import GUESTS
 from glunix.compare.ways import REGISTRY
 from glunix.errors import GlunixError
-from slic.engine import PREFERENCE
+from slic.engine import ANSWERING
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ _glunix_glunix() {{
   esac
   if ((COMP_CWORD == 1)); then words={_quoted(top)}; fi
   case $prev in
-    --engine) words={_quoted(list(PREFERENCE))} ;;
+    --engine) words={_quoted(list(ANSWERING))} ;;
     --ways) words={_quoted(sorted(REGISTRY))} ;;
     --html) COMPREPLY=($(compgen -f -- "$cur")); return ;;
   esac

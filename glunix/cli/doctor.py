@@ -12,10 +12,11 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from glunix.cli import compiling, machine
+from glunix.cli import bpfprobes, compiling, machine
 from glunix.cli.common import one_line, show_table
 from glunix.errors import Refused
 from glunix.ids import Why
+from slic.ebpf.loader import PROGRAMS, Program
 from slic.kernel import probe
 
 Try = Callable[[], str | int | None]
@@ -61,6 +62,11 @@ def _one(work: Try) -> tuple[tuple[str, Try], ...]:
 
 def _either(work: Callable[[int], None]) -> tuple[tuple[str, Try], ...]:
     return (("", lambda: work(0)), ("in a user namespace", lambda: work(_USER)))
+
+
+def _bpf(program: Program) -> Feature:
+    work = _one(lambda: bpfprobes.program(program.name))
+    return Feature(f"BPF {program.name}", work, f"engine ebpf: {program.lost}")
 
 
 FEATURES: tuple[Feature, ...] = (
@@ -167,6 +173,8 @@ FEATURES: tuple[Feature, ...] = (
         _one(machine.btf),
         "BPF programs that look into kernel structures cannot be fitted to this kernel",
     ),
+    *(_bpf(program) for program in PROGRAMS),
+    Feature("BCC", _one(bpfprobes.inline), "slic run -i bpf:FILE.c: no inline BPF programs"),
     Feature(
         "userfaultfd",
         (

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from glunix.compare.guest import Guest
 from glunix.compare.launch import Wrap
-from slic.engine import PREFERENCE, engines
+from slic.engine import ANSWERING, engines
 
 TRANSPARENT = "glurun-T"
 
@@ -138,15 +138,15 @@ REGISTRY: dict[str, Way] = {
     "native": Way("native", _native, patience=1.0),
     # A mature interposer: what fails under it is a fault of the guest, not of an engine of ours.
     "strace": Way("strace", _strace, strace_missing),
-    **{f"slic-{name}": _slic(name) for name in PREFERENCE},
+    **{f"slic-{name}": _slic(name) for name in ANSWERING},
     "glurun": _glurun("glurun"),
     TRANSPARENT: _glurun("glurun -T", "-T"),
     **{
         f"{TRANSPARENT}-{name}": _glurun(f"-T {name}", "-T", f"--engine={name}", engine=name)
-        for name in PREFERENCE
+        for name in ANSWERING
     },
 }
 """Every way to run, by name; `native` is the oracle, `glurun-T` takes the engine glurun takes."""
 
-COMPARED = ("glurun", *(f"{TRANSPARENT}-{name}" for name in PREFERENCE))
+COMPARED = ("glurun", *(f"{TRANSPARENT}-{name}" for name in ANSWERING))
 """What `glunix compare` shows unless told otherwise: both levels, the second on every engine."""

@@ -44,6 +44,7 @@ EVERYTHING = (
     | Capability.INJECT
     | Capability.PROCESS
     | Capability.SIGNAL
+    | Capability.HOLD
 )
 INSTALL_SECONDS = 10.0
 _UCRED = struct.Struct("=3i")

@@ -145,7 +145,7 @@ class NotifyEngine:
     """See the module."""
 
     name = "unotify"
-    capabilities = Capability.INSPECT | Capability.RETURN | Capability.ADD_FD
+    capabilities = Capability.INSPECT | Capability.RETURN | Capability.ADD_FD | Capability.HOLD
     reaps = False
 
     def unavailable(self) -> str | None:

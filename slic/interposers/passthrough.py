@@ -24,7 +24,7 @@ class PassThrough(Interposer):
         self.calls = tuple(calls) or (EVERY,)
         self.seen: dict[str, int] = {}
 
-    @on(EVERY, needs=Capability.INSPECT)
+    @on(EVERY, needs=Capability.INSPECT, observes=True)
     def passed(self, tracee: Tracee, call: Call) -> Verdict:
         name = call.name
         self.seen[name] = self.seen.get(name, 0) + 1

@@ -10,18 +10,20 @@ Never answers or changes a call. Lines are strace's own in every part that `slic
 names of flags, strings up to 32 bytes, structures in short. `slic run` takes an engine that shows
 results and ends; with `--engine unotify` neither are shown, a line ends without `=` unless an
 interposer below has answered, and what a call writes is an address. Limits: signals are shown by
-name only. Times include the supervisor's own.
+name only. Times include the supervisor's own, but on
+`ebpf`, where the kernel takes them; there a buffer or structure may be an address.
 """
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 from slic.decoding.shown import NEVER_RETURN, Begun
 from slic.interposer import (
     EVERY,
     Call,
+    Count,
     Event,
     Handler,
     Interposer,
@@ -39,15 +41,6 @@ from slic.tracee import Tracee
 from slic.verdict import PASS, Capability, Verdict
 
 WORDS = ("summary", "json")
-
-
-@dataclass(slots=True)
-class Count:
-    """One line of the summary; time in nanoseconds."""
-
-    calls: int = 0
-    errors: int = 0
-    time: int = 0
 
 
 class Trace(Interposer):
@@ -94,7 +87,7 @@ class Trace(Interposer):
             self._launched = 0
         return False
 
-    @on(EVERY, needs=Capability.INSPECT)
+    @on(EVERY, needs=Capability.INSPECT, observes=True)
     def called(self, tracee: Tracee, call: Call) -> Verdict:
         launching = self._launched != 0 and self._launching(tracee.pid)
         if launching and call.name not in ("execve", "execveat"):
@@ -120,7 +113,7 @@ class Trace(Interposer):
         if self._results and not self._summary:
             self._lines.begin(tracee.tid, begun)
 
-    @after(EVERY, optional=True)
+    @after(EVERY, optional=True, observes=True)
     def returned(self, tracee: Tracee, call: Call, result: int) -> None:
         begun = self._begun.pop(tracee.tid, None)
         if self._launched != 0:
@@ -152,7 +145,7 @@ class Trace(Interposer):
         self._tasks.discard(event.tid)
         self._lines.tasks = len(self._tasks)
 
-    @on_signal(optional=True)
+    @on_signal(optional=True, observes=True)
     def signalled(self, tid: int, signal: int) -> int:
         if not self._summary and self._launched == 0:
             self._lines.signal(tid, signal)
@@ -166,6 +159,9 @@ class Trace(Interposer):
         for handler in type(self).handlers:
             chosen = handler.kind in (Kind.CALL, Kind.RESULT)
             yield replace(handler, calls=self._calls) if chosen else handler
+
+    def tally(self) -> dict[str, Count] | None:
+        return self.counts if self._summary else None
 
     def started(self, capabilities: Capability) -> None:
         self._results = Capability.EXIT in capabilities

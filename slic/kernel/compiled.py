@@ -1,4 +1,4 @@
-"""What is written in C: where its compiled form is, and how gcc makes it.
+"""What is written in C: where its compiled form is, and how a compiler makes it.
 
 Made when the project is installed and when a cluster starts, by whoever may write there; who needs
 it only looks for it, and has another way without it.
@@ -12,13 +12,20 @@ import os
 class Compiled:
     """A C source, with what it includes, and the file made from it."""
 
-    def __init__(self, sources: tuple[str, ...], flags: tuple[str, ...], suffix: str = "") -> None:
-        """`sources` are paths, the first is compiled; `flags` are gcc's; the file's name ends in
-        `suffix`."""
+    def __init__(
+        self,
+        sources: tuple[str, ...],
+        flags: tuple[str, ...],
+        suffix: str = "",
+        compiler: str = "gcc",
+    ) -> None:
+        """`sources` are paths, the first is compiled; `flags` are the compiler's; the file's name
+        ends in `suffix`."""
         self._sources = sources
         self._source = sources[0]
         self.flags = flags
         self._suffix = suffix
+        self.compiler = compiler
 
     @property
     def beside(self) -> str:
@@ -51,22 +58,28 @@ class Compiled:
         return None
 
     def build(self, *folders: str) -> str | None:
-        """Make it if it is not there; None when that cannot be (no gcc, another architecture)."""
+        """Make it if it is not there; None when that cannot be (no compiler, or not x86-64)."""
         if (path := self.built(*folders)) is not None:
             return path
+        for folder in (self.beside, *folders):
+            if (path := self.make(folder)) is not None:
+                return path
+        return None
+
+    def make(self, folder: str) -> str | None:
+        """Make it anew in this folder; None when that cannot be."""
         if os.uname().machine != "x86_64":
             return None
         import subprocess
 
-        for folder in (self.beside, *folders):
-            path = f"{folder}/{self.name()}"
-            fresh = f"{path}.{os.getpid()}"
-            try:
-                words = ["gcc", *self.flags, "-o", fresh, self._source]
-                if subprocess.run(words, capture_output=True, timeout=60).returncode == 0:
-                    os.chmod(fresh, 0o755)
-                    os.rename(fresh, path)
-                    return path
-            except (OSError, subprocess.TimeoutExpired):
-                continue
+        path = f"{folder}/{self.name()}"
+        fresh = f"{path}.{os.getpid()}"
+        try:
+            words = [self.compiler, *self.flags, "-o", fresh, self._source]
+            if subprocess.run(words, capture_output=True, timeout=60).returncode == 0:
+                os.chmod(fresh, 0o755)
+                os.rename(fresh, path)
+                return path
+        except (OSError, subprocess.TimeoutExpired):
+            pass
         return None

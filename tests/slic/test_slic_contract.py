@@ -278,7 +278,7 @@ class _Engine:
 
 
 def _engines() -> Iterable[Engine]:
-    some = Capability.INSPECT | Capability.RETURN
+    some = Capability.INSPECT | Capability.RETURN | Capability.HOLD
     yield _Engine("small", some)
     yield _Engine("big", some | Capability.ADD_FD | Capability.EXIT)
 
