@@ -246,7 +246,7 @@ class TrustNews(Message, frozen=True, tag="trust"):
 
     revoked: Annotated[list[Serial], Meta(max_length=SERIALS_MAX)]
     """Serials, hexadecimal."""
-    before: dict[NameField, Microseconds] = {}
+    before: Annotated[dict[NameField, Microseconds], Meta(max_length=65536)] = {}
     """Node, in lower case -> what was issued to it until then is revoked."""
 
 

@@ -20,6 +20,7 @@ from unittest import mock
 
 from glunix.comm.link import Link
 from glunix.comm.network import Accepted, Dialled
+from glunix.daemon.accounts import look_up
 from glunix.daemon.daemon import Daemon, DaemonConfig
 from glunix.msg.frame import encode_frame
 from glunix.msg.job import Owner
@@ -147,6 +148,9 @@ class PlayedDaemon:
             mock.patch("glunix.daemon.daemon.say", lambda text: self.log.append(text)),
             mock.patch("glunix.daemon.children.children_of_self", list),
             mock.patch("glunix.daemon.uplink.measure_load", return_value=0.0),
+            mock.patch("glunix.daemon.accounts.Accounts.account", lambda _, *who: look_up(*who)),
+            mock.patch("glunix.daemon.chores.fork_child", self._forked),
+            mock.patch("glunix.node.sessions.fork_child", self._forked),
         ]
         for patch in self._patches:
             patch.start()
@@ -164,6 +168,9 @@ class PlayedDaemon:
 
     def _peer_owner(self, sock: socket.socket) -> tuple[int, Owner]:
         return 1, self._owner
+
+    def _forked(self, body: object) -> int:
+        return next(self._pids)
 
     def _spawned(self, *given: Any, **named: Any) -> tuple[int, socket.socket]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -193,7 +200,7 @@ class PlayedDaemon:
         self._owner = Owner(uid, uid, [])
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            link = self.daemon._clients._accepted(ours, [])
+            link = self.daemon._clients._accepted(ours)
         if link is not None:
             self.clients.append(link)
 

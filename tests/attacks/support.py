@@ -138,10 +138,13 @@ class HostileNode:
         termios.tcsetattr(self.slave, termios.TCSANOW, modes)
 
     def halves(self) -> list[int]:
-        """Home's half: the startup's child."""
+        """Home's half: the startup's child, once it is there."""
         pid = self.startup.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [int(child) for child in children]
+        end = time.monotonic() + DEADLINE
+        while not (found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+            assert time.monotonic() < end, "the startup has not divided"
+            time.sleep(0.01)
+        return [int(child) for child in found]
 
     def ended(self, within: float = DEADLINE) -> int:
         """The startup's status."""

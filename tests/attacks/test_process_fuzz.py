@@ -40,11 +40,11 @@ KNOWN = {"npid": [2**31 - 9], "vnn": [0, None], "degree": [1], "nodes": [["node1
 ENV = {b"PATH": b"/usr/bin:/bin"}
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "terminal": {"tty": TtySpec([0, 1, 2], bytes(60), WinSize(24, 80))},
+    "terminal": {"tty": TtySpec([0, 1, 2], bytes(36), WinSize(24, 80))},
     "transparent": {"transparent": True},
     "transparent, socket": {"transparent": True, "stdin": "socket", "sockets": [0]},
     "transparent, terminal": {"transparent": True, "stdin": "tty",
-                              "tty": TtySpec([0, 1, 2], bytes(60), WinSize(24, 80)),
+                              "tty": TtySpec([0, 1, 2], bytes(36), WinSize(24, 80)),
                               "pids": HomePids(100, 99, 100, 99, 99)},
 }  # fmt: skip
 

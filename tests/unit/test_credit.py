@@ -92,7 +92,9 @@ def test_what_a_failed_start_opened_is_closed(monkeypatch: pytest.MonkeyPatch) -
     def none_left(around: object) -> int:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(userjob.Process, "_launch_direct", lambda self, around: none_left(around))
+    monkeypatch.setattr(
+        userjob.Process, "_launch_direct", lambda self, around, *rest: none_left(around)
+    )
     failing.launch()
     assert ended == [failing]
     failed = [m for m in told if isinstance(m, stream.Failed)]

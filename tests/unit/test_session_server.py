@@ -21,13 +21,15 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user"),
 ]
 
+TASKS = 4096
+
 
 class World:
     """A reactor, the servers, and what was reported."""
 
     def __init__(self) -> None:
         self.reactor = PollReactor()
-        self.sessions = sessions.Sessions(self.reactor)
+        self.sessions = sessions.Sessions(self.reactor, TASKS)
         self.reports: list[Report | None] = []
         """None: gone without a last report."""
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
