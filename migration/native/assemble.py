@@ -18,7 +18,7 @@ from migration.native.files import Standard, kind_of_record
 from migration.native.inject import Batch, Place
 from migration.native.job import Job
 from migration.native.model import Area, Credentials, Process, Thread
-from slic.kernel import ptrace, regset
+from slic.kernel import memory, ptrace, regset
 from slic.kernel.regset import R
 
 READ, MMAP, MPROTECT, MUNMAP, SIGACTION, MREMAP, MADVISE = 0, 9, 10, 11, 13, 25, 28
@@ -157,6 +157,8 @@ class Assembly:
         process = self.process
         batch = self.batch()
         for number, action in process.actions.items():
+            if number == signal.SIGTRAP:
+                continue  # a batch ends with one: see `finish`
             batch.add(f"sigaction {number}", SIGACTION, number, batch.bytes_at(action), 0, 8)
         batch.add("umask", UMASK, process.umask)
         batch.add("fchdir", FCHDIR, numbers.folder(index))
@@ -282,6 +284,7 @@ class Assembly:
             batch.add("restore ids", PRCTL, PR_TIMER_CREATE_RESTORE_IDS, 0)
         for which, setting in enumerate(process.itimers):
             if any(setting):
+                setting = _still_armed(setting) if which == 0 else setting
                 batch.add(f"itimer {which}", SETITIMER, which, batch.bytes_at(setting), 0)
         self.run(batch)
 
@@ -310,6 +313,9 @@ class Assembly:
         for thread in self.process.threads:
             tid = self.tids[thread.tid]
             registers[thread.tid] = calls.rearm(tid, thread, vdso_syscall, self.place.data)
+        if trap := self.process.actions.get(signal.SIGTRAP):
+            memory.write(self.pid, self.place.data, trap)
+            inject.call(self.pid, vdso_syscall, SIGACTION, signal.SIGTRAP, self.place.data, 0, 8)
         inject.call(self.pid, vdso_syscall, MUNMAP, self.place.start, SCRATCH)
         for thread in self.process.threads:
             tid = self.tids[thread.tid]
@@ -343,6 +349,14 @@ class Assembly:
     def go(self) -> None:
         for tid in self.tids.values():
             trace.let_go(tid)
+
+
+def _still_armed(setting: bytes) -> bytes:
+    """ITIMER_REAL begins its next interval when its signal is taken: until then nothing is left of
+    this one, and a setting of nothing would disarm it. Its signal, pending, comes once all the same.
+    """
+    seconds, microseconds, left, rest = struct.unpack("=4q", setting)
+    return struct.pack("=4q", seconds, microseconds, left, rest or (0 if left else 1))
 
 
 def _limit(value: int) -> int:

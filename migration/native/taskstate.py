@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import struct
 from dataclasses import dataclass
 
@@ -258,8 +257,17 @@ def layout(pid: int, stat: list[str], brk: int) -> MemoryLayout:
 
 
 def limits(pid: int) -> list[tuple[int, int]]:
-    """All 16 of getrlimit(2), in the kernel's order, unlimited as all ones."""
-    return [
-        (soft & ptrace.WORD, hard & ptrace.WORD)
-        for soft, hard in (resource.prlimit(pid, number) for number in range(16))
-    ]
+    """All 16 of getrlimit(2), in the kernel's order; unlimited is all ones.
+
+    Read from /proc: prlimit(2) of another user's process needs CAP_SYS_RESOURCE.
+    """
+    lines = proc.text(pid, "limits").splitlines()[1:]
+    found = []
+    for line in lines:
+        soft, hard = line[26:].split()[:2]  # proc(5): the name has 26 columns
+        found.append((_limit(soft), _limit(hard)))
+    return found
+
+
+def _limit(word: str) -> int:
+    return ptrace.WORD if word == "unlimited" else int(word)

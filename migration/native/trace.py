@@ -125,20 +125,21 @@ def seize(tid: int, options: int = SOURCE_OPTIONS) -> None:
 def stop(tid: int) -> Task:
     """Stop a seized task. Signals that come first are taken by it first.
 
-    A task in a group-stop first reports that; its own trap comes after one more CONT.
+    A task of a stopped process reports the signal it was stopped by in the place of SIGTRAP, and
+    may report it twice (ptrace(2)): `go_on` passes over the second.
     """
     ptrace.request(ptrace.INTERRUPT, tid)
-    group_stop = 0
+    return Task(tid, _until_event_stop(tid))
+
+
+def _until_event_stop(tid: int) -> int:
+    """Signals that come first are taken by the task; the stop signal of its process, or 0."""
     while True:
         found = next_stop(tid)
         number, event = found & 0xFF, found >> 8
-        if event == regset.EVENT_STOP and number == signal.SIGTRAP:
-            return Task(tid, group_stop)
         if event == regset.EVENT_STOP:
-            group_stop = number
-            ptrace.request(ptrace.CONT, tid)
-        else:
-            ptrace.request(ptrace.CONT, tid, 0, 0 if event else number & 0x7F)
+            return 0 if number == signal.SIGTRAP else number
+        ptrace.request(ptrace.CONT, tid, 0, 0 if event else number & 0x7F)
 
 
 def trap_again(tid: int) -> None:
@@ -148,14 +149,7 @@ def trap_again(tid: int) -> None:
     """
     ptrace.request(ptrace.INTERRUPT, tid)
     ptrace.request(ptrace.CONT, tid)
-    while True:
-        found = next_stop(tid)
-        if found >> 8 == regset.EVENT_STOP:
-            if found & 0xFF == signal.SIGTRAP:
-                return
-            ptrace.request(ptrace.CONT, tid)
-        else:
-            ptrace.request(ptrace.CONT, tid, 0, 0 if found >> 8 else found & 0x7F)
+    _until_event_stop(tid)
 
 
 def put_back(task: Task) -> None:
