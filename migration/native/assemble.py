@@ -353,7 +353,7 @@ class Assembly:
 
 def _still_armed(setting: bytes) -> bytes:
     """ITIMER_REAL begins its next interval when its signal is taken: until then nothing is left of
-    this one, and a setting of nothing would disarm it. Its signal, pending, comes once all the same.
+    this one, and a setting of nothing would disarm it. Its pending signal comes once all the same.
     """
     seconds, microseconds, left, rest = struct.unpack("=4q", setting)
     return struct.pack("=4q", seconds, microseconds, left, rest or (0 if left else 1))

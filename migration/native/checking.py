@@ -19,12 +19,15 @@ from migration.native.files.pipe import PipeEnd
 from migration.native.files.regular import Nameless
 from migration.native.model import PAGE, TOP, Area, Process, Run, Thread, Zombie
 
+_CS, _USER_CS = 17, 0x33
+_ORDINARY = (0, 3, 5)  # SCHED_OTHER, SCHED_BATCH, SCHED_IDLE
+
 if TYPE_CHECKING:
     from migration.native.job import Job
 
 
-def check(job: Job, pages_size: int, owner: int) -> None:
-    """BadImage, or nothing."""
+def check(job: Job, pages_size: int, owner: int, groups: frozenset[int]) -> None:
+    """BadImage, or nothing. `owner`: whose image it is; `groups`: what groups that user has."""
     _need(job.machine.architecture == "x86_64", "made for another architecture")
     _check_numbers(job)
     _check_files(job)
@@ -36,7 +39,9 @@ def check(job: Job, pages_size: int, owner: int) -> None:
     for process in job.processes:
         _check_process(process, job, pages_size)
         for thread in process.threads:
-            _check_thread(thread, owner)
+            _check_thread(thread)
+            if owner:
+                _check_rights(process, thread, owner, groups)
 
 
 def _need(condition: bool, what: str) -> None:
@@ -143,15 +148,20 @@ def _check_runs(runs: list[Run], pages_size: int, fits: Callable[[Run], bool]) -
         _need(fits(run), "pages outside their memory")
 
 
-def _check_thread(thread: Thread, owner: int) -> None:
+def _check_thread(thread: Thread) -> None:
     who = f"thread {thread.tid}"
-    _need(thread.registers[17] in (0x33,), f"{who} is not a 64-bit one")
+    _need(thread.registers[_CS] == _USER_CS, f"{who} is not a 64-bit one")
     _need(b"\0" not in thread.name, f"{who} with an odd name")
-    if owner == 0:
-        return
-    # A user's image: nothing above what the user has anyway.
+
+
+def _check_rights(process: Process, thread: Thread, owner: int, groups: frozenset[int]) -> None:
+    """A user's image: nothing above what the user has anyway."""
+    who = f"thread {thread.tid}"
     it = thread.credentials
     _need(set(it.uids) == {owner}, f"{who} asks for another uid than the image's owner {owner}")
+    _need({*it.gids, *it.groups} <= groups, f"{who} asks for a group that uid {owner} has not")
     _need(not (it.permitted | it.effective | it.ambient), f"{who} asks for capabilities")
-    _need(thread.scheduling.policy in (0, 3, 5), f"{who} asks for a real-time policy")
+    _need(thread.scheduling.policy in _ORDINARY, f"{who} asks for a real-time policy")
     _need(thread.scheduling.nice >= 0, f"{who} asks for a higher priority")
+    spared = process.oom_score_adj < 0
+    _need(not spared, f"process {process.pid} asks to be spared when memory is short")

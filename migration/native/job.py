@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from typing import Annotated
 
 import msgspec
@@ -46,5 +48,14 @@ def decode(opened: Opened) -> Job:
         job = msgspec.msgpack.decode(opened.record, type=Job)
     except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
         raise BadImage(f"not as an image should be: {error}") from None
-    checking.check(job, opened.pages_size, opened.owner)
+    checking.check(job, opened.pages_size, opened.owner, _groups_of(opened.owner))
     return job
+
+
+def _groups_of(uid: int) -> frozenset[int]:
+    """All groups of a user; of one without an account the group of the same number."""
+    try:
+        account = pwd.getpwuid(uid)
+    except KeyError:
+        return frozenset((uid,))
+    return frozenset(os.getgrouplist(account.pw_name, account.pw_gid))
