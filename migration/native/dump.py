@@ -5,6 +5,7 @@ Changes nothing that is not put back. What must stay has been refused before.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import time
@@ -15,7 +16,7 @@ from migration import image
 from migration.native import areas, pages, proc, taskstate
 from migration.native.files import Pipe, Standard, kind_of
 from migration.native.files.pipe import read_pipe
-from migration.native.frozen import Held
+from migration.native.held import Held
 from migration.native.job import ENGINE, File, Job
 from migration.native.model import (
     Area,
@@ -31,6 +32,7 @@ from migration.native.model import (
 from migration.native.proc import Map
 from migration.native.survey import OpenFile, Seen, Survey
 from slic.kernel import memory as kernel_memory
+from slic.kernel import pagemap, regset
 
 _F_GET_SEALS = 1034
 
@@ -175,7 +177,6 @@ class Dump:
         return found
 
     def _pages(self, pid: int, maps: list[Map]) -> tuple[list[Run], list[tuple[int, int]]]:
-        from slic.kernel import pagemap
 
         fd = pagemap.open_pagemap(pid)
         runs: list[Run] = []
@@ -190,7 +191,6 @@ class Dump:
 
 
 def _seals(fd: int) -> int:
-    import fcntl
 
     try:
         return fcntl.fcntl(fd, _F_GET_SEALS)
@@ -223,7 +223,6 @@ def vdso_digest(pid: int, where: list[Area] | list[Map]) -> bytes:
 
 def this_machine(where: list[Area], pid: int) -> Machine:
     """This machine, as an image has it; `where` are the areas of process `pid`."""
-    from slic.kernel import regset
 
     return Machine(
         kernel=os.uname().release,

@@ -5,28 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from migration.engine import Reason, Refused
 from migration.native import calls, proc, refusal, trace
+from migration.native.dump import Dump
+from migration.native.held import Held
 from migration.native.survey import Survey
-from migration.native.trace import Task
 from slic.kernel import ptrace, regset
-
-
-@dataclass(eq=False)
-class Held:
-    """A process all of whose threads are stopped."""
-
-    pid: int
-    tasks: list[Task]
-    stopped: int = 0
-    """The signal it was stopped by before; 0: it ran."""
-    stop_reported: bool = True
-    """Has its parent waited for that stop? (Asked of the parent, when that is written down.)"""
-    children_stopped: list[Held] = field(default_factory=list)
 
 
 class FrozenJob:
@@ -38,7 +25,6 @@ class FrozenJob:
         self._over = False
 
     def dump(self, folder: str) -> None:
-        from migration.native.dump import Dump
 
         dump = Dump(self.survey, folder)
         try:

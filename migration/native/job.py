@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from migration.image import BadImage, Opened
+from migration.native import checking
 from migration.native.files import AnyFile, Pipe
 from migration.native.model import Backing, Machine, Memory, Process, Record, Signed32, Zombie
 
@@ -40,8 +41,6 @@ class Job(Record, frozen=True):
 
 def decode(opened: Opened) -> Job:
     """The job of an image, checked in itself and against `migration.native.checking`."""
-    from migration.native import checking
-
     if opened.engine != ENGINE:
         raise BadImage(f"made by the engine {opened.engine!r}, not by {ENGINE!r}")
     try:

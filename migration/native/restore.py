@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -256,10 +257,12 @@ def _begin_exit(pid: int, place: Place, status: int) -> None:
 
 
 def _await_stopped(pid: int) -> None:
-    """A group-stop is complete before its tracer lets go; the state only shows it."""
-    state = proc.stat(pid)[3]
-    if state != "T":
-        raise RestoreFailed(f"process {pid} should be stopped and is {state}")
+    """Its stop is complete; let go by its tracer, it stops once more, unnoticed (ptrace(2)).
+
+    Nothing can be waited for but its state; the deadline is the restoration's.
+    """
+    while proc.stat(pid)[3] != "T":
+        time.sleep(0.0005)
 
 
 def check() -> None:

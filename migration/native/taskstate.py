@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from migration.engine import Reason, Refused
 from migration.native import calls, proc
 from migration.native import inject as injection
-from migration.native.frozen import Held
+from migration.native.held import Held
 from migration.native.inject import Batch, Place
 from migration.native.model import (
     AltStack,
