@@ -92,12 +92,14 @@ def interrupted_by_us(registers: list[int], signal_waits: bool) -> bool:
     return result(registers) == -EINTR and made in INTERRUPTED_WITHOUT_A_SIGNAL and not signal_waits
 
 
-def before_going_on(task: Task) -> None:
-    """At the source, when the task is to go on there."""
+def before_going_on(task: Task) -> bool:
+    """At the source, when the task is to go on there: have its registers been changed for that?"""
     if not interrupted_by_us(task.registers, False):
-        return
-    if not unblocked(pending_numbers(task.tid), task.mask):
-        task.registers = again(task.registers)
+        return False
+    if unblocked(pending_numbers(task.tid), task.mask):
+        return False
+    task.registers = again(task.registers)
+    return True
 
 
 def pending_numbers(tid: int) -> list[int]:

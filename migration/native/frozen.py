@@ -77,15 +77,13 @@ class FrozenJob:
 
 def release(held: Held) -> None:
     """All threads as they were; one that has ended meanwhile is passed over."""
-    alive = []
     for task in held.tasks:
         try:
-            calls.before_going_on(task)
-            trace.put_back(task)
-            alive.append(task)
+            if calls.before_going_on(task):
+                regset.set_general(task.tid, task.registers)
         except (ProcessLookupError, trace.TaskEnded):
             continue
-    for task in alive:
+    for task in held.tasks:
         trace.let_go(task.tid)
 
 
@@ -115,9 +113,6 @@ def freeze(root: int, deadline: float, stdio: bool = False, armed: bool = False)
             parent = held.get(int(proc.status(pid)["PPid"]))
             if one.stopped and parent is not None:
                 parent.children_stopped.append(one)
-        for one in held.values():
-            for task in one.tasks:
-                task.block()
         job = FrozenJob(survey, {pid: held[pid] for pid in survey.pids})
     finally:
         if job is None:

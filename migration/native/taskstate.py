@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 
 from migration.engine import Reason, Refused
-from migration.native import calls, proc
+from migration.native import calls, proc, trace
 from migration.native import inject as injection
 from migration.native.held import Held
 from migration.native.inject import Batch, Place
@@ -63,7 +63,22 @@ def syscall_instruction(pid: int, maps: list[Map]) -> int:
 
 
 def ask(held: Held, maps: list[Map]) -> Inner:
-    """Everything, in a process that is stopped with all signals blocked."""
+    """Everything, of a stopped process, which afterwards is as it was.
+
+    Should the mover end meanwhile, the process ends, too, and does not run on with our registers.
+    """
+    try:
+        for task in held.tasks:
+            regset.set_options(task.tid, trace.SOURCE_OPTIONS | ptrace.O_EXITKILL)
+            task.block()
+        return _ask(held, maps)
+    finally:
+        for task in held.tasks:
+            trace.put_back(task)
+            regset.set_options(task.tid, trace.SOURCE_OPTIONS)
+
+
+def _ask(held: Held, maps: list[Map]) -> Inner:
     pid = held.pid
     at = syscall_instruction(pid, maps)
     try:
