@@ -34,6 +34,8 @@ INTERRUPTED_WITHOUT_A_SIGNAL = frozenset(
         *(299, 307),  # recvmmsg, sendmmsg
     )
 )
+_REMADE = (POLL, NANOSLEEP, FUTEX, CLOCK_NANOSLEEP)
+_MOV_EAX, _LOOK_BACK = 0xB8, 40
 _WAITS = {
     "hrtimer_nanosleep": NANOSLEEP,
     "do_nanosleep": NANOSLEEP,
@@ -113,9 +115,27 @@ def at_dump(task: Task, signal_waits: bool) -> list[int]:
     registers = list(task.registers)
     if interrupted_by_us(registers, signal_waits):
         return again(registers)
-    if registers[R.ORIG_RAX] == RESTART_SYSCALL and task.restarted:
-        registers[R.ORIG_RAX] = task.restarted
+    if registers[R.ORIG_RAX] == RESTART_SYSCALL:
+        made = task.restarted or _made_there(task.tid, registers[R.RIP])
+        registers[R.ORIG_RAX] = made or RESTART_SYSCALL
     return registers
+
+
+def _made_there(tid: int, after: int) -> int:
+    """The number that the code before a `syscall` instruction loads (mov eax, imm32); 0: unclear.
+
+    For a task that was going on when it was stopped, and waited nowhere.
+    """
+    start = after - len(inject.SYSCALL) - _LOOK_BACK
+    try:
+        code = memory.read(tid, start, _LOOK_BACK)
+    except OSError:
+        return 0
+    for at in range(_LOOK_BACK - 5, -1, -1):
+        number = int.from_bytes(code[at + 1 : at + 5], "little")
+        if code[at] == _MOV_EAX and number in _REMADE:
+            return number
+    return 0
 
 
 def rearm(tid: int, thread: Thread, at: int, scratch: int) -> list[int]:

@@ -28,7 +28,7 @@ class Mover:
     def __init__(self, pid: int, stdio: bool = False) -> None:
         self.pid = pid
         ours, theirs = socket.socketpair()
-        ours.settimeout(60)
+        ours.settimeout(120)
         self._child = os.fork()
         if self._child == 0:
             ours.close()
