@@ -1,4 +1,5 @@
-"""The commands of `python -m migration`: explain, dump, restore, move. No cluster is needed."""
+"""The commands of `python -m migration`: explain, dump, restore, move; trace and bench are in
+migration.observe. No cluster is needed."""
 
 from __future__ import annotations
 
@@ -8,12 +9,15 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import ExitStack
 
-from migration import builtin, image
+from migration import builtin, image, observe
 from migration.engine import EngineUnavailable, Reason, Refused
 from migration.native import trace
 from migration.native.engine import Native
+from migration.native.frozen import freeze
 from migration.native.making import RestoreFailed
+from migration.native.precopy import Precopy
 from migration.native.restore import RestoredJob
 
 DEADLINE = 10.0
@@ -57,11 +61,15 @@ def _parser() -> argparse.ArgumentParser:
                 help="0, 1 and 2 of the root may lead outside; they become those of the restorer",
             )
         if name == "dump":
+            one.add_argument(
+                "--precopy", action="store_true", help="copy memory while the job runs, first"
+            )
             one.add_argument("--keep-running", action="store_true", help="let the job go on")
         if name == "explain":
             one.add_argument("--json", action="store_true")
         if name in ("restore", "move"):
             one.add_argument("--detach", action="store_true", help="print the pid, do not wait")
+    observe.add_commands(commands)
     return parser
 
 
@@ -94,11 +102,18 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _dump(options: argparse.Namespace) -> int:
-    engine = _engine(options.stdio)
+    _engine(options.stdio)
+    os.kill(options.pid, 0)
     image.make_folder(options.folder)
     try:
-        with engine.freeze(options.pid, DEADLINE) as frozen:
-            frozen.dump(options.folder)
+        with ExitStack() as stack:
+            before = None
+            if options.precopy:
+                before = stack.enter_context(Precopy(options.pid, options.folder))
+                before.run()
+            armed = before is not None and before.armed
+            frozen = stack.enter_context(freeze(options.pid, DEADLINE, options.stdio, armed))
+            frozen.dump(options.folder, before)
             if not options.keep_running:
                 frozen.leave()
                 frozen.commit()

@@ -29,6 +29,7 @@ from migration.native.model import (
     Zombie,
     encode,
 )
+from migration.native.precopy import Precopy
 from migration.native.proc import Map
 from migration.native.survey import OpenFile, Seen, Survey
 from slic.kernel import memory as kernel_memory
@@ -40,12 +41,18 @@ _F_GET_SEALS = 1034
 class Dump:
     """One image being made; what kinds of files need of it: migration.native.files.kind.Dumping."""
 
-    def __init__(self, survey: Survey, folder: str) -> None:
+    def __init__(self, survey: Survey, folder: str, before: Precopy | None = None) -> None:
+        """`before`: what was copied while the job ran; its file of pages is gone on with."""
         self.survey = survey
         self.knowledge = pages.Knowledge()
         self._folder = folder
-        self._fd = image.create(folder, image.PAGES)
-        self.page_file = pages.PageFile(self._fd)
+        self._before = before
+        self._fd = -1
+        if before is None:
+            self._fd = image.create(folder, image.PAGES)
+            self.page_file = pages.PageFile(self._fd)
+        else:
+            self.page_file = before.page_file
         self._memories: dict[tuple[int, int], int] = {}
         self._pipes: dict[int, int] = {}
         self._backings: dict[Backing, int] = {}
@@ -53,7 +60,8 @@ class Dump:
         self.pipes: list[Pipe] = []
 
     def close(self) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
 
     def own_number(self, pid: int) -> int:
         return proc.own_number(proc.status(pid)["NSpid"])
@@ -182,7 +190,11 @@ class Dump:
         runs: list[Run] = []
         try:
             for one in maps:
-                for start, end in pages.to_carry(fd, one, self.knowledge):
+                carry = pages.to_carry(fd, one, self.knowledge)
+                if self._before is not None:
+                    kept, carry = self._before.split(pid, one, carry)
+                    runs += kept
+                for start, end in carry:
                     pieces = pages.read(pid, start, end, one.protection)
                     runs += self.page_file.keep(start, pieces)
             return runs, pages.guards(fd, maps, self.knowledge)

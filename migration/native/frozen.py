@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import Self
 
 from migration.engine import Reason, Refused
-from migration.native import calls, proc, refusal, trace
+from migration.native import proc, refusal, trace
 from migration.native.dump import Dump
-from migration.native.held import Held
+from migration.native.held import Held, release, stop_process
+from migration.native.precopy import Precopy
 from migration.native.survey import Survey
 from slic.kernel import ptrace, regset
 
@@ -24,9 +25,9 @@ class FrozenJob:
         self.held = held
         self._over = False
 
-    def dump(self, folder: str) -> None:
-
-        dump = Dump(self.survey, folder)
+    def dump(self, folder: str, before: Precopy | None = None) -> None:
+        """`before`: a pre-copy into the same folder."""
+        dump = Dump(self.survey, folder, before)
         try:
             dump.write(self.held)
         finally:
@@ -75,18 +76,6 @@ class FrozenJob:
         self.abort()
 
 
-def release(held: Held) -> None:
-    """All threads as they were; one that has ended meanwhile is passed over."""
-    for task in held.tasks:
-        try:
-            if calls.before_going_on(task):
-                regset.set_general(task.tid, task.registers)
-        except (ProcessLookupError, trace.TaskEnded):
-            continue
-    for task in held.tasks:
-        trace.let_go(task.tid)
-
-
 def _await_end(tid: int) -> None:
     while True:
         try:
@@ -127,44 +116,13 @@ def _stop_all(root: int, held: dict[int, Held]) -> None:
     while True:
         new = False
         for pid in proc.family(root):
-            new |= _stop_process(pid, held)
+            new |= stop_process(pid, held)
         if not new:
             break
     for pid in [pid for pid, one in held.items() if not one.tasks]:
         del held[pid]
     if root not in held:
         raise Refused(Reason(root, "", "it has ended"))
-
-
-def _stop_process(pid: int, held: dict[int, Held]) -> bool:
-    """Stop the threads that are not stopped yet; was there one?"""
-    one = held.get(pid)
-    if one is None:
-        one = Held(pid, [])
-    had = {task.tid for task in one.tasks}
-    any_new = False
-    while True:
-        try:
-            new = [tid for tid in proc.threads(pid) if tid not in had]
-            state = proc.stat(pid)[3]
-        except ProcessLookupError:
-            return any_new
-        if state in "ZX" or not new:
-            return any_new
-        held[pid] = one
-        for tid in new:
-            had.add(tid)
-            try:
-                what = calls.restarted(tid)
-                trace.seize(tid)
-                # Should anything fail from here, it is let go on by the tracer's own end only.
-                task = trace.stop(tid)
-            except (ProcessLookupError, trace.TaskEnded):
-                continue
-            task.restarted = what
-            one.tasks.append(task)
-            one.stopped = one.stopped or task.group_stop
-            any_new = True
 
 
 def _odd_registers(held: dict[int, Held]) -> list[Reason]:

@@ -4,12 +4,11 @@ static void guest(void)
 {
 	say_ready();
 	int n = 0;
-	while (!gate_is_open()) {
+	while (n <= 10 || !gate_is_open()) {
 		int want = n++ % 100, status;
 		pid_t child = fork();
 		if (!child)
 			_exit(want);
 		check(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == want);
 	}
-	check(n > 10);
 }
