@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -21,15 +23,18 @@ DEADLINE = 30.0
 
 
 @functools.cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="mig-guests-")
+def _folder() -> Path:
+    """Of this test process, which removes it at its end; a mover that was forked does not."""
+    made = Path(tempfile.mkdtemp(prefix="mig-guests-"))
+    made.chmod(0o755)
+    atexit.register(shutil.rmtree, made)
+    return made
 
 
 @functools.cache
 def compiled(name: str) -> Path:
     """The guest's program; skips without gcc."""
-    Path(_folder().name).chmod(0o755)
-    program = Path(_folder().name) / name
+    program = _folder() / name
     words = ["gcc", "-O1", "-pthread", "-o", str(program), str(GUESTS / f"{name}.c")]
     try:
         made = subprocess.run(words, capture_output=True, text=True, timeout=60)

@@ -234,3 +234,62 @@ def test_commands(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "No such file" in capfd.readouterr().err
     run = [sys.executable, "-m", "migration", "restore", folder]
     assert subprocess.run(run, cwd=ROOT, timeout=60, stdin=subprocess.DEVNULL).returncode == 0
+
+
+def migration(*words: str) -> list[str]:
+    return [sys.executable, "-m", "migration", *words]
+
+
+def test_standard_output_that_led_outside_is_the_restorers(tmp_path: Path) -> None:
+    """Natively a pipe to somebody else stays; with --stdio it is given anew."""
+    script = f"echo before; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done; echo after; exit 5"
+    with subprocess.Popen(
+        ["/bin/sh", "-c", script],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as source:
+        assert source.stdout is not None and source.stdout.readline() == b"before\n"
+        pid, folder = str(source.pid), str(tmp_path / "image")
+        stays = subprocess.run(migration("dump", pid, folder), cwd=ROOT, capture_output=True)
+        assert stays.returncode == 1 and b"leads out of the job" in stays.stderr
+        for _ in range(50):  # between two of its children it may be in a vfork
+            made = subprocess.run(migration("dump", "--stdio", pid, folder), cwd=ROOT, timeout=60)
+            if made.returncode == 0:
+                break
+        assert source.wait(20) == -signal.SIGKILL
+    restorer = subprocess.Popen(migration("restore", folder), cwd=ROOT, stdout=subprocess.PIPE)
+    (tmp_path / "go").touch()
+    out, _ = restorer.communicate(timeout=60)
+    assert (out, restorer.returncode) == (b"after\n", 5)
+
+
+def test_a_job_outlives_a_mover_that_is_told_so(tmp_path: Path) -> None:
+    words = [str(compiled("memory_heap")), str(tmp_path / "gate")]
+    with running(words, tmp_path) as guest:
+        guest.await_ready()
+        run = migration("move", "--detach", str(guest.process.pid))
+        done = subprocess.run(run, cwd=ROOT, timeout=60, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        guest.open_gate()
+        guest.await_text("PASS\n")
+        pid = int(done.stderr.split()[-1])
+        end = time.monotonic() + 20
+        while Path(f"/proc/{pid}").exists():
+            assert time.monotonic() < end, f"process {pid} is still there"
+            time.sleep(0.01)
+
+
+def test_a_users_image_is_restored_with_the_users_rights(tmp_path: Path) -> None:
+    """Root restores what is uid 20008's as that user, or, if it asks for more, not at all."""
+    words = [str(compiled("memory_private")), str(tmp_path / "gate")]
+    with running(words, tmp_path) as guest:
+        guest.await_ready()
+        folder = str(tmp_path / "image")
+        run = migration("dump", str(guest.process.pid), folder)
+        assert subprocess.run(run, cwd=ROOT, timeout=60).returncode == 0
+    for name in (folder, f"{folder}/job", f"{folder}/pages"):
+        os.chown(name, 20008, 20008)
+    refused = subprocess.run(migration("restore", folder), cwd=ROOT, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "asks for another uid than the image's owner 20008" in refused.stderr
