@@ -109,6 +109,10 @@ PURE = (
     "glunix.rate",
     "glunix.timer",
     "glunix.users",
+    "migration.phases",
+    "migration.native.model",
+    "migration.native.ranges",
+    "migration.native.tree",
 )
 IMPURE_MODULES = {"asyncio", "socket", "time", "ctypes", "subprocess", "threading", "selectors"}
 

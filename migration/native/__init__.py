@@ -1,0 +1,1 @@
+"""The native engine: processes taken apart and built again with ptrace, over slic.kernel alone."""
