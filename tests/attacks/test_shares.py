@@ -27,7 +27,8 @@ from .rooted import BOB, MALLORY, bob_takes, mallory, middle, needs_root, python
 
 pytestmark = needs_root
 
-ROUNDS = 25 if os.environ.get("GLUNIX_LONG") else 7
+LONG = bool(os.environ.get("GLUNIX_LONG"))
+ROUNDS = 25 if LONG else 7
 TWICE = 2.0
 SLACK = 0.05
 """Seconds by which a machine that other tests share may be late."""
@@ -88,13 +89,19 @@ def threads_of(uid: int) -> int:
     return found
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not LONG, reason="GLUNIX_LONG: it stops what else is tested on this machine")
+@pytest.mark.timeout(600)
 def test_a_fork_bomb(cluster: Cluster) -> None:
-    """It has its user's share (2048), gets its user's part of the processors, and is ended."""
+    """It has its user's share (2048), gets its user's part of the processors, and is ended.
+
+    Measured is what the share holds: while the bomb grows others wait (docs/security.md).
+    """
     if "pids by" not in cluster.log("node1") or "cpu by" not in cluster.log("node1"):
         pytest.skip("no control groups for pids and cpu here")
     idle = bob_takes(cluster, ROUNDS)
     with ended(mallory(cluster, "glurun", "-w", "node1", "python3", "-c", FORKS)) as attacker:
-        until(lambda: threads_of(MALLORY) > 1000, "the bomb goes off", 60)
+        until(lambda: threads_of(MALLORY) >= 2000, "the bomb has its share", 120)
         busy = bob_takes(cluster, ROUNDS)
         assert threads_of(MALLORY) < 2700
         refused = cluster.glurun("-w", "node1", "true", uid=MALLORY, timeout=60)
