@@ -418,6 +418,7 @@ def stop_cluster(folder: Path) -> tuple[int, list[str]]:
         # Homes and nodes first: they end their jobs and tell the master.
         killed = stop([m for m in alive if m.name != "master"])
         killed += stop([m for m in alive if m.name == "master"])
+        _sweep_groups(folder, [m.name for m in known if m not in alive or m in killed])
         # By name: the folder may be one that others keep their sockets in, as /run.
         sockets = [folder / f"{m.name}.sock" for m in known if m.name != "master"]
         if sockets:
@@ -426,6 +427,16 @@ def stop_cluster(folder: Path) -> tuple[int, list[str]]:
             path.unlink(missing_ok=True)
         (config.private(folder) / "cluster.json").unlink(missing_ok=True)
         return len(alive), [m.name for m in killed]
+
+
+def _sweep_groups(folder: Path, names: list[str]) -> None:
+    """Remove the control groups of daemons that did not do it themselves: they were killed."""
+    from glunix.node import cgroups
+
+    for name in names:
+        groups, _ = cgroups.find(cgroups.parent_name(folder, name), 0)
+        if groups is not None:
+            groups.sweep()
 
 
 # -- the commands ----------------------------------------------------------------------------

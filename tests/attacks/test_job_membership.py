@@ -140,7 +140,10 @@ def test_no_group_stays() -> None:
         assert users_of(cluster) != []
         cluster.up(1)
         assert users_of(cluster) == []
-    assert group_folders(cluster) == []
+        job, _ = long_job(cluster)
+        with ended(job):
+            os.kill(cluster.members()["node1"].pid, signal.SIGKILL)
+    assert group_folders(cluster) == []  # also of the one that was killed just now
 
 
 def users_of(cluster: Cluster) -> list[Path]:
