@@ -95,6 +95,7 @@ class PidSpace:
         self._helpers = {self._init}
         leader = 0 if todo.leader == todo.parent else todo.leader
         self.heralds = Heralds(todo.program, todo.group, todo.herald, leader)
+        self._needed = {todo.program, todo.leader, todo.parent}
         self._statuses: list[int] = []
         self.program = self._await_program()
         self._says.setblocking(False)
@@ -117,8 +118,18 @@ class PidSpace:
             elif data[:1] == HELPER:
                 self._helpers.add(pid)
                 self.heralds.stands(int.from_bytes(data[1:], "little"), pid)
+            elif self._is_lost(*WAIT.unpack(data[1:])):
+                self.close()
+                raise SpaceUnavailable("a helper was killed")
         self._says.send(PROGRAM)
         return program
+
+    def _is_lost(self, number: int, status: int) -> bool:
+        """Whether this wait status is the end of somebody without whom there is no such job: told
+        nobody later, it would be waited for without end. Who only made the group is to end."""
+        if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
+            return False
+        return number != self.group_number or number in self._needed
 
     def fileno(self) -> int:
         """Readable when a helper reaped."""
