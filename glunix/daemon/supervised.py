@@ -112,7 +112,7 @@ class SupervisedJob:
             return self._fork(env, [])
         make: MakeEnd
         if self.start.spec.stdin == "pipe":
-            theirs, ours = pipe()
+            theirs, ours = pipe(self.start.owner)
             with contextlib.ExitStack() as stack:
                 stack.callback(os.close, ours)
                 try:

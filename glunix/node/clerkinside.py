@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from glunix.msg.shadows import SHADOWS_MAX, WORDS_MAX
 from glunix.node.spawn import close_others
-from slic.kernel.pidfd import PIDFD_THREAD
+from slic.kernel.pidfd import PIDFD_THREAD, status_fields
 from slic.kernel.prctl import set_parent_death_signal
 
 PACKET = 8192
@@ -30,6 +30,12 @@ further one waits twice as long. The kernel tells of a stop nobody but the paren
 
 _LOOK_SHARE = 50
 """Looking takes one in so many seconds at most."""
+
+_OF_A_TERMINAL = {
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH,
+}  # fmt: skip
+"""What a terminal, or the shell on it, sends to whomever is in a group: home does not say why a
+shadow got it."""
 
 _STOPS = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT}
 
@@ -51,7 +57,11 @@ def unpacked(packet: bytes) -> tuple[int, ...]:
 class Inside:
     """In the clerk's own process. Ends with the supervisor, and with the namespace."""
 
-    def __init__(self, run: range, asks: socket.socket, news: socket.socket) -> None:
+    def __init__(
+        self, run: range, asks: socket.socket, news: socket.socket, owner: int = 0
+    ) -> None:
+        """`owner`: uid of the job's owner; 0: it may signal all of the job."""
+        self._owner = owner
         self._asks = asks
         self._news = news
         self._run = run
@@ -190,8 +200,11 @@ class Inside:
             if number == self._own:  # which is of the row, too
                 raise ProcessLookupError
             fd = os.pidfd_open(number)  # not of a thread: its process has a shadow of its own
-            signal.pidfd_send_signal(fd, signal_number)
-            os.close(fd)
+            try:
+                if signal_number in _OF_A_TERMINAL or self._may_signal(number):
+                    signal.pidfd_send_signal(fd, signal_number)
+            finally:
+                os.close(fd)
         except OSError:  # it has ended, or was never there: then its shadow is not to be stopped
             if signal_number in _STOPS:
                 self._tell(STATE, [number, False])
@@ -199,6 +212,13 @@ class Inside:
             if signal_number in _STOPS:
                 self._sweep()
                 self._look_soon()
+
+    def _may_signal(self, number: int) -> bool:
+        """Whether the owner could do it (kill(2)): a setuid program is another user's."""
+        if not self._owner:
+            return True
+        real, _, saved, _ = status_fields(number)["Uid"].split()
+        return self._owner in (int(real), int(saved))
 
     # -- who is stopped ------------------------------------------------------------------------
 

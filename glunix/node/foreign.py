@@ -16,6 +16,7 @@ from slic.interposers.forks import Forks
 from slic.interposers.groups import Groups
 from slic.interposers.homefds import Asking, HomeFds
 from slic.interposers.homeioctls import TERMINAL_IOCTLS
+from slic.kernel import undumpable
 from slic.kernel.pidfd import status_fields
 from slic.policy import Deciding, Decision, Policy
 from slic.tracee import Address, CallGone, Tracee
@@ -76,6 +77,13 @@ class OwnersPolicy(Policy):
         if not tracee.still_valid():
             raise CallGone
         return rights == self._owner
+
+
+def restrict_looks() -> None:
+    """The program has begun: from now on only processes that have gained rights already are looked
+    into against the kernel's first word (slic.kernel.undumpable.only)."""
+    owner = _rights(os.getpid())
+    undumpable.only(lambda tid: _rights(tid) != owner)
 
 
 def _rights(tid: int) -> tuple[str, ...]:

@@ -211,7 +211,7 @@ class Builder:
                     os._exit(0)
                 run = range(*HIRE.unpack(order))
                 asks, news = (socket.socket(fileno=fd) for fd in fds)
-                fork_child(lambda: Inside(run, asks, news).serve())  # noqa: B023 - at once
+                fork_child(lambda: Inside(run, asks, news, self._owner.uid).serve())  # noqa: B023 - at once
                 asks.close()
                 news.close()
 

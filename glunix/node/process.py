@@ -18,7 +18,7 @@ from pathlib import Path
 
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
-from glunix.msg.job import TtySpec, WinSize
+from glunix.msg.job import Owner, TtySpec, WinSize
 from glunix.node.channels import Input, Output
 from glunix.node.keeper import GRACE, spawn_kept
 from glunix.node.quick import spawn_quickly
@@ -33,9 +33,14 @@ FINISH_AFTER = GRACE + 0.5
 """Seconds after its end at which whoever still holds a process's output was kept on purpose."""
 
 
-def pipe() -> tuple[int, int]:
-    """A pipe (read end, write end), as large as the user may have it."""
+def pipe(owner: Owner | None = None) -> tuple[int, int]:
+    """A pipe (read end, write end), as large as the user may have it.
+
+    It becomes `owner`'s, who can then open it once more: /dev/stdin (proc(5), /proc/PID/fd).
+    """
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    if owner is not None and os.geteuid() == 0:
+        os.fchown(read_end, owner.uid, owner.gid)
     with contextlib.suppress(OSError):  # over the user's pipe limit: a small pipe is only slower
         fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
     return read_end, write_end
@@ -167,12 +172,12 @@ class Process:
         if 0 in tty_fds:
             self._wire_input(os.dup(master), is_tty=True)
         else:
-            theirs[0], ours = pipe()
+            theirs[0], ours = pipe(self._start.owner)
             stack.callback(os.close, theirs[0])
             self._wire_input(ours, is_tty=False)
         for fd in (1, 2):
             if fd not in theirs:
-                ours, theirs[fd] = pipe()
+                ours, theirs[fd] = pipe(self._start.owner)
                 stack.callback(os.close, theirs[fd])
                 self._wire_output(fd, ours)
         if tty is not None:

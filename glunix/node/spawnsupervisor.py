@@ -10,12 +10,14 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 
+from glunix import config
 from glunix.msg import stream
 from glunix.node import privilege
 from glunix.node.become import StepFailed, shed_inherited
 from glunix.node.cgroups import JobGroup
 from glunix.node.spawn import close_others, fork_child
 from glunix.node.supervisor import Supervisor
+from slic.kernel import sieve
 from slic.kernel.prctl import set_parent_death_signal
 
 
@@ -40,10 +42,12 @@ def spawn_supervisor(
         entered = _enter(group, limit)
         close_others({theirs.fileno(), *fed})
         ours.detach()
+        folder = config.state_folder()
+        sieve.load(folder)  # while only root's files are taken for ours (slic.kernel.compiled)
         shed_inherited(start.owner)
         privilege.begin(start.owner)
         set_parent_death_signal(signal.SIGKILL)  # now: a change of ids forgets it (prctl(2))
-        Supervisor(start, env, theirs, fed, setuid, entered).run()
+        Supervisor(start, env, theirs, fed, setuid, entered, folder).run()
 
     try:
         return fork_child(body), ours
@@ -66,7 +70,10 @@ def _enter(group: JobGroup | None, limit: Callable[[], None] | None) -> Callable
 
     def move() -> None:
         set_parent_death_signal(signal.SIGKILL)
-        group.move(own)
+        try:
+            group.move(own)
+        except FileNotFoundError:  # it was removed: the job is over
+            os._exit(1)
 
     mover = fork_child(move)
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import slic.engines.shipped  # noqa: F401 - loaded once, by the daemon, not by every supervisor
-from glunix import config
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
@@ -29,6 +28,7 @@ from glunix.node.channels import Output
 from glunix.node.delivery import deliver, kill_one
 from glunix.node.direct import WayHome, connect
 from glunix.node.family import Family
+from glunix.node.foreign import restrict_looks
 from glunix.node.homefiles import HomeFiles as NodeHomeFiles
 from glunix.node.interposing import Interposing
 from glunix.node.keeper import GRACE, end_descendants
@@ -58,8 +58,11 @@ class Supervisor:
         fed: Sequence[int],
         setuid: bool,
         entered: Callable[[], None],
+        folder: str,
     ) -> None:
-        """`entered` returns when this process is in the job's control groups; StepFailed."""
+        """`entered` returns when this process is in the job's control groups; StepFailed. `folder`:
+        of the cluster's state, as its daemon knows it."""
+        self._folder = folder
         self._start = start
         self._entered = entered
         self._setuid = setuid and privilege.is_needed(start.owner)
@@ -170,7 +173,7 @@ class Supervisor:
         around.close_theirs()
         if launch is not None:
             self._session = birth.session(launch, self)
-            self._engine_fds = self._reactor.drive(self._session, config.state_folder())
+            self._engine_fds = self._reactor.drive(self._session, self._folder)
         privilege.settle(self._start.owner)
         self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
@@ -194,6 +197,8 @@ class Supervisor:
             for output in list(self._outputs.values()):
                 output.finish()
         else:
+            if self._setuid:
+                restrict_looks()
             self._report(stream.Started(self._vnn, self._main))
             self._stand_ins.started()
             self._numbers.program_name.begins(self._main, self._spec.pids)

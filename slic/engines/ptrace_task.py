@@ -72,6 +72,8 @@ class PtraceTracee(TaskTracee):
 
     __slots__ = ("_call_id", "_task")
 
+    is_held = True
+
     def __init__(self, task: Task, call_id: int) -> None:
         super().__init__(task.tid)
         self._task = task

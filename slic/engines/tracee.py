@@ -42,6 +42,9 @@ class TaskTracee:
 
     __slots__ = ("_seen", "tid")
 
+    is_held = False
+    """Whether the engine traces it: its number stays its own until the engine lets it go."""
+
     def __init__(self, tid: int) -> None:
         self.tid = tid
         self._seen = UNSEEN
@@ -111,7 +114,15 @@ class TaskTracee:
             raise BadAddress(f"{address:#x}: {done} of {len(data)} bytes are writable")
 
     def _write(self, address: int, data: bytes) -> int:
-        return self._looking(lambda: memory.write(self.tid, address, data))
+        try:
+            return memory.write(self.tid, address, data)
+        except PermissionError:
+            if not undumpable.can_look(self.tid):
+                raise
+        if self.is_held:
+            return self._looking(lambda: memory.write(self.tid, address, data))
+        change = lambda: memory.write(self.tid, address, data)  # noqa: E731
+        return undumpable.held(self.tid, self._check, change)
 
     def scatter(self, vector: Sequence[tuple[int, int]], data: bytes) -> int:
         done = 0
@@ -150,7 +161,7 @@ class TaskTracee:
         try:
             return look()
         except PermissionError:
-            if not undumpable.can_look():
+            if not undumpable.can_look(self.tid):
                 raise
         with undumpable.looking():
             self._check()
@@ -163,7 +174,7 @@ class TaskTracee:
         try:
             return self._proc(look, f"{folder}/{fd}")
         except PermissionError:
-            if not undumpable.can_look():
+            if not undumpable.can_look(self.tid):
                 raise
         own = self.fd_dup(fd)
         try:
@@ -207,7 +218,7 @@ class TaskTracee:
         try:
             status = self._status()
             return self._looking(
-                lambda: open_as(self.tid, dirfd, name, flags, mode, resolve, status)
+                lambda: open_as(self.tid, dirfd, name, flags, mode, resolve, status, self._check)
             )
         except ProcessLookupError:
             raise CallGone from None

@@ -8,7 +8,7 @@ import errno
 import os
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,12 +36,14 @@ def open_as(
     mode: int,
     resolve: int,
     status: dict[str, str] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> int:
     """openat2(2) with the task's root, cwd, fsuid, fsgid, groups and umask; our descriptor.
 
     OSError as openat2 would give it, ESRCH if the task is gone. O_CLOEXEC and O_NOCTTY are added
     for the supervisor's sake. Paths that mean the caller itself (/proc/self, /dev/fd, /dev/tty)
-    are led to the caller. `status` is the task's (`status_fields`) if it is known already.
+    are led to the caller. `status` is the task's (`status_fields`) if it is known already. `check`
+    raises when what was found by the task's number may be another's.
     """
     status = status or status_fields(tid)
     creating = flags & os.O_CREAT or flags & os.O_TMPFILE == os.O_TMPFILE
@@ -59,6 +61,7 @@ def open_as(
         resolve |= RESOLVE_IN_ROOT
     how = struct.pack("=QQQ", flags, how_mode, resolve)
     try:
+        check()
         with acting_as(status, bool(creating)):
             return syscall(SYS_OPENAT2, base, name, how, len(how))
     finally:

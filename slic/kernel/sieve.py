@@ -6,6 +6,7 @@ is none, and the engine looks itself.
 
 import ctypes
 import errno
+import functools
 import os
 import struct
 import time
@@ -51,8 +52,12 @@ class _Sieve(ctypes.Structure):
     )
 
 
+@functools.cache
 def load(*folders: str) -> ctypes.CDLL | None:
-    """The library, beside its source or in one of the folders; None: none, or not of this kind."""
+    """The library, beside its source or in one of the folders; None: none, or not of this kind.
+
+    Found once: a supervisor that is its job's owner later would trust that user's files, too.
+    """
     path = LIBRARY.built(*folders)
     if path is None:
         return None

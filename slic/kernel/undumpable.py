@@ -2,19 +2,39 @@
 
 The kernel then shows its memory and descriptors to CAP_SYS_PTRACE only, and its folder of
 descriptors to root alone. A supervisor that has the right permitted raises it for one look, in this
-thread; the caller checks right before and after that the task is the one it serves.
+thread; the caller checks after it that the task is the one it serves, and forgets what it saw
+otherwise. A check does not help before a change: the supervisor can be stopped between the two, by
+its own user, until the number is another task's. So a task is held while it is changed.
 """
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from slic.kernel import capabilities as caps
+from slic.kernel import ptrace
+
+_Done = TypeVar("_Done")
 
 
-def can_look() -> bool:
-    """Whether there is a right to raise."""
+_allowed: Callable[[int], bool] | None = None
+
+
+def only(allowed: Callable[[int], bool]) -> None:
+    """From now on the right is raised for these tasks only. Where a task may gain rights by exec,
+    one that has not is none of them: another thread's exec gives its number, held or not, to
+    that thread (execve(2))."""
+    global _allowed
+    _allowed = allowed
+
+
+def can_look(tid: int) -> bool:
+    """Whether there is a right to raise, for this task."""
     have = caps.get()
-    return bool(have.permitted & ~have.effective & caps.CAP_SYS_PTRACE)
+    if not have.permitted & ~have.effective & caps.CAP_SYS_PTRACE:
+        return False
+    return _allowed is None or _allowed(tid)
 
 
 @contextmanager
@@ -26,3 +46,30 @@ def looking() -> Iterator[None]:
         yield
     finally:
         caps.set(have)
+
+
+def held(tid: int, check: Callable[[], None], change: Callable[[], _Done]) -> _Done:
+    """Raise the right, hold the task, `check` that it is the one that is meant, and `change` it.
+
+    Held by ptrace (PTRACE_SEIZE, which stops nothing): a traced task keeps its number until its
+    tracer lets it go, also when it was killed. The tracer is a thread, whose end does that. OSError
+    EPERM when somebody else traces it.
+    """
+    done: list[_Done] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with looking():
+                ptrace.request(ptrace.SEIZE, tid)
+                check()
+                done.append(change())
+        except BaseException as error:  # raised again in the caller's thread
+            failed.append(error)
+
+    thread = threading.Thread(target=work, name="slic-held")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return done[0]

@@ -135,11 +135,11 @@ def _look(dumpable: int) -> str:
             os.close(getfd(child, 1))
             return "seen"
         except PermissionError:
-            if not undumpable.can_look():
+            if not undumpable.can_look(pid):
                 return "refused"
         with undumpable.looking():
             os.close(getfd(child, 1))
-        if undumpable.can_look():
+        if undumpable.can_look(pid):
             return "seen by right"
         return "the right is still in effect"
     finally:

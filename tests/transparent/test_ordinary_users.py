@@ -30,6 +30,8 @@ LINES = (
     "printf 'one\\ntwo\\n' | while read -r word; do $G echo $word; done",
     "seq 20000 | $G sort -rn | head -n 1",
     "$G sh -c 'exit 3'; echo $?",
+    "echo word | $G cat /dev/stdin",
+    "$G sh -c 'echo one >/dev/stdout; echo two >/dev/stderr' 2>&1 | cat",
     "$G sh -c 'echo out; echo err >&2' 2>/dev/null",
     "$G sh -c 'sleep 0.1 & wait; sh -c \"kill -TERM \\$\\$\"; echo $?'",
     "echo text >file; $G cat <file; $G sh -c 'echo more' >>file; cat file",
