@@ -201,7 +201,7 @@ class SessionServer:
             return  # closed in this very turn
         if program.beginning is not None and fd == program.beginning.fileno():
             self._begun(program)
-        else:
+        elif _is_hung_up(program.status):  # its number may have been another's in this very turn
             self._let_go(program)
 
     def _begun(self, program: _Program) -> None:

@@ -15,6 +15,9 @@ from slic.verdict import PASS, Asking, Capability, Verdict
 
 TIOCSPGRP = 0x5410
 
+PID_MAX = 1 << 22
+"""Linux gives no higher number (proc(5), pid_max): what is asked with one, the kernel refuses."""
+
 
 class Move(enum.Enum):
     """What a process is about to do."""
@@ -44,7 +47,7 @@ class Groups(Interposer):
 
     @on("setpgid", needs=Capability.INSPECT)
     def setpgid(self, tracee: Tracee, pid: int, pgid: int) -> Asking:
-        if pid >= 0 and pgid >= 0:
+        if 0 <= pid <= PID_MAX and 0 <= pgid <= PID_MAX:
             yield MoveShadow(Move.GROUP, pid, pgid)
         return PASS
 
@@ -57,7 +60,7 @@ class Groups(Interposer):
     def tcsetpgrp(self, tracee: Tracee, fd: int, arg: int) -> Verdict | Asking:
         device = tracee.fd_stat(fd).st_rdev  # EBADF is the kernel's to say
         group = int.from_bytes(tracee.read(arg, 4), "little", signed=True)
-        return self._give(device, group) if device and group > 0 else PASS
+        return self._give(device, group) if device and 0 < group <= PID_MAX else PASS
 
     def _give(self, device: int, group: int) -> Asking:
         yield MoveShadow(Move.FOREGROUND, 0, group, device)

@@ -63,6 +63,8 @@ TERMINAL_IOCTLS: dict[int, Fixed] = {
     0x5409: Fixed("TCSBRK", 0, 0),
     0x540A: Fixed("TCXONC", 0, 0),
     0x540B: Fixed("TCFLSH", 0, 0),
+    0x540C: Fixed("TIOCEXCL", 0, 0),
+    0x540D: Fixed("TIOCNXCL", 0, 0),
     0x540F: Fixed("TIOCGPGRP", 0, 4),
     0x5411: Fixed("TIOCOUTQ", 0, 4),
     0x5412: Fixed("TIOCSTI", 1, 0),

@@ -212,7 +212,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-@pytest.mark.parametrize("engine", WORKING)
+@pytest.mark.parametrize("engine", [name for name in WORKING if name != "ebpf"])
 def test_a_mistake_is_one_line_of_the_users_own_code(
     engine: str, name: str, tmp_path: Path
 ) -> None:
@@ -309,11 +309,11 @@ def test_the_list_has_what_can_be_used() -> None:
         rows = slic("list", "--markdown", *words).stdout.splitlines()[2:]
         return sorted({row.split()[1] for row in rows})
 
-    assert names() == OFFERED == sorted(shipped())
+    assert names() == OFFERED == sorted({*shipped()} - {"bpf"})  # which takes a file of the user's
     assert set(OFFERED) < set(names("--all"))
     assert all(name in OFFERED or name.startswith(GLUNIX_ONLY) for name in names("--all"))
     done = slic("run", "-i", "nothing", "--", "true")
-    assert done.stderr.rstrip().endswith("shipped are " + ", ".join(OFFERED))
+    assert done.stderr.rstrip().endswith("shipped are " + ", ".join(sorted(shipped())))
 
 
 def test_bench_says_how_far_it_is_where_somebody_looks(monkeypatch: pytest.MonkeyPatch) -> None:

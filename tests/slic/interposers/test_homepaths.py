@@ -253,6 +253,7 @@ def test_a_map_is_filled_with_what_home_has(monkeypatch: pytest.MonkeyPatch) -> 
     world = World()
     own = os.memfd_create("stand-in")
     monkeypatch.setattr(world.tracee, "fd_dup", lambda fd: os.dup(own))
+    monkeypatch.setattr(world.fds, "leading", lambda seen: FILE)
     asking, question = world.asked("mmap", 0, 4096, 1, 2, 3, 0)
     assert question == CallHome("fstat", 20)
     facts = [*FACTS]
