@@ -1,5 +1,6 @@
 """A session server and the daemon's side of it, without a cluster: starts, reports, ends."""
 
+import contextlib
 import os
 import select
 import signal
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from glunix.msg.job import JobSpec, Owner
-from glunix.node import served, sessions
+from glunix.node import served, session_server, sessions
 from glunix.node.pollreactor import PollReactor
 from glunix.node.spawn import Report, Surroundings
 
@@ -22,6 +23,7 @@ pytestmark = [
 ]
 
 TASKS = 4096
+NOBODYS_PID = (1 << 22) - 1
 
 
 class World:
@@ -188,3 +190,18 @@ def test_an_idle_server_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> N
     assert world.sessions.is_server(pid)
     assert world.sessions.child_changed(*os.waitpid(pid, 0))
     assert not world.sessions.is_server(pid)
+
+
+def test_a_number_that_was_anothers_is_no_hang_up() -> None:
+    """An event of a descriptor that was closed in the same turn is met by who has its number."""
+    with contextlib.ExitStack() as stack:
+        _, ours = map(stack.enter_context, socket.socketpair())
+        theirs, kept = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        server = session_server.SessionServer(ours, None, ends_with_init=False)
+        program = session_server._Program(NOBODYS_PID, kept, False, None)
+        server._watch(program, kept, 0)
+        server._event(kept.fileno())
+        assert not program.is_let_go
+        theirs.close()
+        server._event(kept.fileno())
+        assert program.is_let_go
