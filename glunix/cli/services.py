@@ -129,6 +129,7 @@ def this_tool() -> list[str]:
     """The words that started this tool, without its arguments; good from any directory."""
     script = len(sys.orig_argv) - len(sys.argv)
     words = [sys.executable, *sys.orig_argv[1 : script + 1]]
+    words = [word for word in words if not word.startswith("-Xglunix=")]  # of this start alone
     if Path(words[-1]).exists():
         words[-1] = str(Path(words[-1]).absolute())
     return words

@@ -15,7 +15,7 @@ import time
 from glunix import config
 from glunix.errors import GlunixError
 from glunix.home.link import HomeLink
-from glunix.home.surroundings import settle_fds, submit_message
+from glunix.home.surroundings import environment, settle_fds, submit_message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def run(options: Options) -> int:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     try:
         settle_fds(options)
-        opening = Opening(options, posix.environ)
+        opening = Opening(options, environment())
     except GlunixError as error:
         complain(str(error), None)
         return config.exit_error()

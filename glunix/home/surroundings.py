@@ -5,12 +5,19 @@ import os
 import posix
 import resource
 import stat
+import sys
 
 from glunix.errors import GlunixError
 from glunix.home.options import Options
 
 _FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 """Signals whose disposition Python itself changed at start: what it was before is not known."""
+
+_COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
+"""What Python's start may have put into LC_CTYPE (PEP 538)."""
+
+_NOTES = sys._xoptions.get("glunix")
+"""What the launcher noted (glunix/cli/start.c); None: there was none."""
 
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "mksh", "busybox")
 """They ignore those for themselves only when told to, and then their commands do, too."""
@@ -64,7 +71,14 @@ def ignored_signals() -> list[int]:
         for number in range(1, 65)
         if number not in _FOR_PYTHON and number not in (32, 33)
         and _signal.getsignal(number) == _signal.SIG_IGN
-    ] + _ignored_by_our_shell()  # fmt: skip
+    ] + _ignored_before_python()  # fmt: skip
+
+
+def _ignored_before_python() -> list[int]:
+    if _NOTES is None:
+        return _ignored_by_our_shell()
+    words = _NOTES.split(",")
+    return [number for number, word in zip(_FOR_PYTHON, "px", strict=True) if word in words]
 
 
 def _ignored_by_our_shell() -> list[int]:
@@ -80,9 +94,39 @@ def _ignored_by_our_shell() -> list[int]:
     return [number for number in _FOR_PYTHON if mask >> (number - 1) & 1]
 
 
+def _noted_limits() -> dict[int, tuple[int, int]]:
+    """Those that the launcher has raised for us, as they were."""
+    found = {}
+    for word in (_NOTES or "").split(","):
+        if word[:1] == "l":
+            number, soft, hard = map(int, word[1:].split(":"))
+            found[number] = soft, hard
+    return found
+
+
+def environment() -> dict[bytes, bytes]:
+    """The caller's: Python's start may have changed LC_CTYPE, the kernel has it as it was."""
+    now = posix.environ
+    if now.get(b"LC_CTYPE") not in _COERCED:
+        return now
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            rows = file.read().split(b"\0")
+    except OSError:
+        return now
+    was = next((row[9:] for row in rows if row.startswith(b"LC_CTYPE=")), None)
+    if was is not None:
+        return {**now, b"LC_CTYPE": was}
+    return {name: value for name, value in now.items() if name != b"LC_CTYPE"}
+
+
 def _limits() -> list[object]:
     found: list[object] = []
+    before = _noted_limits()
     for number in range(16):
+        if number in before:
+            found.append([number, *before[number]])
+            continue
         try:
             soft, hard = resource.getrlimit(number)
         except (ValueError, OSError):
