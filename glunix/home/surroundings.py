@@ -22,6 +22,10 @@ _NOTES = sys._xoptions.get("glunix")
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "mksh", "busybox")
 """They ignore those for themselves only when told to, and then their commands do, too."""
 
+NEEDED = 16
+"""Descriptors of home's half of a job that uses few files; 5 when it does without what it can."""
+PLENTY = 256
+
 WINDOW = 1024 * 1024
 WINDOW_MIN = 64 * 1024
 
@@ -42,6 +46,19 @@ def is_open(fd: int) -> bool:
         return not fcntl(fd, F_GETFL) & os.O_PATH
     except OSError:
         return False
+
+
+def _is_directory(fd: int) -> bool:
+    return is_open(fd) and stat.S_ISDIR(posix.fstat(fd).st_mode)
+
+
+def is_tight() -> bool:
+    """Whether home's half has few descriptors (RLIMIT_NOFILE), and does without what it can."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if most == resource.RLIM_INFINITY or most >= PLENTY:
+        return False
+    taken = sum(int(name) < most for name in os.listdir("/proc/self/fd"))
+    return most - taken < NEEDED
 
 
 def same_output() -> bool:
@@ -185,6 +202,8 @@ def submit_message(
     posix.umask(umask)
     stdin, one_output, sockets = ("pipe", 0), False, []
     outputs: list[str] = []
+    if not options.transparent and _is_directory(options.fds[0]):
+        stdin = ("dir", 0)
     if options.transparent:
         from glunix.home.homecalls import same_sockets, stdin_kind
         from glunix.home.inherited import output_kind
