@@ -42,9 +42,11 @@ _FIRST = """\
 import _signal
 if _signal.getsignal(2) is _signal.default_int_handler:
     _signal.signal(2, _signal.SIG_DFL)
-import sys
+import gc, sys
+gc.set_threshold(20000)
 """
-"""Until the tool knows better, ^C ends it as any program: not with a traceback."""
+"""Until the tool knows better, ^C ends it as any program: not with a traceback. What is imported is
+no garbage: looking for some costs a millisecond of the launch."""
 
 _NOTED = """\
 import posix

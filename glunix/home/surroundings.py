@@ -127,11 +127,17 @@ def environment() -> dict[bytes, bytes]:
     if now.get(b"LC_CTYPE") not in _COERCED:
         return now
     try:
-        with open("/proc/self/environ", "rb") as file:
-            rows = file.read().split(b"\0")
+        fd = posix.open("/proc/self/environ", posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
         return now
-    was = next((row[9:] for row in rows if row.startswith(b"LC_CTYPE=")), None)
+    found = b"\0"
+    try:
+        while more := posix.read(fd, 1 << 20):  # a page at a time, whatever is asked for
+            found += more
+    finally:
+        posix.close(fd)
+    _, is_there, rest = found.partition(b"\0LC_CTYPE=")
+    was = rest.partition(b"\0")[0] if is_there else None
     if was is not None:
         return {**now, b"LC_CTYPE": was}
     return {name: value for name, value in now.items() if name != b"LC_CTYPE"}
