@@ -59,6 +59,11 @@ def sieved() -> str:
     return path
 
 
+def starter() -> str:
+    """Where the program is that starts the tools; OSError ENOENT: nowhere."""
+    return _found(START.built(config.state_folder()))
+
+
 def _found(path: str | None) -> str:
     if path is None:
         raise OSError(errno.ENOENT, "not compiled: gcc makes it when a cluster starts")

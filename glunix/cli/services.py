@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glunix import config, settings
-from glunix.cli import up
+from glunix.cli import launchers, up
 from glunix.cli.compiling import compile_all
 from glunix.cli.folder import cluster_folder, locked, made_safe
 from glunix.errors import GlunixError, Refused
@@ -94,6 +94,7 @@ def run_daemon(args: argparse.Namespace) -> int:
     folder = cluster_folder(args.folder)
     conf = settings.read(folder)
     compile_all(str(_prepare(folder, conf)))
+    launchers.improve()
     up.own_signals()
     return _served(_serve_daemon(folder, conf, _ready(f"daemon {conf.daemon.node}")))
 
