@@ -5,7 +5,7 @@ has in the directory shows through. overlayfs acts on the directories below it w
 the process that made it, and wants CAP_DAC_OVERRIDE of that. So the maker is the owner, in a user
 namespace where nobody but the owner has a number (user_namespaces(7)): its capabilities reach what
 is the owner's, and no further. A layer is a descriptor until a process attaches it in a mount
-namespace of its own (glunix.node.homeplaces); root's own jobs need no user namespace.
+namespace of its own (glunix.node.calls.mounts); root's own jobs need no user namespace.
 
 Nothing is laid over a directory that is not the owner's: the owner can write a layer's root,
 and the init of the job's PID namespace, which is root's, has these mounts, too.
@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from glunix.msg.job import Owner
 from glunix.node import privilege
-from glunix.node.spawn import close_others, fork_child, receive
+from glunix.node.spawn.fork import close_others, fork_child, receive
 from slic.kernel.beneath import open_beneath
 from slic.kernel.mounts import ATTR_NODEV, ATTR_NOSUID, attach, copy_of_mount, new_mount
 from slic.kernel.prctl import (
