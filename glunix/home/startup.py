@@ -437,7 +437,7 @@ class Startup:
         if self._half is not None:
             return self._half.stop(number)
         self._leave_terminal()
-        from glunix.home.waking import stop_until_news
+        from glunix.home.processes.waking import stop_until_news
 
         woken = stop_until_news(self._link, number)
         come = self._signals.read()

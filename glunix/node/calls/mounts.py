@@ -1,7 +1,7 @@
 """Directories of home that a program can be in: the same name must exist on the node.
 
 Owns a layer in memory over each listed directory that the node has and that is the owner's
-(glunix.node.layers). The layers are mounted in the mount namespace of the job, and never where the
+(glunix.node.calls.layers). The layers are mounted in the mount namespace of the job, and never where the
 supervisor looks for files: it makes directories in them by descriptor, with the owner's rights and
 by way of no link. Where there can be no layer the node's log says why, and only what the node has
 can be entered.
@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 
 from glunix.msg.job import Owner
-from glunix.node.layers import Layer, make_layers, open_directory
+from glunix.node.calls.layers import Layer, make_layers, open_directory
 from slic.kernel.beneath import make_directories
 from slic.kernel.mounts import attach
 from slic.kernel.prctl import CLONE_NEWNS, MS_REC, MS_SLAVE, mount, unshare
