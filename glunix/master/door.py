@@ -52,6 +52,9 @@ COSTS: dict[type[Message], float] = {
     messages.KillRequest: 1.0,
     messages.NodesQuery: 1.0,
     messages.JobsQuery: 4.0,
+    EnqueueAt: 1.0,
+    HoldAt: 1.0,
+    AskJobAt: 1.0,
     messages.Renew: 500.0,
 }
 """Requests that a message of the daemon of one user counts as; a report is REPORT of one."""
@@ -324,6 +327,11 @@ def serve(folder: Path, state: Path, settings: Settings, ready: Callable[[], Non
     loop = Loop()
     door = CertifiedDoor(loop, settings, section, folder, say)
     conf = MasterConfig(
-        state, settings.cluster.name, section.heartbeat, section.lost_after, settings.limits
+        state,
+        settings.cluster.name,
+        section.heartbeat,
+        section.lost_after,
+        settings.limits,
+        settings.batch,
     )
     return loop.run(Server(loop, conf, ready, door).start)

@@ -64,8 +64,7 @@ class Need(Record, frozen=True):
 
 
 class Array(Record, frozen=True):
-    """Indices `first`, `first + step`, ... up to `last`; `at_once` of them run at a time (0: any).
-    """
+    """Indices `first`, `first + step`, ... up to `last`; `at_once` of them run at a time (0: any)."""
 
     first: IndexField
     last: IndexField

@@ -77,9 +77,7 @@ class Returning:
         if job is not None and job.home == node.name:
             self._ending.home_over(job, report.reason, now)
 
-    def _homes(
-        self, node: Node, homes: list[HomeJob], boot: str, known: bool, now: float
-    ) -> None:
+    def _homes(self, node: Node, homes: list[HomeJob], boot: str, known: bool, now: float) -> None:
         books = self._books
         told = {Npid(job.npid): job for job in homes}
         for job in books.pdb.homed(node.name):

@@ -80,9 +80,9 @@ def test_idle_processors_are_filled_and_no_more() -> None:
     npids = cluster.queued(*[terms() for _ in range(6)])
     running = cluster.launches()
     assert [launch.npid for launch in running] == npids[:4]
-    assert sorted(p.node for launch in running for p in launch.procs) == ["node1"] * 2 + [
-        "node2"
-    ] * 2
+    assert (
+        sorted(p.node for launch in running for p in launch.procs) == ["node1"] * 2 + ["node2"] * 2
+    )
     cluster.ends(running[0])
     assert [launch.npid for launch in cluster.launches()] == [npids[4]]
 
