@@ -24,6 +24,7 @@ from glunix.master.vetting import Vetting
 from glunix.msg import master as messages
 from glunix.msg import trust
 from glunix.msg.base import MAJOR, Body, Message
+from glunix.msg.batch import AskJobAt, EnqueueAt, HoldAt
 from glunix.settings import MASTER_PORT, MasterSection, Settings, read_users
 from glunix.state.events import clip
 from glunix.trust import certs

@@ -2,10 +2,11 @@
 
 Two blobs travel together and are opened only where they were made. The *surroundings* (owner,
 environment, directory, limits) are those of one `glubatch` and shared by all its tasks; a *task* is
-one command line. The home daemon that sealed them (glunix.daemon.seals) is the only one that runs
-them: a master gives back what it was given, and cannot change a word of it.
+one command line. Only the home daemon that sealed them (glunix.state.homebatch) runs them: a master
+gives back what it was given, and cannot change a word of it.
 """
 
+import hashlib
 from typing import Annotated
 
 import msgspec
@@ -64,7 +65,7 @@ class Need(Record, frozen=True):
 
 
 class Array(Record, frozen=True):
-    """Indices `first`, `first + step`, ... up to `last`; `at_once` of them run at a time (0: any)."""
+    """Indices from `first` to `last` by `step`; `at_once` of them run at a time (0: any)."""
 
     first: IndexField
     last: IndexField
@@ -103,7 +104,7 @@ class Task(Record, frozen=True):
 
     argv: Annotated[list[bytes], Meta(min_length=1, max_length=WORDS_MAX)]
     stdout: OutputPath
-    """Absolute, with the patterns of glunix.home.batchfiles; empty: /dev/null."""
+    """Absolute, with the patterns of glunix.batch.outputs; empty: /dev/null."""
     stderr: OutputPath = b""
     """Empty: where standard output goes."""
     append: bool = False
@@ -178,16 +179,17 @@ class JobFacts(Message, frozen=True, tag="facts"):
     """An array: what runs of it now."""
 
 
-class ServeBatch(Message, frozen=True, tag="servebatch"):
-    """A batch server (glunix.home.batchserver) is there; its daemon knows it by its pid."""
+class BatchReady(Message, frozen=True, tag="batchready"):
+    """A batch server has opened what the job writes to: it may begin."""
+
+    npid: NpidField
 
 
-class BatchStream(Record, frozen=True):
-    """As msg.client.StreamOf."""
+class BatchCannot(Message, frozen=True, tag="batchcannot"):
+    """A batch server cannot keep the output of this job."""
 
-    stream: U32
-    node: NameField
-    vnns: Annotated[list[Annotated[int, Meta(ge=0, lt=DEGREE_MAX)]], Meta(max_length=DEGREE_MAX)]
+    npid: NpidField
+    reason: TextField
 
 
 class BatchPlaced(Message, frozen=True, tag="batchplaced"):
@@ -199,13 +201,13 @@ class BatchPlaced(Message, frozen=True, tag="batchplaced"):
     is_array: bool
     index: IndexField
     degree: DegreeField
-    streams: Annotated[list[BatchStream], Meta(min_length=1, max_length=DEGREE_MAX)]
+    streams: Annotated[list[client.StreamOf], Meta(min_length=1, max_length=DEGREE_MAX)]
     spec: JobSpec
     task: Task
     name: Annotated[str, Meta(max_length=64)] = ""
 
 
-ClientToDaemon = client.ClientToDaemon | Enqueue | Hold | AskJob | ServeBatch
+ClientToDaemon = client.ClientToDaemon | Enqueue | Hold | AskJob | BatchReady | BatchCannot
 DaemonToClient = client.DaemonToClient | Queued | JobFacts | BatchPlaced
 
 client_to_daemon = Decoder(ClientToDaemon, "client to daemon")
@@ -316,6 +318,15 @@ class QueueRow(Record, frozen=True):
     signal: SignalField = 0
     held: bool = False
     has_run: bool = False
+
+
+def seal_of(key: bytes, *parts: bytes) -> bytes:
+    """What only the holder of `key` can make of these parts."""
+    made = hashlib.blake2b(key=key, digest_size=SEAL)
+    for part in parts:
+        made.update(len(part).to_bytes(8, "little"))
+        made.update(part)
+    return made.digest()
 
 
 task_decoder: msgspec.msgpack.Decoder[Task] = msgspec.msgpack.Decoder(Task)
