@@ -83,8 +83,8 @@ class BatchServer(Client):
             return
         self._kept[placed.npid] = kept
         self._open += 1
+        self._send(CONTROL, batch.BatchReady(placed.npid))  # the streams are open behind it
         self._begin(job, placed.npid, placed.streams)
-        self._send(CONTROL, batch.BatchReady(placed.npid))
 
     def _open_files(self, kept: _Kept) -> None:
         placed, task = kept.placed, kept.placed.task

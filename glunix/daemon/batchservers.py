@@ -91,7 +91,7 @@ def _serve(daemon: socket.socket, owner: Owner, tasks: int) -> None:
     os.setsid()
     close_others({daemon.fileno()})
     null = os.open("/dev/null", os.O_RDWR)
-    for number in range(3):
+    for number in range(2):  # standard error stays the daemon's log: a bug's traceback
         os.dup2(null, number)
     os.close(null)
     gc.freeze()  # no finalizer of the daemon's may close a number that is something else now
