@@ -15,7 +15,7 @@ import msgspec
 
 from glunix.api.ask import ANSWER, ask
 from glunix.errors import Refused
-from glunix.ids import Why
+from glunix.ids import DEGREE_MAX, Why
 from glunix.msg import batch
 from glunix.msg import client as wire
 from glunix.msg.batch import Array, Asked, JobFacts, Need, Task, Terms
@@ -26,6 +26,9 @@ TOGETHER = 500
 
 COMMAND = 200
 """Characters of a command that glups shows."""
+
+NAME_MAX = 64
+"""Characters of a job's name."""
 
 FOREVER = 365 * 86400.0
 SLICE = 3600.0
@@ -61,6 +64,12 @@ class BatchJob:
         """As it travels; Refused when it makes no sense."""
         if not self.argv:
             raise Refused(Why.BAD_REQUEST, "a job needs a command")
+        for name, least, most in _RANGES:
+            if not least <= getattr(self, name) <= most:
+                text = f"{name} is a number from {least} to {most}, not {getattr(self, name)}"
+                raise Refused(Why.BAD_REQUEST, text)
+        if len(self.name) > NAME_MAX:
+            raise Refused(Why.BAD_REQUEST, f"a job's name has at most {NAME_MAX} characters")
         words = [os.fsencode(word) for word in self.argv]
         shown = b" ".join(words)[:COMMAND].decode("utf-8", "replace").replace("\n", " ")
         default = "glubatch-%j-%a.out" if self.array is not None else "glubatch-%j.out"
@@ -79,6 +88,14 @@ class BatchJob:
         )
         task = Task(words, _absolute(stdout), _absolute(self.stderr or ""), self.append)
         return _checked(Asked(terms, task))
+
+
+_RANGES = (
+    ("degree", 1, DEGREE_MAX),
+    ("cpus", 1, 65536),
+    ("memory", 0, 2**63 - 1),
+    ("retry", 0, 1000),
+)
 
 
 def _absolute(name: str) -> bytes:

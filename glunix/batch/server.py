@@ -20,7 +20,7 @@ from glunix.ids import CONTROL
 from glunix.msg import batch
 from glunix.msg.base import Message
 
-IDLE = 30.0
+IDLE = 5.0
 """Seconds without a job after which the server ends; the next job starts another."""
 
 

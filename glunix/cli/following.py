@@ -6,7 +6,7 @@ import threading
 import time
 from typing import BinaryIO
 
-from glunix import api
+from glunix import api, config
 from glunix.batch.outputs import expand, is_per_process
 from glunix.errors import GlunixError
 from glunix.msg.batch import JobFacts
@@ -20,11 +20,14 @@ _LOST = 255
 
 
 def status_of(row: JobRow) -> int:
-    """Exit status of a job that is over, as a shell tells it; 255 when nobody can tell."""
+    """Exit status of a job that is over, as a shell tells it; 255 when nobody can tell, GLUnix's
+    own when it could not begin."""
     status = max((128 + p.signal if p.signal else p.code for p in row.procs), default=0)
     if row.state == "exited":
         return status
-    return status or (128 + signal.SIGTERM if row.state == "killed" else _LOST)
+    if status or row.state != "killed":
+        return status or _LOST
+    return config.exit_error() if row.procs else 128 + signal.SIGTERM  # removed from the queue
 
 
 def follow(npid: int, out: BinaryIO) -> int:
