@@ -12,6 +12,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 from glunix.msg import stream
 from glunix.msg.job import JobSpec
 from glunix.node import privilege
+from glunix.node.calls.mounts import HomePlaces
 from glunix.node.descriptors.standins import StandIns
 from glunix.node.processes.namespace import PidSpace, Plain, fork_program
 from glunix.node.spawn.exec import StepFailed, become, place_fds, place_more
@@ -35,10 +36,13 @@ class Birth:
         self.failure: Report | None = None
         """Why there is no program."""
 
-    def fork(self, around: StandIns, launch: Launch | None, first: int) -> PidSpace | Plain:
+    def fork(
+        self, around: StandIns, launch: Launch | None, first: int, places: HomePlaces | None
+    ) -> PidSpace | Plain:
         """Fork the child; it goes on by itself, until the engine has to be asked.
 
-        `first`: the number in the job of the first process that it forks; 0: any.
+        `first`: the number in the job of the first process that it forks; 0: any. `places`: what it
+        finds of home's directories.
         """
 
         def program() -> None:
@@ -63,7 +67,7 @@ class Birth:
                 os._exit(127)
 
         tty = around.slave if around.slave >= 0 else None
-        place = fork_program(self._start, tty, program, first)
+        place = fork_program(self._start, tty, program, first, places)
         self._theirs.close()
         return place
 

@@ -21,6 +21,7 @@ from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.msg.shadows import ShadowMoved, ShadowSignal, ShadowsMade
 from glunix.node import privilege
 from glunix.node.calls.files import HomeFiles as NodeHomeFiles
+from glunix.node.calls.mounts import HomePlaces
 from glunix.node.calls.reads import Asks
 from glunix.node.calls.router import Questions
 from glunix.node.calls.stats import Bill
@@ -111,7 +112,9 @@ class Supervisor:
             self._questions.stand_ins = self._stand_ins
             if self._spec.stdin == "file":
                 self._asks.read_ahead(0)
-            caught = Interposing(self._spec, self._stand_ins, self._numbers, self._setuid)
+            caught = Interposing(
+                self._spec, self._start.owner, self._stand_ins, self._numbers, self._setuid
+            )
             self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
                 self._questions.home_files = NodeHomeFiles(
@@ -124,7 +127,7 @@ class Supervisor:
                     self._open_files(caught.fds),
                 )
                 self._stand_ins.hold(self._spec, self._questions.home_files.hold)
-            self._main = self._fork_program(caught.launch)
+            self._main = self._fork_program(caught.launch, caught.places)
         except StepFailed as error:
             self._report(stream.Failed(self._vnn, error.step, error.error, error.text))
             self._finish()
@@ -157,12 +160,12 @@ class Supervisor:
             self._place.close()
         end_descendants(GRACE)
 
-    def _fork_program(self, launch: Launch | None) -> int:
+    def _fork_program(self, launch: Launch | None, places: HomePlaces | None) -> int:
         around = self._stand_ins
         self._entered()
         self._birth = birth = Birth(self._spec, self._start, self._env, self._setuid)
         first = self._numbers.first(self._turn) if self._spec.pids is not None else 0
-        self._place = birth.fork(around, launch, first)
+        self._place = birth.fork(around, launch, first, places)
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
             self._place.heralds.tell = self._tell_late
