@@ -68,6 +68,7 @@ class Both:
         if mounted is None:
             return self.cluster.shell(line, cwd=folder, env=env, timeout=timeout)
         (folder / mounted.name).mkdir()
+        users_own(folder)
         words = mounted.words("bash", "--norc", "--noprofile", "-c", line)
         return self.cluster.run(*words, uid=os.geteuid(), cwd=folder, env=env, timeout=timeout)
 
