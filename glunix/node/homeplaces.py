@@ -12,7 +12,9 @@ import os
 import tempfile
 from collections.abc import Iterable
 
-from slic.kernel.beneath import make_directories
+from glunix.node.privilege import LAYERS
+from slic.kernel.beneath import make_directories, open_beneath
+from slic.kernel.capabilities import raised
 from slic.kernel.prctl import (
     CLONE_NEWNS,
     MNT_DETACH,
@@ -24,6 +26,8 @@ from slic.kernel.prctl import (
     umount,
     unshare,
 )
+
+_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class HomePlaces:
@@ -37,7 +41,7 @@ class HomePlaces:
             return
         for path in wanted:
             if _layer(path):
-                self._layers[path] = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                self._layers[path] = os.open(path, _PLACE)
 
     def make(self, path: bytes) -> None:
         """Have this directory, if it lies in a layer and may be made there."""
@@ -57,21 +61,38 @@ def _own_namespace() -> bool:
 
 
 def _layer(path: bytes) -> bool:
+    """Lay one over this directory. False: it cannot be had.
+
+    Its parts are pinned with the owner's rights, and mounted by no name that he could exchange
+    meanwhile: overlayfs needs a right that he has not (glunix.node.privilege).
+    """
     place = tempfile.mkdtemp(prefix="glunix-places-")
-    lower = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        mount("places", place, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.rmdir, place)
         try:
-            os.mkdir(f"{place}/upper", os.fstat(lower).st_mode & 0o7777)
-            os.mkdir(f"{place}/work")
-            below = f"/proc/self/fd/{lower}"  # a path may have commas and colons in it
-            options = f"lowerdir={below},upperdir={place}/upper,workdir={place}/work"
-            mount("places", os.fsdecode(path), "overlay", MS_NOSUID | MS_NODEV, options)
-        finally:
-            umount(place, MNT_DETACH)
-    except OSError:
-        return False
-    finally:
-        os.close(lower)
-        os.rmdir(place)
+            lower = _pinned(stack, os.open(path, _PLACE))
+            mount("places", place, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
+            stack.callback(umount, place, MNT_DETACH)
+            own = _pinned(stack, os.open(place, _PLACE))
+            upper, work = (_made(stack, own, name) for name in (b"upper", b"work"))
+            os.chmod(f"/proc/self/fd/{upper}", os.fstat(lower).st_mode & 0o7777)
+            parts = {"lowerdir": lower, "upperdir": upper, "workdir": work}
+            # By number: a path may have commas and colons in it.
+            options = ",".join(f"{name}=/proc/self/fd/{fd}" for name, fd in parts.items())
+            with raised(LAYERS):
+                target = f"/proc/self/fd/{lower}"
+                mount("places", target, "overlay", MS_NOSUID | MS_NODEV, options)
+        except OSError:
+            return False
     return True
+
+
+def _pinned(stack: contextlib.ExitStack, fd: int) -> int:
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _made(stack: contextlib.ExitStack, directory: int, name: bytes) -> int:
+    """A new directory there."""
+    os.mkdir(name, dir_fd=directory)
+    return _pinned(stack, open_beneath(directory, name, _PLACE))

@@ -29,6 +29,10 @@ SET_UP = (
 )
 """While there is no program yet. Nothing that a program chose is acted on with these."""
 
+LAYERS = caps.CAP_DAC_OVERRIDE
+"""Permitted, not effective, while there is no program yet: raised for one mount(2) of overlayfs,
+which makes a folder of mode 0 for itself and enters it with the rights of who mounts."""
+
 SERVING = caps.CAP_SYS_PTRACE
 """Permitted, not effective: raised for a look into a program that made itself undumpable
 (prctl(2), PR_SET_DUMPABLE), as ssh-agent does (slic.kernel.undumpable)."""
@@ -60,7 +64,7 @@ def begin(owner: Owner) -> None:
         # Not where we are nobody else's: without root's rights, or with those of a user namespace
         # only, we could then not look into our own children before they execute.
         caps.set_dumpable(caps.NOT_DUMPABLE)
-    _keep(SET_UP, effective=True)
+    _keep(SET_UP, LAYERS)
 
 
 def set_groups(groups: list[int]) -> None:
@@ -73,7 +77,7 @@ def set_groups(groups: list[int]) -> None:
 def settle(owner: Owner) -> None:
     """In the supervisor: everything is set up, and the program is about to run."""
     if is_needed(owner):
-        _keep(SERVING, effective=False)
+        _keep(0, SERVING)
 
 
 def be_init(owner: Owner) -> None:
@@ -85,7 +89,7 @@ def be_init(owner: Owner) -> None:
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         caps.set_dumpable(caps.NOT_DUMPABLE)
-    _keep(for_init(), effective=True)
+    _keep(for_init())
     set_parent_death_signal(signal.SIGKILL)  # forgotten with the ids (prctl(2))
 
 
@@ -93,10 +97,11 @@ def give_up(owner: Owner, until_filter: bool = False) -> None:
     """In any other process of the job: nothing is left. `until_filter`: but what a filter without
     no_new_privs needs (seccomp(2))."""
     if is_needed(owner):
-        _keep(caps.CAP_SYS_ADMIN if until_filter else 0, effective=True)
+        _keep(caps.CAP_SYS_ADMIN if until_filter else 0)
 
 
-def _keep(wanted: int, effective: bool) -> None:
-    permitted = caps.get().permitted & wanted
-    caps.set(caps.Caps(permitted if effective else 0, permitted, 0))
+def _keep(effective: int, permitted: int = 0) -> None:
+    """`permitted`: kept besides, to be raised."""
+    have = caps.get().permitted
+    caps.set(caps.Caps(have & effective, have & (effective | permitted), 0))
     caps.clear_ambient()
