@@ -120,6 +120,12 @@ class SocketToken(_Token):
             self._theirs.recv(1, socket.MSG_DONTWAIT)
 
 
+def _let_nobody_read(output: int) -> None:
+    """Of the pipe that an output to a file is: opened by name (/dev/fd/2), it would give to its
+    reader what was written, and have him wait for the rest."""
+    os.fchmod(output, 0o200)
+
+
 class StandIns:
     """The descriptors of one transparent job. `theirs` are the child's 0, 1, 2."""
 
@@ -205,6 +211,7 @@ class StandIns:
             self.outputs.append((fd, ours))
             seen = os.fstat(self.theirs[fd])
             if kind == "file":
+                _let_nobody_read(self.theirs[fd])
                 self.files.add(fd)
             kind = FILE_OUTPUT if kind == "file" else "out"
             self.interposed.append(StandIn(fd, kind, seen.st_dev, seen.st_ino))
@@ -228,6 +235,7 @@ class StandIns:
             ours, self.theirs[one.number] = pipe()
             self.outputs.append((one.channel, ours))
             if one.kind == FILE_OUTPUT:
+                _let_nobody_read(self.theirs[one.number])
                 self.files.add(one.channel)
         elif one.kind == "file":
             self.theirs[one.number] = _file(one.size)
