@@ -114,6 +114,24 @@ AT_HOME = {
 """Kinds of Inherited that are asked for at home, and what stands in for each."""
 
 
+class Standard(Inherited, frozen=True):
+    """One of fds 0-2 that home has open in another way than `<`, `>` and `>>` open it: it goes the
+    ways of what is inherited above 2."""
+
+    number: Annotated[int, Meta(ge=0, le=2)]
+
+
+class OpenState(Record, frozen=True):
+    """What an open file of home says of itself (fcntl(2)): flags, owner, signal."""
+
+    flags: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    """F_GETFL; O_PATH for a descriptor that is closed."""
+    owner: Annotated[int, Meta(ge=-(2**22), le=2**22)] = 0
+    """F_GETOWN: a pid, less than 0: a process group."""
+    signal: SignalField = 0
+    """F_GETSIG."""
+
+
 class StagedFile(Record, frozen=True):
     """A file that goes along where there is no shared file system (glurun --stage)."""
 
@@ -182,6 +200,10 @@ class JobSpec(Record, frozen=True):
     first, half each (stream.LineHello), and the name of an abstract socket (unix(7)) where the
     startup listens for the supervisor, which then sends and hears this stream's frames there. It
     goes nowhere but to that supervisor. Empty: frames go through the daemons."""
+    standard: Annotated[list[Standard], Meta(max_length=3)] = []
+    """Transparent: those of fds 0-2 that `stdin` and `outputs` do not describe."""
+    opened: Annotated[list[OpenState], Meta(max_length=3)] = []
+    """Transparent: fds 0-2 as home's kernel shows them; empty: an older startup does not say."""
 
 
 WINDOW_MIN = 64 * 1024

@@ -13,6 +13,7 @@ from glunix.msg import stream
 from glunix.msg.job import JobSpec
 from glunix.node import privilege
 from glunix.node.become import StepFailed, become, place_fds, place_more
+from glunix.node.openstate import show_as_home
 from glunix.node.pidspace import PidSpace, Plain, fork_program
 from glunix.node.spawn import Report, decode_report, report_failure
 from glunix.node.standins import StandIns
@@ -43,7 +44,9 @@ class Birth:
 
         def program() -> None:
             try:
+                states = around.states(self._spec)
                 place_fds(around.theirs[0], around.theirs[1], around.theirs[2])
+                show_as_home(states)
 
                 def before_user() -> None:
                     privilege.give_up(self._start.owner, until_filter=self._setuid)

@@ -178,7 +178,8 @@ class Supervisor:
         self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)
-        for fd in {1, 2} - self._outputs.keys():  # the same place as the other: one channel
+        odd = {one.number for one in self._spec.standard}
+        for fd in {1, 2} - self._outputs.keys() - odd:  # the same place as the other: one channel
             self._to_home(stream.Out(self._vnn, fd, b""))
         return self._place.program
 
