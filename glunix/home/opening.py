@@ -101,25 +101,15 @@ class Opening:
 
 
 def _find_terminal(options: Options) -> HomeTerminal | None:
-    """The terminal of the job's fds 0-2, if one is; a transparent job's is also the session's."""
+    """The terminal of the job's fds 0-2, if one is; a transparent job's is the session's first."""
     found = [number for number, home_fd in options.fds.items() if posix.isatty(home_fd)]
-    found = [n for n in found if _is_first(options.fds[n], options.fds[found[0]])]
     if not found and not options.transparent:
         return None  # a pipeline pays for no terminal code
-    from glunix.home.terminal import HomeTerminal, controlling_terminal
+    from glunix.home.terminal import HomeTerminal, transparent_terminal
 
-    if not found:
-        return controlling_terminal()
+    if options.transparent:
+        return transparent_terminal({number: options.fds[number] for number in found})
     return HomeTerminal(options.fds[found[0]], found)
-
-
-def _is_first(fd: int, first: int) -> bool:
-    """Whether this is the same terminal: another one is no less the user's, but not the job's."""
-    if fd == first:
-        return True
-    from glunix.home.terminal import device_of
-
-    return device_of(fd) == device_of(first)
 
 
 def complain(line: str, terminal: HomeTerminal | None) -> None:

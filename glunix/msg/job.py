@@ -71,6 +71,8 @@ class TtySpec(Record, frozen=True):
     mode: Annotated[int, Meta(ge=0, le=0o777)] = 0o600
     gid: Annotated[int, Meta(ge=-1, le=2**32 - 1)] = -1
     """Transparent: who else may write to it (mesg(1))."""
+    controls: bool = True
+    """It is the controlling terminal of the job's session."""
 
 
 PidField = Annotated[int, Meta(ge=0, le=2**22)]

@@ -65,7 +65,8 @@ class Birth:
                 report_failure(self._theirs, error)
                 os._exit(127)
 
-        tty = around.slave if around.slave >= 0 else None
+        has_tty = self._spec.tty is not None and self._spec.tty.controls
+        tty = around.slave if has_tty else None
         place = fork_program(self._start, tty, program, first)
         self._theirs.close()
         return place

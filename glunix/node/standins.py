@@ -137,6 +137,8 @@ class StandIns:
         self.files: set[int] = set()
         """Channels whose end at home is a file."""
         self.slave = self._master = -1
+        self._controls = True
+        """The terminal is the controlling one of the job's session."""
         self._last_foreground = 0
         self.terminal_fd = -1
         """Home's number of the terminal."""
@@ -177,6 +179,7 @@ class StandIns:
     def _make_terminal(self, spec: JobSpec) -> None:
         assert spec.tty is not None
         fds = spec.tty.fds
+        self._controls = spec.tty.controls
         master, self.slave, self._spare = stand_in_terminal(spec.tty)
         _make_transparent(self.slave)
         for fd in fds:
@@ -363,6 +366,8 @@ class StandIns:
         """The stand-in terminal's foreground group; 0 when there is none."""
         if self.slave < 0:
             return self._last_foreground
+        if not self._controls:
+            return 0  # the session's that keeps it from the job's
         try:
             return os.tcgetpgrp(self._master)  # may be asked from outside of its session
         except OSError:

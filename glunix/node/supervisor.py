@@ -21,7 +21,7 @@ from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.msg.shadows import ShadowMoved, ShadowSignal, ShadowsMade
 from glunix.node import privilege
 from glunix.node.asks import Asks
-from glunix.node.become import StepFailed
+from glunix.node.become import StepFailed, join_terminal
 from glunix.node.bill import Bill
 from glunix.node.birth import Birth
 from glunix.node.channels import Output
@@ -166,6 +166,7 @@ class Supervisor:
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
             self._place.heralds.tell = self._tell_late
+            self._keep_terminal()
             self._numbers.open(self._place)
             self._moves.open(around)
         else:
@@ -182,6 +183,16 @@ class Supervisor:
         for fd in {1, 2} - self._outputs.keys() - odd:  # the same place as the other: one channel
             self._to_home(stream.Out(self._vnn, fd, b""))
         return self._place.program
+
+    def _keep_terminal(self) -> None:
+        """A terminal of another session's is so here, too: TIOCSCTTY is EPERM (ioctl_tty(2)).
+
+        Not where the program is in our session, which then is not to have it.
+        """
+        tty, pids = self._spec.tty, self._spec.pids
+        if tty is not None and not tty.controls and pids is not None and pids.session:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # to its session's leader, at its hang-up
+            join_terminal(self._stand_ins.slave)
 
     def _born(self) -> None:
         """Exec has succeeded, or something before it has failed: home hears which."""
