@@ -13,6 +13,7 @@ from glunix.msg import stream
 from glunix.msg.job import JobSpec
 from glunix.node import privilege
 from glunix.node.calls.mounts import HomePlaces
+from glunix.node.descriptors.openstate import show_as_home
 from glunix.node.descriptors.standins import StandIns
 from glunix.node.processes.namespace import PidSpace, Plain, fork_program
 from glunix.node.spawn.exec import StepFailed, become, place_fds, place_more
@@ -47,7 +48,9 @@ class Birth:
 
         def program() -> None:
             try:
+                states = around.states(self._spec)
                 place_fds(around.theirs[0], around.theirs[1], around.theirs[2])
+                show_as_home(states)
 
                 def before_user() -> None:
                     privilege.give_up(self._start.owner, until_filter=self._setuid)
@@ -66,7 +69,8 @@ class Birth:
                 report_failure(self._theirs, error)
                 os._exit(127)
 
-        tty = around.slave if around.slave >= 0 else None
+        has_tty = self._spec.tty is not None and self._spec.tty.controls
+        tty = around.slave if has_tty else None
         place = fork_program(self._start, tty, program, first, places)
         self._theirs.close()
         return place

@@ -38,7 +38,7 @@ from glunix.node.processes.namespace import PidSpace, Plain
 from glunix.node.processes.pid_allocator import Numbers
 from glunix.node.processes.signals import deliver, kill_one
 from glunix.node.processes.tree import Family
-from glunix.node.spawn.exec import StepFailed
+from glunix.node.spawn.exec import StepFailed, join_terminal
 from glunix.node.userlevel.process import set_size
 from glunix.node.userlevel.session_leader import GRACE, end_descendants
 from slic.engine import Launch, Session
@@ -169,6 +169,7 @@ class Supervisor:
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
             self._place.heralds.tell = self._tell_late
+            self._keep_terminal()
             self._numbers.open(self._place)
             self._moves.open(around)
         else:
@@ -181,9 +182,20 @@ class Supervisor:
         self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)
-        for fd in {1, 2} - self._outputs.keys():  # the same place as the other: one channel
+        odd = {one.number for one in self._spec.standard}
+        for fd in {1, 2} - self._outputs.keys() - odd:  # the same place as the other: one channel
             self._to_home(stream.Out(self._vnn, fd, b""))
         return self._place.program
+
+    def _keep_terminal(self) -> None:
+        """A terminal of another session's is so here, too: TIOCSCTTY is EPERM (ioctl_tty(2)).
+
+        Not where the program is in our session, which then is not to have it.
+        """
+        tty, pids = self._spec.tty, self._spec.pids
+        if tty is not None and not tty.controls and pids is not None and pids.session:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # to its session's leader, at its hang-up
+            join_terminal(self._stand_ins.slave)
 
     def _born(self) -> None:
         """Exec has succeeded, or something before it has failed: home hears which."""
