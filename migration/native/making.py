@@ -37,7 +37,7 @@ class Making:
         """`pages`: the file of pages; `standard`: what `stdin`, `stdout`, `stderr` are to be."""
         self._job = job
         self._pages = pages
-        self._standard = standard
+        self.given = standard
         self._stack = ExitStack()
         self._owner = job.processes[0].threads[0].credentials
         self._memories: dict[int, int] = {}
@@ -121,9 +121,9 @@ class Making:
             yield
 
     def standard(self, name: str) -> int:
-        if name not in self._standard:
+        if name not in self.given:
             raise RestoreFailed(f"its {name} led outside the job, and no new one was given")
-        return self._standard[name]
+        return self.given[name]
 
     def pipe(self, index: int) -> tuple[int, int]:
         if index not in self._pipes:
