@@ -8,6 +8,7 @@ only `Client` needs, because the tools start through here.
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +24,10 @@ ANSWER = 15.0
 """Seconds that a question may take before the daemon counts as not answering."""
 
 _READ = 256 * 1024
-_R = TypeVar("_R", wire.Jobs, wire.Nodes, wire.Done)
+MOVE_WITHIN = 300.0
+"""Seconds that a move may take: its memory has to travel."""
+
+_R = TypeVar("_R", wire.Jobs, wire.Nodes, wire.Done, wire.Moved)
 
 
 def connect(folder: Path | None = None, timeout: float = ANSWER) -> socket.socket:
@@ -84,20 +88,51 @@ def kill(
     return _ask(wire.KillJob(1, npid, vnn, signal), wire.Done, folder, timeout).count
 
 
-def _ask(question: Message, kind: type[_R], folder: Path | None, timeout: float) -> _R:
+def move(
+    npid: int,
+    node: str = "",
+    vnn: int | None = None,
+    explain: bool = False,
+    engine: str = "",
+    step: Callable[[str], None] | None = None,
+    folder: Path | None = None,
+    timeout: float = MOVE_WITHIN,
+) -> tuple[str, str]:
+    """Move a running transparent job to `node` (none: the least loaded other one). Returns the node
+    that it is on and, to `explain`, what keeps it there, one reason a line.
+
+    Refused says why it stays. `step` hears how far it is.
+    """
+    question = wire.MoveJob(1, npid, vnn, node, explain, engine)
+    found = _ask(question, wire.Moved, folder, timeout, step)
+    return found.node, found.text
+
+
+def _ask(
+    question: Message,
+    kind: type[_R],
+    folder: Path | None,
+    timeout: float,
+    step: Callable[[str], None] | None = None,
+) -> _R:
     deadline = time.monotonic() + timeout
     link = connect(folder, timeout)
     with link:
         try:
             link.sendall(encode_frame(CONTROL, encode(question)))
-            return _answer(link, kind, deadline)
+            return _answer(link, kind, deadline, step)
         except TimeoutError:
             raise NotRunning(f"the daemon did not answer within {timeout:g} s") from None
         except OSError as error:
             raise NotRunning(f"lost the daemon: {_why(error)}") from None
 
 
-def _answer(link: socket.socket, kind: type[_R], deadline: float) -> _R:
+def _answer(
+    link: socket.socket,
+    kind: type[_R],
+    deadline: float,
+    step: Callable[[str], None] | None,
+) -> _R:
     deframer = Deframer()
     while True:
         link.settimeout(max(deadline - time.monotonic(), 0.001))
@@ -110,6 +145,10 @@ def _answer(link: socket.socket, kind: type[_R], deadline: float) -> _R:
             message = wire.daemon_to_client.decode(body)
             if isinstance(message, wire.Refused):
                 raise refusal(message)
+            if isinstance(message, wire.MoveStep):
+                if step is not None:
+                    step(message.step)
+                continue
             if isinstance(message, kind):
                 return message
             raise FrameError(f"unexpected answer {type(message).__name__}")

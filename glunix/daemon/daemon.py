@@ -28,6 +28,7 @@ from glunix.daemon.children import Children
 from glunix.daemon.chores import Chores
 from glunix.daemon.clients import Clients
 from glunix.daemon.groups import Groups
+from glunix.daemon.handover import Handover
 from glunix.daemon.membership import Membership
 from glunix.daemon.nodestream import NodeStream
 from glunix.daemon.pace import Pace
@@ -38,7 +39,7 @@ from glunix.daemon.supervised import SupervisedJob
 from glunix.daemon.uplink import Ending, Uplink
 from glunix.errors import Refused
 from glunix.ids import StreamId, Why
-from glunix.msg import master, stream
+from glunix.msg import client, master, stream
 from glunix.msg.base import Message
 from glunix.node.ends import MOVED
 from glunix.node.sessions import Sessions
@@ -229,6 +230,8 @@ class Daemon:
                 join.open(self._reached[effect.node], effect.start)
             elif isinstance(effect, effects.CloseJoin):
                 self._clients.close_join(effect.link, effect.stream, effect.reason)
+            elif isinstance(effect, effects.BeginMove):
+                self._begin_move(effect)
             elif isinstance(effect, effects.RestoreTty):
                 self._clients.restore_terminal(effect.link)
             else:
@@ -246,10 +249,32 @@ class Daemon:
 
         self._peers.dial(dial.node, dial.address, done)
 
+    def _begin_move(self, move: effects.BeginMove) -> None:
+        def dial(done: Callable[[PeerLink | None, str], None]) -> None:
+            self._peers.dial(move.node, move.address, done)
+
+        def step(what: str) -> None:
+            self._clients.send(move.asker, client.MoveStep(move.request, what))
+
+        def over(moved: bool, pid: int, why: str) -> None:
+            text = f"moved to {move.node}" if moved else f"stays: {why}"
+            if move.node:
+                self.log(f"job {move.npid} {text}")
+            self._do(self._home.move_over(move, moved, pid, why))
+
+        join = self._clients.join(move.link, move.stream)
+        Handover(self.loop, join, move.start, move.epoch, dial if move.node else None, step, over)
+
+    def spare(self, pid: int) -> None:
+        """This child is of no job, and not to be ended with one."""
+        self._children.spare(pid)
+
     # -- node side ---------------------------------------------------------------------------
 
-    def _started(self, mate: PeerLink, number: StreamId, start: stream.Start) -> NodeStream:
-        node_stream = NodeStream(self, mate, number, start)
+    def _started(
+        self, mate: PeerLink, number: StreamId, start: stream.Start, epoch: int
+    ) -> NodeStream:
+        node_stream = NodeStream(self, mate, number, start, epoch)
         self._streams.append(node_stream)
         return node_stream
 

@@ -182,6 +182,8 @@ class JobSpec(Record, frozen=True):
     first, half each (stream.LineHello), and the name of an abstract socket (unix(7)) where the
     startup listens for the supervisor, which then sends and hears this stream's frames there. It
     goes nowhere but to that supervisor. Empty: frames go through the daemons."""
+    stays: bool = False
+    """It is not to be moved to another node (glurun --no-migrate)."""
 
 
 WINDOW_MIN = 64 * 1024

@@ -9,6 +9,8 @@ import os
 import socket
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
+import msgspec
+
 from glunix.msg import stream
 from glunix.msg.job import JobSpec
 from glunix.node import privilege
@@ -16,6 +18,7 @@ from glunix.node.become import StepFailed, become, place_fds, place_more
 from glunix.node.pidspace import PidSpace, Plain, fork_program
 from glunix.node.spawn import Report, decode_report, report_failure
 from glunix.node.standins import StandIns
+from migration.native.place import BASE, stub_program
 from slic.engine import EngineUnavailable, Host, Launch, Session
 from slic.kernel.capabilities import set_no_new_privs
 
@@ -32,13 +35,19 @@ class Birth:
         self._start = start
         self._env = env
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.door, self._their_door = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        """Ours and the stub's, when a job moves here (migration.native.site)."""
+        self.door_number = self._their_door.fileno()
         self.failure: Report | None = None
         """Why there is no program."""
 
-    def fork(self, around: StandIns, launch: Launch | None, first: int) -> PidSpace | Plain:
+    def fork(
+        self, around: StandIns, launch: Launch | None, first: int, arriving: bool = False
+    ) -> PidSpace | Plain:
         """Fork the child; it goes on by itself, until the engine has to be asked.
 
-        `first`: the number in the job of the first process that it forks; 0: any.
+        `first`: the number in the job of the first process that it forks; 0: any. `arriving`: the
+        program is a stub, which is to become a job that runs elsewhere.
         """
 
         def program() -> None:
@@ -57,7 +66,8 @@ class Birth:
                     place_more(around.inherited)
                     privilege.give_up(self._start.owner)
 
-                become(self._spec, self._start.owner, self._env, before_user)
+                spec, env = self._stub() if arriving else (self._spec, self._env)
+                become(spec, self._start.owner, env, before_user)
             except StepFailed as error:
                 report_failure(self._theirs, error)
                 os._exit(127)
@@ -65,7 +75,16 @@ class Birth:
         tty = around.slave if around.slave >= 0 else None
         place = fork_program(self._start, tty, program, first)
         self._theirs.close()
+        self._their_door.close()
         return place
+
+    def _stub(self) -> tuple[JobSpec, dict[bytes, bytes]]:
+        """What to execute that waits."""
+        program = os.memfd_create("stub", os.MFD_CLOEXEC)
+        os.write(program, stub_program(BASE))
+        self._their_door.set_inheritable(True)
+        argv = [b"/proc/self/fd/%d" % program]
+        return msgspec.structs.replace(self._spec, argv=argv, env={}, cwd=b"/"), {}
 
     def _keep_clear_of(self, inherited: dict[int, int]) -> None:
         """Our own socket must not have one of the program's numbers."""

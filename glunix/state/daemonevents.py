@@ -60,8 +60,24 @@ class CloseJoin:
 
 
 @dataclasses.dataclass(frozen=True)
+class BeginMove:
+    """Move the job of this client stream to `node` (empty: only ask whether it could), and tell
+    `asker` (a client link), which made this request."""
+
+    npid: int
+    link: int
+    stream: StreamId
+    start: Start
+    epoch: int
+    node: str
+    address: str
+    asker: int
+    request: int
+
+
+@dataclasses.dataclass(frozen=True)
 class StopDaemon:
     """End this daemon in an orderly way."""
 
 
-DaemonEffect = ToClient | ToMaster | RestoreTty | Dial | Join | CloseJoin | StopDaemon
+DaemonEffect = ToClient | ToMaster | RestoreTty | Dial | Join | CloseJoin | BeginMove | StopDaemon

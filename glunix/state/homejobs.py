@@ -17,6 +17,7 @@ from glunix.msg.base import Message
 from glunix.msg.job import JobSpec, Owner, fair_window
 from glunix.msg.stream import Start
 from glunix.state.daemonevents import (
+    BeginMove,
     CloseJoin,
     DaemonEffect,
     Dial,
@@ -42,6 +43,7 @@ class _Request:
     uid: int
     request: int
     submit: client.Submit | None
+    move: client.MoveJob | None
     answer: type[Message]
     """What the master may say to it, besides no."""
 
@@ -56,6 +58,9 @@ class _HomeJob:
     streams: dict[StreamId, client.StreamOf]
     waiting: set[StreamId]
     """Streams whose node is still being dialled."""
+    epoch: int = 0
+    """Counts the moves that were begun."""
+    moving: bool = False
 
 
 def command_text(spec: JobSpec) -> str:
@@ -68,6 +73,7 @@ ANSWERS: dict[type[Message], type[Message]] = {
     client.KillJob: master.KillDone,
     client.ListJobs: master.JobsTable,
     client.ListNodes: master.NodesTable,
+    client.MoveJob: master.MayMove,
     client.Submit: master.PlacedJob,
 }
 
@@ -106,7 +112,12 @@ class HomeJobs:
             return []
         assert isinstance(
             message,
-            client.Submit | client.KillJob | client.ListJobs | client.ListNodes | client.Shutdown,
+            client.Submit
+            | client.KillJob
+            | client.ListJobs
+            | client.ListNodes
+            | client.MoveJob
+            | client.Shutdown,
         )
         refusal = self._refusal(who, message)
         if refusal is not None:
@@ -114,6 +125,8 @@ class HomeJobs:
             return [ToClient(link, client.Refused(message.request, why, text))]
         if isinstance(message, client.Shutdown):
             return [ToClient(link, client.Done(message.request)), StopDaemon()]
+        if isinstance(message, client.MoveJob) and message.explain:
+            return self._begin_move(link, message, "", "")
         return self._ask_master(link, who, message)
 
     def _refusal(self, who: _Client, message: Message) -> tuple[Why, str] | None:
@@ -132,6 +145,11 @@ class HomeJobs:
             if uid not in (0, self.uid):
                 return Why.NOT_YOURS, "only the cluster's own user may stop a daemon"
             return None
+        if isinstance(message, client.MoveJob):
+            if refusal := self._stays(uid, message):
+                return refusal
+            if message.explain:
+                return None
         if not self.master_up:
             return Why.NO_MASTER, "the daemon has no master: is the cluster up?"
         # Whoever has started that many jobs can still look at them and end them.
@@ -142,6 +160,58 @@ class HomeJobs:
             text = f"uid {uid} has {most} jobs and requests under way here ([limits] jobs)"
             return Why.BAD_REQUEST, text
         return None
+
+    def _stays(self, uid: int, ask: client.MoveJob) -> tuple[Why, str] | None:
+        """Why a job cannot be moved, as far as its home knows."""
+        job = self._jobs.get(ask.npid)
+        if job is None:
+            return Why.NO_JOB, f"no job {ask.npid} has its home here"
+        if uid not in (0, job.owner.uid):
+            return Why.NOT_YOURS, f"job {ask.npid} belongs to uid {job.owner.uid}"
+        if not job.spec.transparent:
+            return Why.BAD_REQUEST, f"job {ask.npid} is not transparent (glurun -T): it cannot move"
+        if ask.vnn not in (None, 0) or len(job.streams) != 1 or job.waiting:
+            return Why.NO_JOB, f"no process {ask.npid}.{ask.vnn or 0} runs"
+        if ask.engine not in ("", "native"):
+            return Why.BAD_REQUEST, f"no engine {ask.engine[:32]!r} moves jobs between nodes"
+        if job.spec.stays:
+            return Why.BAD_REQUEST, f"job {ask.npid} was started to stay (--no-migrate)"
+        if job.moving:
+            return Why.BAD_REQUEST, f"job {ask.npid} is being moved already"
+        return None
+
+    def _begin_move(
+        self, asker: int, ask: client.MoveJob, node: str, address: str
+    ) -> list[DaemonEffect]:
+        job = self._jobs[ask.npid]
+        job.moving = True
+        job.epoch += 1
+        ((number, of),) = job.streams.items()
+        start = Start(job.npid, job.degree, of.vnns, self.node, job.owner, job.spec)
+        begin = BeginMove(
+            job.npid, job.link, number, start, job.epoch, node, address, asker, ask.request
+        )
+        return [begin]
+
+    def move_over(self, begun: BeginMove, moved: bool, pid: int, why: str) -> list[DaemonEffect]:
+        """A move has come to its end. `moved`: the job runs on the other node, as `pid`."""
+        job = self._jobs.get(begun.npid)
+        effects: list[DaemonEffect] = []
+        node = begun.node
+        if job is not None and job.epoch == begun.epoch:
+            job.moving = False
+            of = job.streams[begun.stream]
+            if moved:
+                job.streams[begun.stream] = client.StreamOf(of.stream, node, of.vnns)
+                effects.append(ToMaster(master.ProcMoved(job.npid, of.vnns[0], node, pid)))
+            else:
+                node = of.node
+        if begun.asker not in self._clients:
+            return effects
+        answer: Message = client.Moved(begun.request, node or "?", why)
+        if begun.node and not moved:
+            answer = client.Refused(begun.request, Why.BAD_REQUEST, why[:4000])
+        return [*effects, ToClient(begun.asker, answer)]
 
     def _more(self, uid: int, change: int) -> None:
         count = self._under_way.get(uid, 0) + change
@@ -154,13 +224,18 @@ class HomeJobs:
         self,
         link: int,
         who: _Client,
-        message: client.Submit | client.KillJob | client.ListJobs | client.ListNodes,
+        message: client.Submit
+        | client.KillJob
+        | client.ListJobs
+        | client.ListNodes
+        | client.MoveJob,
     ) -> list[DaemonEffect]:
         number = self._next_request
         self._next_request = number % 0xFFFFFFFF + 1
         submit = message if isinstance(message, client.Submit) else None
         answer = ANSWERS[type(message)]
-        self._requests[number] = _Request(link, who.owner.uid, message.request, submit, answer)
+        ask = message if isinstance(message, client.MoveJob) else None
+        self._requests[number] = _Request(link, who.owner.uid, message.request, submit, ask, answer)
         self._more(who.owner.uid, 1)
         question: Message
         if isinstance(message, client.Submit):
@@ -176,6 +251,10 @@ class HomeJobs:
         elif isinstance(message, client.KillJob):
             question = master.KillRequest(
                 number, who.owner.uid, message.npid, message.vnn, message.signal
+            )
+        elif isinstance(message, client.MoveJob):
+            question = master.MoveQuery(
+                number, who.owner.uid, message.npid, message.vnn or 0, message.node
             )
         elif isinstance(message, client.ListJobs):
             question = master.JobsQuery(number, who.owner.uid, message.everything)
@@ -226,6 +305,8 @@ class HomeJobs:
         answer: Message
         if isinstance(message, master.PlacedJob):
             return self._placed(request, message)
+        if isinstance(message, master.MayMove):
+            return self._may_move(request, message)
         if isinstance(message, master.RequestRefused):
             answer = client.Refused(request.request, message.why, message.text)
         elif isinstance(message, master.KillDone):
@@ -236,6 +317,14 @@ class HomeJobs:
             assert isinstance(message, master.NodesTable)
             answer = client.Nodes(request.request, message.rows)
         return [ToClient(request.link, answer)]
+
+    def _may_move(self, request: _Request, message: master.MayMove) -> list[DaemonEffect]:
+        ask = request.move
+        assert ask is not None
+        refusal = self._stays(request.uid, ask)  # it may have ended meanwhile
+        if refusal is not None:
+            return [ToClient(request.link, client.Refused(request.request, *refusal))]
+        return self._begin_move(request.link, ask, message.node, message.address)
 
     def _must_fit(self, request: _Request, placed: master.PlacedJob) -> None:
         """FrameError unless this is one new job, with a place for each of its processes."""

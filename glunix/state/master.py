@@ -16,10 +16,12 @@ from glunix.msg.master import (
     JobsQuery,
     KillRequest,
     LoadReport,
+    MoveQuery,
     NodeHello,
     NodesQuery,
     Place,
     ProcExited,
+    ProcMoved,
     ProcStarted,
     ProcStopped,
 )
@@ -38,6 +40,7 @@ from glunix.state.events import (
     Tick,
 )
 from glunix.state.jobs import JobState
+from glunix.state.moving import Moving
 from glunix.state.ndb import Node, NodeState
 from glunix.state.nmgt import Nmgt
 from glunix.state.reports import Reports
@@ -85,6 +88,7 @@ class Master:
         self._nmgt = Nmgt(self.books, self._ending)
         self._rexec = Rexec(self.books)
         self._reports = Reports(self.books)
+        self._moving = Moving(self.books)
         self._started = False
 
     def restore(self, rows: Iterable[JobRow], now: float) -> list[Effect]:
@@ -172,6 +176,12 @@ class Master:
 
     def _kill(self, node: Node, link: LinkId, message: KillRequest, now: float) -> None:
         self._rexec.kill(link, message, now)
+
+    def _may_move(self, node: Node, link: LinkId, message: MoveQuery, now: float) -> None:
+        self._moving.asked(link, node, message, now)
+
+    def _proc_moved(self, node: Node, link: LinkId, message: ProcMoved, now: float) -> None:
+        self._moving.moved(node, message, now)
 
     def _jobs(self, node: Node, link: LinkId, message: JobsQuery, now: float) -> None:
         self.books.out.send(link, jobs_table(self.books, message))
@@ -269,9 +279,11 @@ HANDLERS: dict[type[Message], Handler] = {
     JobsQuery: Master._jobs,
     KillRequest: Master._kill,
     LoadReport: Master._load,
+    MoveQuery: Master._may_move,
     NodesQuery: Master._nodes,
     Place: Master._place,
     ProcExited: Master._proc_exited,
+    ProcMoved: Master._proc_moved,
     ProcStarted: Master._proc_started,
     ProcStopped: Master._proc_stopped,
 }

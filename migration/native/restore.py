@@ -20,8 +20,9 @@ from migration.native.inject import Place
 from migration.native.job import Job, decode
 from migration.native.making import Making, RestoreFailed
 from migration.native.model import Process, Zombie
-from migration.native.site import BASE, Site
-from migration.native.space import SYSCALL_AT, Space, SpaceFailed
+from migration.native.place import BASE, SYSCALL_AT
+from migration.native.site import Site
+from migration.native.space import Space, SpaceFailed
 from slic.kernel import ptrace
 
 _EXIT_GROUP, _SETSID, _SETPGID, _MUNMAP, _MMAP = 231, 112, 109, 11, 9

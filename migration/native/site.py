@@ -1,8 +1,8 @@
 """A place for a job that somebody else has made: a stub that waits there with a door.
 
 `Space` makes a namespace of its own; a `Site` is in one that stands, with a parent, a session, a
-terminal and a filter that the job is to have. The stub got its program from `stub_program` and
-waits; descriptors go to it through a socket, its door (unix(7), SCM_RIGHTS).
+terminal and a filter that the job is to have. The stub waits there (migration.native.place), and
+gets descriptors through a socket, its door (unix(7), SCM_RIGHTS).
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ from migration.native import inject, proc
 from migration.native.inject import Batch, Place
 from slic.kernel import memory
 
-BASE = 0x10000000
-"""Where the stub's program is."""
-
 _RECVMSG, _OPENAT, _DUP3, _CLOSE_RANGE, _IOCTL = 47, 257, 292, 436, 16
 _AT_FDCWD = -100
 _TIOCSPGRP = 0x5410
@@ -31,7 +28,7 @@ _CMSG = struct.Struct("=QII")
 class Site:
     """`root`: the stub, by the mover's number; `door`: its descriptor, `ours` the other end."""
 
-    def __init__(self, root: int, door: int, ours: socket.socket) -> None:
+    def __init__(self, root: int, ours: socket.socket, door: int) -> None:
         self.root = root
         self._door = door
         self._ours = ours

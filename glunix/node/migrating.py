@@ -1,0 +1,196 @@
+"""The supervisor's part of a move (docs/migration.md), where a job leaves and where it arrives.
+
+Owns the hold: no call of the job is answered while home's frames are cut off and the job is frozen.
+Calls that wait unanswered are made again by the kernel wherever the job goes on; what has an effect
+at home is awaited before. Orders come from this node's daemon only, on a stream of the bridge that
+nobody else can send on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from glunix.msg import move
+from glunix.msg.base import Body, Message
+from glunix.msg.job import HomePids
+from glunix.node.family import descendants
+from glunix.node.pidspace import PidSpace
+from slic.kernel.pidfd import status_fields
+
+if TYPE_CHECKING:
+    from glunix.node.supervisor import Supervisor
+
+LOOK = 0.002
+"""Seconds between looks whether what waits for home has come back."""
+
+
+class Migrating:
+    """`send` sends to the daemon. `supervisor` is asked for its parts when they are needed."""
+
+    def __init__(
+        self, supervisor: Supervisor, send: Callable[[Message], None], arriving: bool
+    ) -> None:
+        self._of = supervisor
+        self._send = send
+        self.arriving = arriving
+        """The job is not here yet: its stub waits."""
+        self.skips_stop = False
+        """The job's root was stopped when it moved: home knows that stop."""
+        self._holds = self._held = False
+        self._state: move.State | None = None
+        self._orders: dict[str, Callable[[], None]] = {
+            "hold": self._hold,
+            "still": lambda: self._say("still"),
+            "collect": self._collect,
+            "resume": self._resume,
+            "gone": self._gone,
+            "go": self._go,
+        }
+
+    def frame(self, body: Body) -> None:
+        """From the daemon."""
+        message = move.to_supervisor.decode(body)
+        if isinstance(message, move.State):
+            self._adopt(message)
+        else:
+            self._orders[message.what]()
+
+    def _say(self, what: str, text: str = "", pid: int = 0) -> None:
+        self._send(move.Said(what, text, pid))
+
+    # -- leaving -------------------------------------------------------------------------------
+
+    def _hold(self) -> None:
+        of = self._of
+        if why := self._cannot():
+            self._say("refused", why)
+            return
+        self._holds, self._held = True, False
+        if of.engine_fds:
+            of.reactor.remove_source(of.engine_fds[0])  # its listener, always
+        of.way.leave_line(self._look)
+
+    def _cannot(self) -> str:
+        """Why this supervisor cannot let its job go, or not now; empty: it can."""
+        of = self._of
+        spec = of.spec
+        if of.engine_reaps:
+            return "the engine of the job traces it (--engine unotify does not)"
+        if not isinstance(of.place, PidSpace) or spec.pids is None:
+            return "the job has the pids of its node"
+        if of.is_ending:
+            return "its program has ended, and others live on"
+        if not of.has_begun:
+            return "it has not begun yet (may pass)"
+        if spec.stdin in ("pipe", "file", "socket", "packets", "other"):
+            return f"its standard input is a {spec.stdin} of home"
+        if spec.home_paths or spec.inherited:
+            return "it has files of home open"
+        if set(of.outputs) != {of.stand_ins.terminal_channel}:
+            return "its output is not the terminal"
+        if self._holds:
+            return "it is being moved already"
+        return ""
+
+    def _look(self) -> None:
+        of = self._of
+        if not self._holds or self._held:
+            return
+        if of.asks.is_busy or of.moves.is_busy:
+            of.reactor.call_later(LOOK, self._look)
+            return
+        self._held = True
+        self._say("held")
+
+    def _collect(self) -> None:
+        """All is frozen, and home is silent: what is known now goes along."""
+        of = self._of
+        assert isinstance(of.place, PidSpace)
+        drained = [output.drain() for output in of.outputs.values()]
+        if not all(drained):
+            self._say("failed", "home takes no output now (may pass)")
+            return
+        of.place.settle()
+        number = of.numbers.state()
+        around = of.stand_ins
+        self._send(
+            move.State(
+                pid=of.main,
+                stopped=of.is_stopped,
+                tostop=around.tostop,
+                flow_stopped=around.flow_stopped,
+                size=around.size,
+                foreground=_inner_group(of.place, around.foreground()),
+                credit={str(fd): output.credit_left for fd, output in of.outputs.items()},
+                kept=[
+                    move.Kept(fd, of.asks.kept(fd), readable)
+                    for fd, readable in around.readable().items()
+                ],
+                next_ask=of.asks.next_number,
+                **number,  # type: ignore[arg-type]
+            )
+        )
+
+    def _resume(self) -> None:
+        """The job goes on here."""
+        of = self._of
+        if not self._holds:
+            return
+        self._holds = self._held = False
+        if of.session is not None and not of.session.ended and of.engine_fds:
+            of.reactor.add_source(of.engine_fds[0], of.session.sources()[of.engine_fds[0]])
+            of.session.sweep()
+
+    def _gone(self) -> None:
+        """The job is another node's: nothing of it is left here, and home hears nothing of that."""
+        of = self._of
+        if of.session is not None:
+            of.session.close()
+        of.numbers.close()
+        if isinstance(of.place, PidSpace):
+            of.place.close()
+        os._exit(0)
+
+    # -- arriving ------------------------------------------------------------------------------
+
+    def born(self, stub: int, door: int, theirs: int) -> None:
+        """What is to become the job waits. `door`: our descriptor of it, `theirs` the stub's."""
+        self._say("built", f"{door} {theirs}", stub)
+
+    def _adopt(self, state: move.State) -> None:
+        of = self._of
+        self._state = state
+        of.asks.adopt(state.next_ask, {one.fd: one.data for one in state.kept})
+        around = of.stand_ins
+        around.adopt(state.size, state.tostop, state.flow_stopped)
+        for one in state.kept:
+            around.set_readable(one.fd, one.readable)
+        for fd, output in of.outputs.items():
+            output.adopt(state.credit.get(str(fd), 0))
+        self.skips_stop = state.stopped
+        of.numbers.adopt(state)
+        self._say("adopted")
+
+    def _go(self) -> None:
+        of = self._of
+        self.arriving = False
+        if self._state is not None:
+            of.numbers.watch()
+        if of.door is not None:
+            of.door.close()
+        pids: HomePids | None = of.spec.pids
+        of.numbers.program_name.begins(of.main, pids)
+
+
+def _inner_group(place: PidSpace, group: int) -> int:
+    """A group's number inside; 0: no process of the namespace is in it."""
+    depth = len(status_fields(place.init)["NSpid"].split()) - 1
+    for pid in descendants():
+        try:
+            if os.getpgid(pid) == group:
+                return int(status_fields(pid)["NSpgid"].split()[depth])
+        except (OSError, KeyError, IndexError):
+            continue
+    return 0
