@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 
 from glunix import api
@@ -41,10 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _move(args: argparse.Namespace) -> int:
     target: Target = args.job
+    begun = time.monotonic()
 
     def step(what: str) -> None:
         if args.progress:
-            print(f"glumigrate: {what}", file=sys.stderr, flush=True)
+            after = time.monotonic() - begun
+            print(f"glumigrate: {what} after {after:.3f} s", file=sys.stderr, flush=True)
 
     try:
         node, text = api.move(target.npid, args.node, target.vnn, args.explain, args.engine, step)

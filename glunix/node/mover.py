@@ -16,7 +16,7 @@ import signal
 import socket
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from glunix.errors import FrameError
 from glunix.ids import StreamId
@@ -58,12 +58,10 @@ class Talk:
 def spawn_source(root: int) -> tuple[int, socket.socket]:
     """A mover for the job whose program is `root`. Returns (its pid, our end)."""
 
-    def body(talk: Talk, folder: str) -> None:
-        from glunix.node.moverwork import Source
+    # Imported once, by the daemon whose first job moves: not at its start, nor by every mover.
+    from glunix.node.moverwork import Source
 
-        Source(talk, root, folder).serve()
-
-    return _spawn(body)
+    return _spawn(lambda talk, folder: Source(talk, root, folder).serve())
 
 
 def spawn_destination(
@@ -72,15 +70,14 @@ def spawn_destination(
     """A mover that makes `stub` a job of user `owner`. `doors`: the supervisor's descriptor of the
     stub's door, and the stub's own."""
 
-    def body(talk: Talk, folder: str) -> None:
-        from glunix.node.moverwork import Destination
+    from glunix.node.moverwork import Destination
 
-        Destination(talk, supervisor, stub, doors, owner, folder).serve()
+    return _spawn(
+        lambda talk, folder: Destination(talk, supervisor, stub, doors, owner, folder).serve()
+    )
 
-    return _spawn(body)
 
-
-def _spawn(work: object) -> tuple[int, socket.socket]:
+def _spawn(work: Callable[[Talk, str], None]) -> tuple[int, socket.socket]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def body() -> None:
@@ -94,7 +91,7 @@ def _spawn(work: object) -> tuple[int, socket.socket]:
         talk = Talk(theirs, move.to_mover)
         with _private_folder() as folder:
             try:
-                work(talk, folder)  # type: ignore[operator]
+                work(talk, folder)
             except (EOFError, OSError, FrameError) as error:
                 _last_word(talk, error)
 

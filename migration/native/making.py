@@ -33,11 +33,15 @@ class RestoreFailed(RuntimeError):
 class Making:
     """All open files, backings, memories and folders of an image, as descriptors of the mover."""
 
-    def __init__(self, job: Job, pages: int, standard: Mapping[str, int]) -> None:
-        """`pages`: the file of pages; `standard`: what `stdin`, `stdout`, `stderr` are to be."""
+    def __init__(
+        self, job: Job, pages: int, standard: Mapping[str, int], resident: int = 0
+    ) -> None:
+        """`pages`: the file of pages; `standard`: what `stdin`, `stdout`, `stderr` are to be;
+        `resident`: a process at the site, whose /proc the job is to find; 0: none."""
         self._job = job
         self._pages = pages
         self.given = standard
+        self._resident = resident
         self._stack = ExitStack()
         self._owner = job.processes[0].threads[0].credentials
         self._memories: dict[int, int] = {}
@@ -108,6 +112,11 @@ class Making:
                 os.close(fd)
                 raise
         return fd
+
+    def path(self, path: bytes) -> bytes:
+        if self._resident and path.startswith(b"/proc/"):
+            return b"/proc/%d/root" % self._resident + path
+        return path
 
     @contextmanager
     def as_owner(self) -> Iterator[None]:

@@ -98,7 +98,7 @@ def restore(
         except tree.Unbuildable as error:
             raise RestoreFailed(str(error)) from None
         with (
-            Making(job, opened.pages, standard) as making,
+            Making(job, opened.pages, standard, site.root if site else 0) as making,
             trace.within(_DEADLINE, "restoring"),
         ):
             return _Building(job, plan, making, opened.pages).build(site, foreground)

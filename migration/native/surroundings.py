@@ -28,6 +28,13 @@ class Surroundings:
     stand_ins: frozenset[tuple[int, int]] = frozenset()
     """(device, inode) of pipes whose other end is the supervisor's."""
 
+    def seen_by(self, pid: int, path: str) -> str:
+        """A name of what that process finds under this path (proc(5), /proc/PID/root)."""
+        for mount in self.mounts:
+            if self.namespaces and path.startswith(mount + "/"):
+                return f"/proc/{pid}/root{path}"
+        return path
+
     def is_terminal(self, device: int) -> bool:
         """Is it the stand-in, by its own name or as the controlling terminal?"""
         return self.terminal != 0 and device in (self.terminal, CONTROLLING)

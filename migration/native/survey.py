@@ -118,6 +118,10 @@ class Survey:
     def _by_inode(self) -> dict[tuple[int, int], list[int]]:
         return {}
 
+    def path(self, seen: Seen) -> str:
+        """The name by which the mover finds what the process has: its mounts may be others."""
+        return self.around.seen_by(seen.pid, seen.link)
+
     def with_inode(self, seen: Seen) -> list[Seen]:
         """One descriptor of every open file of the job with the same inode."""
         places = self._by_inode.get((seen.stat.st_dev, seen.stat.st_ino), [])
