@@ -5,6 +5,7 @@ sends after the job has left is withheld: a job that is frozen for good is kille
 decider knows whether that is its end.
 """
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -120,6 +121,9 @@ class Leaving:
     # -- the mover -----------------------------------------------------------------------------
 
     def _probe(self) -> None:
+        if os.geteuid():
+            self._event(Event.REFUSED, "only root's daemons can move a job: they choose pids")
+            return
         try:
             self.mover_pid, sock = spawn_source(self._root)
         except OSError as error:

@@ -6,10 +6,11 @@ is the success of exec.
 
 import errno
 import os
+import signal
 import socket
+from collections.abc import Callable
 from fcntl import F_DUPFD_CLOEXEC, fcntl
-
-import msgspec
+from typing import NoReturn
 
 from glunix.msg import stream
 from glunix.msg.job import JobSpec
@@ -54,8 +55,8 @@ class Birth:
             try:
                 place_fds(around.theirs[0], around.theirs[1], around.theirs[2])
 
-                def before_user() -> None:
-                    privilege.give_up(self._start.owner, until_filter=self._setuid)
+                def before_user(kept: int = 0) -> None:
+                    privilege.give_up(self._start.owner, until_filter=self._setuid, kept=kept)
                     if not self._setuid and privilege.is_needed(self._start.owner):
                         set_no_new_privs()
                     if launch is not None:
@@ -64,10 +65,11 @@ class Birth:
                         os.close(fd)
                     self._keep_clear_of(around.inherited)
                     place_more(around.inherited)
-                    privilege.give_up(self._start.owner)
+                    privilege.give_up(self._start.owner, kept=kept)
 
-                spec, env = self._stub() if arriving else (self._spec, self._env)
-                become(spec, self._start.owner, env, before_user)
+                if arriving:
+                    self._become_stub(before_user)
+                become(self._spec, self._start.owner, self._env, before_user)
             except StepFailed as error:
                 report_failure(self._theirs, error)
                 os._exit(127)
@@ -78,13 +80,22 @@ class Birth:
         self._their_door.close()
         return place
 
-    def _stub(self) -> tuple[JobSpec, dict[bytes, bytes]]:
-        """What to execute that waits."""
-        program = os.memfd_create("stub", os.MFD_CLOEXEC)
-        os.write(program, stub_program(BASE))
-        self._their_door.set_inheritable(True)
-        argv = [b"/proc/self/fd/%d" % program]
-        return msgspec.structs.replace(self._spec, argv=argv, env={}, cwd=b"/"), {}
+    def _become_stub(self, before_user: Callable[[int], None]) -> NoReturn:
+        """What waits for a job that runs elsewhere (migration.native.place): the owner's, with the
+        one capability by which it forks processes with chosen pids, and which it loses before the
+        job goes on (migration.native.credentials)."""
+        try:
+            before_user(privilege.CHOOSING)
+            program = os.memfd_create("stub", os.MFD_CLOEXEC)
+            os.write(program, stub_program(BASE))
+            self._their_door.set_inheritable(True)
+            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+                signal.signal(number, signal.SIG_DFL)
+            os.execve(f"/proc/self/fd/{program}", [b"stub"], {})
+        except OSError as error:
+            raise StepFailed(
+                "exec", error.errno or errno.EIO, f"no stub: {error.strerror}"
+            ) from None
 
     def _keep_clear_of(self, inherited: dict[int, int]) -> None:
         """Our own socket must not have one of the program's numbers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import socket
+import traceback
 
 from glunix.msg import move
 from glunix.node.mover import FREEZE_SECONDS, Talk, pieces
@@ -208,9 +209,17 @@ class Destination:
         if message.part != "state":
             self._talk.send(move.Taken(1))
 
+    def _terminal(self) -> int:
+        """The one that stands in for the user's."""
+        for number in range(3):
+            path = f"/proc/{self._stub}/fd/{number}"
+            if os.stat(path).st_rdev == surroundings(self._stub).terminal:
+                return os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        raise OSError("the stub has no terminal")
+
     def _build(self) -> None:
         state = move.state.decode(self._state)
-        terminal = os.open(f"/proc/{self._stub}/fd/0", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        terminal = self._terminal()
         try:
             self._restored = restore(
                 self._folder,
@@ -220,6 +229,7 @@ class Destination:
                 rights=self._owner,
             )
         except (BadImage, RestoreFailed, trace.Late) as error:
+            traceback.print_exc()  # into the node's log
             self._talk.say("refused", f"it cannot be built there: {error}")
             return
         finally:

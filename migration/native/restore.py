@@ -224,7 +224,7 @@ class _Building:
         if TERMINAL in self._making.given:
             ours.append(self._making.standard(TERMINAL))
             self._files[numbers.first + len(self._files)] = ours[-1]
-        site.make_room(numbers.first + len(ours) + 1024)
+        site.make_room(place, numbers.first + len(ours) + 16)
         site.send(place, numbers.first, ours)
         for index, file in enumerate(self._job.files):
             if isinstance(file.what, Terminal) and file.what.controlling:

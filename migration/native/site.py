@@ -19,6 +19,7 @@ from migration.native.inject import Batch, Place
 from slic.kernel import memory
 
 _RECVMSG, _OPENAT, _DUP3, _CLOSE_RANGE, _IOCTL = 47, 257, 292, 436, 16
+_PRLIMIT = 302
 _AT_FDCWD = -100
 _TIOCSPGRP = 0x5410
 _AT_ONCE = 200
@@ -47,10 +48,16 @@ class Site:
         found = proc.status(self.root)
         return proc.own_number(found["NSsid"]) == proc.own_number(found["NSpid"])
 
-    def make_room(self, most: int) -> None:
-        """Let it have descriptors with numbers below `most`."""
-        hard = max(resource.prlimit(self.root, resource.RLIMIT_NOFILE)[1], most)
-        resource.prlimit(self.root, resource.RLIMIT_NOFILE, (hard, hard))
+    def make_room(self, place: Place, most: int) -> None:
+        """Let it have descriptors with numbers below `most`: it asks by itself, since only a
+        mover with CAP_SYS_RESOURCE could do it for another user's process (prlimit(2))."""
+        hard = _hard_limit(self.root)
+        if hard < most:
+            raise OSError(24, f"descriptors up to {most} are needed, {hard} are allowed")
+        batch = Batch(place)
+        wanted = batch.bytes_at(struct.pack("=QQ", hard, hard))
+        batch.add("prlimit", _PRLIMIT, 0, resource.RLIMIT_NOFILE, wanted, 0)
+        batch.run(self.root)
 
     def send(self, place: Place, first: int, fds: Sequence[int]) -> None:
         """The stub has these from `first` on, and nothing else any more."""
@@ -114,6 +121,14 @@ class Site:
             _kill(tid)
         for tid in (*traced, self.root):
             inject.await_end(tid)
+
+
+def _hard_limit(pid: int) -> int:
+    for line in proc.text(pid, "limits").splitlines():
+        if line.startswith("Max open files"):
+            word = line[26:].split()[1]
+            return 1 << 20 if word == "unlimited" else int(word)
+    return 0
 
 
 def _kill(tid: int) -> None:

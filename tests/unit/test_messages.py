@@ -24,7 +24,7 @@ DIRECTIONS: dict[str, tuple[Any, Decoder]] = {
     "daemon to master": (master.DaemonToMaster, master.daemon_to_master),
     "master to daemon": (master.MasterToDaemon, master.master_to_daemon),
     "peer to peer": (peer.PeerToPeer, peer.peer_to_peer),
-    "stream opening": (stream.Start, stream.opening),
+    "stream opening": (stream.Start | stream.Restore, stream.opening),
     "home to node": (stream.HomeToNode, stream.home_to_node),
     "node to home": (stream.NodeToHome, stream.node_to_home),
 }
