@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glunix import config, settings
-from glunix.cli import up
+from glunix.cli import launchers, up
 from glunix.cli.compiling import compile_all
 from glunix.cli.folder import cluster_folder, locked, made_safe
-from glunix.errors import GlunixError, Refused
+from glunix.errors import Refused
 from glunix.ids import Why
 
 MASTER = "master"
@@ -94,6 +94,7 @@ def run_daemon(args: argparse.Namespace) -> int:
     folder = cluster_folder(args.folder)
     conf = settings.read(folder)
     compile_all(str(_prepare(folder, conf)))
+    launchers.improve()
     up.own_signals()
     return _served(_serve_daemon(folder, conf, _ready(f"daemon {conf.daemon.node}")))
 
@@ -129,6 +130,7 @@ def this_tool() -> list[str]:
     """The words that started this tool, without its arguments; good from any directory."""
     script = len(sys.orig_argv) - len(sys.argv)
     words = [sys.executable, *sys.orig_argv[1 : script + 1]]
+    words = [word for word in words if not word.startswith("-Xglunix=")]  # of this start alone
     if Path(words[-1]).exists():
         words[-1] = str(Path(words[-1]).absolute())
     return words
@@ -205,8 +207,6 @@ def run_services(args: argparse.Namespace) -> int:
 
 def stop_all(folder: Path) -> tuple[int, list[str]]:
     """Stop this machine's services that `up` or `join` started; as `up.stop_cluster`."""
-    try:
-        state = state_of(folder, settings.read(folder))
-    except GlunixError:
-        state = config.state_dir().absolute()
-    return up.stop_cluster(state)
+    if not settings.path_of(folder).exists():
+        return up.stop_cluster(config.state_dir().absolute())
+    return up.stop_cluster(Path(settings.state_said(folder) or folder).absolute())

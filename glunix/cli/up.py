@@ -21,6 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from glunix import config, settings
+from glunix.cli import launchers
+from glunix.cli.common import one_line
 from glunix.cli.compiling import compile_all
 from glunix.cli.folder import cluster_folder, locked
 from glunix.errors import GlunixError
@@ -453,6 +455,7 @@ def run_up(args: argparse.Namespace) -> int:
         args.nodes = NODES
     everybody, started = start_cluster(folder, args.nodes, args.setuid)
     compile_all(str(folder))
+    launchers.improve()
     nodes = [m for m in everybody if m.name.startswith("node")]
     nodes.sort(key=lambda m: (len(m.name), m.name))  # one that was started again comes last
     if args.json:
@@ -479,8 +482,11 @@ def run_down(args: argparse.Namespace) -> int:
     """`glunix down`: stop everything that `up` started."""
     folder = config.state_dir().absolute()  # daemons work in /
     if settings.path_of(cluster_folder()).exists():
-        conf = settings.read(cluster_folder())
-        folder = Path(conf.state) if conf.state else cluster_folder()
+        folder = Path(settings.state_said(cluster_folder()) or cluster_folder()).absolute()
+        try:
+            settings.read(cluster_folder())
+        except settings.SettingsError as error:  # no reason to let the cluster run
+            print(f"glunix: note: {one_line(str(error))}", file=sys.stderr)
     count, killed = stop_cluster(folder)
     if args.json:
         print(json.dumps({"folder": str(folder), "ended": count, "killed": killed}))

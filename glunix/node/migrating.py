@@ -27,7 +27,8 @@ LOOK = 0.002
 
 
 class Migrating:
-    """`send` sends to the daemon. `supervisor` is asked for its parts when they are needed."""
+    """A part of the supervisor, which looks at the others when they are needed. `send` sends to the
+    daemon."""
 
     def __init__(
         self, supervisor: Supervisor, send: Callable[[Message], None], arriving: bool
@@ -68,17 +69,17 @@ class Migrating:
             self._say("refused", why)
             return
         self._holds, self._held = True, False
-        if of.engine_fds:
-            of.reactor.remove_source(of.engine_fds[0])  # its listener, always
-        of.way.leave_line(self._look)
+        if of._engine_fds:
+            of._reactor.remove_source(of._engine_fds[0])  # its listener, always
+        of._way.leave_line(self._look)
 
     def _cannot(self) -> str:
         """Why this supervisor cannot let its job go, or not now; empty: it can."""
         of = self._of
-        spec = of.spec
-        if of.engine_reaps:
+        spec = of._spec
+        if of._engine_reaps:
             return "the engine of the job traces it (--engine unotify does not)"
-        if not isinstance(of.place, PidSpace) or spec.pids is None:
+        if not isinstance(of._place, PidSpace) or spec.pids is None:
             return "the job has the pids of its node"
         if of.is_ending:
             return "its program has ended, and others live on"
@@ -88,7 +89,7 @@ class Migrating:
             return f"its standard input is a {spec.stdin} of home"
         if spec.home_paths or spec.inherited:
             return "it has files of home open"
-        if set(of.outputs) != {of.stand_ins.terminal_channel}:
+        if set(of._outputs) != {of._stand_ins.terminal_channel}:
             return "its output is not the terminal"
         if self._holds:
             return "it is being moved already"
@@ -98,8 +99,8 @@ class Migrating:
         of = self._of
         if not self._holds or self._held:
             return
-        if of.asks.is_busy or of.moves.is_busy:
-            of.reactor.call_later(LOOK, self._look)
+        if of._asks.is_busy or of._moves.is_busy:
+            of._reactor.call_later(LOOK, self._look)
             return
         self._held = True
         self._say("held")
@@ -107,28 +108,28 @@ class Migrating:
     def _collect(self) -> None:
         """All is frozen, and home is silent: what is known now goes along."""
         of = self._of
-        assert isinstance(of.place, PidSpace)
-        drained = [output.drain() for output in of.outputs.values()]
+        assert isinstance(of._place, PidSpace)
+        drained = [output.drain() for output in of._outputs.values()]
         if not all(drained):
             self._say("failed", "home takes no output now (may pass)")
             return
-        of.place.settle()
-        number = of.numbers.state()
-        around = of.stand_ins
+        of._place.settle()
+        number = of._numbers.state()
+        around = of._stand_ins
         self._send(
             move.State(
-                pid=of.main,
+                pid=of._main,
                 stopped=of.is_stopped,
                 tostop=around.tostop,
                 flow_stopped=around.flow_stopped,
                 size=around.size,
-                foreground=_inner_group(of.place, around.foreground()),
-                credit={str(fd): output.credit_left for fd, output in of.outputs.items()},
+                foreground=_inner_group(of._place, around.foreground()),
+                credit={str(fd): output.credit_left for fd, output in of._outputs.items()},
                 kept=[
-                    move.Kept(fd, of.asks.kept(fd), readable)
+                    move.Kept(fd, of._asks.kept(fd), readable)
                     for fd, readable in around.readable().items()
                 ],
-                next_ask=of.asks.next_number,
+                next_ask=of._asks.next_number,
                 **number,  # type: ignore[arg-type]
             )
         )
@@ -139,18 +140,18 @@ class Migrating:
         if not self._holds:
             return
         self._holds = self._held = False
-        if of.session is not None and not of.session.ended and of.engine_fds:
-            of.reactor.add_source(of.engine_fds[0], of.session.sources()[of.engine_fds[0]])
-            of.session.sweep()
+        if of._session is not None and not of._session.ended and of._engine_fds:
+            of._reactor.add_source(of._engine_fds[0], of._session.sources()[of._engine_fds[0]])
+            of._session.sweep()
 
     def _gone(self) -> None:
         """The job is another node's: nothing of it is left here, and home hears nothing of that."""
         of = self._of
-        if of.session is not None:
-            of.session.close()
-        of.numbers.close()
-        if isinstance(of.place, PidSpace):
-            of.place.close()
+        if of._session is not None:
+            of._session.close()
+        of._numbers.close()
+        if isinstance(of._place, PidSpace):
+            of._place.close()
         os._exit(0)
 
     # -- arriving ------------------------------------------------------------------------------
@@ -162,26 +163,26 @@ class Migrating:
     def _adopt(self, state: move.State) -> None:
         of = self._of
         self._state = state
-        of.asks.adopt(state.next_ask, {one.fd: one.data for one in state.kept})
-        around = of.stand_ins
+        of._asks.adopt(state.next_ask, {one.fd: one.data for one in state.kept})
+        around = of._stand_ins
         around.adopt(state.size, state.tostop, state.flow_stopped)
         for one in state.kept:
             around.set_readable(one.fd, one.readable)
-        for fd, output in of.outputs.items():
+        for fd, output in of._outputs.items():
             output.adopt(state.credit.get(str(fd), 0))
         self.skips_stop = state.stopped
-        of.numbers.adopt(state)
+        of._numbers.adopt(state)
         self._say("adopted")
 
     def _go(self) -> None:
         of = self._of
         self.arriving = False
         if self._state is not None:
-            of.numbers.watch()
+            of._numbers.watch()
         if of.door is not None:
             of.door.close()
-        pids: HomePids | None = of.spec.pids
-        of.numbers.program_name.begins(of.main, pids)
+        pids: HomePids | None = of._spec.pids
+        of._numbers.program_name.begins(of._main, pids)
 
 
 def _inner_group(place: PidSpace, group: int) -> int:

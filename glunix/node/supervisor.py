@@ -70,29 +70,29 @@ class Supervisor:
         self._start = start
         self._entered = entered
         self._setuid = setuid and privilege.is_needed(start.owner)
-        self.spec = start.spec
+        self._spec = start.spec
         self._vnn = start.vnns[0]
         self._env = env
         self._fed = fed
-        self.reactor = PollReactor()
+        self._reactor = PollReactor()
         # No line while input goes ahead: the daemon says how much of it was read, and what the
         # program writes must not come before that (glunix.node.fed).
-        way = self.spec.own_line
+        way = self._spec.own_line
         line = None if fed or arriving else connect(way, start.owner.uid)
-        self.way = WayHome(self.reactor, sock, line, way, self._frame, self._abandoned)
-        self.asks = Asks(self._to_home, self, self.reactor, self.way.hear if fed else None)
-        self.numbers = Numbers(start.npid, self._to_home, self.reactor)
-        self.moves = Moves(self.numbers, self._to_home, self, self.reactor)
-        self.outputs: dict[int, Output] = {}
+        self._way = WayHome(self._reactor, sock, line, way, self._frame, self._abandoned)
+        self._asks = Asks(self._to_home, self, self._reactor, self._way.hear if fed else None)
+        self._numbers = Numbers(start.npid, self._to_home, self._reactor)
+        self._moves = Moves(self._numbers, self._to_home, self, self._reactor)
+        self._outputs: dict[int, Output] = {}
         self._reopened: Reopened | None = None
-        self.session: Session | None = None
-        self.engine_reaps = False
-        self.engine_fds: list[int] = []
+        self._session: Session | None = None
+        self._engine_reaps = False
+        self._engine_fds: list[int] = []
         self._birth: Birth | None = None
         self._early_stop = 0  # the signal that stopped the child before it was the program
-        self.main = 0
+        self._main = 0
         self._early: list[tuple[StreamId, Body]] = []  # from home, before there was a program
-        self.place: PidSpace | Plain = Plain()
+        self._place: PidSpace | Plain = Plain()
         self._root: stream.Exited | None = None
         """How the program ended; processes that it left may live on."""
         self._told_root = False
@@ -103,9 +103,9 @@ class Supervisor:
         """Everything of the job is to be killed."""
         self._ended = False
         self._bill = Bill(time.monotonic) if start.spec.stats else None
-        self._migrating = Migrating(self, self.way.say, arriving)
+        self._migrating = Migrating(self, self._way.say, arriving)
         self._questions = Questions(
-            self, self.asks, self.moves, self.outputs, self._bill, self.numbers.look
+            self, self._asks, self._moves, self._outputs, self._bill, self._numbers.look
         )
 
     # -- life --------------------------------------------------------------------------------
@@ -115,38 +115,38 @@ class Supervisor:
         os.setsid()
         set_child_subreaper(True)
         try:
-            self.stand_ins = StandIns(self.spec, self._fed)
-            self._questions.stand_ins = self.stand_ins
-            if self.spec.stdin == "file":
-                self.asks.read_ahead(0)
-            caught = Interposing(self.spec, self.stand_ins, self.numbers, self._setuid)
-            self.engine_reaps = caught.reaps
+            self._stand_ins = StandIns(self._spec, self._fed)
+            self._questions.stand_ins = self._stand_ins
+            if self._spec.stdin == "file":
+                self._asks.read_ahead(0)
+            caught = Interposing(self._spec, self._stand_ins, self._numbers, self._setuid)
+            self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
                 self._questions.home_files = NodeHomeFiles(
                     caught.fds,
                     caught.places,
                     self._to_home,
                     self,
-                    self.reactor,
+                    self._reactor,
                     self._questions.rooms,
                     self._open_files(caught.fds),
                 )
-                self.stand_ins.hold(self.spec, self._questions.home_files.hold)
-            self.main = self._fork_program(caught.launch)
+                self._stand_ins.hold(self._spec, self._questions.home_files.hold)
+            self._main = self._fork_program(caught.launch)
         except StepFailed as error:
             self._report(stream.Failed(self._vnn, error.step, error.error, error.text))
             self._finish()
             return
-        watch_children(self.reactor, self._collect)
+        watch_children(self._reactor, self._collect)
         for frame in self._early:
             self._frame(*frame)
         self._collect()
         self._look_after()
-        while not (self._ended and all(o.closed for o in self.outputs.values())):
-            self.reactor.turn()
+        while not (self._ended and all(o.closed for o in self._outputs.values())):
+            self._reactor.turn()
             self._let_go()
             self._look_after()
-            self.way.turned()
+            self._way.turned()
         self._finish()
 
     @property
@@ -160,47 +160,47 @@ class Supervisor:
         return self._root is not None or self._ended or self._doomed
 
     def _turn(self) -> None:
-        self.reactor.turn()
-        self.way.turned()
+        self._reactor.turn()
+        self._way.turned()
 
     def _finish(self) -> None:
-        for fd, data in self.asks.left_over():
+        for fd, data in self._asks.left_over():
             self._to_home(stream.Back(fd, data))
-        while self.way.pending:
+        while self._way.pending:
             self._turn()
-        if self.session is not None:
-            self.session.close()
-        self.numbers.close()  # the namespace's init waits for the helper in it
-        if isinstance(self.place, PidSpace):
-            self.place.close()
+        if self._session is not None:
+            self._session.close()
+        self._numbers.close()  # the namespace's init waits for the helper in it
+        if isinstance(self._place, PidSpace):
+            self._place.close()
         end_descendants(GRACE)
 
     def _fork_program(self, launch: Launch | None) -> int:
-        around = self.stand_ins
+        around = self._stand_ins
         self._entered()
-        self._birth = birth = Birth(self.spec, self._start, self._env, self._setuid)
+        self._birth = birth = Birth(self._spec, self._start, self._env, self._setuid)
         first = 0
-        if self.spec.pids is not None and not self._migrating.arriving:
-            first = self.numbers.first(self._turn)
-        self.place = birth.fork(around, launch, first, self._migrating.arriving)
-        if isinstance(self.place, PidSpace):
-            self.reactor.add_reader(self.place.fileno(), self._space_says)
-            self.place.heralds.tell = self._tell_late
-            self.numbers.open(self.place)
-            self.moves.open(around)
+        if self._spec.pids is not None and not self._migrating.arriving:
+            first = self._numbers.first(self._turn)
+        self._place = birth.fork(around, launch, first, self._migrating.arriving)
+        if isinstance(self._place, PidSpace):
+            self._reactor.add_reader(self._place.fileno(), self._space_says)
+            self._place.heralds.tell = self._tell_late
+            self._numbers.open(self._place)
+            self._moves.open(around)
         else:
-            self.numbers.give_up()
+            self._numbers.give_up()
         around.close_theirs()
         if launch is not None:
-            self.session = birth.session(launch, self)
-            self.engine_fds = self.reactor.drive(self.session, self._folder)
+            self._session = birth.session(launch, self)
+            self._engine_fds = self._reactor.drive(self._session, self._folder)
         privilege.settle(self._start.owner)
-        self.reactor.add_reader(birth.fileno(), self._born)
+        self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
-            self.outputs[fd] = self._output(fd, ours)
-        for fd in {1, 2} - self.outputs.keys():  # the same place as the other: one channel
+            self._outputs[fd] = self._output(fd, ours)
+        for fd in {1, 2} - self._outputs.keys():  # the same place as the other: one channel
             self._to_home(stream.Out(self._vnn, fd, b""))
-        return self.place.program
+        return self._place.program
 
     def _born(self) -> None:
         """Exec has succeeded, or something before it has failed: home hears which."""
@@ -208,53 +208,53 @@ class Supervisor:
         if birth is None or not birth.is_over():
             return
         self._birth = None
-        self.reactor.remove_reader(birth.fileno())
+        self._reactor.remove_reader(birth.fileno())
         birth.close()
         if birth.failure is not None:
             report = birth.failure
             self._ended = True
             self._report(stream.Failed(self._vnn, report.step, report.a, report.text))
-            for output in list(self.outputs.values()):
+            for output in list(self._outputs.values()):
                 output.finish()
         else:
             if self._setuid:
                 restrict_looks()
-            self.stand_ins.started()
+            self._stand_ins.started()
             self._has_begun = True
             if self._migrating.arriving:
                 self.door = birth.door
-                self._migrating.born(self.main, self.door.fileno(), birth.door_number)
+                self._migrating.born(self._main, self.door.fileno(), birth.door_number)
                 return
-            self._report(stream.Started(self._vnn, self.main))
-            self.numbers.program_name.begins(self.main, self.spec.pids)
-            kill_one(self.main, self._early_stop)  # 0: none has
+            self._report(stream.Started(self._vnn, self._main))
+            self._numbers.program_name.begins(self._main, self._spec.pids)
+            kill_one(self._main, self._early_stop)  # 0: none has
 
     def _open_files(self, fds: HomeFds) -> Reopened:
-        files = self.stand_ins.files
-        self._reopened = Reopened(fds, self.outputs, files, self._output)
+        files = self._stand_ins.files
+        self._reopened = Reopened(fds, self._outputs, files, self._output)
         return self._reopened
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
-            self.asks.settle()
+            self._asks.settle()
             if data:
-                self.way.relay(stream.out_head(self._vnn, fd, len(data)), data)
+                self._way.relay(stream.out_head(self._vnn, fd, len(data)), data)
             else:
                 self._to_home(stream.Out(self._vnn, fd, b""))
                 if reopened is not None:
                     reopened.ended(fd)
 
-        reopened = self._reopened if fd in self.stand_ins.files else None
+        reopened = self._reopened if fd in self._stand_ins.files else None
         before = None if reopened is None else lambda: reopened.before(fd)
-        return Output(self.reactor, ours, self.spec.window, send, before)
+        return Output(self._reactor, ours, self._spec.window, send, before)
 
     # -- the engine's host -------------------------------------------------------------------
 
     def _let_go(self) -> None:
         """Nobody is left under the engine: what it waits on would be ready for ever."""
-        if self.session is not None and self.session.ended:
-            while self.engine_fds:
-                self.reactor.remove_source(self.engine_fds.pop())
+        if self._session is not None and self._session.ended:
+            while self._engine_fds:
+                self._reactor.remove_source(self._engine_fds.pop())
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """See slic.engine.Host."""
@@ -270,38 +270,38 @@ class Supervisor:
 
     def stopped(self, pid: int, signal_number: int) -> None:
         """Engines that reap tell of a stop here."""
-        if pid == self.main and not self._ended and self._root is None:
+        if pid == self._main and not self._ended and self._root is None:
             self._report_late(stream.Stopped(self._vnn, signal_number))
-        elif pid != self.main:
-            self.numbers.look(stopped=pid)
+        elif pid != self._main:
+            self._numbers.look(stopped=pid)
 
     def _report_late(self, message: Message) -> None:
         """After what was written before it: home's half writes nothing while it is stopped."""
         if isinstance(message, stream.Stopped):
-            self.place.settle()
+            self._place.settle()
         self._drain()
         self._report(message)
 
     def _tell_late(self, message: Message) -> None:
         """The same of what a daemon need not know: by the way that the program's end takes, too."""
         self._drain()
-        self.asks.drop_ahead()
+        self._asks.drop_ahead()
         self._to_home(message)
 
     def _drain(self) -> None:
-        for output in list(self.outputs.values()):
+        for output in list(self._outputs.values()):
             output.drain()
 
     def answer(self, call_id: int, value: Any) -> bool:
         """See asks.Calls."""
-        given = self.session is not None and self.session.answer(call_id, value)
+        given = self._session is not None and self._session.answer(call_id, value)
         if self._bill is not None:
             self._bill.answered(call_id, value if given else None)
         return given
 
     def still_valid(self, call_id: int) -> bool:
         """See asks.Calls."""
-        return self.session is not None and self.session.still_valid(call_id)
+        return self._session is not None and self._session.still_valid(call_id)
 
     def immune(self, tid: int, number: int) -> bool:
         """See asks.Calls."""
@@ -313,16 +313,16 @@ class Supervisor:
 
     def unread(self, fd: int, some: bool) -> None:
         """See asks.Calls."""
-        self.stand_ins.unread(fd, some)
+        self._stand_ins.unread(fd, some)
 
     def changed(self, question: IoctlHome) -> None:
         """See asks.Calls."""
-        self.stand_ins.changed(question.command, question.data)
+        self._stand_ins.changed(question.command, question.data)
 
     # -- home --------------------------------------------------------------------------------
 
     def _to_home(self, message: Message) -> None:
-        self.way.send(message)
+        self._way.send(message)
 
     def _present_bill(self) -> None:
         """Before home hears of the program's end, with which its startup may end, too."""
@@ -333,62 +333,62 @@ class Supervisor:
     def _report(self, message: Message) -> None:
         if isinstance(message, stream.Exited):
             self._present_bill()
-        self.asks.drop_ahead()
-        self.way.report(message)
+        self._asks.drop_ahead()
+        self._way.report(message)
 
     def _frame(self, number: StreamId, body: Body) -> None:
         if number == MOVE:
             self._migrating.frame(body)
             return
         message = stream.home_to_node.decode(body)
-        if not self.main and not isinstance(message, ShadowsMade):
+        if not self._main and not isinstance(message, ShadowsMade):
             self._early.append((number, bytes(body)))
         elif isinstance(message, stream.Got):
-            self.asks.got(message)
+            self._asks.got(message)
         elif isinstance(message, stream.IoctlDone):
-            self.asks.done(message)
+            self._asks.done(message)
         elif isinstance(message, PagesDone):
-            self.asks.pages_done(message)
+            self._asks.pages_done(message)
         elif isinstance(message, HomeDone) and self._questions.home_files is not None:
             self._questions.home_files.done(message)
         elif isinstance(message, stream.Modes):
-            self.asks.modes.told(message)
+            self._asks.modes.told(message)
         elif isinstance(message, stream.Ready):
             if message.hung_up:
-                self.stand_ins.hang_up()
-                self.outputs[self.stand_ins.terminal_channel].close()
+                self._stand_ins.hang_up()
+                self._outputs[self._stand_ins.terminal_channel].close()
                 self._questions.ask_held()
             if message.readable:  # who waits in a read first: it is one journey more for it
-                self.asks.retry(message.fd)
-            self.stand_ins.set_readable(message.fd, message.readable)
+                self._asks.retry(message.fd)
+            self._stand_ins.set_readable(message.fd, message.readable)
             if self._questions.home_files is not None:
                 self._questions.home_files.set_readable(message.fd, message.readable)
         elif isinstance(message, stream.Flow):
-            self.stand_ins.set_flow(message.stopped)
+            self._stand_ins.set_flow(message.stopped)
         elif isinstance(message, stream.Credit):
-            if message.fd in self.outputs:  # one opened once more may have ended
-                self.outputs[message.fd].credit(message.count)
+            if message.fd in self._outputs:  # one opened once more may have ended
+                self._outputs[message.fd].credit(message.count)
             self._questions.ask_held()
         elif isinstance(message, stream.Unwritten):
             self._questions.rooms.failed(message.fd)
         elif isinstance(message, stream.Refuse):
-            if message.fd in self.outputs:
-                self.outputs[message.fd].close()
+            if message.fd in self._outputs:
+                self._outputs[message.fd].close()
             self._questions.ask_held()
         elif isinstance(message, stream.Signal):
-            self.asks.drop_ahead()
+            self._asks.drop_ahead()
             if message.vnn is not None:
                 self._signal_program(message.signal)
             else:
                 self._kill(message.signal)
         elif isinstance(message, ShadowsMade):
-            self.numbers.made(message)
+            self._numbers.made(message)
         elif isinstance(message, ShadowMoved):
-            self.moves.done(message)
+            self._moves.done(message)
         elif isinstance(message, ShadowSignal):
             self._shadow_signal(message)
-        elif isinstance(message, stream.Resize) and self.stand_ins.slave >= 0:
-            set_size(self.stand_ins.slave, message.size)
+        elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
+            set_size(self._stand_ins.slave, message.size)
         elif isinstance(message, stream.In):
             self._report(stream.InCredit(0))  # the end of a pipe that the daemon feeds: its turn
 
@@ -397,25 +397,27 @@ class Supervisor:
             return
         if number == signal.SIGKILL:  # is for all of the job, whatever groups and sessions it made
             self._doomed = True
-            self.place.kill_all()
-        deliver(number, self.place.group, self.stand_ins.foreground(), self._root is not None)
-        if self.session is not None:
-            self.session.sweep()
+            self._place.kill_all()
+        helpers = self._place.heralds.pids if isinstance(self._place, PidSpace) else ()
+        over, foreground = self._root is not None, self._stand_ins.foreground()
+        deliver(number, self._place.group, foreground, over, helpers)
+        if self._session is not None:
+            self._session.sweep()
 
     def _signal_program(self, number: int) -> None:
         """Its shadow got this: it is for no other process."""
         if number and self._root is None and not self._ended:
-            if self.numbers.has_strays and number != signal.SIGKILL:
+            if self._numbers.has_strays and number != signal.SIGKILL:
                 self._kill(number)
                 return
-            kill_one(self.main, number)
-            if self.session is not None:
-                self.session.sweep()
+            kill_one(self._main, number)
+            if self._session is not None:
+                self._session.sweep()
 
     def _shadow_signal(self, message: ShadowSignal) -> None:
-        self.asks.drop_ahead()
-        if self.numbers.signal(message.pid, message.signal) and self.session is not None:
-            self.session.sweep()
+        self._asks.drop_ahead()
+        if self._numbers.signal(message.pid, message.signal) and self._session is not None:
+            self._session.sweep()
 
     def _abandoned(self) -> None:
         """The daemon closed the bridge: the job is over, whatever it does."""
@@ -426,8 +428,8 @@ class Supervisor:
     # -- children ----------------------------------------------------------------------------
 
     def _collect(self) -> None:
-        if self.session is not None and self.engine_reaps and not self.session.ended:
-            self.session.sweep()
+        if self._session is not None and self._engine_reaps and not self._session.ended:
+            self._session.sweep()
             return
         while True:
             try:
@@ -438,29 +440,29 @@ class Supervisor:
                 break
             self._child_state(pid, status)
         if self._doomed:  # what was below the one that ended is ours now
-            self.place.kill_all()
+            self._place.kill_all()
 
     def _space_says(self) -> None:
         """A helper inside has reaped somebody."""
-        assert isinstance(self.place, PidSpace)
-        while statuses := self.place.read():  # more may come while a stop settles
-            for status in statuses if not self.engine_reaps else []:  # who tell of it themselves
-                self._child_state(self.main, status)
+        assert isinstance(self._place, PidSpace)
+        while statuses := self._place.read():  # more may come while a stop settles
+            for status in statuses if not self._engine_reaps else []:  # who tell of it themselves
+                self._child_state(self._main, status)
 
     def _child_state(self, pid: int, status: int) -> None:
-        if isinstance(self.place, PidSpace) and self.place.is_init(pid):
-            self._space_is_over(self.place, status)
+        if isinstance(self._place, PidSpace) and self._place.is_init(pid):
+            self._space_is_over(self._place, status)
             return
-        if pid == self.main:
+        if pid == self._main:
             self._born()  # home hears of the start before it hears of the end
-        if pid != self.main or self._ended or self._root is not None:
+        if pid != self._main or self._ended or self._root is not None:
             return
         if self._migrating.arriving or self._is_known_stop(status):
             return
         if os.WIFSTOPPED(status) and self._birth is not None:
             # Not the program yet, and nobody may hear of it: it goes on, and stops as the program.
             self._early_stop = os.WSTOPSIG(status)
-            kill_one(self.main, signal.SIGCONT)
+            kill_one(self._main, signal.SIGCONT)
         elif self._birth is not None and os.WIFCONTINUED(status):
             pass
         elif os.WIFSTOPPED(status):
@@ -491,7 +493,7 @@ class Supervisor:
         self._space_says()
         self._born()
         space.ended = True
-        self.reactor.remove_reader(space.fileno())
+        self._reactor.remove_reader(space.fileno())
         if self._root is None and not self._ended and not self._migrating.arriving:
             self._root = stream.Exited(self._vnn, 0, signal.SIGKILL)
 
@@ -499,15 +501,15 @@ class Supervisor:
         """The program has ended: is that the end of the job, or does something of it live on?"""
         if self._root is None or self._ended:
             return
-        family = self.place.look()
+        family = self._place.look()
         if family is Family.GONE:
             self._ended = True
             self._report(self._root)
-            for output in list(self.outputs.values()):
+            for output in list(self._outputs.values()):
                 output.finish()
         elif family is Family.LIVES and not self._told_root:
             self._told_root = True
-            self._settle(list(self.outputs.values()))
+            self._settle(list(self._outputs.values()))
 
     def _settle(self, outputs: list[Output]) -> None:
         """Home hears of the program's end after all that it wrote."""
@@ -516,5 +518,5 @@ class Supervisor:
         elif self._root is not None and not self._ended:
             root = self._root
             self._present_bill()
-            self.asks.drop_ahead()
+            self._asks.drop_ahead()
             self._to_home(stream.RootExited(root.vnn, root.code, root.signal, root.core))
