@@ -15,7 +15,7 @@ from glunix.node.mover import TALK, spawn_destination
 from migration.phases import Destination, Effect, Event, Side
 
 if TYPE_CHECKING:
-    from glunix.daemon.supervised import SupervisedJob
+    from glunix.daemon.transparent_job import SupervisedJob
 
 STATE_MAX = 64 * 1024 * 1024
 """Bytes of a supervisor's state."""

@@ -17,7 +17,7 @@ from glunix.msg.stream import Restore, Start
 from migration.phases import Decider, Decision, Effect
 
 if TYPE_CHECKING:
-    from glunix.daemon.joins import Join
+    from glunix.daemon.stream_relay import Join
 
 PREPARE_WITHIN = 30.0
 """Seconds until source and destination are ready to freeze. Each has shorter deadlines."""
@@ -139,7 +139,7 @@ class Handover:
         """Never: nodes open no streams to a home (peers.Route)."""
 
     def frame(self, body: Body) -> None:
-        """A job that is not here says nothing; what refuses it comes so (glunix.daemon.policy)."""
+        """A job that is not here says nothing; what refuses it comes so (glunix.daemon.authorization)."""
 
     def moving(self, message: peer.Moving) -> None:
         """The destination says."""

@@ -19,7 +19,7 @@ from glunix.node.mover import TALK, spawn_source
 from migration.phases import Effect, Event, Side, Source
 
 if TYPE_CHECKING:
-    from glunix.daemon.supervised import SupervisedJob
+    from glunix.daemon.transparent_job import SupervisedJob
 
 
 class Leaving:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from glunix.msg import move
 from glunix.msg.base import Body, Message
 from glunix.msg.job import HomePids
-from glunix.node.family import descendants
-from glunix.node.pidspace import PidSpace
+from glunix.node.processes.namespace import PidSpace
+from glunix.node.processes.tree import descendants
 from slic.kernel.pidfd import status_fields
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from glunix.ids import StreamId
 from glunix.msg import move
 from glunix.msg.base import Decoder, Message, encode
 from glunix.msg.frame import CHUNK, Deframer, encode_frame
-from glunix.node.spawn import close_others, fork_child
+from glunix.node.spawn.fork import close_others, fork_child
 from slic.kernel.prctl import set_parent_death_signal
 
 TALK = StreamId(1)

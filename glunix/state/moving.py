@@ -7,7 +7,7 @@ The home's daemon carries the move out and decides; a lost master holds up none 
 from glunix.errors import Refused
 from glunix.ids import NodeName, Npid, Vnn, Why
 from glunix.msg.master import MayMove, MoveQuery, ProcMoved, RequestRefused
-from glunix.state.books import Books, PeerFault
+from glunix.state.core import Books, PeerFault
 from glunix.state.events import LinkId, clip
 from glunix.state.jobs import Job, Proc
 from glunix.state.ndb import Node
