@@ -11,7 +11,7 @@ from glunix.comm.loop import Loop
 from glunix.ids import StreamId
 from glunix.msg import move
 from glunix.msg.base import Body
-from glunix.node.mover import TALK, spawn_destination
+from glunix.node.migration.mover import TALK, spawn_destination
 from migration.phases import Destination, Effect, Event, Side
 
 if TYPE_CHECKING:
@@ -86,7 +86,6 @@ class Arriving:
         self._state += message.data
         if not message.data:
             state = move.state.decode(bytes(self._state))
-            self._stopped = state.stopped
             self._job.send(state)
 
     def failed(self, why: str) -> None:
@@ -145,7 +144,7 @@ class Arriving:
         if isinstance(message, move.Taken):
             self._taken(message.count)
         elif isinstance(message, move.Said) and message.what == "ready":
-            self._pid = message.pid
+            self._pid, self._stopped = message.pid, message.text == "stopped"
             self._maybe_ready()
         elif isinstance(message, move.Said) and message.what in ("refused", "failed"):
             self._event(Event.FAILED, message.text)
@@ -161,7 +160,7 @@ class Arriving:
             self._event(Event.ABORT)  # of READY: nothing is left that could go on
 
     def _run(self) -> None:
-        self._job.order("go")
+        self._job.order("go-stopped" if self._stopped else "go")
         if self._mover is not None:
             self._mover.send(TALK, move.Order("go"))
         self._live(self._pid, self._stopped)

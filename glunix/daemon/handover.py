@@ -139,7 +139,7 @@ class Handover:
         """Never: nodes open no streams to a home (peers.Route)."""
 
     def frame(self, body: Body) -> None:
-        """A job that is not here says nothing; what refuses it comes so (glunix.daemon.authorization)."""
+        """A job that has not arrived says nothing; a refusal ends the stream."""
 
     def moving(self, message: peer.Moving) -> None:
         """The destination says."""

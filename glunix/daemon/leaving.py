@@ -15,7 +15,7 @@ from glunix.ids import StreamId
 from glunix.msg import move
 from glunix.msg.base import Body
 from glunix.msg.frame import CHUNK
-from glunix.node.mover import TALK, spawn_source
+from glunix.node.migration.mover import TALK, spawn_source
 from migration.phases import Effect, Event, Side, Source
 
 if TYPE_CHECKING:

@@ -225,7 +225,7 @@ class SupervisedJob:
         return self._pid
 
     def order(self, what: str) -> None:
-        """To the supervisor (glunix.node.migrating), after all that came before for it."""
+        """To the supervisor (glunix.node.migration), after all that came before for it."""
         self._link.send(MOVE, move.Order(what))
         if what == "resume":
             self._let_out()

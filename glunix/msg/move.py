@@ -68,7 +68,7 @@ class MoveTaken(Message, frozen=True, tag="movetaken"):
 class Order(Message, frozen=True, tag="order"):
     """To a mover: `probe`, `freeze`, `leave`, `commit`, `abort`, `go`. To a supervisor: `hold`
     (answer no new call), `still`, `collect` (all is frozen: say what you know), `resume`, `gone`,
-    `go`."""
+    `go` (`go-stopped`: its root is stopped, as home knows)."""
 
     what: NameField
 
@@ -115,7 +115,6 @@ class State(Message, frozen=True, tag="state"):
 
     pid: PidField
     """Of the program, as its own node has it: only for that node's mover."""
-    stopped: bool
     tostop: bool
     flow_stopped: bool
     size: tuple[U32, U32, U32, U32]

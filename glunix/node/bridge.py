@@ -20,7 +20,7 @@ from glunix.node.reactor import Reactor
 RELAY = StreamId(1)
 REPORT = StreamId(2)
 MOVE = StreamId(3)
-"""Between daemon and supervisor only (glunix.node.migrating)."""
+"""Between daemon and supervisor only (glunix.node.migration.migrating)."""
 
 
 def complain(why: str) -> None:

@@ -29,7 +29,7 @@ from glunix.node.descriptors.standins import StandIns
 from glunix.node.home_connection import WayHome, connect
 from glunix.node.interposition import Interposing
 from glunix.node.launch import Birth
-from glunix.node.migrating import Migrating
+from glunix.node.migration.migrating import Migrating
 from glunix.node.output.channel import Output
 from glunix.node.output.reopened import Reopened
 from glunix.node.pollreactor import PollReactor, watch_children
@@ -96,9 +96,6 @@ class Supervisor:
         self._root: stream.Exited | None = None
         """How the program ended; processes that it left may live on."""
         self._told_root = False
-        self._has_begun = self.is_stopped = False
-        self.door: socket.socket | None = None
-        """Of the stub of a job that moves here (migration.native.site)."""
         self._doomed = False
         """Everything of the job is to be killed."""
         self._ended = False
@@ -148,16 +145,6 @@ class Supervisor:
             self._look_after()
             self._way.turned()
         self._finish()
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether there is a program."""
-        return self._has_begun
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether the program has ended, or is to."""
-        return self._root is not None or self._ended or self._doomed
 
     def _turn(self) -> None:
         self._reactor.turn()
@@ -220,10 +207,8 @@ class Supervisor:
             if self._setuid:
                 restrict_looks()
             self._stand_ins.started()
-            self._has_begun = True
             if self._migrating.arriving:
-                self.door = birth.door
-                self._migrating.born(self._main, self.door.fileno(), birth.door_number)
+                self._migrating.born(self._main, birth)
                 return
             self._report(stream.Started(self._vnn, self._main))
             self._numbers.program_name.begins(self._main, self._spec.pids)
@@ -457,7 +442,7 @@ class Supervisor:
             self._born()  # home hears of the start before it hears of the end
         if pid != self._main or self._ended or self._root is not None:
             return
-        if self._migrating.arriving or self._is_known_stop(status):
+        if self._migrating.keeps_to_itself(status):
             return
         if os.WIFSTOPPED(status) and self._birth is not None:
             # Not the program yet, and nobody may hear of it: it goes on, and stops as the program.
@@ -466,10 +451,8 @@ class Supervisor:
         elif self._birth is not None and os.WIFCONTINUED(status):
             pass
         elif os.WIFSTOPPED(status):
-            self.is_stopped = True
             self._report_late(stream.Stopped(self._vnn, os.WSTOPSIG(status)))
         elif os.WIFCONTINUED(status):
-            self.is_stopped = False
             self._report(stream.Continued(self._vnn))
         else:
             exited = os.WIFEXITED(status)
@@ -479,12 +462,6 @@ class Supervisor:
                 0 if exited else os.WTERMSIG(status),
                 not exited and os.WCOREDUMP(status),
             )
-
-    def _is_known_stop(self, status: int) -> bool:
-        """Home knows of this stop: the job was stopped when it came here."""
-        skips, self._migrating.skips_stop = self._migrating.skips_stop, False
-        self.is_stopped |= skips
-        return skips and os.WIFSTOPPED(status)
 
     def _space_is_over(self, space: PidSpace, status: int) -> None:
         """Its init has ended, and all others with it."""

@@ -43,6 +43,11 @@ class RestoredJob:
     def root(self) -> int:
         return self.space.root
 
+    @property
+    def is_stopped(self) -> bool:
+        """Was the root stopped by a signal, and is so still?"""
+        return bool(self._assemblies[0].process.stopped)
+
     def go(self) -> None:
         """Children first: none of their signals finds a parent that has not begun."""
         self._gone = True

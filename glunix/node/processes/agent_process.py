@@ -162,7 +162,7 @@ class Inside:
         self._seen = max(self._seen, last)
 
     def _watch(self, *numbers: int) -> None:
-        """These came from another node (glunix.node.migrating)."""
+        """These came from another node (glunix.node.migration.migrating)."""
         self._new += numbers
         self._sweep()
         self._look_soon()

@@ -9,6 +9,7 @@ nobody else can send on.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from glunix.node.processes.tree import descendants
 from slic.kernel.pidfd import status_fields
 
 if TYPE_CHECKING:
+    from glunix.node.launch import Birth
     from glunix.node.supervisor import Supervisor
 
 LOOK = 0.002
@@ -37,10 +39,12 @@ class Migrating:
         self._send = send
         self.arriving = arriving
         """The job is not here yet: its stub waits."""
-        self.skips_stop = False
-        """The job's root was stopped when it moved: home knows that stop."""
+        self._skips_stop = self._has_stopped = False
+        """Whether a stop of the root is one that home knows, and whether that has come."""
         self._holds = self._held = False
         self._state: move.State | None = None
+        self._door: socket.socket | None = None
+        """Of the stub (migration.native.site): its mover takes it."""
         self._orders: dict[str, Callable[[], None]] = {
             "hold": self._hold,
             "still": lambda: self._say("still"),
@@ -48,6 +52,7 @@ class Migrating:
             "resume": self._resume,
             "gone": self._gone,
             "go": self._go,
+            "go-stopped": lambda: self._go(stopped=True),
         }
 
     def frame(self, body: Body) -> None:
@@ -81,9 +86,9 @@ class Migrating:
             return "the engine of the job traces it (--engine unotify does not)"
         if not isinstance(of._place, PidSpace) or spec.pids is None:
             return "the job has the pids of its node"
-        if of.is_ending:
+        if of._root is not None or of._ended or of._doomed:
             return "its program has ended, and others live on"
-        if not of.has_begun:
+        if of._birth is not None:
             return "it has not begun yet (may pass)"
         if spec.stdin in ("pipe", "file", "socket", "packets", "other"):
             return f"its standard input is a {spec.stdin} of home"
@@ -119,7 +124,6 @@ class Migrating:
         self._send(
             move.State(
                 pid=of._main,
-                stopped=of.is_stopped,
                 tostop=around.tostop,
                 flow_stopped=around.flow_stopped,
                 size=around.size,
@@ -156,9 +160,19 @@ class Migrating:
 
     # -- arriving ------------------------------------------------------------------------------
 
-    def born(self, stub: int, door: int, theirs: int) -> None:
-        """What is to become the job waits. `door`: our descriptor of it, `theirs` the stub's."""
-        self._say("built", f"{door} {theirs}", stub)
+    def born(self, stub: int, birth: Birth) -> None:
+        """What is to become the job waits."""
+        self._door = birth.door
+        self._say("built", f"{birth.door.fileno()} {birth.door_number}", stub)
+
+    def keeps_to_itself(self, status: int) -> bool:
+        """Whether home is not to hear of a change of the root's state: the job is not here yet, or
+        was stopped when it came, as home knows."""
+        if self.arriving:
+            self._has_stopped |= os.WIFSTOPPED(status)
+            return True
+        skips, self._skips_stop = self._skips_stop, False
+        return skips and os.WIFSTOPPED(status)
 
     def _adopt(self, state: move.State) -> None:
         of = self._of
@@ -170,17 +184,17 @@ class Migrating:
             around.set_readable(one.fd, one.readable)
         for fd, output in of._outputs.items():
             output.adopt(state.credit.get(str(fd), 0))
-        self.skips_stop = state.stopped
         of._numbers.adopt(state)
         self._say("adopted")
 
-    def _go(self) -> None:
+    def _go(self, stopped: bool = False) -> None:
         of = self._of
         self.arriving = False
+        self._skips_stop = stopped and not self._has_stopped
         if self._state is not None:
             of._numbers.watch()
-        if of.door is not None:
-            of.door.close()
+        if self._door is not None:
+            self._door.close()
         pids: HomePids | None = of._spec.pids
         of._numbers.program_name.begins(of._main, pids)
 

@@ -1,5 +1,7 @@
-"""What a mover does at the source and at the destination (glunix.node.mover). Imported by the mover
-only: the daemon and the supervisor need nothing of it."""
+"""What a mover does at the source and at the destination (glunix.node.migration.mover).
+
+Imported by movers, and once by a daemon whose first job moves: no supervisor needs it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import socket
 import traceback
 
 from glunix.msg import move
-from glunix.node.mover import FREEZE_SECONDS, Talk, pieces
+from glunix.node.migration.mover import FREEZE_SECONDS, Talk, pieces
 from migration import image
 from migration.engine import Reason, Refused
 from migration.image import BadImage
@@ -234,7 +236,8 @@ class Destination:
             return
         finally:
             os.close(terminal)
-        self._talk.say("ready", pid=self._restored.root)
+        stopped = "stopped" if self._restored.is_stopped else ""
+        self._talk.say("ready", stopped, self._restored.root)
         while True:
             try:
                 message = self._talk.receive()

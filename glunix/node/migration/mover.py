@@ -59,7 +59,7 @@ def spawn_source(root: int) -> tuple[int, socket.socket]:
     """A mover for the job whose program is `root`. Returns (its pid, our end)."""
 
     # Imported once, by the daemon whose first job moves: not at its start, nor by every mover.
-    from glunix.node.moverwork import Source
+    from glunix.node.migration.work import Source
 
     return _spawn(lambda talk, folder: Source(talk, root, folder).serve())
 
@@ -70,7 +70,7 @@ def spawn_destination(
     """A mover that makes `stub` a job of user `owner`. `doors`: the supervisor's descriptor of the
     stub's door, and the stub's own."""
 
-    from glunix.node.moverwork import Destination
+    from glunix.node.migration.work import Destination
 
     return _spawn(
         lambda talk, folder: Destination(talk, supervisor, stub, doors, owner, folder).serve()
