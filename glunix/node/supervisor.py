@@ -20,6 +20,7 @@ from glunix.msg.base import Body, Message
 from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.msg.shadows import ShadowMoved, ShadowSignal, ShadowsMade
 from glunix.node import privilege
+from glunix.node.bridge import MOVE
 from glunix.node.calls.files import HomeFiles as NodeHomeFiles
 from glunix.node.calls.mounts import HomePlaces
 from glunix.node.calls.reads import Asks
@@ -29,6 +30,7 @@ from glunix.node.descriptors.standins import StandIns
 from glunix.node.home_connection import WayHome, connect
 from glunix.node.interposition import Interposing
 from glunix.node.launch import Birth
+from glunix.node.migration.migrating import Migrating
 from glunix.node.output.channel import Output
 from glunix.node.output.reopened import Reopened
 from glunix.node.pollreactor import PollReactor, watch_children
@@ -60,9 +62,11 @@ class Supervisor:
         setuid: bool,
         entered: Callable[[], None],
         folder: str,
+        arriving: bool = False,
     ) -> None:
         """`entered` returns when this process is in the job's control groups; StepFailed. `folder`:
-        of the cluster's state, as its daemon knows it."""
+        of the cluster's state, as its daemon knows it. `arriving`: the job
+        runs elsewhere, and is to move here."""
         self._folder = folder
         self._start = start
         self._entered = entered
@@ -75,7 +79,7 @@ class Supervisor:
         # No line while input goes ahead: the daemon says how much of it was read, and what the
         # program writes must not come before that (glunix.node.input.prefetched).
         way = self._spec.own_line
-        line = None if fed else connect(way, start.owner.uid)
+        line = None if fed or arriving else connect(way, start.owner.uid)
         self._way = WayHome(self._reactor, sock, line, way, self._frame, self._abandoned)
         self._asks = Asks(self._to_home, self, self._reactor, self._way.hear if fed else None)
         self._numbers = Numbers(start.npid, self._to_home, self._reactor)
@@ -97,6 +101,7 @@ class Supervisor:
         """Everything of the job is to be killed."""
         self._ended = False
         self._bill = Bill(time.monotonic) if start.spec.stats else None
+        self._migrating = Migrating(self, self._way.say, arriving)
         self._questions = Questions(
             self, self._asks, self._moves, self._outputs, self._bill, self._numbers.look
         )
@@ -164,8 +169,10 @@ class Supervisor:
         around = self._stand_ins
         self._entered()
         self._birth = birth = Birth(self._spec, self._start, self._env, self._setuid)
-        first = self._numbers.first(self._turn) if self._spec.pids is not None else 0
-        self._place = birth.fork(around, launch, first, places)
+        first = 0
+        if self._spec.pids is not None and not self._migrating.arriving:
+            first = self._numbers.first(self._turn)
+        self._place = birth.fork(around, launch, first, places, self._migrating.arriving)
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
             self._place.heralds.tell = self._tell_late
@@ -214,8 +221,11 @@ class Supervisor:
         else:
             if self._setuid:
                 restrict_looks()
-            self._report(stream.Started(self._vnn, self._main))
             self._stand_ins.started()
+            if self._migrating.arriving:
+                self._migrating.born(self._main, birth)
+                return
+            self._report(stream.Started(self._vnn, self._main))
             self._numbers.program_name.begins(self._main, self._spec.pids)
             kill_one(self._main, self._early_stop)  # 0: none has
 
@@ -327,6 +337,9 @@ class Supervisor:
         self._way.report(message)
 
     def _frame(self, number: StreamId, body: Body) -> None:
+        if number == MOVE:
+            self._migrating.frame(body)
+            return
         message = stream.home_to_node.decode(body)
         if not self._main and not isinstance(message, ShadowsMade):
             self._early.append((number, bytes(body)))
@@ -444,6 +457,8 @@ class Supervisor:
             self._born()  # home hears of the start before it hears of the end
         if pid != self._main or self._ended or self._root is not None:
             return
+        if self._migrating.keeps_to_itself(status):
+            return
         if os.WIFSTOPPED(status) and self._birth is not None:
             # Not the program yet, and nobody may hear of it: it goes on, and stops as the program.
             self._early_stop = os.WSTOPSIG(status)
@@ -471,7 +486,7 @@ class Supervisor:
         self._born()
         space.ended = True
         self._reactor.remove_reader(space.fileno())
-        if self._root is None and not self._ended:
+        if self._root is None and not self._ended and not self._migrating.arriving:
             self._root = stream.Exited(self._vnn, 0, signal.SIGKILL)
 
     def _look_after(self) -> None:

@@ -13,6 +13,7 @@ import errno
 import os
 import socket
 import stat
+import struct
 import termios
 import threading
 from collections.abc import Callable, Sequence
@@ -57,6 +58,11 @@ class _Token:
         """Poll at home says so."""
         self._home = readable
         self._update()
+
+    @property
+    def is_home(self) -> bool:
+        """What poll at home said last."""
+        return self._home
 
     def kept(self, some: bool) -> None:
         """There are bytes on the node that left home already."""
@@ -146,6 +152,8 @@ class StandIns:
         self._controls = True
         """The terminal is the controlling one of the job's session."""
         self._last_foreground = 0
+        self.flow_stopped = False
+        """Whether home's terminal takes no output."""
         self.terminal_fd = -1
         """Home's number of the terminal."""
         self.terminal_channel = -1
@@ -415,9 +423,36 @@ class StandIns:
 
     def set_flow(self, stopped: bool) -> None:
         """Home's terminal does (not) take output: nor does the stand-in."""
+        self.flow_stopped = stopped
         if self.slave >= 0:
             with contextlib.suppress(OSError, termios.error):  # hung up
                 termios.tcflow(self.slave, termios.TCOOFF if stopped else termios.TCOON)
+
+    # -- a move to another node ----------------------------------------------------------------
+
+    @property
+    def size(self) -> tuple[int, int, int, int]:
+        """Of the stand-in terminal (struct winsize)."""
+        data = ioctl(self.slave, termios.TIOCGWINSZ, bytes(8)) if self.slave >= 0 else bytes(8)
+        rows, cols, xpixel, ypixel = struct.unpack("4H", data)
+        return rows, cols, xpixel, ypixel
+
+    @property
+    def tostop(self) -> bool:
+        """Whether background writers are stopped."""
+        return self.slave >= 0 and bool(termios.tcgetattr(self.slave)[3] & termios.TOSTOP)
+
+    def readable(self) -> dict[int, bool]:
+        """Home's descriptors whose readiness is mirrored, and what home last said of it."""
+        return {fd: token.is_home for fd, token in self._tokens.items()}
+
+    def adopt(self, size: tuple[int, int, int, int], tostop: bool, flow_stopped: bool) -> None:
+        """Be as the stand-in of another node was."""
+        if self.slave >= 0:
+            ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("4H", *size))
+            self._set_tostop(tostop)
+            if flow_stopped:
+                self.set_flow(True)
 
     def _set_tostop(self, wanted: bool) -> None:
         """Background writers are stopped by this kernel."""
