@@ -124,6 +124,15 @@ class HomeLink:
                 return
             del self._out[:sent]
 
+    def send_rest(self) -> None:
+        """Send what waits, before the end; waits a second at most for the other side."""
+        try:
+            self._sock.settimeout(1.0)
+            self._sock.sendall(self._out)
+        except OSError:
+            pass  # it is gone, and has no use for it
+        self._out.clear()
+
     def receive(self) -> list[tuple[int, list[wire.Value]]]:
         """The messages that have come; NotRunning when the daemon is gone, FrameError with the
         path of the fault for one that the types of its direction refuse.

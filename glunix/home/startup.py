@@ -65,7 +65,7 @@ class Startup:
         self._terminal = opening.terminal
         self._tty = opening.tty
         self._times = opening.times
-        self._inherited, self._careful = opening.inherited, opening.careful
+        self._inherited, self._careful = opening.standard + opening.inherited, opening.careful
         self._time("more imports")
         self._half = half
         self._signals = Signals() if half is None else half.signals

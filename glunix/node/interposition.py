@@ -59,7 +59,7 @@ class Interposing:
         self.places: HomePlaces | None = None
         """Directories of home, when the job has any (--home)."""
         interposers = _host_name(spec.home_host, own=not setuid)
-        held = {one.kind for one in spec.inherited} & AT_HOME.keys()
+        held = {one.kind for one in (*spec.standard, *spec.inherited)} & AT_HOME.keys()
         if stand_ins.interposed or spec.home_paths or held:
             self.fds = HomeFds(stand_ins.interposed, opens=bool(spec.home_paths or held))
             if spec.home_paths or "dir" in held:

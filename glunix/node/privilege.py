@@ -93,11 +93,18 @@ def be_init(owner: Owner) -> None:
     set_parent_death_signal(signal.SIGKILL)  # forgotten with the ids (prctl(2))
 
 
-def give_up(owner: Owner, until_filter: bool = False) -> None:
+CHOOSING = caps.CAP_CHECKPOINT_RESTORE
+"""What the stub of a job that moves here has (glunix.node.launch): clone3(2), set_tid."""
+
+
+def give_up(owner: Owner, until_filter: bool = False, kept: int = 0) -> None:
     """In any other process of the job: nothing is left. `until_filter`: but what a filter without
-    no_new_privs needs (seccomp(2))."""
+    no_new_privs needs (seccomp(2)). `kept` stays, and outlives the next exec."""
     if is_needed(owner):
-        _keep(caps.CAP_SYS_ADMIN if until_filter else 0, effective=True)
+        _keep((caps.CAP_SYS_ADMIN if until_filter else 0) | kept, effective=True)
+        if kept and not until_filter:
+            caps.set(caps.get()._replace(inheritable=kept))
+            caps.raise_ambient(kept)
 
 
 def map_owner(pid: int, owner: Owner) -> None:

@@ -1,4 +1,4 @@
-"""Directories that only home has, for an ordinary user of root's cluster (node.calls.layers).
+"""Directories that only home has, for a user of root's cluster (glunix.node.calls.layers).
 
 They are made in a layer of the job's: entered as at home, on no disk of the node, with no rights
 but the user's, and nowhere that root or the supervisor looks.

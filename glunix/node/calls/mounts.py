@@ -3,8 +3,8 @@
 Owns a layer in memory over each listed directory that the node has and that is the owner's
 (glunix.node.calls.layers). The layers are mounted in the mount namespace of the job, and never
 where the supervisor looks for files: it makes directories in them by descriptor, with the owner's
-rights and by way of no link. Where there can be no layer the node's log says why, and only what the node has
-can be entered.
+rights and by way of no link. Where there can be no layer the node's log says why, and only what the
+node has can be entered.
 """
 
 import os

@@ -182,9 +182,9 @@ class PidSpace:
         """Pid 1 of it."""
         return self._init
 
-    def hire(self, asks: socket.socket, news: socket.socket, run: range) -> None:
+    def hire(self, asks: socket.socket, news: socket.socket, run: range, own: int) -> None:
         """Have the init fork the agent (.agent), which has these sockets. OSError."""
-        order = HIRE.pack(run.start, run.stop)
+        order = HIRE.pack(run.start, run.stop, own)
         socket.send_fds(self._orders, [order], [asks.fileno(), news.fileno()])
 
     def helper(self, pid: int) -> None:

@@ -214,7 +214,10 @@ class Builder:
                 order, fds, _, _ = socket.recv_fds(self._orders, HIRE.size, 2)
                 if not order:
                     os._exit(0)
-                run = range(*HIRE.unpack(order))
+                first, end, own = HIRE.unpack(order)
+                run = range(first, end)
+                if own:
+                    self._choose(own)
                 asks, news = (socket.socket(fileno=fd) for fd in fds)
                 fork_child(lambda: Inside(run, asks, news, self._owner.uid).serve())  # noqa: B023 - at once
                 asks.close()
