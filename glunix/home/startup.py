@@ -107,6 +107,9 @@ class Startup:
         if self._half is not None and self._job.killed_by:
             self._half.end(0, self._job.killed_by, alone=False)  # so that the shell says so
         lost = self._outputs.failed()
+        if lost and not self._options.transparent:
+            # Whether the program got SIGPIPE for it, or had written all before, is chance.
+            return config.exit_error()
         return self._job.status() or (config.exit_error() if lost else 0)
 
     def _place(self) -> None:
