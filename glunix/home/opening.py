@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _signal
 import errno
-import os
 import posix
 import time
 
@@ -37,7 +36,7 @@ class Opening:
         """The home terminal, if the job has anything to do with it."""
         self.tty = self.terminal if options.degree == 1 else None
         """The terminal that the job gets one of its own for."""
-        node = os.fsdecode(posix.environ.get(b"GLUNIX_NODE") or config.HOME_NODE.encode())
+        node = config.decoded(posix.environ.get(b"GLUNIX_NODE") or config.HOME_NODE.encode())
         self.link = HomeLink(config.state_folder(), f"{node}.sock")
         self.times.append(("connect", time.perf_counter()))
         self.stats = self._make_stats(options)

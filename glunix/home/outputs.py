@@ -5,7 +5,7 @@ Owns the sinks of fds 1 and 2 and the credit owed to each channel (stream, vnn, 
 
 from __future__ import annotations
 
-import os
+import posix
 import select
 
 from glunix.errors import FrameError
@@ -184,7 +184,7 @@ class Outputs:
         sink = self._sinks.pop(fd)
         self._added.discard(fd)
         if sink.error:
-            self._complain(OSError(sink.error, os.strerror(sink.error)))
+            self._complain(OSError(sink.error, posix.strerror(sink.error)))
         self.ends(fd)
 
     def go_on_alone(self) -> None:
@@ -255,7 +255,7 @@ class Outputs:
         does not know it. Says so to the user, at the end of the job."""
         for sink in self._sinks.values():
             if sink.error:
-                self._complain(OSError(sink.error, os.strerror(sink.error)))
+                self._complain(OSError(sink.error, posix.strerror(sink.error)))
         return self._lost
 
     def _complain(self, error: OSError) -> None:

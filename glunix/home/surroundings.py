@@ -1,7 +1,6 @@
 """What a job takes along from home (paper 4.2.1): environment, directory, limits, dispositions."""
 
 import _signal
-import os
 import posix
 import resource
 import stat
@@ -43,13 +42,13 @@ def is_open(fd: int) -> bool:
     from fcntl import F_GETFL, fcntl  # only transparent jobs ask
 
     try:
-        return not fcntl(fd, F_GETFL) & os.O_PATH
+        return not fcntl(fd, F_GETFL) & posix.O_PATH
     except OSError:
         return False
 
 
 def _is_directory(fd: int) -> bool:
-    return is_open(fd) and stat.S_ISDIR(posix.fstat(fd).st_mode)
+    return stat.S_ISDIR(posix.fstat(fd).st_mode) and is_open(fd)  # most need not load fcntl
 
 
 def is_tight() -> bool:
@@ -57,7 +56,7 @@ def is_tight() -> bool:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if most == resource.RLIM_INFINITY or most >= PLENTY:
         return False
-    taken = sum(int(name) < most for name in os.listdir("/proc/self/fd"))
+    taken = sum(int(name) < most for name in posix.listdir("/proc/self/fd"))
     return most - taken < NEEDED
 
 
@@ -162,7 +161,7 @@ def _working_directory(options: Options) -> bytes:
     if options.chdir is not None:
         return options.chdir
     try:
-        real = os.getcwdb()
+        real = posix.getcwdb()
     except OSError as error:
         raise GlunixError(f"the current directory is gone: {error.strerror}") from None
     return real
@@ -215,7 +214,7 @@ def submit_message(
         from glunix.home.inherited import output_kind
 
         fd = options.fds[0]
-        stdin = stdin_kind(fd, tty is not None and os.isatty(fd))
+        stdin = stdin_kind(fd, tty is not None and posix.isatty(fd))
         one_output = same_output()
         outputs = [output_kind(options.fds[1]), output_kind(options.fds[2])]
         sockets = same_sockets() if stdin[0] == "socket" else []
