@@ -14,7 +14,13 @@ import time
 from glunix import config
 from glunix.errors import GlunixError
 from glunix.home.link import HomeLink
-from glunix.home.surroundings import environment, is_tight, settle_fds, submit_message
+from glunix.home.surroundings import (
+    environment,
+    is_tight,
+    settle_fds,
+    submit_message,
+    working_directory,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +54,9 @@ class Opening:
         self.inherited = self._inherit(options, fd)
         rows = [one.row() for one in self.inherited]
         self.careful = self._is_careful(options)
-        message = submit_message(options, spec, environ, line, rows, self.careful)
+        path, removed, self.giver = working_directory(options)
+        where = path, removed, self.giver.spec if self.giver is not None else b""
+        message = submit_message(options, spec, environ, line, rows, self.careful, where)
         self.link.send_first(message)
         self.times.append(("submit", time.perf_counter()))
 
@@ -123,6 +131,8 @@ def run(options: Options) -> int:
             from glunix.home.shadow import divide
 
             half = divide()
+        if opening.giver is not None:
+            opening.giver.start()
     except GlunixError as error:
         complain(str(error), None)
         return config.exit_error()

@@ -1,12 +1,13 @@
 """What a job takes along from home (paper 4.2.1): environment, directory, limits, dispositions."""
 
+from __future__ import annotations
+
 import _signal
 import posix
 import resource
 import stat
 import sys
 
-from glunix.errors import GlunixError
 from glunix.home.options import Options
 
 _FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
@@ -14,6 +15,10 @@ _FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 
 _COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 """What Python's start may have put into LC_CTYPE (PEP 538)."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from glunix.home.directory import Giver
 
 _NOTES = sys._xoptions.get("glunix")
 """What the launcher noted (glunix/cli/start.c); None: there was none."""
@@ -157,14 +162,21 @@ def _limits() -> list[object]:
     return found
 
 
-def _working_directory(options: Options) -> bytes:
+def working_directory(options: Options) -> tuple[bytes, bool, Giver | None]:
+    """JobSpec's `cwd` and `removed`, and what hands over a directory to which no name leads."""
     if options.chdir is not None:
-        return options.chdir
+        return options.chdir, False, None
     try:
-        real = posix.getcwdb()
-    except OSError as error:
-        raise GlunixError(f"the current directory is gone: {error.strerror}") from None
-    return real
+        path = posix.getcwdb()
+        found, own = posix.stat(path), posix.stat(b".")
+        is_it = (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+        if is_it and posix.access(path, posix.X_OK):  # chdir(2) wants it
+            return path, False, None
+    except OSError:
+        pass
+    from glunix.home.directory import without_name
+
+    return without_name()
 
 
 def _own_host() -> str:
@@ -201,6 +213,7 @@ def submit_message(
     line: bytes = b"",
     inherited: list[list[object]] | None = None,
     careful: bool = False,
+    where: tuple[bytes, bool, bytes] = (b"/", False, b""),
 ) -> list[object]:
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
     umask = posix.umask(0)
@@ -227,7 +240,7 @@ def submit_message(
     spec: list[object] = [
         argv,
         environ,
-        _working_directory(options),
+        where[0],
         umask,
         posix.getpriority(posix.PRIO_PROCESS, 0),
         _limits(),
@@ -251,5 +264,6 @@ def submit_message(
         outputs,
         careful,
         line,
+        *where[1:],
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -183,6 +183,11 @@ class JobSpec(Record, frozen=True):
     first, half each (stream.LineHello), and the name of an abstract socket (unix(7)) where the
     startup listens for the supervisor, which then sends and hears this stream's frames there. It
     goes nowhere but to that supervisor. Empty: frames go through the daemons."""
+    removed: bool = False
+    """Home's working directory was removed; `cwd` says nothing then."""
+    directory: Annotated[bytes, Meta(max_length=LINE_SECRET + 64)] = b""
+    """Of a working directory that `cwd` does not lead to, even at home: as `own_line`, where the
+    startup hands it over (glunix.home.directory), to all of the secret. Empty: it leads there."""
 
 
 WINDOW_MIN = 64 * 1024

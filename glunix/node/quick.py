@@ -132,6 +132,8 @@ def spawn_quickly(around: Surroundings, ends_with_init: bool | None = None) -> i
     # One thread, so the daemon's own directory and umask may be the job's for a moment.
     umask = os.umask(spec.umask)
     try:
+        if spec.removed:
+            return None
         os.chdir(spec.cwd)
         path = _program(spec.argv[0], env)
         if path is None:
