@@ -60,6 +60,8 @@ def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
         return "tty", 0
     if stat.S_ISREG(found.st_mode):
         return "file", found.st_size
+    if stat.S_ISDIR(found.st_mode):
+        return "dir", 0
     if stat.S_ISSOCK(found.st_mode):
         return ("socket" if _is_stream(fd) else "packets"), 0
     if stat.S_ISFIFO(found.st_mode):

@@ -56,6 +56,8 @@ def output_kind(fd: int) -> str:
         found, flags = posix.fstat(fd), fcntl(fd, F_GETFL)
     except OSError:
         return ""  # closed
+    if stat.S_ISDIR(found.st_mode) and not flags & os.O_PATH:
+        return "dir"
     if flags & os.O_PATH or flags & os.O_ACCMODE == os.O_RDONLY:
         return ""
     if stat.S_ISREG(found.st_mode):

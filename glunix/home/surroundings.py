@@ -52,10 +52,6 @@ def is_open(fd: int) -> bool:
         return False
 
 
-def _is_directory(fd: int) -> bool:
-    return stat.S_ISDIR(posix.fstat(fd).st_mode) and is_open(fd)  # most need not load fcntl
-
-
 def is_tight() -> bool:
     """Whether home's half has few descriptors (RLIMIT_NOFILE), and does without what it can."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -219,9 +215,12 @@ def submit_message(
     umask = posix.umask(0)
     posix.umask(umask)
     stdin, one_output, sockets = ("pipe", 0), False, []
-    outputs: list[str] = []
-    if not options.transparent and _is_directory(options.fds[0]):
+    folders = [fd for fd in (0, 1, 2) if stat.S_ISDIR(posix.fstat(fd).st_mode)]
+    closed = [fd for fd in folders if not is_open(fd)]  # most jobs need not load fcntl
+    folders = [fd for fd in folders if fd not in closed]
+    if 0 in folders:
         stdin = ("dir", 0)
+    outputs = ["dir" if fd in folders else "" for fd in (1, 2)] if folders else []
     if options.transparent:
         from glunix.home.homecalls import same_sockets, stdin_kind
         from glunix.home.inherited import output_kind
@@ -253,7 +252,7 @@ def submit_message(
         *stdin,
         one_output,
         output_window(options.degree),
-        [fd for fd in (0, 1, 2) if options.transparent and not is_open(fd)],
+        closed,
         bool(options.stats),
         options.home,
         _numbers() if options.transparent else None,

@@ -146,7 +146,7 @@ class JobSpec(Record, frozen=True):
     fills in its own for who says none."""
     stdin: Annotated[str, Meta(max_length=16)] = "pipe"
     """Transparent: what home's fd 0 is: tty, pipe, file, socket, a memory device's name
-    (null, zero, ...), other or closed. A socket is a stream socket; other ones are packets.
+    (null, zero, ...), dir, other or closed. A socket is a stream socket; other ones are packets.
     User-level: pipe, or dir for a directory, which nobody can read."""
     stdin_size: U63 = 0
     """Transparent: st_size of a file on fd 0."""
@@ -155,7 +155,7 @@ class JobSpec(Record, frozen=True):
     window: Annotated[int, Meta(ge=4096, le=16 * 1024 * 1024)] = 1024 * 1024
     """Bytes that may be under way per output channel before home gives credit."""
     closed: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)] = []
-    """Transparent: which of fds 0-2 are closed at home."""
+    """Which of fds 0-2 are closed at home."""
     stats: bool = False
     """Transparent: count what forwarded calls cost, and tell home at the end (stream.Bill)."""
     home_paths: Annotated[
@@ -173,8 +173,8 @@ class JobSpec(Record, frozen=True):
     inherited: Annotated[list[Inherited], Meta(max_length=64)] = []
     """Transparent: descriptors above 2."""
     outputs: Annotated[list[Annotated[str, Meta(max_length=16)]], Meta(max_length=2)] = []
-    """Transparent: what home's fds 1 and 2 are: `file`, `socket` (of bytes), the name of a memory
-    device, or empty for anything else."""
+    """What home's fds 1 and 2 are: `dir` for a directory, which nobody can write; transparent, too:
+    `file`, `socket` (of bytes), the name of a memory device; or empty for anything else."""
     careful: bool = False
     """Transparent: what is written to files is looked at before: there is little room for it, or
     one file is open twice, which makes the order of writes matter."""

@@ -330,6 +330,9 @@ def become(
         directory.enter(spec)
         step = "exec"
         _default_signals(spec.ignored)
+        if not spec.transparent:  # of those, who keeps descriptors sees to it (glunix.node.birth)
+            for fd in spec.closed:
+                os.close(fd)
         _execute(spec.argv, {**spec.env, **extra_env})
     except (OSError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) and error.errno else errno.EINVAL

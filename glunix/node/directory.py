@@ -1,6 +1,6 @@
 """The working directory of a job's process: home's, by name or as home's half hands it over.
 
-Runs in the process itself, as the owner (glunix.node.become).
+Runs in the process itself, as the owner (glunix.node.become); but `empty_directory`.
 """
 
 import contextlib
@@ -90,6 +90,20 @@ def _ask(directory: bytes) -> int | None:
             return fd
         os.close(fd)
     return None
+
+
+def empty_directory() -> int:
+    """What stands in for a directory of home's on fds 0-2: reads, writes and seeks say the same of
+    it, and nobody finds a file of this node in it."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    for place in _SPARE:
+        with contextlib.suppress(OSError):
+            made = tempfile.mkdtemp(prefix="glunix-", dir=place)
+            try:
+                return os.open(made, flags)
+            finally:
+                os.rmdir(made)
+    return os.open("/proc/self/fdinfo", flags)
 
 
 def _enter_removed() -> None:

@@ -147,6 +147,7 @@ def spawn_quickly(around: Surroundings, ends_with_init: bool | None = None) -> i
                     (os.POSIX_SPAWN_DUP2, around.stdin, 0),
                     (os.POSIX_SPAWN_DUP2, around.stdout, 1),
                     (os.POSIX_SPAWN_DUP2, around.stderr, 2),
+                    *((os.POSIX_SPAWN_CLOSE, fd) for fd in spec.closed),
                 ],
                 setpgroup=0,
                 setsigmask=(),

@@ -20,6 +20,7 @@ from fcntl import ioctl
 from glunix.msg.job import ALSO_READ, AT_HOME, Inherited, JobSpec
 from glunix.msg.stream import ANSWERS
 from glunix.node.become import StepFailed
+from glunix.node.directory import empty_directory
 from glunix.node.homepts import stand_in_terminal
 from glunix.node.process import pipe
 from slic.interposers.homefds import FILE_OUTPUT, OUTPUTS, StandIn
@@ -166,6 +167,9 @@ class StandIns:
             name = spec.stdin if spec.stdin in _DEVICES else "null"
             self.theirs[0] = os.open(f"/dev/{name}", os.O_RDONLY | os.O_CLOEXEC)
             return
+        if spec.stdin == "dir":
+            self.theirs[0] = empty_directory()
+            return
         if spec.stdin == "file":
             self.theirs[0] = _file(spec.stdin_size)
         elif spec.stdin == "packets":
@@ -200,6 +204,9 @@ class StandIns:
                 how = os.O_RDWR if kind.endswith(ALSO_READ) else os.O_WRONLY
                 device = f"/dev/{kind.removesuffix(ALSO_READ)}"
                 self.theirs[fd] = os.open(device, how | os.O_CLOEXEC)
+                continue
+            if kind == "dir":
+                self.theirs[fd] = empty_directory()
                 continue
             ours, self.theirs[fd] = _socket_output() if kind == "socket" else pipe()
             self.outputs.append((fd, ours))
