@@ -121,6 +121,12 @@ def _noted_limits() -> dict[int, tuple[int, int]]:
     return found
 
 
+def soft_limit(number: int) -> int | None:
+    """The program's; None: there is none."""
+    soft = _noted_limits().get(number, resource.getrlimit(number))[0]
+    return soft if soft >= 0 else None
+
+
 def environment() -> dict[bytes, bytes]:
     """The caller's: Python's start may have changed LC_CTYPE, the kernel has it as it was."""
     now = posix.environ

@@ -189,6 +189,11 @@ class JobSpec(Record, frozen=True):
     """Of a working directory that `cwd` does not lead to, even at home: as `own_line`, where the
     startup hands it over (glunix.home.directory), to all of the secret. Empty: it leads there."""
 
+    def soft_limit(self, number: int) -> int | None:
+        """Of getrlimit(2); None: there is none."""
+        found = (one.soft for one in self.rlimits if one.resource == number)
+        return next((soft for soft in found if soft >= 0), None)
+
 
 WINDOW_MIN = 64 * 1024
 WINDOWS_MAX = 64 * 1024 * 1024
