@@ -256,6 +256,10 @@ class JobRow(Record, frozen=True):
     ended: MomentField
     reason: TextField
     procs: Annotated[list[ProcRow], Meta(max_length=DEGREE_MAX)]
+    name: Annotated[str, Meta(max_length=64)] = ""
+    """Of a batch job (glubatch -J)."""
+    place: U32 = 0
+    """In the queue, from 1; 0: it is not in the queue, or its place was not asked for."""
 
 
 class NodeRow(Record, frozen=True):
