@@ -12,17 +12,17 @@ import select
 
 from glunix import config
 from glunix.errors import FrameError
+from glunix.home.jobspec import ignored_signals, output_window, same_output
 from glunix.home.jobview import JobView, ProcessView
 from glunix.home.options import Options
 from glunix.home.sinks import Labeller, Sink, gone
-from glunix.home.surroundings import ignored_signals, output_window, same_output
 
 TYPE_CHECKING = False  # importing typing or collections.abc costs 2 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from glunix.home.inherited import Inherited
-    from glunix.home.terminal import HomeTerminal
+    from glunix.home.descriptors.inherited import Inherited
+    from glunix.home.terminal.tty import HomeTerminal
 
     Send = Callable[[int, list[object]], None]
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Channel = tuple[int, int, int]
 
 FILE_OUTPUT = "file-out"
-"""As glunix.home.inherited."""
+"""As glunix.home.descriptors.inherited."""
 
 _ANSWERS = 3
 
@@ -249,7 +249,7 @@ class Outputs:
     def _ends_by_size(self) -> bool:
         """A user-level job whose write was over its limit gets the signal that goes with it."""
         if self._options.transparent or _signal.SIGXFSZ in ignored_signals():
-            return False  # a transparent one's writes fail as at home (glunix.node.rooms)
+            return False  # a transparent one's writes fail as at home (glunix.node.output.write_budget)
         for stream in {process.stream for process in self._job.live()}:
             self._send(stream, ["signal", _signal.SIGXFSZ, None])
         return True
@@ -276,7 +276,7 @@ class Outputs:
         return own or (config.exit_error() if self._lost else 0)
 
     def _complain(self, error: OSError) -> None:
-        from glunix.home.opening import complain
+        from glunix.home.submit import complain
 
         complain(f"cannot write output: {error.strerror}", None)
         self._lost = True

@@ -1,6 +1,6 @@
 """The working directory of a job's process: home's, by name or as home's half hands it over.
 
-Runs in the process itself, as the owner (glunix.node.become); but `empty_directory`.
+Runs in the process itself, as the owner (glunix.node.spawn.exec); but `empty_directory`.
 """
 
 import contextlib

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from glunix.cli import begin, launchers
-from glunix.cli.compiling import START
+from glunix.cluster.native_code import START
 
 ROOT = Path(__file__).parents[2]
 PROBE = "glunix.cli.main:main"
