@@ -1,8 +1,8 @@
 """A working directory that no name leads to: removed, forbidden, too far down.
 
 A job that starts there natively runs. So a node that is this machine gets the directory itself, as
-an open descriptor, from a thread that waits for the job's process (glunix.node.directory): it says
-a secret that was in the Submit, and must be this user's. Another machine has only the name.
+an open descriptor, from a thread that waits for the job's process: it says a secret that was in the
+Submit, and must be this user's (glunix.node.spawn.directory). Another machine has only the name.
 """
 
 from __future__ import annotations

@@ -249,7 +249,7 @@ class Outputs:
     def _ends_by_size(self) -> bool:
         """A user-level job whose write was over its limit gets the signal that goes with it."""
         if self._options.transparent or _signal.SIGXFSZ in ignored_signals():
-            return False  # a transparent one's writes fail as at home (glunix.node.output.write_budget)
+            return False  # writes of a transparent one fail as at home
         for stream in {process.stream for process in self._job.live()}:
             self._send(stream, ["signal", _signal.SIGXFSZ, None])
         return True

@@ -19,7 +19,7 @@ from fcntl import ioctl
 
 from glunix.msg.job import ALSO_READ, AT_HOME, Inherited, JobSpec
 from glunix.msg.stream import ANSWERS
-from glunix.node.directory import empty_directory
+from glunix.node.spawn.directory import empty_directory
 from glunix.node.spawn.exec import StepFailed
 from glunix.node.terminal.devpts import stand_in_terminal
 from glunix.node.userlevel.process import pipe

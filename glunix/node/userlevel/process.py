@@ -19,9 +19,9 @@ from pathlib import Path
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
 from glunix.msg.job import Owner, TtySpec, WinSize
-from glunix.node.directory import empty_directory
 from glunix.node.output.channel import Input, Output
 from glunix.node.reactor import Reactor, Timer
+from glunix.node.spawn.directory import empty_directory
 from glunix.node.spawn.fork import Report, Surroundings, decode_report, spawn_direct
 from glunix.node.spawn.posix_spawn import spawn_quickly
 from glunix.node.spawn.served import Program
