@@ -52,13 +52,28 @@ def is_open(fd: int) -> bool:
         return False
 
 
+def open_numbers() -> list[int]:
+    """Of our descriptors; without a /proc, of those that most have."""
+    try:
+        return sorted(int(name) for name in posix.listdir("/proc/self/fd"))
+    except OSError:
+        return [number for number in range(PLENTY) if _is_number(number)]
+
+
+def _is_number(fd: int) -> bool:
+    try:
+        posix.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
 def is_tight() -> bool:
     """Whether home's half has few descriptors (RLIMIT_NOFILE), and does without what it can."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if most == resource.RLIM_INFINITY or most >= PLENTY:
         return False
-    taken = sum(int(name) < most for name in posix.listdir("/proc/self/fd"))
-    return most - taken < NEEDED
+    return most - sum(number < most for number in open_numbers()) < NEEDED
 
 
 def same_output() -> bool:
@@ -137,9 +152,11 @@ def environment() -> dict[bytes, bytes]:
     except OSError:
         return now
     found = b"\0"
-    try:
+    try:  # what fails to be read is as unknown
         while more := posix.read(fd, 1 << 20):  # a page at a time, whatever is asked for
             found += more
+    except OSError:
+        return now
     finally:
         posix.close(fd)
     _, is_there, rest = found.partition(b"\0LC_CTYPE=")

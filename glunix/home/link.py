@@ -56,7 +56,10 @@ class HomeLink:
         self._control: wire.Shapes | None = wire.CONTROL
         """What is said on stream 0; None: nobody but a node is there."""
         sock.setblocking(False)
-        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SNDBUF)
+        try:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SNDBUF)
+        except OSError:
+            pass  # a chunk takes two calls
         self._frames = Deframer()
         self._out = bytearray()
         self.shapes = wire.USER_LEVEL

@@ -95,7 +95,10 @@ class Opening:
 
         if stdin_kind(options.fds[0], False)[0] in ("pipe", "socket"):
             return None  # its bytes go ahead to the daemon, and must not be overtaken
-        return Line(self.link)
+        try:
+            return Line(self.link)
+        except OSError:  # no descriptors left, or no sockets allowed: frames go through the daemons
+            return None
 
 
 def _find_terminal(options: Options) -> HomeTerminal | None:

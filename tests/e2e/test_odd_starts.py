@@ -5,6 +5,7 @@ user and as an ordinary one: native Linux is the oracle.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -14,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from glunix.home.processes import forkserver_build
+
 from .cluster import Cluster, Result
 
-USER = 20043
-"""An ordinary user who has no other processes."""
+_users = itertools.count(30000 + os.getpid() % 1000 * 100)
+"""Ordinary users who have no other processes: those count in the limit of them."""
 
 LEVELS = ("glurun", "glurun -T")
 
@@ -90,13 +93,14 @@ def ran(cluster: Cluster, folder: Path, line: str, level: str, uid: int) -> Resu
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=["user-level", "T"])
-@pytest.mark.parametrize("uid", [0, USER], ids=["root", "user"])
+@pytest.mark.parametrize("who", ["root", "user"])
 @pytest.mark.parametrize("name", LINES)
 def test_an_odd_start_is_the_programs(
-    shared: Cluster, place: Path, name: str, uid: int, level: str
+    shared: Cluster, place: Path, name: str, who: str, level: str
 ) -> None:
-    if uid != os.geteuid() and os.geteuid() != 0:
+    if os.geteuid() != 0:
         pytest.skip("needs root to be another user")
+    uid = 0 if who == "root" else next(_users)
     native = ran(shared, place / "native", LINES[name], "", uid)
     ours = ran(shared, place / "ours", LINES[name], level, uid)
     if (name, level) in UNLIKE:
@@ -104,3 +108,37 @@ def test_an_odd_start_is_the_programs(
         assert ours.out == out != native.out and complaint in ours.complaint
         return
     assert ours == native
+
+
+# -- what is only nice to have -------------------------------------------------------------------
+
+NICE = {
+    "its name": ("glurun", "openat", "/proc/self/comm"),
+    "the modules' file": ("glurun", "openat", "{tools}/.glunix-modules"),
+    "room in the socket": ("glurun", "setsockopt", ""),
+    "the direct line's name": ("glurun -T", "bind", ""),
+    "the direct line": ("glurun -T", "listen", ""),
+    "the highest pid": ("glurun -T", "openat", "/proc/sys/kernel/pid_max"),
+    "open descriptors": ("glurun -T", "openat", "/proc/self/fd"),
+    "the caller's environment": ("glurun", "openat", "/proc/self/environ"),
+    "the compiled shadows": ("glurun -T", "execve", "{shadows}"),
+}
+"""Level, the call that fails, and the path with which it does (any, if empty)."""
+
+
+@pytest.mark.parametrize("what", NICE)
+def test_what_is_only_nice_to_have_ends_no_job(shared: Cluster, what: str) -> None:
+    """Each step fails, which the trace shows, and the job runs as ever."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    level, call, path = NICE[what]
+    shadows = forkserver_build.PROGRAM.built(str(shared.folder)) or ""
+    path = path.format(tools=shared.bin, shadows=shadows)
+    trace = shared.folder / "trace"
+    inject = [f"trace={call}", f"inject={call}:error=EPERM"]
+    options = [word for one in inject for word in ("-e", one)] + (["-P", path] if path else [])
+    line = ["strace", "-f", "-qq", "-o", str(trace), *options, *level.split(), "echo", "ok"]
+    result = shared.run(*line, env={"LC_CTYPE": "C", "LC_ALL": ""})
+    assert "(INJECTED)" in trace.read_text()
+    errors = [word for word in result.err.splitlines() if b"strace: Requested path" not in word]
+    assert (result.status, result.out, errors) == (0, b"ok\n", [])
