@@ -78,7 +78,12 @@ class Line:
         if self._news is None:
             import select  # not before the job is submitted
 
-            self._news = select.epoll()
+            try:
+                self._news = select.epoll()
+            except OSError:  # no descriptors left: nobody can come
+                self._close_door()
+                self._send_held()
+                return -1
             self._news.register(self._listener, select.EPOLLIN)
         return self._news.fileno()
 

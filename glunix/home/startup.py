@@ -111,8 +111,7 @@ class Startup:
             return TIMED_OUT
         if self._half is not None and self._job.killed_by:
             self._half.end(0, self._job.killed_by, alone=False)  # so that the shell says so
-        lost = self._outputs.failed()
-        return self._job.status() or (config.exit_error() if lost else 0)
+        return self._outputs.status(self._job.status())
 
     def _place(self) -> None:
         """Wait for Placed; the deadline covers a daemon or master that does not answer."""

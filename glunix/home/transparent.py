@@ -67,6 +67,8 @@ def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
     only_read = fcntl(fd, F_GETFL) & os.O_ACCMODE == os.O_RDONLY
     if stat.S_ISREG(found.st_mode) and only_read:
         return "file", found.st_size
+    if stat.S_ISDIR(found.st_mode):
+        return "dir", 0
     if stat.S_ISSOCK(found.st_mode):
         return ("socket" if _is_stream(fd) else "packets"), 0
     if stat.S_ISFIFO(found.st_mode) and only_read:

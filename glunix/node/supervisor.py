@@ -7,6 +7,7 @@ If it dies the kernel kills the program; if the daemon dies the kernel kills it.
 """
 
 import os
+import resource
 import signal
 import socket
 import time
@@ -82,7 +83,9 @@ class Supervisor:
         line = None if fed or arriving else connect(way, start.owner.uid)
         self._way = WayHome(self._reactor, sock, line, way, self._frame, self._abandoned)
         self._asks = Asks(self._to_home, self, self._reactor, self._way.hear if fed else None)
-        self._numbers = Numbers(start.npid, self._to_home, self._reactor)
+        self._numbers = Numbers(
+            start.npid, self._to_home, self._reactor, self._spec.soft_limit(resource.RLIMIT_NPROC)
+        )
         self._moves = Moves(self._numbers, self._to_home, self, self._reactor)
         self._outputs: dict[int, Output] = {}
         self._reopened: Reopened | None = None

@@ -29,6 +29,9 @@ from slic.kernel.pidfd import status_fields
 ROW, LONGEST_ROW = 32, 64
 """Shadows asked for at a time: at first, and in the end by a job that goes on forking."""
 
+SHARE = 8
+"""Of a user's limit of processes (RLIMIT_NPROC), the part that a row may be: shadows count too."""
+
 LOW = 10
 """Numbers left in a row when the next is begun: as many can be forked meanwhile."""
 
@@ -62,8 +65,16 @@ class Space(Protocol):
 class Numbers:
     """Does nothing until home has `made` shadows and the namespace is there (`open`)."""
 
-    def __init__(self, npid: int, send: Callable[[Message], None], reactor: Reactor) -> None:
-        """`send` sends home."""
+    def __init__(
+        self,
+        npid: int,
+        send: Callable[[Message], None],
+        reactor: Reactor,
+        processes: int | None = None,
+    ) -> None:
+        """`send` sends home; `processes`: the program's limit of them (ulimit -u)."""
+        most = LONGEST_ROW if processes is None else max(2, processes // SHARE)
+        self._longest = min(LONGEST_ROW, most)
         self._npid = npid
         self._send = send
         self._reactor = reactor
@@ -77,7 +88,7 @@ class Numbers:
         """How many of it can at least be given without a look."""
         self._rows: deque[range] = deque()
         self._asked = False
-        self._row = ROW
+        self._row = min(ROW, self._longest)
         """How many to ask for next."""
         self._shadows: set[int] = set()
         """Every number that has a shadow, given or not."""
@@ -228,10 +239,10 @@ class Numbers:
                 self._next_run()
         except ClerkGone as error:
             self._turn_off(str(error))
-        if sum(map(len, self._rows)) < ROW and not self._asked:
+        if sum(map(len, self._rows)) < min(ROW, self._longest) and not self._asked:
             self._asked = True
             self._send(shadows.ShadowsWanted(self._group_number(), self._row))
-            self._row = min(2 * self._row, LONGEST_ROW)
+            self._row = min(2 * self._row, self._longest)
 
     def _next_run(self) -> None:
         assert self._clerk is not None

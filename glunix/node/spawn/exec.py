@@ -26,6 +26,7 @@ from typing import NoReturn
 from glunix.errors import REQUIRED_MISSING
 from glunix.msg.job import JobSpec, Owner
 from glunix.node.privilege import set_groups
+from glunix.node.spawn import directory
 from glunix.node.spawn.interpreters import missing_interpreter
 from slic.kernel import capabilities
 from slic.kernel.prctl import set_parent_death_signal
@@ -326,15 +327,17 @@ def become(
         _set_nice(spec)
         step = "cwd"
         os.umask(spec.umask)
-        os.chdir(spec.cwd)
+        directory.enter(spec)
         step = "exec"
         _default_signals(spec.ignored)
+        if not spec.transparent:  # of those, who keeps descriptors sees to it (glunix.node.launch)
+            for fd in spec.closed:
+                os.close(fd)
         _execute(spec.argv, {**spec.env, **extra_env})
     except (OSError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) and error.errno else errno.EINVAL
-        what = (
-            f"cannot enter {_shown(spec.cwd)} on this node"
-            if step == "cwd"
-            else f"cannot set up {step}"
-        )
+        what = f"cannot set up {step}"
+        if step == "cwd":
+            where = "a directory that was removed" if spec.removed else _shown(spec.cwd)
+            what = f"cannot enter {where} on this node"
         raise StepFailed(step, number, f"{what}: {os.strerror(number)}") from None
