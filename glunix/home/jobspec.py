@@ -212,8 +212,8 @@ def submit_message(
     if not options.transparent and _is_directory(options.fds[0]):
         stdin = ("dir", 0)
     if options.transparent:
-        from glunix.home.descriptors.inherited import open_states, output_kind
-        from glunix.home.transparent import same_sockets, stdin_kind
+        from glunix.home.descriptors.inherited import open_states
+        from glunix.home.descriptors.kinds import output_kind, same_sockets, stdin_kind
 
         opened = open_states()
         fd = options.fds[0]
@@ -256,5 +256,6 @@ def submit_message(
         line,
         standard or [],
         opened,
+        tty is not None,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

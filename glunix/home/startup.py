@@ -4,9 +4,7 @@ Owns the user's descriptors while the job runs: keystrokes go to the job, its ou
 signals are forwarded, the terminal is raw meanwhile and restored on every path out. One poll loop;
 never blocks on an output; reads input only as far as the node has given credit.
 
-A transparent job can outlive its program, so this is a child there: home's half, whose shadow the
-shell started (glunix.home.processes.root_shadow). Imports little:
-tests/unit/test_startup_imports.py counts.
+Under -T this is a child of what the shell started (glunix.home.processes.root_shadow).
 """
 
 from __future__ import annotations
@@ -53,10 +51,7 @@ BACKGROUND_LOOK = 0.25
 
 
 class Startup:
-    """One `glurun` whose job is submitted (glunix.home.submit).
-
-    `run` returns the exit status; errors are GlunixError with one line.
-    """
+    """A submitted job. `run` returns the exit status; errors are GlunixError with one line."""
 
     def __init__(self, options: Options, opening: Opening, half: Half | None) -> None:
         self._options = options
@@ -265,6 +260,8 @@ class Startup:
     def _send(self, stream: int, message: list[object]) -> None:
         if stream and self._modes is not None:
             self._modes.look()
+        if message[0] in ("signal", "shadowsignal"):
+            self._outputs.look_for_keys()  # what a key threw away came before its signal
         if stream and self._line is not None:
             self._line.send(stream, message)
         else:
@@ -335,6 +332,7 @@ class Startup:
     def _process_event(self, process: ProcessView, tag: Value, message: list[Value]) -> None:
         if tag == "started":
             process.started = True
+            self._outputs.watch_keys(process.stream, message[3:] == [True])
             if self._job.all_started():
                 self._time("started")
         elif tag == "stopped":
@@ -345,6 +343,8 @@ class Startup:
                 self._half.free()
                 self._hear([])
             self._look_again()
+        elif tag == "flushed":
+            self._outputs.flushed()
         elif tag == "exited":
             self._job.exited(process, integer(message[2]), integer(message[3]))
             self._input.maybe_over(self._job)
@@ -488,9 +488,7 @@ class Startup:
     def _leave_terminal(self) -> None:
         tty = self._tty
         if tty is not None and self._options.transparent:
-            if not (hasattr(self, "_job") and (self._job.over() or self._job.outlived())):
-                tty.undo()
-            tty.changed = False
+            tty.leave(hasattr(self, "_job") and (self._job.over() or self._job.outlived()))
             self._send(0, ["tty", False])  # the modes it leaves are its own, as at home
         if tty is not None and tty.is_raw:
             tty.restore()

@@ -207,6 +207,8 @@ class JobSpec(Record, frozen=True):
     """Transparent: those of fds 0-2 that `stdin` and `outputs` do not describe."""
     opened: Annotated[list[OpenState], Meta(max_length=3)] = []
     """Transparent: fds 0-2 as home's kernel shows them; empty: an older startup does not say."""
+    flushes: bool = False
+    """The startup understands stream.Flushed."""
 
 
 WINDOW_MIN = 64 * 1024

@@ -115,7 +115,7 @@ class Output:
         if self._before is not None:
             self._before()
         try:
-            count = os.readv(self._fd, (_READ[: min(CHUNK, self._credit)],))
+            count = self._fill(_READ[: min(CHUNK, self._credit)])
         except BlockingIOError:
             self._is_settled()
             if self._finishing:
@@ -138,6 +138,10 @@ class Output:
         if self._last <= 0:
             self.close()
         return True
+
+    def _fill(self, room: memoryview) -> int:
+        """One read(2) of what was written."""
+        return os.readv(self._fd, (room,))
 
     def close(self) -> None:
         """End the channel now; a writer gets EPIPE (or a hang-up) from here on."""

@@ -20,6 +20,7 @@ from glunix.msg import stream
 from glunix.msg.base import Body, Message
 from glunix.msg.job import Owner, TtySpec, WinSize
 from glunix.node.output.channel import Input, Output
+from glunix.node.output.packets import PacketOutput
 from glunix.node.reactor import Reactor, Timer
 from glunix.node.spawn.fork import Report, Surroundings, decode_report, spawn_direct
 from glunix.node.spawn.posix_spawn import spawn_quickly
@@ -185,7 +186,7 @@ class Process:
                 self._wire_output(fd, ours)
         if tty is not None:
             if 1 in tty_fds:
-                self._wire_output(1, master)
+                self._wire_output(1, master, is_tty=True)
             else:
                 # Nobody at home shows this terminal's echo; drain it, or the job would block.
                 self._drain(master)
@@ -195,16 +196,23 @@ class Process:
         master, slave = open_terminal(tty, self._start.owner.uid)
         stack.callback(os.close, slave)
         self._terminals.append(os.dup(master))
-        self._wire_output(2, master)
+        self._wire_output(2, master, is_tty=True)
         return slave
 
-    def _wire_output(self, fd: int, ours: int) -> None:
+    def _wire_output(self, fd: int, ours: int, is_tty: bool = False) -> None:
         def send(data: Body) -> None:
             self._output(self.vnn, fd, data)
             if not data:
                 self._maybe_over()
 
-        self._outputs[fd] = Output(self._reactor, ours, self._start.spec.window, send)
+        def flushed() -> None:
+            self._tell(stream.Flushed(self.vnn, fd))
+
+        window = self._start.spec.window
+        if is_tty and self._start.spec.flushes:
+            self._outputs[fd] = PacketOutput(self._reactor, ours, window, send, flushed)
+        else:
+            self._outputs[fd] = Output(self._reactor, ours, window, send)
 
     def _wire_input(self, ours: int, is_tty: bool) -> None:
         self.input = Input(self._reactor, ours, is_tty, self._input_moved, self._input_moved)
