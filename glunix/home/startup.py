@@ -107,6 +107,8 @@ class Startup:
         if self._half is not None and self._job.killed_by:
             self._half.end(0, self._job.killed_by, alone=False)  # so that the shell says so
         lost = self._outputs.failed()
+        if self._half is None and self._job.interrupted:
+            die_of(_signal.SIGINT)  # a shell's loop ends by that, not by a status
         return self._job.status() or (config.exit_error() if lost else 0)
 
     def _place(self) -> None:

@@ -178,6 +178,7 @@ class Input:
         self._ending = False
         self._writing = False
         self._open = True
+        self._held = False
         self.total = 0
         """Bytes that reached the process."""
         os.set_blocking(fd, False)
@@ -201,7 +202,19 @@ class Input:
         if data and self._queue:
             self._queue[-1] = memoryview(bytes(self._queue[-1]))
 
+    def hold(self) -> None:
+        """Write nothing until `release`."""
+        self._held = True
+
+    def release(self) -> None:
+        """There is a program for it now."""
+        self._held = False
+        if self._open:
+            self._flush()
+
     def _flush(self) -> None:
+        if self._held:
+            return
         before = self.total
         while self._queue and self._open:
             piece = self._queue[0]

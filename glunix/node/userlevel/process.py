@@ -216,6 +216,8 @@ class Process:
 
     def _wire_input(self, ours: int, is_tty: bool) -> None:
         self.input = Input(self._reactor, ours, is_tty, self._input_moved, self._input_moved)
+        if is_tty:
+            self.input.hold()  # a ^C that nobody is there for yet would be lost
 
     def _drain(self, master: int) -> None:
         self._drained = Output(self._reactor, master, 1 << 62, lambda _: None)
@@ -288,6 +290,8 @@ class Process:
     def _take(self, report: Report) -> None:
         if report.kind == "started":
             self.pid = report.a
+            if self.input is not None:
+                self.input.release()
             self._tell(stream.Started(self.vnn, report.a))
         elif report.kind == "failed":
             self._end(stream.Failed(self.vnn, report.step, report.a, report.text))
