@@ -246,8 +246,8 @@ def submit_message(
         stdin = ("dir", 0)
     outputs = ["dir" if fd in folders else "" for fd in (1, 2)] if folders else []
     if options.transparent:
-        from glunix.home.descriptors.inherited import open_states, output_kind
-        from glunix.home.transparent import same_sockets, stdin_kind
+        from glunix.home.descriptors.inherited import open_states
+        from glunix.home.descriptors.kinds import output_kind, same_sockets, stdin_kind
 
         opened = open_states()
         fd = options.fds[0]
@@ -291,5 +291,7 @@ def submit_message(
         standard or [],
         opened,
         *where[1:],
+        False,
+        tty is not None,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -214,6 +214,8 @@ class JobSpec(Record, frozen=True):
     startup hands it over (glunix.home.directory), to all of the secret. Empty: it leads there."""
     stays: bool = False
     """It is not to be moved to another node (glurun --no-migrate)."""
+    flushes: bool = False
+    """The startup understands stream.Flushed."""
 
     def soft_limit(self, number: int) -> int | None:
         """Of getrlimit(2); None: there is none."""

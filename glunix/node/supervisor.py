@@ -42,6 +42,7 @@ from glunix.node.processes.pid_allocator import Numbers
 from glunix.node.processes.signals import deliver, kill_one
 from glunix.node.processes.tree import Family
 from glunix.node.spawn.exec import StepFailed, join_terminal
+from glunix.node.terminal.keyflush import KeyFlush
 from glunix.node.userlevel.process import set_size
 from glunix.node.userlevel.session_leader import GRACE, end_descendants
 from slic.engine import Launch, Session
@@ -118,6 +119,7 @@ class Supervisor:
         try:
             self._stand_ins = StandIns(self._spec, self._fed)
             self._questions.stand_ins = self._stand_ins
+            self._key_flush = KeyFlush(self._stand_ins, self._reactor, self._flushed)
             if self._spec.stdin == "file":
                 self._asks.read_ahead(0)
             caught = Interposing(
@@ -228,7 +230,7 @@ class Supervisor:
             if self._migrating.arriving:
                 self._migrating.born(self._main, birth)
                 return
-            self._report(stream.Started(self._vnn, self._main))
+            self._report(stream.Started(self._vnn, self._main, flushes=True))
             self._numbers.program_name.begins(self._main, self._spec.pids)
             kill_one(self._main, self._early_stop)  # 0: none has
 
@@ -379,11 +381,14 @@ class Supervisor:
                 self._outputs[message.fd].close()
             self._questions.ask_held()
         elif isinstance(message, stream.Signal):
+            if message.flush:
+                self._key_flush.begin()
             self._asks.drop_ahead()
             if message.vnn is not None:
                 self._signal_program(message.signal)
             else:
                 self._kill(message.signal)
+            self._key_flush.signalled(message.signal)
         elif isinstance(message, ShadowsMade):
             self._numbers.made(message)
         elif isinstance(message, ShadowMoved):
@@ -421,6 +426,10 @@ class Supervisor:
         self._asks.drop_ahead()
         if self._numbers.signal(message.pid, message.signal) and self._session is not None:
             self._session.sweep()
+        self._key_flush.signalled(message.signal)
+
+    def _flushed(self) -> None:
+        self._to_home(stream.Flushed(self._vnn, self._stand_ins.terminal_channel))
 
     def _abandoned(self) -> None:
         """The daemon closed the bridge: the job is over, whatever it does."""
