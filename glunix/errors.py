@@ -29,3 +29,7 @@ class NotRunning(GlunixError):
     """No daemon answers in the state folder."""
 
     why = "no-master"
+
+
+REQUIRED_MISSING = "cannot execute: required file not found"
+"""A program is there, and its interpreter or loader is not: the shell's words for it."""

@@ -154,7 +154,7 @@ def not_started(step: str, error: int, line: str, vnn: int, node: str, options: 
     if error == errno.ENOENT:
         from glunix.home.staged import here_though
 
-        line += here_though(step, node, options)
+        line += here_though(step, line, node, options)
     return where + line
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 
-from glunix.errors import GlunixError
+from glunix.errors import REQUIRED_MISSING, GlunixError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def packed(
     return [b"./" + _inside(program), *argv[1:]], staged
 
 
-def here_though(step: str, node: str, options: Options) -> str:
+def here_though(step: str, line: str, node: str, options: Options) -> str:
     """What to add to a node's "no such file" when home has it: paths are not the same there."""
-    if options.stage is not None:
-        return ""
+    if options.stage is not None or REQUIRED_MISSING in line:
+        return ""  # in the second case the node has the program
     try:
         if step == "cwd":
             path = os.getcwdb() if options.chdir is None else options.chdir

@@ -23,7 +23,9 @@ import termios
 from collections.abc import Callable
 from typing import NoReturn
 
+from glunix.errors import REQUIRED_MISSING
 from glunix.msg.job import JobSpec, Owner
+from glunix.node.interpreters import missing_interpreter
 from glunix.node.privilege import set_groups
 from slic.kernel import capabilities
 from slic.kernel.prctl import set_parent_death_signal
@@ -291,6 +293,10 @@ def _execute(argv: list[bytes], env: dict[bytes, bytes]) -> NoReturn:
                 os.execve("/bin/sh", [b"sh", path, *argv[1:]], env)
             if error.errno == errno.EACCES and not os.path.lexists(path) and folder:
                 continue  # a folder of PATH that this user may not enter, as shells see it
+            if error.errno == errno.ENOENT and (needs := missing_interpreter(path)) is not None:
+                node = env.get(b"GLUNIX_NODE", b"this node")
+                text = f"{REQUIRED_MISSING} ({_shown(needs)} is not on {_shown(node)})"
+                raise StepFailed("exec", errno.ENOENT, f"{_shown(name)}: {text}") from None
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 worst = error.errno or errno.EIO
                 if worst != errno.EACCES:

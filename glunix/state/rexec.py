@@ -14,7 +14,7 @@ from glunix.msg.master import KillDone, KillOrder, KillRequest, Place, PlacedJob
 from glunix.state.books import Books
 from glunix.state.events import Level, LinkId, clip
 from glunix.state.jobs import Job, Proc, ProcState
-from glunix.state.ndb import Ndb, Node
+from glunix.state.ndb import Ndb, Node, NodeState
 
 ROOT = 0
 NAMED = 8
@@ -35,9 +35,22 @@ def choose(ndb: Ndb, degree: int, wanted: Sequence[str], excluded: Sequence[str]
         raise Refused(Why.BAD_REQUEST, f"no such node{plural}: {', '.join(unknown[:NAMED])}{more}")
     found = ndb.least_loaded(degree, wanted, excluded)
     if not found:
-        where = " among those asked for" if wanted or excluded else ""
-        raise Refused(Why.NO_NODE, f"no node accepts jobs{where}")
+        raise Refused(Why.NO_NODE, _why_nowhere(ndb, wanted, excluded))
     return [found[vnn % len(found)].name for vnn in range(degree)]
+
+
+def _why_nowhere(ndb: Ndb, wanted: Sequence[str], excluded: Sequence[str]) -> str:
+    """Why `least_loaded` found nothing among nodes that are all known."""
+    asked = [name for name in dict.fromkeys(wanted) if name not in excluded]
+    if not asked or len(asked) > NAMED:
+        where = " among those asked for" if wanted or excluded else ""
+        return f"no node accepts jobs{where}"
+    whys = []
+    for name in asked:
+        node = ndb.get(name)
+        state = node.state if node is not None else None
+        whys.append(f"{name} takes no jobs" if state is NodeState.UP else f"{name} is {state}")
+    return f"no node accepts jobs among those asked for: {', '.join(whys)}"
 
 
 class Rexec:

@@ -3,11 +3,15 @@
 import os
 import resource
 import signal
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from glunix.errors import REQUIRED_MISSING
 from glunix.msg.job import JobSpec, Owner, Rlimit
+from glunix.node.interpreters import missing_interpreter
 from glunix.node.spawn import Surroundings, decode_report, spawn_direct
 
 OWN = Owner(os.geteuid(), os.getegid(), os.getgroups())
@@ -88,3 +92,29 @@ def failure_of(argv: list[bytes]) -> tuple[str, int, str]:
 
 def test_a_program_without_a_name_is_not_found() -> None:
     assert failure_of([b""]) == ("exec", 2, "'': command not found")
+
+
+def test_a_missing_interpreter_is_named_and_not_the_program(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#! /no/such/interp -x\necho\n")
+    script.chmod(0o755)
+    shell = subprocess.run(["bash", "-c", str(script)], capture_output=True, text=True, check=False)
+    step, error, text = failure_of([os.fsencode(script)])
+    assert (step, error) == ("exec", 2)
+    assert text.startswith(f"{script}: {REQUIRED_MISSING} (/no/such/interp is not on ")
+    if "required file" in shell.stderr:  # bash 5.2; before that it said "bad interpreter"
+        assert REQUIRED_MISSING in shell.stderr
+    missing = failure_of([os.fsencode(tmp_path / "nothing")])
+    assert missing[2].endswith("nothing: command not found")
+
+
+def test_a_missing_loader_is_named(tmp_path: Path) -> None:
+    program = tmp_path / "true"
+    true = Path("/bin/true").read_bytes()
+    loader = next(name for name in (b"/lib64/ld-linux-x86-64.so.2",) if name in true)
+    program.write_bytes(true.replace(loader, b"/lib64/ld-nowhere-x8664.so."[: len(loader)]))
+    program.chmod(0o755)
+    step, error, text = failure_of([os.fsencode(program)])
+    assert (step, error) == ("exec", 2) and "(/lib64/ld-nowhere" in text
+    assert missing_interpreter(b"/bin/true") is None
+    assert missing_interpreter(b"/etc/passwd") is None

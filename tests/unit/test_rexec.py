@@ -92,9 +92,23 @@ def test_unknown_names_are_named(given: dict[str, list[str]], text: str) -> None
     ("given", "text"),
     [
         ({}, "no node accepts jobs"),
-        ({"nodes": ["home"]}, "no node accepts jobs among those asked for"),
+        (
+            {"nodes": ["home", "node1"]},
+            "no node accepts jobs among those asked for: home takes no jobs, node1 is lost",
+        ),
+        (
+            {"nodes": ["home", "home"]},
+            "no node accepts jobs among those asked for: home takes no jobs",
+        ),
+        (
+            {"nodes": ["home"], "exclude": ["home"]},
+            "no node accepts jobs among those asked for",
+        ),
         ({"exclude": ["home"]}, "no node accepts jobs among those asked for"),
-        ({"nodes": ["node1"]}, "no node accepts jobs among those asked for"),
+        (
+            {"nodes": ["node1"]},
+            "no node accepts jobs among those asked for: node1 is lost",
+        ),
     ],
 )
 def test_nothing_accepts_jobs(given: dict[str, list[str]], text: str) -> None:
