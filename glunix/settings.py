@@ -171,6 +171,22 @@ def read(folder: Path) -> Settings:
     return found
 
 
+def state_said(folder: Path) -> str:
+    """What `state` says, however wrong the rest of the file is; empty where it cannot be told."""
+    try:
+        text = path_of(folder).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    for line in re.split(r"(?m)^\s*\[", text)[0].splitlines():  # before the first section
+        try:
+            found = tomllib.loads(line).get("state")
+        except tomllib.TOMLDecodeError:
+            continue
+        if isinstance(found, str):
+            return found
+    return ""
+
+
 def _read(path: Path, kind: Any) -> Any:
     try:
         return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), kind)

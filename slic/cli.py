@@ -112,7 +112,12 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="slic", description="Stackable system-call extensions for unmodified programs."
+        prog="slic",
+        description="Stackable system-call extensions for unmodified programs.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  slic run -i trace -- ls    what strace would show\n"
+        "  slic list                  the extensions there are",
     )
     parser.add_argument("--version", action="version", version=f"slic {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -7,6 +7,7 @@ import argparse
 import atexit
 import errno
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -16,28 +17,74 @@ from glunix import __version__
 from glunix.errors import GlunixError
 
 SIGNAL_STATUS = 128
+LAST_COLUMN = 12
+"""Characters that a table leaves its last column on a terminal, where it is longer."""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but a mistake is one line, and options are never abbreviated.
+    """argparse, but a mistake is one line that says what may have been meant.
 
-    `misuse` is the exit status of bad usage: 1 where kill(1) and ps(1) say 1, else 2.
+    A long option may be cut to what is unique, as getopt_long(3) has it. `misuse` is the exit
+    status of bad usage: 1 where kill(1) and ps(1) say 1, else 2. `examples` end the help.
     """
 
     misuse = 2
 
     def __init__(
-        self, prog: str | None = None, misuse: int = 2, add_version: bool = False, **given: object
+        self,
+        prog: str | None = None,
+        misuse: int = 2,
+        add_version: bool = False,
+        examples: Sequence[str] = (),
+        **given: object,
     ) -> None:
-        super().__init__(prog=prog, allow_abbrev=False, **given)  # type: ignore[arg-type]
+        if examples:
+            given["epilog"] = "\n  ".join(["examples:", *examples])
+            given["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        super().__init__(prog=prog, **given)  # type: ignore[arg-type]
         self.misuse = misuse
         if add_version:
             self.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+
+    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        """As argparse has it; a word that nothing takes is compared with the options."""
+        found, rest = self.parse_known_args(args, namespace)
+        if rest:
+            word = one_line(rest[0].partition("=")[0])
+            known = [option for parser in self._used(found) for option in parser._option_strings()]
+            self.error(f"unrecognized argument {word}{_guess(word, known)}")
+        return found
+
+    def _used(self, found: argparse.Namespace) -> list["Parser"]:
+        """This parser, or that of the sub-command which was given."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                chosen = action.choices.get(str(getattr(found, action.dest, "")))
+                return [self] if chosen is None else [chosen]
+        return [self]
+
+    def _option_strings(self) -> list[str]:
+        return list(self._option_string_actions)
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """A word that is none of an action's choices: say which they are, and the closest."""
+        if action.choices is None or value in action.choices:
+            return
+        known = [str(choice) for choice in action.choices]
+        guess = _guess(str(value), known)
+        more = guess or f" (one of: {', '.join(known)})"
+        raise argparse.ArgumentError(action, f"no such choice: {one_line(str(value))}{more}")
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with `misuse`."""
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(self.misuse)
+
+
+def _guess(word: str, known: Sequence[str]) -> str:
+    from glunix.cli.guesses import did_you_mean
+
+    return did_you_mean(word, known)
 
 
 def run(tool: str, work: Callable[[], int], failure: int = 1) -> int:
@@ -122,12 +169,46 @@ def plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: froz
     return "\n".join(text) + "\n"
 
 
+def is_too_wide(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether a table in `width` columns would leave its last column next to nothing."""
+    last = max((len(row[-1]) for row in [heads, *rows]), default=0)
+    others = sum(max(len(line[i]) for line in [heads, *rows]) + 2 for i in range(len(heads) - 1))
+    return others + min(last, LAST_COLUMN) > width
+
+
+def records(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    """A row as lines of head and value, for a terminal that the columns do not fit."""
+    import textwrap
+
+    margin = max(map(len, heads)) + 2
+    room = max(width - margin, 4)
+    blocks = []
+    for row in rows:
+        lines = []
+        for head, cell in zip(heads, row, strict=True):
+            first, *more = textwrap.wrap(cell, room) or [""]
+            lines += [f"{head:<{margin}}{first}".rstrip(), *(" " * margin + part for part in more)]
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
 def show_table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()
 ) -> None:
     """Print a table: rich on a terminal, plain columns elsewhere. `right` are right-aligned."""
-    if not sys.stdout.isatty() or os.environ.get("TERM") in (None, "dumb"):
+    if not sys.stdout.isatty():
         sys.stdout.write(plain_table(heads, rows, right))
+        sys.stdout.flush()
+        return
+    width = shutil.get_terminal_size().columns
+    if rows and is_too_wide(heads, rows, width):
+        sys.stdout.write(records(heads, rows, width))
+        sys.stdout.flush()
+        return
+    if os.environ.get("TERM") in (None, "dumb"):
+        lines = plain_table(heads, rows, right).splitlines()
+        cut = [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+        sys.stdout.write("\n".join(cut) + "\n")
         sys.stdout.flush()
         return
     from rich.console import Console

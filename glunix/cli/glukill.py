@@ -28,6 +28,10 @@ Send a signal (TERM unless given; 0 only asks) to all processes of a job, or to 
   -l, --list      list signals, or translate one name, number or exit status
   --json          print what was signalled as JSON
   --version       print the version
+
+examples:
+  glukill -INT 1234   as ^C would
+  glukill -9 1234.2   only the third process of the job
 """
 
 

@@ -15,7 +15,16 @@ _PROC_HEADS = ("NPID.VNN", "NODE", "PID", "STATE", "END", "COMMAND")
 
 def parser() -> argparse.ArgumentParser:
     """The options of glups."""
-    found = Parser("glups", misuse=1, add_version=True, description="Show the cluster's jobs.")
+    found = Parser(
+        "glups",
+        misuse=1,
+        add_version=True,
+        description="Show the cluster's jobs.",
+        examples=[
+            "glups -a          every job, also ended ones",
+            "glups -p 1234     its processes",
+        ],
+    )
     found.add_argument(
         "-a", "--all", action="store_true", help="also ended jobs and those of other users"
     )

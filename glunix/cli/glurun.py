@@ -24,7 +24,7 @@ Run COMMAND on the least loaded node of the cluster, as if it ran here.
   -o, --output=FILE     standard output to FILE, at home
   -e, --error=FILE      standard error to FILE, at home
   -D, --chdir=DIR       working directory on the node (default: the current one)
-  -t, --time=TIME       end the job after TIME: seconds, or [[HH:]MM:]SS
+  -t, --time=TIME       end the job after TIME: seconds, [[HH:]MM:]SS, or 90s, 5m, 2h, 1d
   -T, --transparent     the interposed level: reads, terminal and host name are home's
       --engine=NAME     SLIC engine of a transparent job
       --stage[=A,B]     send COMMAND's file and files A, B along: for nodes that do not have them;
@@ -41,6 +41,10 @@ The exit status is COMMAND's own, 128+N when signal N killed it, the highest of 
 127 command not found, 126 not executable, 124 time over (-t), and 125 for GLUnix's own failures
 (another number: GLUNIX_EXIT_ERROR). The job finds GLUNIX_NPID, GLUNIX_VNN, GLUNIX_DEGREE and
 GLUNIX_NODE in its environment.
+
+examples:
+  glurun -n 4 -l hostname    on four nodes, each line with its VNN
+  glurun -T vim notes.txt    interactive, as if it ran here
 """
 
 _SHORT = {"n": "degree", "w": "nodes", "x": "exclude", "i": "input", "o": "output", "e": "error",
@@ -75,6 +79,7 @@ def split_words(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
             break
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
+            name = _whole_name(name)
             _check_long(name, equals, value)
             if name in _VALUED and not equals:
                 value = _next(rest, word)
@@ -84,9 +89,22 @@ def split_words(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
     return found, rest
 
 
+def _whole_name(name: str) -> str:
+    """The long option that `name` is, or is the unique beginning of (getopt_long(3))."""
+    known = (*_FLAGS, *_VALUED)
+    if name in known:
+        return name
+    found = [option for option in known if option.startswith(name)] if name else []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"option --{name} could be {', '.join(f'--{one}' for one in found)}")
+    from glunix.cli.guesses import did_you_mean
+
+    raise UsageError(f"unknown option --{name}{did_you_mean(f'--{name}', OPTIONS)}")
+
+
 def _check_long(name: str, equals: str, value: str) -> None:
-    if name not in _FLAGS and name not in _VALUED:
-        raise UsageError(f"unknown option --{name}")
     fits = (name, value) in _WITH_VALUE or (name == "stage" and value)
     if name in _FLAGS and equals and not fits:
         raise UsageError(f"option --{name} takes no such value: {value}")
@@ -111,8 +129,12 @@ def _short_options(word: str, rest: list[str]) -> list[tuple[str, str]]:
     return found
 
 
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
 def _seconds(text: str) -> float:
-    parts = text.split(":")
+    unit = _UNITS.get(text[-1:], 0.0) if ":" not in text else 0.0
+    parts = [text[:-1]] if unit else text.split(":")
     try:
         numbers = [float(p) for p in parts]
     except ValueError:
@@ -122,7 +144,7 @@ def _seconds(text: str) -> float:
     total = 0.0
     for number in numbers:
         total = total * 60 + number
-    return min(total, 1e9)
+    return min(total * (unit or 1.0), 1e9)
 
 
 def _number(name: str, text: str, least: int, most: int) -> int:
@@ -151,6 +173,10 @@ def _home_path(path: str) -> bytes:
     found = os.path.normpath(_from_here(path)) if path else ""
     if not found.strip("/"):
         raise UsageError(f"--home wants a path below the root, not {path!r}")
+    if not os.path.lexists(found):
+        from glunix.home.opening import complain
+
+        complain(f"note: --home={path}: not here (yet): the job may make it", None)
     return b"/" + os.fsencode(found.lstrip("/"))
 
 

@@ -18,7 +18,13 @@ _HOME_CLEAR = "\x1b[H\x1b[2J"
 
 def parser() -> argparse.ArgumentParser:
     """The options of glustat."""
-    found = Parser("glustat", misuse=1, add_version=True, description="Show the cluster's nodes.")
+    found = Parser(
+        "glustat",
+        misuse=1,
+        add_version=True,
+        description="Show the cluster's nodes.",
+        examples=["glustat -w 5         again every 5 seconds", "glustat --json | jq  for scripts"],
+    )
     found.add_argument("--json", action="store_true", help="print the rows as JSON")
     found.add_argument(
         "-w",

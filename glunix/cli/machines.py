@@ -163,9 +163,22 @@ def _uid(text: str) -> int:
         raise Refused(Why.BAD_REQUEST, f"no user is called {text!r}") from None
 
 
+def _read_settings(folder: Path) -> Settings:
+    """glunix.toml; Refused with what there is where the folder has none."""
+    if settings.path_of(folder).exists():
+        return settings.read(folder)
+    text = "`glunix init` makes a cluster of several machines, `glunix join` joins one"
+    if (config.private(folder) / "cluster.json").exists():
+        what = f"the cluster in {folder} is on this machine only (`glunix up` made it)"
+        raise Refused(
+            Why.BAD_REQUEST, f"{what}: no {settings.NAME}, members or invitations; {text}"
+        )
+    raise Refused(Why.BAD_REQUEST, f"no {settings.NAME} in {folder}: {text}")
+
+
 def _state(args: argparse.Namespace) -> Path:
     folder = cluster_folder(args.folder)
-    conf = settings.read(folder)
+    conf = _read_settings(folder)
     if conf.master is None:
         text = f"this is {conf.daemon.node}: ask on the master's machine ({conf.cluster.master})"
         raise Refused(Why.BAD_REQUEST, text)
@@ -276,7 +289,7 @@ def _joined(folder: Path, found: joining.Found, name: str, args: argparse.Namesp
 def run_leave(args: argparse.Namespace) -> int:
     """`glunix leave`: stop the daemon, have the certificate revoked, remove the keys."""
     folder = cluster_folder(args.folder)
-    conf = settings.read(folder)
+    conf = _read_settings(folder)
     if conf.master is not None:
         text = f"the master is here: `glunix down`, then remove {folder} to end the cluster"
         raise Refused(Why.BAD_REQUEST, text)
@@ -303,7 +316,7 @@ def run_leave(args: argparse.Namespace) -> int:
 def run_config(args: argparse.Namespace) -> int:
     """`glunix config`: check glunix.toml and print every knob with its value."""
     folder = cluster_folder(args.folder)
-    conf = settings.read(folder)
+    conf = _read_settings(folder)
     if conf.users.mapping:
         from glunix.users import Users
 

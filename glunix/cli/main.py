@@ -36,7 +36,15 @@ _WORK: dict[str, tuple[str, str]] = {
 
 def parser() -> argparse.ArgumentParser:
     """The sub-commands of glunix and their options."""
-    found = Parser("glunix", add_version=True, description="Start, stop and look after a cluster.")
+    found = Parser(
+        "glunix",
+        add_version=True,
+        description="Start, stop and look after a cluster.",
+        examples=[
+            "glunix up -n 4   a cluster of 4 nodes on this machine",
+            "glunix doctor    what works here",
+        ],
+    )
     subs = found.add_subparsers(
         dest="command", metavar="COMMAND", required=True, parser_class=Parser
     )

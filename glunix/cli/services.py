@@ -17,7 +17,7 @@ from glunix import config, settings
 from glunix.cli import up
 from glunix.cli.compiling import compile_all
 from glunix.cli.folder import cluster_folder, locked, made_safe
-from glunix.errors import GlunixError, Refused
+from glunix.errors import Refused
 from glunix.ids import Why
 
 MASTER = "master"
@@ -205,8 +205,6 @@ def run_services(args: argparse.Namespace) -> int:
 
 def stop_all(folder: Path) -> tuple[int, list[str]]:
     """Stop this machine's services that `up` or `join` started; as `up.stop_cluster`."""
-    try:
-        state = state_of(folder, settings.read(folder))
-    except GlunixError:
-        state = config.state_dir().absolute()
-    return up.stop_cluster(state)
+    if not settings.path_of(folder).exists():
+        return up.stop_cluster(config.state_dir().absolute())
+    return up.stop_cluster(Path(settings.state_said(folder) or folder).absolute())

@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from glunix import config, settings
+from glunix.cli.common import one_line
 from glunix.cli.compiling import compile_all
 from glunix.cli.folder import cluster_folder, locked
 from glunix.errors import GlunixError
@@ -479,8 +480,11 @@ def run_down(args: argparse.Namespace) -> int:
     """`glunix down`: stop everything that `up` started."""
     folder = config.state_dir().absolute()  # daemons work in /
     if settings.path_of(cluster_folder()).exists():
-        conf = settings.read(cluster_folder())
-        folder = Path(conf.state) if conf.state else cluster_folder()
+        folder = Path(settings.state_said(cluster_folder()) or cluster_folder()).absolute()
+        try:
+            settings.read(cluster_folder())
+        except settings.SettingsError as error:  # no reason to let the cluster run
+            print(f"glunix: note: {one_line(str(error))}", file=sys.stderr)
     count, killed = stop_cluster(folder)
     if args.json:
         print(json.dumps({"folder": str(folder), "ended": count, "killed": killed}))

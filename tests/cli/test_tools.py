@@ -152,7 +152,7 @@ def test_kill_l_agrees_with_bash(capsys: pytest.CaptureFixture[str]) -> None:
     ("tool", "words", "status"),
     [
         (glups.main, ["x"], 1),
-        (glups.main, ["--al"], 1),
+        (glups.main, ["--alll"], 1),
         (glustat.main, ["--watch", "never"], 1),
         (glustat.main, ["--watch", "0"], 1),
         (main.main, [], 2),

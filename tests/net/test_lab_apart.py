@@ -80,7 +80,12 @@ TRIES: dict[str, list[Try] | str] = {
     "glunix join": [Try("glunix join x:1 y", 1, "this machine is in a cluster .*")],
     "glunix leave": [
         Try("glunix leave --force", 1, "the master is here.*"),
-        Try("glunix leave --force", 1, "cannot use .*|cannot read .*", where="node"),
+        Try(
+            "glunix leave --force",
+            1,
+            "cannot use .*|cannot read .*|no glunix.toml in .*",
+            where="node",
+        ),
     ],
     "glunix logs": [
         Try("glunix logs", 1, OWNERS),
