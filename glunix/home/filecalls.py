@@ -50,11 +50,14 @@ def _numbers(found: os.stat_result) -> list[int]:
     ]  # fmt: skip
 
 
-def _space(found: os.statvfs_result) -> list[int]:
-    return [
-        found.f_bsize, found.f_frsize, found.f_blocks, found.f_bfree, found.f_bavail,
-        found.f_files, found.f_ffree, found.f_flag, found.f_namemax,
-    ]  # fmt: skip
+def _space(fd: int) -> list[int]:
+    """struct statfs (statfs(2)) without its spare members; Python's statvfs hides the type."""
+    from glunix.home.libcall import fstatfs
+
+    words = fstatfs(fd)
+    identity = words[7] & 0xFFFFFFFF, words[7] >> 32 & 0xFFFFFFFF
+    signed = [part - (1 << 32) if part >> 31 else part for part in identity]
+    return [*words[:7], *signed, *words[8:11]]
 
 
 # -- calls on descriptors ------------------------------------------------------------------------
@@ -166,7 +169,7 @@ ON_DESCRIPTOR: dict[str, Callable[[OpenFile, list[int]], Answer]] = {
     "fchmod": lambda o, n: _did(posix.fchmod, o.fd, n[0]),
     "fchown": lambda o, n: _did(posix.fchown, o.fd, n[0], n[1]),
     "fstat": lambda o, n: (0, _numbers(posix.fstat(o.fd)), b""),
-    "fstatfs": lambda o, n: (0, _space(posix.fstatvfs(o.fd)), b""),
+    "fstatfs": lambda o, n: (0, _space(o.fd), b""),
     "fsync": lambda o, n: _did(posix.fsync, o.fd),
     "ftruncate": _ftruncate,
     "futimens": lambda o, n: _set_times(o.fd, n),
@@ -259,7 +262,7 @@ ON_NAME: dict[str, Callable[[Pins, list[bytes], list[int], bytes], Answer]] = {
     "rename": lambda at, p, n, d: _rename(at, p[0], p[1]),
     "rmdir": lambda at, p, n, d: _in_folder(posix.rmdir, at, p[0]),
     "stat": lambda at, p, n, d: (0, _numbers(posix.fstat(at.pin(p[0], bool(n[0])))), b""),
-    "statfs": lambda at, p, n, d: (0, _space(posix.fstatvfs(at.pin(p[0]))), b""),
+    "statfs": lambda at, p, n, d: (0, _space(at.pin(p[0])), b""),
     "symlink": lambda at, p, n, d: _symlink(at, d, p[0]),
     "truncate": lambda at, p, n, d: _did(posix.truncate, through(at.pin(p[0])), n[0]),
     "unlink": lambda at, p, n, d: _in_folder(posix.unlink, at, p[0]),

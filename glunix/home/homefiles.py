@@ -131,6 +131,10 @@ class HomeFiles:
                 return self._lock(ask, opened.fd, name, numbers)
             if name == "reopen":
                 return self._reopen(opened.fd, numbers[0])
+            if name not in ON_DESCRIPTOR:
+                from glunix.home.filefacts import CALLS
+
+                return CALLS[name](opened.fd, numbers, data)
             return ON_DESCRIPTOR[name](opened, numbers)
         if name == "open":
             return self._do_open(ask, paths[0], *numbers)

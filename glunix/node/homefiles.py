@@ -30,7 +30,7 @@ from glunix.node.standins import SocketToken
 from slic.interposers.homefds import HomeFds, StandIn
 from slic.interposers.homequestions import CallHome, HavePlace, Opened, RaiseSignal
 from slic.interposers.homereopens import REOPEN
-from slic.interposers.homestat import FIELDS
+from slic.interposers.homestat import FIELDS, STATFS_FIELDS
 from slic.kernel.inotify import Watcher
 from slic.kernel.pidfd import process_of, status_fields
 from slic.kernel.ptrace import tgkill
@@ -42,7 +42,8 @@ FIRST, LAST = 80, 1023
 """Numbers that home gives to what the job opens there (glunix.home.homefiles)."""
 KINDS = (b"dir", b"file", b"tty")
 _NUMBERS = {
-    "stat": len(FIELDS), "fstat": len(FIELDS), "statfs": 9, "fstatfs": 9, "getlk": 5, "recv": 2,
+    "stat": len(FIELDS), "fstat": len(FIELDS), "statfs": STATFS_FIELDS,
+    "fstatfs": STATFS_FIELDS, "getlk": 5, "handle": 2, "recv": 2,
 }  # fmt: skip
 """How many numbers each call is answered with, where there are any."""
 _TIOCGPTPEER = 0x5441

@@ -20,6 +20,7 @@ from slic.interposers.groups import Groups
 from slic.interposers.homecopies import HomeCopies
 from slic.interposers.homefds import HomeFds
 from slic.interposers.homefiles import HomeFiles
+from slic.interposers.homekind import HomeKind
 from slic.interposers.homemesg import HomeMesg
 from slic.interposers.homepaths import HomePaths
 from slic.interposers.homereopens import HomeReopens
@@ -75,7 +76,7 @@ class Interposing:
                 whole = bool(spec.home_paths or held)
                 interposers.insert(0, HomeReopens(self.fds, bool(files or held), whole))
                 given = next((one for one in files if one.fd == 0), None)
-                interposers.append(HomeStdio(self.fds, given))
+                interposers += [HomeStdio(self.fds, given), HomeKind(self.fds)]
             if any(one.kind in ("file", "tty") for one in stand_ins.interposed):
                 interposers.append(HomeCopies(self.fds, stand_ins.read_files))
             interposers.append(self.fds)

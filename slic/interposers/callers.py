@@ -50,8 +50,8 @@ class Instead:
 
 
 def signed(value: int) -> int:
-    """A 64-bit register as a signed number."""
-    return value - (1 << 64) if value >> 63 else value
+    """A 64-bit register as a signed number; a signed one stays as it is."""
+    return value - (1 << 64) if value > 0 and value >> 63 else value
 
 
 def gathered(tracee: Tracee, vector: list[tuple[int, int]]) -> bytes:

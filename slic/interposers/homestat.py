@@ -20,6 +20,7 @@ STATX_BASIC_STATS = 0x7FF
 _STAT = struct.Struct("=3Q4IQ3q6q3q")
 _STATX = struct.Struct("=IIQIIIHHQQQQ" + 4 * "qIi" + "4I")
 _STATX_SIZE = 256
+STATFS_FIELDS = 12
 _STATFS = struct.Struct("=2q5Q2i7q")
 
 
@@ -60,8 +61,7 @@ def encode_statx(numbers: Sequence[int]) -> bytes:
 
 @_or_error
 def encode_statfs(numbers: Sequence[int]) -> bytes:
-    """struct statfs (120 bytes) of statvfs(3)'s bsize, frsize, blocks, bfree, bavail, files,
-    ffree, flag, namemax. The type of the file system and its id are 0: home does not tell."""
-    bsize, frsize, blocks, bfree, bavail, files, ffree, flag, namemax = numbers
-    head = (0, bsize, blocks, bfree, bavail, files, ffree)
-    return _STATFS.pack(*head, 0, 0, namemax, frsize, flag, 0, 0, 0, 0)
+    """struct statfs (120 bytes) of its members in their order (statfs(2)), f_spare left out."""
+    if len(numbers) != STATFS_FIELDS:
+        raise ValueError("not a struct statfs")
+    return _STATFS.pack(*numbers, 0, 0, 0, 0)

@@ -9,13 +9,14 @@ poll sees a pipe.
 """
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterable
 
 from slic.interposer import Handler, any_of, on
 from slic.interposers.callers import gathered
 from slic.interposers.homefds import FILE_OUTPUT, Asking, HomeFds, SeekHome, StandIn
-from slic.interposers.homefiles import DescriptorCalls
+from slic.interposers.homefiles import DescriptorCalls, settable
 from slic.interposers.homequestions import CallHome
 from slic.interposers.homestat import encode_stat, encode_statx
 from slic.interposers.homewrites import write_home
@@ -35,6 +36,8 @@ class HomeStdio(DescriptorCalls):
         """`given` stands for the input, if that is a file."""
         super().__init__(fds)
         self._input = given
+        self._direct: dict[int, int] = {}
+        """home's fd -> O_DIRECT, where the program has set it."""
 
     def declarations(self) -> Iterable[Handler]:
         """Without an output that is a file nobody's flags are home's: fcntl, which never waits
@@ -109,7 +112,8 @@ class HomeStdio(DescriptorCalls):
         stand_in = self._output(tracee, fd)
         if stand_in is None:
             return PASS
-        return self._get_flags(stand_in, tracee.fd_flags(fd) & os.O_NONBLOCK)
+        own = tracee.fd_flags(fd) & os.O_NONBLOCK
+        return self._get_flags(stand_in, own | self._direct.get(stand_in.fd, 0))
 
     def _get_flags(self, stand_in: StandIn, own: int) -> Asking:
         flags, _, _ = yield CallHome("getfl", stand_in.fd)
@@ -118,7 +122,24 @@ class HomeStdio(DescriptorCalls):
     @on("fcntl", where={"cmd": {F_SETFL}}, about="fd")
     def set_flags(self, tracee: Tracee, fd: int, arg: int) -> Verdict | Asking:
         stand_in = self._output(tracee, fd)
-        return PASS if stand_in is None else self._set_flags(stand_in, arg)
+        if stand_in is None:
+            return PASS
+        if arg & os.O_DIRECT or self._direct.get(stand_in.fd):
+            return self._set_direct(stand_in, tracee.fd_dup(fd), arg)
+        return self._set_flags(stand_in, arg)
+
+    def _set_direct(self, stand_in: StandIn, own: int, arg: int) -> Asking:
+        """O_DIRECT is shown, not done: it would make packets of what a pipe takes (pipe(2)), and
+        home's half writes from memory that no device takes."""
+        try:
+            yield CallHome("setfl", stand_in.fd, (), (settable(arg),))
+            if self._fds.leading(os.fstat(own)) is not stand_in:
+                return PASS  # exchanged meanwhile
+            fcntl.fcntl(own, F_SETFL, arg & ~os.O_DIRECT)
+            self._direct[stand_in.fd] = arg & os.O_DIRECT
+        finally:
+            os.close(own)
+        return Return(0)
 
     # -- its content ---------------------------------------------------------------------------
 

@@ -44,13 +44,18 @@ def opening(tracee: Tracee, call: Call) -> Opening:
     BadAddress; OSError EINVAL or E2BIG where openat2 itself answers so.
     """
     given = call.named()
+    if call.name == "openat2":
+        return _with_how(tracee, given)
     name = tracee.cstring(given["pathname"] if call.name == "creat" else given["filename"])
     if call.name == "creat":
         return Opening(
             AT_FDCWD, name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, given["mode"] & 0o7777, 0
         )
-    if call.name != "openat2":
-        return _classic(given.get("dirfd", AT_FDCWD), name, given["flags"], given["mode"])
+    return _classic(given.get("dirfd", AT_FDCWD), name, given["flags"], given["mode"])
+
+
+def _with_how(tracee: Tracee, given: dict[str, int]) -> Opening:
+    """openat2: the kernel looks at the size first, then at the structure, at the name last."""
     how, size = given["how"], given["usize"]
     if size < _OPEN_HOW.size:
         raise OSError(errno.EINVAL, "open_how is too short")
@@ -62,7 +67,7 @@ def opening(tracee: Tracee, call: Call) -> Opening:
     flags, mode, resolve = _OPEN_HOW.unpack_from(raw)
     if flags >> 31:
         raise OSError(errno.EINVAL, "open_how.flags")
-    return Opening(given["dirfd"], name, flags, mode, resolve)
+    return Opening(given["dirfd"], tracee.cstring(given["filename"]), flags, mode, resolve)
 
 
 # What open and openat accept; they ignore the rest (fcntl.h), openat2 refuses it.
