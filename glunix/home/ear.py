@@ -12,7 +12,7 @@ import _socket
 import fcntl
 import posix
 
-from glunix.home.signals import FORWARDED
+from glunix.home.signals import FAULTS, FORWARDED
 
 _PACKET = 4096
 
@@ -29,7 +29,11 @@ class Ear:
     def catch(self) -> None:
         """From now on signals are told; what was ignored stays ignored."""
         ignored = _signal.SIG_IGN
-        self._forwarded = {one for one in FORWARDED if _signal.getsignal(one) != ignored}
+        self._forwarded = {
+            one
+            for one in (*FORWARDED, *FAULTS, _signal.SIGCHLD)
+            if _signal.getsignal(one) != ignored
+        }
         self._awaited = {*self._forwarded, _signal.SIGIO}
         _signal.pthread_sigmask(_signal.SIG_BLOCK, self._awaited)
         fcntl.fcntl(self._sock, fcntl.F_SETOWN, posix.getpid())
@@ -53,7 +57,7 @@ class Ear:
             return packet, [int.from_bytes(data[:4], "little") for _, _, data in more]
 
     def _tell(self, info: _signal.struct_siginfo) -> None:
-        kernels = info.si_signo == _signal.SIGIO and info.si_code > 0
+        kernels = info.si_signo in (_signal.SIGIO, _signal.SIGCHLD) and info.si_code > 0
         if info.si_signo in self._forwarded and not kernels:
             try:
                 posix.write(self._pipe, bytes((info.si_signo,)))

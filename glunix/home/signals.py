@@ -23,12 +23,16 @@ HARMLESS = (*STOPPING, _signal.SIGCONT, _signal.SIGURG, _signal.SIGWINCH)
 """Forwarded signals whose default action does not end a process (signal(7))."""
 
 _NAMES = (
-    "HUP", "INT", "QUIT", "ABRT", "USR1", "USR2", "ALRM", "TERM", "CONT", "TSTP", "TTIN", "TTOU",
-    "URG", "XCPU", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    "HUP", "INT", "QUIT", "TRAP", "ABRT", "USR1", "USR2", "ALRM", "TERM", "STKFLT", "CONT", "TSTP",
+    "TTIN", "TTOU", "URG", "XCPU", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 )  # fmt: skip
 
 FORWARDED = tuple(getattr(_signal, "SIG" + name) for name in _NAMES) + tuple(range(34, 65))
 """Everything that can be caught, except faults of our own, SIGCHLD and SIGPIPE."""
+
+FAULTS = (_signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL)
+"""Forwarded by who blocks signals: one of our own then ends us all the same (signal(7)), while a
+handler would return to what failed, for ever."""
 
 
 class Signals:

@@ -3,8 +3,10 @@
 import contextlib
 import os
 import signal
+from collections.abc import Collection
 
-from glunix.node.family import living_groups
+from glunix.node.family import descendants, living_groups
+from glunix.node.heralds import DISMISS, FLUSH
 
 _KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _EVERYBODY = (signal.SIGHUP, signal.SIGCONT)
@@ -16,15 +18,29 @@ def kill_one(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def deliver(number: int, group: int, foreground: int, outlived: bool) -> None:
+def deliver(
+    number: int, group: int, foreground: int, outlived: bool, helpers: Collection[int] = ()
+) -> None:
     """Send what the shadow got to the groups that it is for (pids of the node).
 
     `group` is the program's; `foreground` the stand-in terminal's, 0 without one. `outlived`: the
-    program has ended, and the number of its group may be somebody else's.
+    program has ended, and the number of its group may be somebody else's. `helpers` are in these
+    groups, too, and get none of what the supervisor says to them with the same signals.
     """
-    for one in _groups(number, group, foreground, outlived):
+    groups = _groups(number, group, foreground, outlived)
+    if number in (DISMISS, FLUSH):
+        _to_each(number, groups, helpers)
+        return
+    for one in groups:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(one, number)
+
+
+def _to_each(number: int, groups: set[int], helpers: Collection[int]) -> None:
+    for pid in list(descendants()):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if pid not in helpers and os.getpgid(pid) in groups:
+                os.kill(pid, number)
 
 
 def _groups(number: int, group: int, foreground: int, outlived: bool) -> set[int]:

@@ -20,7 +20,8 @@ from slic.kernel.pidfd import stat_fields
 DISMISS = signal.SIGTRAP
 FLUSH = signal.SIGSTKFLT
 """From the supervisor: the program has ended, go; or say what you have heard, and that there is no
-more. Home sends neither (glunix.home.signals)."""
+more. What home sends of these goes to each process of the job, to no helper
+(glunix.node.delivery)."""
 
 _ALL = signal.valid_signals()
 _OF_THE_TERMINAL = (signal.SIGTTIN, signal.SIGTTOU)
@@ -64,6 +65,11 @@ class Heralds:
     def stands(self, number: int, pid: int) -> None:
         """This helper is there; ProcessLookupError: not any more."""
         self._stand[number] = pid, os.pidfd_open(pid)
+
+    @property
+    def pids(self) -> set[int]:
+        """Of the node, of all helpers that stand."""
+        return {pid for pid, _ in self._stand.values()}
 
     @property
     def is_awaited(self) -> bool:

@@ -370,7 +370,9 @@ class Supervisor:
         if number == signal.SIGKILL:  # is for all of the job, whatever groups and sessions it made
             self._doomed = True
             self._place.kill_all()
-        deliver(number, self._place.group, self._stand_ins.foreground(), self._root is not None)
+        helpers = self._place.heralds.pids if isinstance(self._place, PidSpace) else ()
+        over, foreground = self._root is not None, self._stand_ins.foreground()
+        deliver(number, self._place.group, foreground, over, helpers)
         if self._session is not None:
             self._session.sweep()
 

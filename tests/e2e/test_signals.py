@@ -15,7 +15,7 @@ import os, signal
 read_end, write_end = os.pipe2(os.O_NONBLOCK)
 os.set_blocking(read_end, True)
 signal.set_wakeup_fd(write_end)
-for number in signal.valid_signals() - {9, 19, 17, 32, 33}:
+for number in signal.valid_signals() - {9, 19, 32, 33}:
     signal.signal(number, lambda n, f: None)
 os.write(1, b"ready\n")
 while True:
@@ -24,8 +24,7 @@ while True:
 """
 
 UNCATCHABLE = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ}
-FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP,
-          signal.SIGSTKFLT}  # fmt: skip
+FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 STOPPED = {signal.SIGSTOP, signal.SIGTSTP}
 STOPS = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 
@@ -44,6 +43,29 @@ def test_every_catchable_signal_is_forwarded(shared: Cluster, degree: str) -> No
             job.send_signal(number)
             for _ in range(int(degree)):
                 assert read_line(job) == str(int(signal.SIGTSTP))
+
+
+def test_every_signal_but_two_reaches_a_transparent_program(shared: Cluster) -> None:
+    """Also those of faults, which a shadow of the program's does not die of, and SIGCHLD."""
+    numbers = set(signal.valid_signals()) - UNCATCHABLE - STOPS | {signal.SIGCHLD}
+    with ended(shared.start("glurun", "-T", "python3", "-c", CATCHER)) as job:
+        assert read_line(job) == "ready"
+        for number in sorted(numbers):
+            job.send_signal(number)
+            assert read_line(job) == str(int(number))
+        for number in (signal.SIGTRAP, signal.SIGSTKFLT):  # the supervisor's own words are others
+            for _ in range(20):
+                job.send_signal(number)
+                assert read_line(job) == str(int(number))
+
+
+@pytest.mark.parametrize("number", sorted({*FAULTS, signal.SIGTRAP, signal.SIGSTKFLT}))
+def test_a_transparent_job_ends_by_a_fault_that_home_sends(shared: Cluster, number: int) -> None:
+    script = "ulimit -c 0; echo ready; exec sleep 1000"
+    with ended(shared.start("glurun", "-T", "sh", "-c", script)) as job:
+        assert read_line(job) == "ready"
+        job.send_signal(number)
+        assert job.wait(10) in (128 + number, -number)
 
 
 @pytest.mark.parametrize("degree", ["1", "4"])

@@ -9,6 +9,7 @@ import pytest
 
 from glunix.msg.base import Message
 from glunix.msg.shadows import ShadowKill
+from glunix.node.delivery import deliver
 from glunix.node.heralds import DISMISS, FLUSH, Heralds
 from glunix.node.reaping import changed
 
@@ -171,3 +172,15 @@ def test_every_change(child: Callable[..., int]) -> None:
     assert os.WIFSTOPPED(stopped) and os.WSTOPSIG(stopped) == signal.SIGSTOP
     assert os.WIFCONTINUED(continued)
     assert os.WIFSIGNALED(ended) and os.WTERMSIG(ended) == signal.SIGTERM
+
+
+@pytest.mark.parametrize("word", [DISMISS, FLUSH])
+def test_no_helper_takes_homes_signal_for_a_word(heralds: Made, word: int) -> None:
+    """In a group with its helpers the program gets it, and they do not."""
+    found, pids, _ = heralds
+    assert found.pids == {pids[HERALD], pids[LEADER]}
+    deliver(word, os.getpgrp(), 0, False, found.pids)
+    _, status = os.waitpid(pids[PROGRAM], 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == word
+    for number in (HERALD, LEADER):
+        assert os.waitpid(pids[number], os.WNOHANG) == (0, 0)
