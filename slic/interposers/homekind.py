@@ -6,6 +6,7 @@ F_GETPIPE_SZ. All of these are asked of home's kernel, and are rare: no build ma
 
 Limits: nobody gets a lease (EAGAIN, as when another process has the file open, which is so). Of
 extended attributes, those of others than `user.` are not set (EPERM). poll and select see the pipe.
+An input has the stand-in's device number, by which fpathconf tells ext4's _PC_LINK_MAX from ext2's.
 """
 
 import errno
