@@ -17,7 +17,7 @@ from glunix.cli.common import one_line, show_table
 from glunix.errors import Refused
 from glunix.ids import Why
 from slic.ebpf.loader import PROGRAMS, Program
-from slic.kernel import probe
+from slic.kernel import forkevents, probe
 
 Try = Callable[[], str | int | None]
 """Returns a detail to show (or nothing) when the feature works, raises OSError when not."""
@@ -157,6 +157,11 @@ FEATURES: tuple[Feature, ...] = (
         "CAP_SYS_RESOURCE",
         _one(lambda: machine.capability(24)),
         "jobs cannot get hard limits above the daemon's; migration cannot restore exe links",
+    ),
+    Feature(
+        "fork events",
+        _one(lambda: forkevents.ForkEvents().close()),
+        "a process of a -T job looks asleep for a moment as it begins: its first call is caught",
     ),
     Feature(
         "BPF programs",

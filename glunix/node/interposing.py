@@ -38,11 +38,13 @@ class Interposing:
     """Made in the supervisor before it forks the program. StepFailed when it cannot be."""
 
     def __init__(
-        self, spec: JobSpec, stand_ins: StandIns, numbers: Numbers, setuid: bool = False
+        self, spec: JobSpec, stand_ins: StandIns, numbers: Numbers | None, setuid: bool = False
     ) -> None:
-        """`setuid`: the job may run programs with more rights than its owner has. What these go by
-        is then this node's own, whatever home says: their files, their host name (sudoers(5)), and
-        of all calls but plain reads and the terminal's the kernel's answer (glunix.node.foreign).
+        """`numbers` are to hear of what begins by a caught call; None: they hear otherwise
+        (glunix.node.forkwatch). `setuid`: the job may run programs with more rights than its owner
+        has. What these go by is then this node's own, whatever home says: their files, their host
+        name (sudoers(5)), and of all calls but plain reads and the terminal's the kernel's answer
+        (glunix.node.foreign).
         """
         self.launch: Launch | None = None
         """None: there is nothing to catch, and the job runs at native speed."""
@@ -81,7 +83,7 @@ class Interposing:
                 interposers.append(HomeCopies(self.fds, stand_ins.read_files))
             interposers.append(self.fds)
         if spec.pids is not None:
-            interposers += [Forks(numbers), Groups()]
+            interposers += [Groups()] if numbers is None else [Forks(numbers), Groups()]
         if interposers:
             policy = OwnersPolicy(interposers, self.fds) if setuid else Policy(interposers)
             self._prepare(policy, spec.engine or DEFAULT_ENGINE)

@@ -29,6 +29,7 @@ from glunix.node.delivery import deliver, kill_one
 from glunix.node.direct import WayHome, connect
 from glunix.node.family import Family
 from glunix.node.foreign import restrict_looks
+from glunix.node.forkwatch import ForkWatch
 from glunix.node.homefiles import HomeFiles as NodeHomeFiles
 from glunix.node.interposing import Interposing
 from glunix.node.keeper import GRACE, end_descendants
@@ -78,6 +79,7 @@ class Supervisor:
         self._way = WayHome(self._reactor, sock, line, way, self._frame, self._abandoned)
         self._asks = Asks(self._to_home, self, self._reactor, self._way.hear if fed else None)
         self._numbers = Numbers(start.npid, self._to_home, self._reactor)
+        self._forks = ForkWatch(self._reactor)
         self._moves = Moves(self._numbers, self._to_home, self, self._reactor)
         self._outputs: dict[int, Output] = {}
         self._reopened: Reopened | None = None
@@ -111,7 +113,9 @@ class Supervisor:
             self._questions.stand_ins = self._stand_ins
             if self._spec.stdin == "file":
                 self._asks.read_ahead(0)
-            caught = Interposing(self._spec, self._stand_ins, self._numbers, self._setuid)
+            noticed = self._spec.pids is not None and self._forks.prepare()
+            numbers = None if noticed else self._numbers
+            caught = Interposing(self._spec, self._stand_ins, numbers, self._setuid)
             self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
                 self._questions.home_files = NodeHomeFiles(
@@ -152,6 +156,7 @@ class Supervisor:
             self._turn()
         if self._session is not None:
             self._session.close()
+        self._forks.close()
         self._numbers.close()  # the namespace's init waits for the helper in it
         if isinstance(self._place, PidSpace):
             self._place.close()
@@ -166,8 +171,9 @@ class Supervisor:
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
             self._place.heralds.tell = self._tell_late
-            self._numbers.open(self._place)
+            self._numbers.open(self._place, self._forks)
             self._moves.open(around)
+            self._forks.open(self._place.program, self._has_begun, self._numbers)
         else:
             self._numbers.give_up()
         around.close_theirs()
@@ -204,6 +210,11 @@ class Supervisor:
             self._numbers.program_name.begins(self._main, self._spec.pids)
             kill_one(self._main, self._early_stop)  # 0: none has
 
+    def _has_begun(self, tid: int, is_new: bool) -> None:
+        held = self._numbers.begun(tid, is_new)
+        if held is not None:
+            self._moves.follow(*held, tid)
+
     def _open_files(self, fds: HomeFds) -> Reopened:
         files = self._stand_ins.files
         self._reopened = Reopened(fds, self._outputs, files, self._output)
@@ -211,6 +222,7 @@ class Supervisor:
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
+            self._forks.catch_up()  # where a process is that wrote this, home hears first
             self._asks.settle()
             if data:
                 self._way.relay(stream.out_head(self._vnn, fd, len(data)), data)
