@@ -7,6 +7,7 @@ import resource
 import stat
 
 from glunix.errors import GlunixError
+from glunix.home.carried import carried
 from glunix.home.options import Options
 
 _FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
@@ -183,5 +184,6 @@ def submit_message(
         outputs,
         careful,
         line,
+        carried(options.transparent),
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

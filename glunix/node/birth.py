@@ -41,7 +41,7 @@ class Birth:
         `first`: the number in the job of the first process that it forks; 0: any.
         """
 
-        def program() -> None:
+        def program(dies_with_us: bool) -> None:
             try:
                 place_fds(around.theirs[0], around.theirs[1], around.theirs[2])
 
@@ -57,7 +57,7 @@ class Birth:
                     place_more(around.inherited)
                     privilege.give_up(self._start.owner)
 
-                become(self._spec, self._start.owner, self._env, before_user)
+                become(self._spec, self._start.owner, self._env, before_user, dies_with_us)
             except StepFailed as error:
                 report_failure(self._theirs, error)
                 os._exit(127)

@@ -28,10 +28,13 @@ from slic.interposers.homesockets import SOCKETS, HomeSockets
 from slic.interposers.homestdio import HomeStdio
 from slic.interposers.homewrites import HomeWrites
 from slic.interposers.identity import Identity
-from slic.kernel.prctl import CLONE_NEWUTS, unshare
+from slic.interposers.ownfilter import OwnFilter
+from slic.kernel.pidfd import status_fields
+from slic.kernel.prctl import CLONE_NEWUTS, set_domain_name, unshare
 from slic.policy import Policy
 
 DEFAULT_ENGINE = "unotify"
+FILTERING = ("unotify", "ptrace-seccomp")
 
 
 class Interposing:
@@ -53,7 +56,8 @@ class Interposing:
         self.fds: HomeFds | None = None
         self.places: HomePlaces | None = None
         """Directories of home, when the job has any (--home)."""
-        interposers = _host_name(spec.home_host, own=not setuid)
+        domain = "" if spec.carried is None else spec.carried.domain
+        interposers = _host_name(spec.home_host, domain, own=not setuid)
         held = {one.kind for one in spec.inherited} & AT_HOME.keys()
         if stand_ins.interposed or spec.home_paths or held:
             self.fds = HomeFds(stand_ins.interposed, opens=bool(spec.home_paths or held))
@@ -85,6 +89,7 @@ class Interposing:
         if spec.pids is not None:
             interposers += [Groups()] if numbers is None else [Forks(numbers), Groups()]
         if interposers:
+            interposers += _own_filter(spec.engine or DEFAULT_ENGINE)
             policy = OwnersPolicy(interposers, self.fds) if setuid else Policy(interposers)
             self._prepare(policy, spec.engine or DEFAULT_ENGINE)
 
@@ -97,13 +102,21 @@ class Interposing:
             raise StepFailed("engine", errno.ENOSYS, f"cannot run transparently: {error}") from None
 
 
-def _host_name(host: str, own: bool) -> list[Interposer]:
+def _own_filter(engine: str) -> list[Interposer]:
+    """The program is not to know of its engine's filter, if it has one and we have none."""
+    filters = status_fields(os.getpid()).get("Seccomp_filters", "")
+    return [OwnFilter(1)] if filters == "0" and engine in FILTERING else []
+
+
+def _host_name(host: str, domain: str, own: bool) -> list[Interposer]:
     """Home's host name: from a UTS namespace where there can be one, else by interposition."""
     if not own:
         return [Identity(os.fsencode(host))]
     try:
         unshare(CLONE_NEWUTS)
         socket.sethostname(host)
+        if domain:
+            set_domain_name(domain)
     except OSError:
         return [Identity(os.fsencode(host))]
     return []

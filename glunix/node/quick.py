@@ -18,7 +18,8 @@ import signal
 import stat
 from collections.abc import Iterator
 
-from glunix.msg.job import JobSpec, Owner, Rlimit
+from glunix.msg.job import Carried, JobSpec, Owner, Rlimit
+from glunix.node import carried
 from glunix.node.become import inherits_nothing
 from glunix.node.spawn import Surroundings
 from slic.kernel import capabilities
@@ -34,6 +35,7 @@ class _Own:
     owner: Owner
     limits: dict[int, tuple[int, int]]
     nice: int
+    carried: Carried
     is_clean: bool
     """Nothing else is inherited that `become` would take away."""
 
@@ -46,7 +48,8 @@ def _own(pid: int) -> _Own:
         os.geteuid(), os.getegid(), groups, capabilities.no_new_privs(), capabilities.bounding()
     )
     limits = {number: resource.getrlimit(number) for number in range(_LIMITS)}
-    return _Own(owner, limits, os.getpriority(os.PRIO_PROCESS, 0), inherits_nothing())
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    return _Own(owner, limits, nice, carried.own(), inherits_nothing())
 
 
 def is_plain(spec: JobSpec, owner: Owner) -> bool:
@@ -60,6 +63,7 @@ def is_plain(spec: JobSpec, owner: Owner) -> bool:
         and user.no_new_privs >= owner.no_new_privs
         and not user.bounding & ~owner.bounding
         and spec.nice == own.nice
+        and carried.is_inherited(spec.carried, own.carried)
         and not any(spec.ignored)
         and all(
             own.limits.get(r.resource) == (r.soft, r.hard) for r in spec.rlimits if _inherited(r)
