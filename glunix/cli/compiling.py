@@ -8,10 +8,13 @@ from glunix import config
 from glunix.home import nursery, shadowprogram
 from slic.ebpf import objects
 from slic.kernel import sieve
+from slic.kernel.compiled import Compiled
 
 SHADOWS = shadowprogram.PROGRAM
 SIEVE = sieve.LIBRARY
 PROGRAMS = objects.OBJECT
+START = Compiled((os.path.join(os.path.dirname(__file__), "start.c"),), shadowprogram.FLAGS)
+"""What the tools' scripts name in their first line (glunix.cli.launchers)."""
 
 _PATIENCE = 5.0
 """Seconds for a program's first word."""
@@ -20,7 +23,7 @@ _PATIENCE = 5.0
 def compile_all(state: str | None = None) -> None:
     """Make what is not there, beside its source or in a cluster's state folder, by who may."""
     folders = (state or config.state_folder(),)
-    for part in (SHADOWS, SIEVE, PROGRAMS):
+    for part in (SHADOWS, SIEVE, PROGRAMS, START):
         path = part.build(*folders)
         if part is SHADOWS and path is not None:
             shadowprogram.let_choose(path)
@@ -54,6 +57,11 @@ def sieved() -> str:
     if sieve.load(config.state_folder()) is None:
         raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC))
     return path
+
+
+def starter() -> str:
+    """Where the program is that starts the tools; OSError ENOENT: nowhere."""
+    return _found(START.built(config.state_folder()))
 
 
 def _found(path: str | None) -> str:

@@ -122,6 +122,12 @@ FEATURES: tuple[Feature, ...] = (
         "Python looks at every caught call of a -T job: scripts that fork take up to 1.4x longer",
     ),
     Feature(
+        "launcher (C)",
+        _one(compiling.starter),
+        "glurun takes no directory as standard input, nor limits too tight for Python, and knows "
+        "of an ignored SIGPIPE only from a shell (docs/launch.md)",
+    ),
+    Feature(
         "UTS namespaces",
         _either(probe.uts_namespace),
         "nodes on one machine share its host name; -T catches uname instead of getting it free",

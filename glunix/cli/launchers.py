@@ -2,20 +2,28 @@
 
 A console script made by pip runs `site`, which reads every .pth file: 4 ms and more of a start-up
 that should take 16. These scripts say where GLUnix and its libraries are, and nothing else; -I
-also keeps a user's PYTHONPATH out of the tools. `make install` runs this after pip.
+also keeps a user's PYTHONPATH out of the tools. `make install` runs this after pip, and a cluster
+that starts replaces pip's scripts (`improve`).
+
+The interpreter changes what it finds when it starts: it refuses a directory as standard input, has
+its own dispositions of SIGPIPE and SIGXFSZ, says KeyboardInterrupt. So where there is a compiler
+the scripts are started by a small program, start.c, of which a copy lies beside them. Without it
+they start the interpreter, with those limits: docs/launch.md.
 """
 
 import argparse
 import importlib.metadata
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import glunix
+from glunix import config
 from glunix.cli.common import Parser, run
-from glunix.cli.compiling import compile_all
+from glunix.cli.compiling import START, compile_all
 from glunix.errors import GlunixError
 
 DISTRIBUTION = "glunix"
@@ -23,6 +31,40 @@ FLAGS = "-IS"
 LIBRARIES = ("msgpack", "msgspec", "psutil", "ptrace", "rich", "cryptography")
 SHEBANG_MAX = 127
 """Bytes of a first line that every kernel takes (execve(2): 127 before Linux 5.1, then 255)."""
+
+STARTER = ".glunix-start"
+"""start.c's program, beside the scripts."""
+
+NEED_LIMITS = ("glurun",)
+"""Tools whose limits may be raised: they say what they were, and the program gets those."""
+
+_FIRST = """\
+import _signal
+if _signal.getsignal(2) is _signal.default_int_handler:
+    _signal.signal(2, _signal.SIG_DFL)
+import gc, sys
+gc.set_threshold(20000)
+"""
+"""Until the tool knows better, ^C ends it as any program: not with a traceback. What is imported is
+no garbage: looking for some costs a millisecond of the launch."""
+
+_NOTED = """\
+import posix
+for note in sys._xoptions.get("glunix", "").split(","):
+    if note == "i":
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (2,))
+    elif note[:1] == "d":
+        fd, _, high = note[1:].partition(":")
+        posix.dup2(int(high), int(fd))
+        posix.close(int(high))
+try:
+    fd = posix.open("/proc/self/comm", posix.O_WRONLY | posix.O_CLOEXEC)
+    posix.write(fd, {name!r})
+    posix.close(fd)
+except OSError:
+    pass
+"""
+"""What start.c had to put aside is put back, and ps(1) shows the tool's name."""
 
 _UNSAFE = set('"$`\\\n\r')
 
@@ -60,45 +102,106 @@ def targets() -> dict[str, str]:
     return {str(name): str(value) for name, value in scripts.items()}
 
 
-def text_of(python: str, folders: Sequence[Path], target: str) -> str | None:
-    """One launcher; None when `python` is a path that neither kernel nor shell can be given.
+def text_of(
+    python: str, folders: Sequence[Path], target: str, starter: str = "", name: str = ""
+) -> str | None:
+    """One launcher; None when a path is one that neither kernel nor shell can be given.
 
     Short plain paths become a #! line. Others go through sh: its first word is also a Python
-    string, so that the same file is a script for both.
+    string, so that the same file is a script for both. `starter`: start.c's program, which is to
+    execute `python` for the tool of this `name`.
     """
     module, _, function = target.partition(":")
-    line = f"#!{python} {FLAGS}"
-    if len(os.fsencode(line)) > SHEBANG_MAX or set(python) & set(" \t"):
-        line = f'#!/bin/sh\n"exec" "{python}" "{FLAGS}" "$0" "$@"'
-    if set(python) & _UNSAFE or not python.isprintable():
+    words = [python, FLAGS]
+    if starter:
+        words = [starter, _interpreter(python, starter, name in NEED_LIMITS)]
+    line = f"#!{' '.join(words)}"
+    if len(os.fsencode(line)) > SHEBANG_MAX or set("".join(words)) & set(" \t"):
+        line = '#!/bin/sh\n"exec" ' + " ".join(f'"{word}"' for word in words) + ' "$0" "$@"'
+    if any(set(word) & _UNSAFE or not word.isprintable() for word in words):
         return None
     return (
         f"{line}\n"
-        # Until the tool knows better, ^C ends it as any program: not with a traceback.
-        "import _signal\n"
-        "if _signal.getsignal(2) is _signal.default_int_handler:\n"
-        "    _signal.signal(2, _signal.SIG_DFL)\n"
-        "import sys\n"
+        f"{_FIRST}"
+        f"{_NOTED.format(name=os.fsencode(name)) if starter else ''}"
         f"sys.path += {[str(folder) for folder in folders]!r}\n"
         f"from {module} import {function}\n"
         f"sys.exit({function}())\n"
     )
 
 
+def _interpreter(python: str, starter: str, raises: bool) -> str:
+    """The word for start.c; what lies beside it needs no folder, which keeps the #! line short."""
+    folder, name = os.path.split(python)
+    beside = folder == os.path.dirname(starter)
+    return ("+" if raises else "-") + (name if beside else python)
+
+
+def _put(path: Path, text: str) -> None:
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text)
+    fresh.chmod(0o755)
+    fresh.replace(path)
+
+
+def _put_starter(folder: Path) -> str:
+    """Copy start.c's program to where the scripts are; empty without one."""
+    made = START.build(config.state_folder())
+    if made is None:
+        return ""
+    starter = folder.absolute() / STARTER
+    fresh = starter.with_name(f"{STARTER}.new")
+    shutil.copyfile(made, fresh)
+    fresh.chmod(0o755)
+    fresh.replace(starter)
+    return str(starter)
+
+
 def write(folder: Path, python: str, wanted: Mapping[str, str]) -> list[str]:
     """Write a launcher for each tool into `folder`; return the tools left as they are."""
     folders = places()
+    starter = _put_starter(folder)
     left = []
     for name, target in sorted(wanted.items()):
-        text = text_of(python, folders, target)
+        text = text_of(python, folders, target, starter, name)
         if text is None:
             left.append(name)
-            continue
-        fresh = folder / f".{name}.new"
-        fresh.write_text(text)
-        fresh.chmod(0o755)
-        fresh.replace(folder / name)
+        else:
+            _put(folder / name, text)
     return left
+
+
+def improve() -> None:
+    """Replace what pip, or `write` without a compiler, has put beside this interpreter.
+
+    Only what is ours, by who owns it; nothing else is touched, and what fails changes nothing.
+    """
+    folder = Path(sys.executable).parent
+    try:
+        if folder.stat().st_uid != os.geteuid() or START.build(config.state_folder()) is None:
+            return
+        folders = places()
+        wanted = {
+            name: target
+            for name, target in targets().items()
+            if _is_plain(folder / name, target, text_of(sys.executable, folders, target))
+        }
+        if wanted:
+            write(folder, sys.executable, wanted)
+    except (OSError, LauncherError):
+        pass
+
+
+def _is_plain(tool: Path, target: str, without: str | None) -> bool:
+    """Whether it is pip's script for `target`, or ours `without` start.c."""
+    try:
+        text = tool.read_text(errors="replace")
+    except OSError:
+        return False
+    module, _, function = target.partition(":")
+    line = text.partition("\n")[0]
+    is_pips = line == f"#!{sys.executable}" and f"\nfrom {module} import {function}\n" in text
+    return text == without or (is_pips and "sys.path" not in text)
 
 
 def parser() -> argparse.ArgumentParser:

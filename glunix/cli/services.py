@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glunix import config, settings
-from glunix.cli import up
+from glunix.cli import launchers, up
 from glunix.cli.compiling import compile_all
 from glunix.cli.folder import cluster_folder, locked, made_safe
 from glunix.errors import Refused
@@ -94,6 +94,7 @@ def run_daemon(args: argparse.Namespace) -> int:
     folder = cluster_folder(args.folder)
     conf = settings.read(folder)
     compile_all(str(_prepare(folder, conf)))
+    launchers.improve()
     up.own_signals()
     return _served(_serve_daemon(folder, conf, _ready(f"daemon {conf.daemon.node}")))
 
@@ -129,6 +130,7 @@ def this_tool() -> list[str]:
     """The words that started this tool, without its arguments; good from any directory."""
     script = len(sys.orig_argv) - len(sys.argv)
     words = [sys.executable, *sys.orig_argv[1 : script + 1]]
+    words = [word for word in words if not word.startswith("-Xglunix=")]  # of this start alone
     if Path(words[-1]).exists():
         words[-1] = str(Path(words[-1]).absolute())
     return words

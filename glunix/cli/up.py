@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from glunix import config, settings
+from glunix.cli import launchers
 from glunix.cli.common import one_line
 from glunix.cli.compiling import compile_all
 from glunix.cli.folder import cluster_folder, locked
@@ -453,6 +454,7 @@ def run_up(args: argparse.Namespace) -> int:
         args.nodes = NODES
     everybody, started = start_cluster(folder, args.nodes, args.setuid)
     compile_all(str(folder))
+    launchers.improve()
     nodes = [m for m in everybody if m.name.startswith("node")]
     nodes.sort(key=lambda m: (len(m.name), m.name))  # one that was started again comes last
     if args.json:

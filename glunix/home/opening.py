@@ -15,7 +15,7 @@ import time
 from glunix import config
 from glunix.errors import GlunixError
 from glunix.home.link import HomeLink
-from glunix.home.surroundings import settle_fds, submit_message
+from glunix.home.surroundings import environment, is_tight, settle_fds, submit_message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Opening:
         return Stats()
 
     def _listen(self, options: Options) -> Line | None:
-        if not options.transparent:
+        if not options.transparent or is_tight():
             return None
         from glunix.home.direct import Line
         from glunix.home.homecalls import stdin_kind
@@ -118,15 +118,17 @@ def run(options: Options) -> int:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     try:
         settle_fds(options)
-        opening = Opening(options, posix.environ)
+        opening = Opening(options, environment())
+        half = None
+        if options.transparent:
+            from glunix.home.shadow import divide
+
+            half = divide()
     except GlunixError as error:
         complain(str(error), None)
         return config.exit_error()
-    half = None
-    if options.transparent:
-        from glunix.home.shadow import divide
-
-        half = divide()
+    except OSError as error:
+        return _lacks(error)
     status = _go_on(options, opening, half)
     if half is not None:
         half.end(status, 0, alone=False)
@@ -146,6 +148,21 @@ def _go_on(options: Options, opening: Opening, half: Half | None) -> int:
     except GlunixError as error:
         complain(str(error), None)
         return config.exit_error()
+    except OSError as error:
+        return _lacks(error)
+
+
+_LACKING = {errno.EMFILE: "n", errno.EAGAIN: "u", errno.ENOMEM: "v"}
+"""What a limit of the user's makes fail, and the option of ulimit that it has."""
+
+
+def _lacks(error: OSError) -> int:
+    """Our own part of a job cannot live within its limits; other errors are raised."""
+    option = _LACKING.get(error.errno or 0)
+    if option is None:
+        raise error
+    complain(f"home's part of the job: {error.strerror} (ulimit -{option})", None)
+    return config.exit_error()
 
 
 def not_started(step: str, error: int, line: str, vnn: int, node: str, options: Options) -> str:

@@ -21,6 +21,7 @@ import time
 
 from glunix.home.signals import Signals, die_of, stop_self
 from glunix.home.sinks import to_nowhere
+from glunix.home.surroundings import is_tight
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -258,6 +259,8 @@ def divide() -> Half:
         half_end.close()
         _stand(shadow_end, signals, half)
     shadow_end.close()
+    if is_tight():
+        signals.leave()
     from glunix.home.title import overwrite
 
     overwrite(_TITLE)

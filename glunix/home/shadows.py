@@ -16,6 +16,7 @@ import time
 from glunix.home.link import blob, integer
 from glunix.home.nursery import Nursery, spawn
 from glunix.home.sinks import in_foreground, job_groups
+from glunix.home.surroundings import is_tight
 from glunix.home.wire import Value
 
 TYPE_CHECKING = False
@@ -107,7 +108,8 @@ class Shadows:
     def _make(self, group: int, count: int) -> None:
         if not self._had:
             self._had = True
-            self._start(lambda program, sock: spawn(program, sock.fileno()))
+            if not is_tight():
+                self._start(lambda program, sock: spawn(program, sock.fileno()))
         full = sum(len(nursery.shadows) for nursery in self._nurseries) >= _MOST
         if self._nurseries and not self._nurseries[0].session and not full:
             self._nurseries[0].say(b"M", min(count, _AT_ONCE), group)

@@ -61,8 +61,19 @@ class Signals:
             if _signal.getsignal(number) != _signal.SIG_IGN:
                 _signal.signal(number, _nothing)
 
+    def leave(self) -> None:
+        """Another process writes, and we have few descriptors: `listen` makes another pipe."""
+        posix.close(self._write_fd)
+        self._write_fd = -1
+
     def listen(self) -> None:
         """From now on those that this process gets count."""
+        if self._write_fd < 0:
+            come = bytes(self.read())
+            fresh, self._write_fd = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
+            posix.dup2(fresh, self._read_fd, inheritable=False)
+            posix.close(fresh)
+            posix.write(self._write_fd, come)
         _signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
 
     def read(self) -> list[int]:

@@ -5,6 +5,7 @@ import os
 import posix
 import resource
 import stat
+import sys
 
 from glunix.errors import GlunixError
 from glunix.home.carried import carried
@@ -13,8 +14,18 @@ from glunix.home.options import Options
 _FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 """Signals whose disposition Python itself changed at start: what it was before is not known."""
 
+_COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
+"""What Python's start may have put into LC_CTYPE (PEP 538)."""
+
+_NOTES = sys._xoptions.get("glunix")
+"""What the launcher noted (glunix/cli/start.c); None: there was none."""
+
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "mksh", "busybox")
 """They ignore those for themselves only when told to, and then their commands do, too."""
+
+NEEDED = 16
+"""Descriptors of home's half of a job that uses few files; 5 when it does without what it can."""
+PLENTY = 256
 
 WINDOW = 1024 * 1024
 WINDOW_MIN = 64 * 1024
@@ -36,6 +47,19 @@ def is_open(fd: int) -> bool:
         return not fcntl(fd, F_GETFL) & os.O_PATH
     except OSError:
         return False
+
+
+def _is_directory(fd: int) -> bool:
+    return is_open(fd) and stat.S_ISDIR(posix.fstat(fd).st_mode)
+
+
+def is_tight() -> bool:
+    """Whether home's half has few descriptors (RLIMIT_NOFILE), and does without what it can."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if most == resource.RLIM_INFINITY or most >= PLENTY:
+        return False
+    taken = sum(int(name) < most for name in os.listdir("/proc/self/fd"))
+    return most - taken < NEEDED
 
 
 def same_output() -> bool:
@@ -65,7 +89,14 @@ def ignored_signals() -> list[int]:
         for number in range(1, 65)
         if number not in _FOR_PYTHON and number not in (32, 33)
         and _signal.getsignal(number) == _signal.SIG_IGN
-    ] + _ignored_by_our_shell()  # fmt: skip
+    ] + _ignored_before_python()  # fmt: skip
+
+
+def _ignored_before_python() -> list[int]:
+    if _NOTES is None:
+        return _ignored_by_our_shell()
+    words = _NOTES.split(",")
+    return [number for number, word in zip(_FOR_PYTHON, "px", strict=True) if word in words]
 
 
 def _ignored_by_our_shell() -> list[int]:
@@ -81,9 +112,45 @@ def _ignored_by_our_shell() -> list[int]:
     return [number for number in _FOR_PYTHON if mask >> (number - 1) & 1]
 
 
+def _noted_limits() -> dict[int, tuple[int, int]]:
+    """Those that the launcher has raised for us, as they were."""
+    found = {}
+    for word in (_NOTES or "").split(","):
+        if word[:1] == "l":
+            number, soft, hard = map(int, word[1:].split(":"))
+            found[number] = soft, hard
+    return found
+
+
+def environment() -> dict[bytes, bytes]:
+    """The caller's: Python's start may have changed LC_CTYPE, the kernel has it as it was."""
+    now = posix.environ
+    if now.get(b"LC_CTYPE") not in _COERCED:
+        return now
+    try:
+        fd = posix.open("/proc/self/environ", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return now
+    found = b"\0"
+    try:
+        while more := posix.read(fd, 1 << 20):  # a page at a time, whatever is asked for
+            found += more
+    finally:
+        posix.close(fd)
+    _, is_there, rest = found.partition(b"\0LC_CTYPE=")
+    was = rest.partition(b"\0")[0] if is_there else None
+    if was is not None:
+        return {**now, b"LC_CTYPE": was}
+    return {name: value for name, value in now.items() if name != b"LC_CTYPE"}
+
+
 def _limits() -> list[object]:
     found: list[object] = []
+    before = _noted_limits()
     for number in range(16):
+        if number in before:
+            found.append([number, *before[number]])
+            continue
         try:
             soft, hard = resource.getrlimit(number)
         except (ValueError, OSError):
@@ -142,6 +209,8 @@ def submit_message(
     posix.umask(umask)
     stdin, one_output, sockets = ("pipe", 0), False, []
     outputs: list[str] = []
+    if not options.transparent and _is_directory(options.fds[0]):
+        stdin = ("dir", 0)
     if options.transparent:
         from glunix.home.homecalls import same_sockets, stdin_kind
         from glunix.home.inherited import output_kind

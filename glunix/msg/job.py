@@ -168,7 +168,8 @@ class JobSpec(Record, frozen=True):
     fills in its own for who says none."""
     stdin: Annotated[str, Meta(max_length=16)] = "pipe"
     """Transparent: what home's fd 0 is: tty, pipe, file, socket, a memory device's name
-    (null, zero, ...), other or closed. A socket is a stream socket; other ones are packets."""
+    (null, zero, ...), other or closed. A socket is a stream socket; other ones are packets.
+    User-level: pipe, or dir for a directory, which nobody can read."""
     stdin_size: U63 = 0
     """Transparent: st_size of a file on fd 0."""
     one_output: bool = False
@@ -269,6 +270,10 @@ class JobRow(Record, frozen=True):
     ended: MomentField
     reason: TextField
     procs: Annotated[list[ProcRow], Meta(max_length=DEGREE_MAX)]
+    name: Annotated[str, Meta(max_length=64)] = ""
+    """Of a batch job (glubatch -J)."""
+    place: U32 = 0
+    """In the queue, from 1; 0: it is not in the queue, or its place was not asked for."""
 
 
 class NodeRow(Record, frozen=True):

@@ -171,6 +171,9 @@ class Process:
                 theirs[2] = self._stderr_terminal(tty, stack)
         if 0 in tty_fds:
             self._wire_input(os.dup(master), is_tty=True)
+        elif self._start.spec.stdin == "dir":  # it is home's: a read of ours says EISDIR, too
+            theirs[0] = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, theirs[0])
         else:
             theirs[0], ours = pipe(self._start.owner)
             stack.callback(os.close, theirs[0])

@@ -4,6 +4,7 @@ import dataclasses
 
 from glunix.ids import StreamId
 from glunix.msg.base import Message
+from glunix.msg.job import Owner
 from glunix.msg.stream import Start
 
 
@@ -60,8 +61,17 @@ class CloseJoin:
 
 
 @dataclasses.dataclass(frozen=True)
+class StartBatchServer:
+    """Start a batch server for this owner, then say `batch_server_up` or `batch_server_failed`."""
+
+    owner: Owner
+
+
+@dataclasses.dataclass(frozen=True)
 class StopDaemon:
     """End this daemon in an orderly way."""
 
 
-DaemonEffect = ToClient | ToMaster | RestoreTty | Dial | Join | CloseJoin | StopDaemon
+DaemonEffect = (
+    ToClient | ToMaster | RestoreTty | Dial | Join | CloseJoin | StartBatchServer | StopDaemon
+)

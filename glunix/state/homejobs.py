@@ -12,7 +12,7 @@ import msgspec
 
 from glunix.errors import FrameError
 from glunix.ids import StreamId, Why
-from glunix.msg import client, master
+from glunix.msg import batch, client, master
 from glunix.msg.base import Message
 from glunix.msg.job import JobSpec, Owner, fair_window
 from glunix.msg.stream import Start
@@ -22,10 +22,13 @@ from glunix.state.daemonevents import (
     Dial,
     Join,
     RestoreTty,
+    StartBatchServer,
     StopDaemon,
     ToClient,
     ToMaster,
 )
+from glunix.state.events import clip
+from glunix.state.homebatch import BadTicket, HomeBatch, Ticket, owner_key
 
 
 @dataclasses.dataclass
@@ -64,19 +67,39 @@ def command_text(spec: JobSpec) -> str:
     return words.decode("utf-8", "replace").replace("\n", " ")
 
 
+STARTUP_GONE = "startup is gone"
+
+Question = (
+    client.Submit
+    | client.KillJob
+    | client.ListJobs
+    | client.ListNodes
+    | batch.Enqueue
+    | batch.Hold
+    | batch.AskJob
+)
+"""What the master answers."""
+
 ANSWERS: dict[type[Message], type[Message]] = {
     client.KillJob: master.KillDone,
     client.ListJobs: master.JobsTable,
     client.ListNodes: master.NodesTable,
     client.Submit: master.PlacedJob,
+    batch.Enqueue: batch.Queued,
+    batch.Hold: master.KillDone,
+    batch.AskJob: batch.JobFactsAt,
 }
 
 
 class HomeJobs:
     """Clients and jobs of one home node. Effects are appended to the list given to each call."""
 
-    def __init__(self, node: str, uid: int, host: str, jobs_each: int) -> None:
+    def __init__(
+        self, node: str, uid: int, host: str, jobs_each: int, key: bytes = b"unsealed"
+    ) -> None:
+        """`key` seals batch jobs (glunix.state.homebatch)."""
         self.node = node
+        self._batch = HomeBatch(node, uid, host, key)
         self._jobs_each = jobs_each
         """Jobs and unanswered requests that one user may have here: more would keep the others
         from the master, whose queue is everybody's."""
@@ -89,6 +112,7 @@ class HomeJobs:
         self._requests: dict[int, _Request] = {}
         self._jobs: dict[int, _HomeJob] = {}
         self._next_request = 1
+        self._offered_streams: dict[int, list[client.StreamOf]] = {}
         self._under_way: dict[int, int] = {}
         """uid -> its jobs and unanswered requests; only those that are not zero."""
 
@@ -104,10 +128,11 @@ class HomeJobs:
         if isinstance(message, client.TtyMode):
             who.raw_tty = message.raw
             return []
-        assert isinstance(
-            message,
-            client.Submit | client.KillJob | client.ListJobs | client.ListNodes | client.Shutdown,
-        )
+        if isinstance(message, batch.BatchReady):
+            return self._batch_ready(link, message)
+        if isinstance(message, batch.BatchCannot):
+            return self._batch_cannot(link, message)
+        assert isinstance(message, Question | client.Shutdown)
         refusal = self._refusal(who, message)
         if refusal is not None:
             why, text = refusal
@@ -154,7 +179,7 @@ class HomeJobs:
         self,
         link: int,
         who: _Client,
-        message: client.Submit | client.KillJob | client.ListJobs | client.ListNodes,
+        message: Question,
     ) -> list[DaemonEffect]:
         number = self._next_request
         self._next_request = number % 0xFFFFFFFF + 1
@@ -179,6 +204,12 @@ class HomeJobs:
             )
         elif isinstance(message, client.ListJobs):
             question = master.JobsQuery(number, who.owner.uid, message.everything)
+        elif isinstance(message, batch.Enqueue):
+            question = self._batch.question(number, who.owner, message)
+        elif isinstance(message, batch.Hold):
+            question = batch.HoldAt(number, who.owner.uid, message.npid, message.held)
+        elif isinstance(message, batch.AskJob):
+            question = batch.AskJobAt(number, who.owner.uid, message.npid, message.wait)
         else:
             question = master.NodesQuery(number)
         return [ToMaster(question)]
@@ -187,11 +218,12 @@ class HomeJobs:
         """A client is gone: its terminal is restored if it was raw, its jobs are killed (4.2.3)."""
         who = self._clients.pop(link)
         effects: list[DaemonEffect] = [RestoreTty(link)] if who.raw_tty else []
+        what = "its batch server is gone" if link in self._batch.servers.values() else STARTUP_GONE
         for npid in sorted(who.jobs):
             job = self._jobs[npid]
-            effects += [CloseJoin(link, s, "startup is gone") for s in sorted(job.streams)]
-            effects += self._over(job, "startup is gone" if job.streams else "")
-        return effects
+            effects += [CloseJoin(link, s, what) for s in sorted(job.streams)]
+            effects += self._over(job, what if job.streams else "")
+        return effects + self._not_launched(self._batch.server_down(link), what)
 
     # -- the master --------------------------------------------------------------------------
 
@@ -209,6 +241,8 @@ class HomeJobs:
 
     def master_message(self, message: Message) -> list[DaemonEffect]:
         """An answer to one of our requests; FrameError when it is none to what was asked."""
+        if isinstance(message, batch.Launch):
+            return self._launch(message)
         number = getattr(message, "request", 0)
         request = self._requests.get(number)
         if request is None:
@@ -221,7 +255,7 @@ class HomeJobs:
         self._more(request.uid, -1)
         if request.link not in self._clients:
             if isinstance(message, master.PlacedJob):
-                return [ToMaster(master.JobOver(message.npid, "startup is gone"))]
+                return [ToMaster(master.JobOver(message.npid, STARTUP_GONE))]
             return []
         answer: Message
         if isinstance(message, master.PlacedJob):
@@ -232,6 +266,10 @@ class HomeJobs:
             answer = client.Done(request.request, message.count)
         elif isinstance(message, master.JobsTable):
             answer = client.Jobs(request.request, message.rows)
+        elif isinstance(message, batch.Queued):
+            answer = batch.Queued(request.request, message.npids)
+        elif isinstance(message, batch.JobFactsAt):
+            answer = self._facts(request, message)
         else:
             assert isinstance(message, master.NodesTable)
             answer = client.Nodes(request.request, message.rows)
@@ -273,6 +311,102 @@ class HomeJobs:
             effects.append(Dial(placed.npid, job.link, number, stream.node, address))
         return effects
 
+    # -- batch -------------------------------------------------------------------------------
+
+    def _facts(self, request: _Request, told: batch.JobFactsAt) -> Message:
+        task = batch.task_decoder.decode(told.task) if told.task else None
+        return batch.JobFacts(request.request, told.row, told.why, task, told.runs)
+
+    def _launch(self, launch: batch.Launch) -> list[DaemonEffect]:
+        """The master has nodes for a batch job of this home."""
+        npid = launch.npid
+        if npid in self._jobs or self._batch.has(npid):
+            raise FrameError(f"the master launches job {npid} twice")
+        if sorted(proc.vnn for proc in launch.procs) != list(range(launch.degree)):
+            raise FrameError(f"the master launches job {npid} with other processes")
+        try:
+            ticket = self._batch.opened(launch)
+        except (BadTicket, msgspec.MsgspecError) as error:
+            return [ToMaster(batch.NotLaunched(npid, clip(str(error)), final=True))]
+        link = self._batch.servers.get(owner_key(ticket.owner))
+        if link is not None:
+            return [self._offer(link, ticket)]
+        if self._batch.wait(ticket):
+            return [StartBatchServer(ticket.owner)]
+        return []
+
+    def _offer(self, link: int, ticket: Ticket) -> DaemonEffect:
+        who, launch = self._clients[link], ticket.launch
+        by_node: dict[str, list[int]] = {}
+        for proc in launch.procs:
+            by_node.setdefault(proc.node, []).append(proc.vnn)
+        streams = []
+        for node, vnns in by_node.items():
+            streams.append(client.StreamOf(who.next_stream, node, vnns))
+            who.next_stream += 1
+        self._batch.offered[launch.npid] = (link, ticket)
+        placed = batch.BatchPlaced(
+            launch.npid,
+            launch.entry,
+            launch.is_array,
+            launch.index,
+            launch.degree,
+            streams,
+            ticket.spec,
+            ticket.task,
+            launch.name,
+        )
+        self._offered_streams[launch.npid] = streams
+        return ToClient(link, placed)
+
+    def batch_server_up(self, link: int, owner: Owner) -> list[DaemonEffect]:
+        """A batch server is there, as a client that the shell has announced by `client_up`."""
+        return [self._offer(link, ticket) for ticket in self._batch.server_up(link, owner)]
+
+    def batch_server_failed(self, owner: Owner, reason: str) -> list[DaemonEffect]:
+        """There can be no batch server for this owner."""
+        return self._not_launched(self._batch.server_failed(owner), reason)
+
+    def _not_launched(self, tickets: list[Ticket], reason: str) -> list[DaemonEffect]:
+        for ticket in tickets:
+            self._offered_streams.pop(ticket.launch.npid, None)
+        return [ToMaster(batch.NotLaunched(t.launch.npid, clip(reason))) for t in tickets]
+
+    def _batch_ready(self, link: int, ready: batch.BatchReady) -> list[DaemonEffect]:
+        """The files are open: dial the nodes."""
+        offered = self._batch.offered.get(ready.npid)
+        if offered is None or offered[0] != link:
+            return []  # it was given up meanwhile, or is not its
+        del self._batch.offered[ready.npid]
+        ticket = offered[1]
+        launch, who = ticket.launch, self._clients[link]
+        streams = {StreamId(s.stream): s for s in self._offered_streams.pop(launch.npid)}
+        job = _HomeJob(
+            launch.npid, link, ticket.owner, ticket.spec, launch.degree, streams, set(streams)
+        )
+        self._jobs[launch.npid] = job
+        self._more(ticket.owner.uid, 1)
+        who.jobs.add(launch.npid)
+        return [
+            Dial(launch.npid, link, number, of.node, launch.addresses.get(of.node, ""))
+            for number, of in streams.items()
+        ]
+
+    def _batch_cannot(self, link: int, cannot: batch.BatchCannot) -> list[DaemonEffect]:
+        """Its output has no place: it does not begin, or ends."""
+        offered = self._batch.offered.get(cannot.npid)
+        if offered is not None and offered[0] == link:
+            del self._batch.offered[cannot.npid]
+            self._offered_streams.pop(cannot.npid, None)
+            return [ToMaster(batch.NotLaunched(cannot.npid, cannot.reason, final=True))]
+        job = self._jobs.get(cannot.npid)
+        if job is None or job.link != link:
+            return []
+        effects: list[DaemonEffect] = [
+            CloseJoin(link, number, cannot.reason) for number in sorted(job.streams)
+        ]
+        return effects + self._over(job, cannot.reason)
+
     def owner_of(self, npid: int) -> Owner | None:
         """Who the kernel said started this job here; None: no job of this home."""
         job = self._jobs.get(npid)
@@ -283,7 +417,7 @@ class HomeJobs:
         return [
             master.HomeJob(j.npid, j.owner.uid, command_text(j.spec), j.degree, j.spec.transparent)
             for j in self._jobs.values()
-        ]
+        ] + self._batch.on_the_way()
 
     # -- nodes -------------------------------------------------------------------------------
 

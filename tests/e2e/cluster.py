@@ -76,11 +76,17 @@ def users_own(folder: Path) -> Path:
     return folder
 
 
-def make_launchers(folder: Path, python: str = sys.executable) -> None:
-    """Write glurun, glunix, ... of this very checkout into `folder`."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}"}
+def make_launchers(
+    folder: Path,
+    python: str = sys.executable,
+    checkout: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Write glurun, glunix, ... of this very checkout (or a copy) into `folder`."""
+    environment = {**os.environ, **(env or {})}
+    environment["PYTHONPATH"] = f"{checkout}:{sysconfig.get_path('purelib')}"
     command = [python, "-m", "glunix.cli.launchers", str(folder)]
-    subprocess.run(command, check=True, env=environment, timeout=DEADLINE)
+    subprocess.run(command, check=True, env=environment, cwd=checkout, timeout=DEADLINE)
 
 
 def everybodys_python() -> str | None:

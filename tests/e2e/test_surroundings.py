@@ -62,6 +62,50 @@ def test_raised_limits(shared: Cluster) -> None:
     assert shared.shell(line).text == shared.shell(line.replace("glurun ", "")).text
 
 
+LEVELS = pytest.mark.parametrize("level", ["glurun", "glurun -T"])
+
+
+def _as_native(shared: Cluster, line: str, level: str) -> None:
+    """`line`, in which @ is glurun or nothing, says and does the same."""
+    native = shared.shell(line.replace("@", ""))
+    found = shared.shell(line.replace("@", level))
+    assert (found.status, found.text) == (native.status, native.text), found
+
+
+@LEVELS
+@pytest.mark.parametrize(
+    "line", ["unset LANG LC_ALL LC_CTYPE", "unset LC_ALL LC_CTYPE; export LANG=C",
+             "unset LANG LC_ALL; export LC_CTYPE=POSIX", "unset LC_ALL; export LC_CTYPE=C.UTF-8"],
+)  # fmt: skip
+def test_the_locale_is_the_callers(shared: Cluster, line: str, level: str) -> None:
+    """Python's start adds and changes LC_CTYPE (PEP 538)."""
+    _as_native(shared, f"{line}; @ env | grep -E '^(LANG|LC_)'; true", level)
+
+
+@LEVELS
+def test_a_directory_as_input(shared: Cluster, level: str) -> None:
+    _as_native(shared, "@ echo hi </tmp", level)
+    _as_native(shared, "@ cat </tmp 2>&1", level)
+
+
+@LEVELS
+@pytest.mark.parametrize(
+    "line", ["ulimit -n 12", "ulimit -n 8", "exec 60>/dev/null; ulimit -n 50",
+             "exec 60> >(cat); ulimit -n 50", "ulimit -Sv 20000", "ulimit -t 5", "ulimit -Sd 9000"],
+)  # fmt: skip
+def test_tight_limits_are_the_programs(shared: Cluster, line: str, level: str) -> None:
+    words = "ulimit -n; ulimit -v; ulimit -t; ulimit -d; ulimit -Hv; ulimit -Ht"
+    _as_native(shared, f"{line}; @ bash -c '{words}'", level)
+
+
+@LEVELS
+def test_what_python_ignores_is_ignored_whoever_starts_us(shared: Cluster, level: str) -> None:
+    """SIGPIPE and SIGXFSZ: Python ignores them in any case, and does not say what was before."""
+    show = "@ grep SigIgn /proc/self/status"
+    _as_native(shared, f"trap '' PIPE XFSZ; exec nohup {show} 2>/dev/null", level)
+    _as_native(shared, f"trap '' XFSZ; exec timeout 60 {show}", level)
+
+
 # -- other users -----------------------------------------------------------------------------
 
 

@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 from e2e.cluster import ROOT, Cluster, as_user, everybodys_python, make_launchers
 
+from glunix.cli.launchers import STARTER
+
 USER = 20031
 GROUP_TTY = 5
 SECONDS = 120
@@ -102,24 +104,22 @@ def users_tools() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def _without_gcc(folder: Path, tools: Path) -> Path:
+def _without_gcc(folder: Path, python: str) -> Path:
     """Tools of a copy of the checkout in which nothing is compiled, nor can be."""
     copy = folder / "copy"
     for package in ("glunix", "slic", "migration"):
         shutil.copytree(
             ROOT / package,
             copy / package,
-            ignore=shutil.ignore_patterns("*.so", "shadow-*", "__pycache__"),
+            ignore=shutil.ignore_patterns("*.so", "shadow-*", "start-*", "__pycache__"),
         )
     found = folder / "tools"
     found.mkdir()
-    for launcher in tools.iterdir():
-        (found / launcher.name).write_text(
-            launcher.read_text().replace(repr(str(ROOT)), repr(str(copy)))
-        )
-        (found / launcher.name).chmod(0o755)
     (found / "gcc").write_text("#!/bin/sh\nexit 1\n")
     (found / "gcc").chmod(0o755)
+    nothing = {"PATH": f"{found}:{os.environ['PATH']}", "GLUNIX_DIR": str(folder / "none")}
+    make_launchers(found, python, copy, nothing)
+    assert not (found / STARTER).exists()
     return found
 
 
@@ -128,7 +128,9 @@ def test_the_same_as_natively(shared: Cluster, users_tools: Path, situation: Sit
     folder = Path(tempfile.mkdtemp(prefix="glunix-user-"))
     try:
         folder.chmod(0o755)
-        tools = users_tools if situation.has_gcc else _without_gcc(folder, users_tools)
+        tools = users_tools
+        if not situation.has_gcc:
+            tools = _without_gcc(folder, everybodys_python() or "")
         home = folder / "home"
         home.mkdir()
         (home / "lines").write_text("\n".join(LINES) + "\n")
