@@ -18,9 +18,9 @@ from glunix.daemon.chores import Chores
 from glunix.daemon.clients import Clients
 from glunix.errors import GlunixError
 from glunix.msg.job import Owner
-from glunix.node.become import StepFailed, enter_user
-from glunix.node.cgroups import limit_tasks
-from glunix.node.spawn import close_others, fork_child
+from glunix.node.processes.cgroups import limit_tasks
+from glunix.node.spawn.exec import StepFailed, enter_user
+from glunix.node.spawn.fork import close_others, fork_child
 from slic.kernel import capabilities
 
 NAME = b"glunix-batch"

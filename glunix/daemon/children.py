@@ -1,8 +1,8 @@
 """The daemon's children: reaped here, told to their jobs, and nothing left behind.
 
 Once a job is over, what it left gets SIGHUP, then SIGKILL (paper 4.2.3). Whose a process is, its
-control group says (glunix.node.cgroups). Without groups, each process of another user's job has a
-reaper of its own, which ends what it left (glunix.node.keeper). What remains are the daemon's own
+control group says (glunix.node.processes.cgroups). Without groups, each process of another user's job has a
+reaper of its own, which ends what it left (glunix.node.userlevel.session_leader). What remains are the daemon's own
 user's jobs without a group: the daemon is pid 1 of its node or a child subreaper, so what they
 abandon becomes its child (prctl(2)), and the environment names the job. The environment of no other
 user's process is ever read: its pages may lie where a read of them does not end. A stray names no
@@ -16,15 +16,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from glunix.daemon.authorization import RefusedJob
 from glunix.daemon.chores import Chores
-from glunix.daemon.policy import RefusedJob
-from glunix.daemon.supervised import SupervisedJob
 from glunix.daemon.terminals import uids_of
-from glunix.node.cgroups import JobGroup
-from glunix.node.keeper import GIVE_UP, GRACE, children_of_self
+from glunix.daemon.transparent_job import SupervisedJob
+from glunix.node.processes.cgroups import JobGroup
 from glunix.node.reactor import Reactor
-from glunix.node.sessions import Sessions
-from glunix.node.userjob import UserJob
+from glunix.node.spawn.sessions import Sessions
+from glunix.node.userlevel.job import UserJob
+from glunix.node.userlevel.session_leader import GIVE_UP, GRACE, children_of_self
 
 Job = UserJob | SupervisedJob | RefusedJob
 

@@ -29,14 +29,14 @@ from glunix.msg.base import Body, Message
 from glunix.msg.batch import Launch
 from glunix.settings import DEFAULT_BATCH, DEFAULT_LIMITS, BatchSection, LimitsSection
 from glunix.state import events
-from glunix.state.books import BatchRules
+from glunix.state.core import BatchRules
 from glunix.state.events import LinkId
 from glunix.state.master import Master
 from glunix.trust.peer import Peer
 
 
 class Door(Protocol):
-    """How certified daemons come in (glunix.master.door)."""
+    """How certified daemons come in (glunix.master.admission)."""
 
     def open(self, server: "Server") -> None:
         """Listen."""

@@ -11,7 +11,7 @@ from glunix.msg.batch import AskJobAt, HoldAt, JobFactsAt
 from glunix.msg.job import JobRow
 from glunix.msg.master import KillDone, RequestRefused
 from glunix.state.batch import Batch
-from glunix.state.books import Books
+from glunix.state.core import Books
 from glunix.state.events import LinkId, SendFromQueue, clip
 from glunix.state.feeder import Feeder
 from glunix.state.queue import Entry

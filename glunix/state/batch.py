@@ -14,8 +14,7 @@ from glunix.ids import NodeName, Npid, Why
 from glunix.msg.batch import EnqueueAt, Launch, NotLaunched, Queued, QueueRow, Run, Sealed
 from glunix.msg.job import JobRow, PlacedProc
 from glunix.msg.master import RequestRefused
-from glunix.state.books import Books, Deadline, PeerFault
-from glunix.state.ending import Ending
+from glunix.state.core import Books, Deadline, PeerFault
 from glunix.state.events import (
     ForgetQueued,
     ForgetSurroundings,
@@ -30,6 +29,7 @@ from glunix.state.events import (
 from glunix.state.jobs import Job, JobState, ProcState
 from glunix.state.ndb import Node
 from glunix.state.queue import Entry, entry_of
+from glunix.state.termination import Ending
 
 LAUNCHES = 5
 """How often home may say that it could not begin a run before the job is given up."""

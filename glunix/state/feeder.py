@@ -7,7 +7,7 @@ one that was submitted first; one that finds no room lets others pass, until it 
 
 from glunix.ids import NodeName
 from glunix.state.batch import Batch
-from glunix.state.books import Books
+from glunix.state.core import Books
 from glunix.state.ndb import NodeState
 from glunix.state.queue import Entry
 

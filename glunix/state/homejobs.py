@@ -16,7 +16,8 @@ from glunix.msg import batch, client, master
 from glunix.msg.base import Message
 from glunix.msg.job import JobSpec, Owner, fair_window
 from glunix.msg.stream import Start
-from glunix.state.daemonevents import (
+from glunix.state.events import clip
+from glunix.state.home_effects import (
     CloseJoin,
     DaemonEffect,
     Dial,
@@ -27,7 +28,6 @@ from glunix.state.daemonevents import (
     ToClient,
     ToMaster,
 )
-from glunix.state.events import clip
 from glunix.state.homebatch import BadTicket, HomeBatch, Ticket, owner_key
 
 
