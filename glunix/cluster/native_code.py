@@ -13,7 +13,8 @@ from slic.kernel.compiled import Compiled
 SHADOWS = forkserver_build.PROGRAM
 SIEVE = sieve.LIBRARY
 PROGRAMS = objects.OBJECT
-START = Compiled((os.path.join(os.path.dirname(__file__), "start.c"),), forkserver_build.FLAGS)
+_CLI = os.path.join(os.path.dirname(os.path.dirname(__file__)), "cli")
+START = Compiled((os.path.join(_CLI, "start.c"),), forkserver_build.FLAGS)
 """What the tools' scripts name in their first line (glunix.cli.launchers)."""
 
 _PATIENCE = 5.0

@@ -1,12 +1,12 @@
 """The daemon's children: reaped here, told to their jobs, and nothing left behind.
 
 Once a job is over, what it left gets SIGHUP, then SIGKILL (paper 4.2.3). Whose a process is, its
-control group says (glunix.node.processes.cgroups). Without groups, each process of another user's job has a
-reaper of its own, which ends what it left (glunix.node.userlevel.session_leader). What remains are the daemon's own
-user's jobs without a group: the daemon is pid 1 of its node or a child subreaper, so what they
-abandon becomes its child (prctl(2)), and the environment names the job. The environment of no other
-user's process is ever read: its pages may lie where a read of them does not end. A stray names no
-job: it goes with its user's last job here, unless he ever said --keep.
+control group says (glunix.node.processes.cgroups). Without groups, each process of another user's
+job has a reaper of its own, which ends what it left (glunix.node.userlevel.session_leader). What
+remains are the daemon's own user's jobs without a group: the daemon is pid 1 of its node or a child
+subreaper, so what they abandon becomes its child (prctl(2)), and the environment names the job. The
+environment of no other user's process is ever read: its pages may lie where a read of them does not
+end. A stray names no job: it goes with its user's last job here, unless he ever said --keep.
 """
 
 import errno

@@ -44,9 +44,10 @@ class Interposing:
         self, spec: JobSpec, stand_ins: StandIns, numbers: Numbers | None, setuid: bool = False
     ) -> None:
         """`numbers` are to hear of what begins by a caught call; None: they hear otherwise
-        (glunix.node.processes.forkwatch). `setuid`: the job may run programs with more rights than its owner
-        has. What these go by is then this node's own, whatever home says: their files, their host
-        name (sudoers(5)), and of all calls but plain reads and the terminal's the kernel's answer
+        (glunix.node.processes.forkwatch). `setuid`: the job may run programs with more rights than
+        its owner has. What these go by is then this node's own, whatever home says: their files,
+        their host name (sudoers(5)), and of all calls but plain reads and the terminal's the
+        kernel's answer
         (glunix.node.processes.foreign).
         """
         self.launch: Launch | None = None

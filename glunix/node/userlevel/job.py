@@ -53,7 +53,7 @@ class UserJob:
         self.entries: Sequence[Path] = ()
         """The files of these groups."""
         self.apart = False
-        """Each process has a reaper of its own (glunix.node.userlevel.session_leader), with or without a terminal."""
+        """Each process has a reaper of its own (.session_leader), with or without a terminal."""
         self._sessions = sessions
         self._processes = {vnn: self._process_of(vnn) for vnn in start.vnns}
         self._by_pid: dict[int, Process] = {}
