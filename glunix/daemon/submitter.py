@@ -25,7 +25,7 @@ from typing import NamedTuple
 import msgspec
 
 from glunix.msg.job import CAPS_ALL, JobSpec, Owner
-from glunix.node.carried import UNKNOWN, io_priority
+from glunix.node.spawn.carried import UNKNOWN, io_priority
 from slic.kernel import capabilities
 
 SO_PEERPIDFD = 77

@@ -1,6 +1,6 @@
 """Births in a transparent job as the kernel records them: nobody waits for being noticed.
 
-Beside slic.interposers.home.forks, which catches the first call of everything that begins: there a new
+Beside slic.interposers.home.forks, which catches the first call of all that begins: there a new
 process sleeps for a moment before its first act, and a program that looks (proc(5), stat) takes
 that for the process's own sleep. Where the kernel gives no records, that is still how it is.
 

@@ -25,8 +25,8 @@ from typing import NoReturn
 
 from glunix.errors import REQUIRED_MISSING
 from glunix.msg.job import JobSpec, Owner
-from glunix.node.carried import put_on, raise_oom
 from glunix.node.privilege import set_groups
+from glunix.node.spawn.carried import put_on, raise_oom
 from glunix.node.spawn.interpreters import missing_interpreter
 from slic.kernel import capabilities
 from slic.kernel.prctl import set_parent_death_signal

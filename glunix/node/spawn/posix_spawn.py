@@ -19,7 +19,7 @@ import stat
 from collections.abc import Iterator
 
 from glunix.msg.job import Carried, JobSpec, Owner, Rlimit
-from glunix.node import carried
+from glunix.node.spawn import carried
 from glunix.node.spawn.exec import inherits_nothing
 from glunix.node.spawn.fork import Surroundings
 from slic.kernel import capabilities

@@ -27,9 +27,9 @@ from glunix.errors import FrameError
 from glunix.msg.frame import BODY_MAX
 from glunix.msg.job import Carried, Owner
 from glunix.msg.session import FDS_MAX, FIXED, StartProgram, requests
-from glunix.node.carried import raise_oom
 from glunix.node.processes.cgroups import limit_tasks
 from glunix.node.processes.wait import changed
+from glunix.node.spawn.carried import raise_oom
 from glunix.node.spawn.exec import StepFailed, enter_user
 from glunix.node.spawn.fork import (
     Report,

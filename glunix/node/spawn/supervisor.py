@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from glunix import config
 from glunix.msg import stream
 from glunix.node import privilege
-from glunix.node.carried import raise_oom
 from glunix.node.processes.cgroups import JobGroup
+from glunix.node.spawn.carried import raise_oom
 from glunix.node.spawn.exec import StepFailed, shed_inherited
 from glunix.node.spawn.fork import close_others, fork_child
 from glunix.node.supervisor import Supervisor
