@@ -8,6 +8,7 @@ import resource
 import stat
 import sys
 
+from glunix.home.carried import carried
 from glunix.home.options import Options
 
 _FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
@@ -293,5 +294,6 @@ def submit_message(
         *where[1:],
         False,
         tty is not None,
+        carried(options.transparent),
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -146,6 +146,28 @@ class StagedFile(Record, frozen=True):
     """Bytes of the file; what is decompressed may not be more."""
 
 
+class Carried(Record, frozen=True):
+    """What a process natively inherits besides limits; a node gives it as far as the user may."""
+
+    processors: Annotated[bytes, Meta(max_length=1024)] = b""
+    """Those that it may use (sched_setaffinity(2)), a bit each, the lowest first; empty: all."""
+    policy: U32 = 0
+    """sched_setscheduler(2), with SCHED_RESET_ON_FORK."""
+    priority: Annotated[int, Meta(ge=0, le=99)] = 0
+    personality: Annotated[int, Meta(ge=-1, le=2**32 - 1)] = -1
+    """personality(2); -1: not known."""
+    oom: Annotated[int, Meta(ge=-1000, le=1000)] = 0
+    """oom_score_adj (proc(5))."""
+    slack: U63 = 0
+    """Nanoseconds of timer slack (PR_SET_TIMERSLACK); 0: none, or not known."""
+    io_priority: Annotated[int, Meta(ge=-1, le=0xFFFF)] = -1
+    """ioprio_set(2); -1: not known."""
+    domain: Annotated[str, Meta(max_length=64, pattern=r"\A[ -~]*\Z")] = ""
+    """Transparent: home's NIS domain name (getdomainname(2))."""
+    proc_flags: Annotated[int, Meta(ge=-1, le=2**31 - 1)] = -1
+    """Transparent: how home's /proc is mounted (statvfs(3), f_flag); -1: not known."""
+
+
 class JobSpec(Record, frozen=True):
     """What to run and in which surroundings (paper 4.2.1). Paths, argv and env are raw bytes."""
 
@@ -216,6 +238,8 @@ class JobSpec(Record, frozen=True):
     """It is not to be moved to another node (glurun --no-migrate)."""
     flushes: bool = False
     """The startup understands stream.Flushed."""
+    carried: Carried | None = None
+    """None: an older startup, or glunix.api: the program has the node's own."""
 
     def soft_limit(self, number: int) -> int | None:
         """Of getrlimit(2); None: there is none."""

@@ -36,6 +36,7 @@ from glunix.node.output.channel import Output
 from glunix.node.output.reopened import Reopened
 from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.processes.foreign import restrict_looks
+from glunix.node.processes.forkwatch import ForkWatch
 from glunix.node.processes.groups import Moves
 from glunix.node.processes.namespace import PidSpace, Plain
 from glunix.node.processes.pid_allocator import Numbers
@@ -87,6 +88,7 @@ class Supervisor:
         self._numbers = Numbers(
             start.npid, self._to_home, self._reactor, self._spec.soft_limit(resource.RLIMIT_NPROC)
         )
+        self._forks = ForkWatch(self._reactor)
         self._moves = Moves(self._numbers, self._to_home, self, self._reactor)
         self._outputs: dict[int, Output] = {}
         self._reopened: Reopened | None = None
@@ -122,8 +124,10 @@ class Supervisor:
             self._key_flush = KeyFlush(self._stand_ins, self._reactor, self._flushed)
             if self._spec.stdin == "file":
                 self._asks.read_ahead(0)
+            noticed = self._spec.pids is not None and self._forks.prepare()
+            numbers = None if noticed else self._numbers
             caught = Interposing(
-                self._spec, self._start.owner, self._stand_ins, self._numbers, self._setuid
+                self._spec, self._start.owner, self._stand_ins, numbers, self._setuid
             )
             self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
@@ -165,6 +169,7 @@ class Supervisor:
             self._turn()
         if self._session is not None:
             self._session.close()
+        self._forks.close()
         self._numbers.close()  # the namespace's init waits for the helper in it
         if isinstance(self._place, PidSpace):
             self._place.close()
@@ -182,8 +187,9 @@ class Supervisor:
             self._reactor.add_reader(self._place.fileno(), self._space_says)
             self._place.heralds.tell = self._tell_late
             self._keep_terminal()
-            self._numbers.open(self._place)
+            self._numbers.open(self._place, self._forks)
             self._moves.open(around)
+            self._forks.open(self._place.program, self._has_begun, self._numbers)
         else:
             self._numbers.give_up()
         around.close_theirs()
@@ -234,6 +240,11 @@ class Supervisor:
             self._numbers.program_name.begins(self._main, self._spec.pids)
             kill_one(self._main, self._early_stop)  # 0: none has
 
+    def _has_begun(self, tid: int, is_new: bool) -> None:
+        held = self._numbers.begun(tid, is_new)
+        if held is not None:
+            self._moves.follow(*held, tid)
+
     def _open_files(self, fds: HomeFds) -> Reopened:
         files = self._stand_ins.files
         self._reopened = Reopened(fds, self._outputs, files, self._output)
@@ -241,6 +252,7 @@ class Supervisor:
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
+            self._forks.catch_up()  # where a process is that wrote this, home hears first
             self._asks.settle()
             if data:
                 self._way.relay(stream.out_head(self._vnn, fd, len(data)), data)
