@@ -31,13 +31,18 @@ HEARTBEAT = 2.0
 LOST_AFTER = 3 * HEARTBEAT
 
 
+def is_machines_root() -> bool:
+    """Root, with the machine's own folders: not that of a user namespace like `unshare -Ur`."""
+    return os.geteuid() == 0 and os.access("/run", os.W_OK)
+
+
 def state_folder() -> str:
     """The state folder: GLUNIX_DIR, else the user's own ~/.glunix, else root's /run/glunix."""
     given = os.environ.get("GLUNIX_DIR")
     if given:
         return given
     shared = "/run/glunix"
-    if os.geteuid() == 0:
+    if is_machines_root():
         return shared
     own = os.environ.get("HOME", "") + "/.glunix"
     return shared if os.path.isdir(shared) and not os.path.isdir(own) else own

@@ -65,7 +65,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "glunix.debug",
         "glunix.config",
     ),
+    "glunix.batch": (
+        "glunix.api",
+        "glunix.msg",
+        "glunix.ids",
+        "glunix.errors",
+    ),
     "glunix.daemon": (
+        "glunix.batch",
         "glunix.addresses",
         "glunix.rate",
         "glunix.settings",

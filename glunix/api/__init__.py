@@ -19,12 +19,18 @@ if TYPE_CHECKING:
     from glunix.api.ask import connect, jobs, kill, move, nodes
     from glunix.api.client import Client
     from glunix.api.job import Job, Proc, job_spec, my_degree, my_npid, my_vnn
+    from glunix.api.queue import BatchJob, enqueue, enqueue_each, facts, hold, wait_for
 
 _HOME = {
+    "BatchJob": "queue",
     "Client": "client",
     "Job": "job",
     "Proc": "job",
     "connect": "ask",
+    "enqueue": "queue",
+    "enqueue_each": "queue",
+    "facts": "queue",
+    "hold": "queue",
     "job_spec": "job",
     "jobs": "ask",
     "kill": "ask",
@@ -33,13 +39,19 @@ _HOME = {
     "my_npid": "job",
     "my_vnn": "job",
     "nodes": "ask",
+    "wait_for": "queue",
 }
 
 __all__ = [
+    "BatchJob",
     "Client",
     "Job",
     "Proc",
     "connect",
+    "enqueue",
+    "enqueue_each",
+    "facts",
+    "hold",
     "job_spec",
     "jobs",
     "kill",
@@ -48,6 +60,7 @@ __all__ = [
     "my_npid",
     "my_vnn",
     "nodes",
+    "wait_for",
 ]
 
 

@@ -25,6 +25,7 @@ from glunix.comm.network import Network, UnixNetwork
 from glunix.comm.rate_limit import Turnstile
 from glunix.daemon.accounts import Accounts
 from glunix.daemon.authorization import limits_here, owner_here
+from glunix.daemon.batchservers import BatchServers, sealing_key
 from glunix.daemon.children import Children
 from glunix.daemon.chores import Chores
 from glunix.daemon.clients import Clients
@@ -87,7 +88,9 @@ class Daemon:
         self.config = conf
         self._ready = ready
         self._boot = secrets.token_hex(8)
-        self._home = HomeJobs(conf.node, os.geteuid(), socket.gethostname(), conf.limits.jobs)
+        key = sealing_key(conf.folder, conf.node)
+        host = socket.gethostname()
+        self._home = HomeJobs(conf.node, os.geteuid(), host, conf.limits.jobs, key)
         self._streams: list[NodeStream] = []
         self._stopping = False
         self._reached: dict[str, PeerLink] = {}
@@ -106,6 +109,13 @@ class Daemon:
             self.log,
             conf.limits,
             self._chores,
+        )
+        self._batch_servers = BatchServers(
+            self._clients,
+            self._chores,
+            conf.limits.tasks,
+            lambda link, owner: self._do(self._home.batch.server_up(link, owner)),
+            lambda owner, why: self._do(self._home.batch.server_failed(owner, why)),
         )
         self._network = network or UnixNetwork(loop, conf.folder, conf.node, self.log)
         turnstile = Turnstile(loop, conf.limits.requests)
@@ -230,6 +240,8 @@ class Daemon:
                 join.open(self._reached[effect.node], effect.start)
             elif isinstance(effect, effects.CloseJoin):
                 self._clients.close_join(effect.link, effect.stream, effect.reason)
+            elif isinstance(effect, effects.StartBatchServer):
+                self._batch_servers.start(effect.owner)
             elif isinstance(effect, effects.BeginMove):
                 self._begin_move(effect)
             elif isinstance(effect, effects.RestoreTty):

@@ -201,19 +201,21 @@ def submit_message(
     environ: object,
     line: bytes = b"",
     inherited: list[list[object]] | None = None,
+    standard: list[list[object]] | None = None,
     careful: bool = False,
 ) -> list[object]:
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
     umask = posix.umask(0)
     posix.umask(umask)
-    stdin, one_output, sockets = ("pipe", 0), False, []
+    stdin, one_output, sockets, opened = ("pipe", 0), False, [], []
     outputs: list[str] = []
     if not options.transparent and _is_directory(options.fds[0]):
         stdin = ("dir", 0)
     if options.transparent:
-        from glunix.home.descriptors.inherited import output_kind
+        from glunix.home.descriptors.inherited import open_states, output_kind
         from glunix.home.transparent import same_sockets, stdin_kind
 
+        opened = open_states()
         fd = options.fds[0]
         stdin = stdin_kind(fd, tty is not None and os.isatty(fd))
         one_output = same_output()
@@ -252,5 +254,7 @@ def submit_message(
         outputs,
         careful,
         line,
+        standard or [],
+        opened,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

@@ -14,6 +14,7 @@ from glunix.errors import FrameError, NotRunning
 from glunix.home import wire
 from glunix.msg.frame import CHUNK, Deframer
 
+_SO_PEEK_OFF = 42
 _SUN_PATH_MAX = 107
 _SNDBUF = 4 * CHUNK
 """A chunk fits into the socket, so that one call sends it without a copy of ours."""
@@ -61,6 +62,7 @@ class HomeLink:
         self._out = bytearray()
         self.shapes = wire.USER_LEVEL
         """What a node may say."""
+        self._flags = 0
         self.dry = True
         """Whether the last `receive` took all that there was; else more may have come before."""
 
@@ -71,6 +73,12 @@ class HomeLink:
     def fileno(self) -> int:
         """For poll."""
         return self._sock.fileno()
+
+    def look_ahead(self, on: bool) -> None:
+        """From now on `receive` takes nothing from the socket, and finds each message once; or,
+        for the process that shares it, everything as ever."""
+        self._flags = _socket.MSG_PEEK if on else 0
+        self._sock.setsockopt(_socket.SOL_SOCKET, _SO_PEEK_OFF, 0 if on else -1)
 
     @property
     def pending(self) -> int:
@@ -134,7 +142,7 @@ class HomeLink:
         self.dry = False
         try:
             room = self._frames.room()
-            count = self._sock.recv_into(room)
+            count = self._sock.recv_into(room, 0, self._flags)
         except BlockingIOError:
             self.dry = True
             return []

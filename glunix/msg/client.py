@@ -93,6 +93,8 @@ class Shutdown(Message, frozen=True, tag="shutdown"):
 
 
 ClientToDaemon = Submit | TtyMode | KillJob | ListJobs | ListNodes | MoveJob | Shutdown
+"""What a startup and the small tools say; what batch adds is in msg.batch, which they do not load.
+"""
 
 
 class StreamOf(Record, frozen=True):

@@ -6,6 +6,15 @@ from msgspec import Meta
 
 from glunix.ids import DEGREE_MAX
 from glunix.msg.base import Decoder, Message, Record
+from glunix.msg.batch import (
+    AskJobAt,
+    EnqueueAt,
+    HoldAt,
+    JobFactsAt,
+    Launch,
+    NotLaunched,
+    Queued,
+)
 from glunix.msg.client import ROWS_MAX, Names
 from glunix.msg.job import (
     U32,
@@ -184,6 +193,10 @@ DaemonToMaster = (
     | NodesQuery
     | Renew
     | Leave
+    | EnqueueAt
+    | HoldAt
+    | AskJobAt
+    | NotLaunched
 )
 
 
@@ -321,6 +334,9 @@ MasterToDaemon = (
     | TrustNews
     | UserPolicy
     | Expect
+    | Queued
+    | Launch
+    | JobFactsAt
 )
 
 daemon_to_master = Decoder(DaemonToMaster, "daemon to master")

@@ -15,6 +15,8 @@ from typing import NoReturn
 from glunix.msg import stream
 from glunix.msg.job import JobSpec
 from glunix.node import privilege
+from glunix.node.calls.mounts import HomePlaces
+from glunix.node.descriptors.openstate import show_as_home
 from glunix.node.descriptors.standins import StandIns
 from glunix.node.processes.namespace import PidSpace, Plain, fork_program
 from glunix.node.spawn.exec import StepFailed, become, place_fds, place_more
@@ -43,17 +45,25 @@ class Birth:
         """Why there is no program."""
 
     def fork(
-        self, around: StandIns, launch: Launch | None, first: int, arriving: bool = False
+        self,
+        around: StandIns,
+        launch: Launch | None,
+        first: int,
+        places: HomePlaces | None,
+        arriving: bool = False,
     ) -> PidSpace | Plain:
         """Fork the child; it goes on by itself, until the engine has to be asked.
 
-        `first`: the number in the job of the first process that it forks; 0: any. `arriving`: the
-        program is a stub, which is to become a job that runs elsewhere.
+        `first`: the number in the job of the first process that it forks; 0: any. `places`: what it
+        finds of home's directories. `arriving`: the program is a stub, which is to become a job
+        that runs elsewhere.
         """
 
         def program() -> None:
             try:
+                states = around.states(self._spec)
                 place_fds(around.theirs[0], around.theirs[1], around.theirs[2])
+                show_as_home(states)
 
                 def before_user(kept: int = 0) -> None:
                     privilege.give_up(self._start.owner, until_filter=self._setuid, kept=kept)
@@ -74,8 +84,9 @@ class Birth:
                 report_failure(self._theirs, error)
                 os._exit(127)
 
-        tty = around.slave if around.slave >= 0 else None
-        place = fork_program(self._start, tty, program, first)
+        has_tty = self._spec.tty is not None and self._spec.tty.controls
+        tty = around.slave if has_tty else None
+        place = fork_program(self._start, tty, program, first, places)
         self._theirs.close()
         self._their_door.close()
         return place

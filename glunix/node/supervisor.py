@@ -22,6 +22,7 @@ from glunix.msg.shadows import ShadowMoved, ShadowSignal, ShadowsMade
 from glunix.node import privilege
 from glunix.node.bridge import MOVE
 from glunix.node.calls.files import HomeFiles as NodeHomeFiles
+from glunix.node.calls.mounts import HomePlaces
 from glunix.node.calls.reads import Asks
 from glunix.node.calls.router import Questions
 from glunix.node.calls.stats import Bill
@@ -39,7 +40,7 @@ from glunix.node.processes.namespace import PidSpace, Plain
 from glunix.node.processes.pid_allocator import Numbers
 from glunix.node.processes.signals import deliver, kill_one
 from glunix.node.processes.tree import Family
-from glunix.node.spawn.exec import StepFailed
+from glunix.node.spawn.exec import StepFailed, join_terminal
 from glunix.node.userlevel.process import set_size
 from glunix.node.userlevel.session_leader import GRACE, end_descendants
 from slic.engine import Launch, Session
@@ -116,7 +117,9 @@ class Supervisor:
             self._questions.stand_ins = self._stand_ins
             if self._spec.stdin == "file":
                 self._asks.read_ahead(0)
-            caught = Interposing(self._spec, self._stand_ins, self._numbers, self._setuid)
+            caught = Interposing(
+                self._spec, self._start.owner, self._stand_ins, self._numbers, self._setuid
+            )
             self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
                 self._questions.home_files = NodeHomeFiles(
@@ -129,7 +132,7 @@ class Supervisor:
                     self._open_files(caught.fds),
                 )
                 self._stand_ins.hold(self._spec, self._questions.home_files.hold)
-            self._main = self._fork_program(caught.launch)
+            self._main = self._fork_program(caught.launch, caught.places)
         except StepFailed as error:
             self._report(stream.Failed(self._vnn, error.step, error.error, error.text))
             self._finish()
@@ -162,17 +165,18 @@ class Supervisor:
             self._place.close()
         end_descendants(GRACE)
 
-    def _fork_program(self, launch: Launch | None) -> int:
+    def _fork_program(self, launch: Launch | None, places: HomePlaces | None) -> int:
         around = self._stand_ins
         self._entered()
         self._birth = birth = Birth(self._spec, self._start, self._env, self._setuid)
         first = 0
         if self._spec.pids is not None and not self._migrating.arriving:
             first = self._numbers.first(self._turn)
-        self._place = birth.fork(around, launch, first, self._migrating.arriving)
+        self._place = birth.fork(around, launch, first, places, self._migrating.arriving)
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
             self._place.heralds.tell = self._tell_late
+            self._keep_terminal()
             self._numbers.open(self._place)
             self._moves.open(around)
         else:
@@ -185,9 +189,20 @@ class Supervisor:
         self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)
-        for fd in {1, 2} - self._outputs.keys():  # the same place as the other: one channel
+        odd = {one.number for one in self._spec.standard}
+        for fd in {1, 2} - self._outputs.keys() - odd:  # the same place as the other: one channel
             self._to_home(stream.Out(self._vnn, fd, b""))
         return self._place.program
+
+    def _keep_terminal(self) -> None:
+        """A terminal of another session's is so here, too: TIOCSCTTY is EPERM (ioctl_tty(2)).
+
+        Not where the program is in our session, which then is not to have it.
+        """
+        tty, pids = self._spec.tty, self._spec.pids
+        if tty is not None and not tty.controls and pids is not None and pids.session:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # to its session's leader, at its hang-up
+            join_terminal(self._stand_ins.slave)
 
     def _born(self) -> None:
         """Exec has succeeded, or something before it has failed: home hears which."""

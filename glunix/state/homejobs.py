@@ -12,7 +12,7 @@ import msgspec
 
 from glunix.errors import FrameError
 from glunix.ids import StreamId, Why
-from glunix.msg import client, master
+from glunix.msg import batch, client, master
 from glunix.msg.base import Message
 from glunix.msg.job import JobSpec, Owner, fair_window
 from glunix.msg.stream import Start
@@ -27,6 +27,7 @@ from glunix.state.home_effects import (
     ToClient,
     ToMaster,
 )
+from glunix.state.homebatch import HomeBatch
 
 
 @dataclasses.dataclass
@@ -69,20 +70,41 @@ def command_text(spec: JobSpec) -> str:
     return words.decode("utf-8", "replace").replace("\n", " ")
 
 
+STARTUP_GONE = "startup is gone"
+
+Question = (
+    client.Submit
+    | client.KillJob
+    | client.ListJobs
+    | client.ListNodes
+    | client.MoveJob
+    | batch.Enqueue
+    | batch.Hold
+    | batch.AskJob
+)
+"""What the master answers."""
+
 ANSWERS: dict[type[Message], type[Message]] = {
     client.KillJob: master.KillDone,
     client.ListJobs: master.JobsTable,
     client.ListNodes: master.NodesTable,
     client.MoveJob: master.MayMove,
     client.Submit: master.PlacedJob,
+    batch.Enqueue: batch.Queued,
+    batch.Hold: master.KillDone,
+    batch.AskJob: batch.JobFactsAt,
 }
 
 
 class HomeJobs:
     """Clients and jobs of one home node. Effects are appended to the list given to each call."""
 
-    def __init__(self, node: str, uid: int, host: str, jobs_each: int) -> None:
+    def __init__(
+        self, node: str, uid: int, host: str, jobs_each: int, key: bytes = b"unsealed"
+    ) -> None:
+        """`key` seals batch jobs (glunix.state.homebatch)."""
         self.node = node
+        self.batch = HomeBatch(self, node, uid, host, key)
         self._jobs_each = jobs_each
         """Jobs and unanswered requests that one user may have here: more would keep the others
         from the master, whose queue is everybody's."""
@@ -110,15 +132,11 @@ class HomeJobs:
         if isinstance(message, client.TtyMode):
             who.raw_tty = message.raw
             return []
-        assert isinstance(
-            message,
-            client.Submit
-            | client.KillJob
-            | client.ListJobs
-            | client.ListNodes
-            | client.MoveJob
-            | client.Shutdown,
-        )
+        if isinstance(message, batch.BatchReady):
+            return self.batch.ready(link, message)
+        if isinstance(message, batch.BatchCannot):
+            return self.batch.cannot(link, message)
+        assert isinstance(message, Question | client.Shutdown)
         refusal = self._refusal(who, message)
         if refusal is not None:
             why, text = refusal
@@ -226,11 +244,7 @@ class HomeJobs:
         self,
         link: int,
         who: _Client,
-        message: client.Submit
-        | client.KillJob
-        | client.ListJobs
-        | client.ListNodes
-        | client.MoveJob,
+        message: Question,
     ) -> list[DaemonEffect]:
         number = self._next_request
         self._next_request = number % 0xFFFFFFFF + 1
@@ -260,6 +274,12 @@ class HomeJobs:
             )
         elif isinstance(message, client.ListJobs):
             question = master.JobsQuery(number, who.owner.uid, message.everything)
+        elif isinstance(message, batch.Enqueue):
+            question = self.batch.question(number, who.owner, message)
+        elif isinstance(message, batch.Hold):
+            question = batch.HoldAt(number, who.owner.uid, message.npid, message.held)
+        elif isinstance(message, batch.AskJob):
+            question = batch.AskJobAt(number, who.owner.uid, message.npid, message.wait)
         else:
             question = master.NodesQuery(number)
         return [ToMaster(question)]
@@ -268,11 +288,12 @@ class HomeJobs:
         """A client is gone: its terminal is restored if it was raw, its jobs are killed (4.2.3)."""
         who = self._clients.pop(link)
         effects: list[DaemonEffect] = [RestoreTty(link)] if who.raw_tty else []
+        what = "its batch server is gone" if self.batch.is_server(link) else STARTUP_GONE
         for npid in sorted(who.jobs):
             job = self._jobs[npid]
-            effects += [CloseJoin(link, s, "startup is gone") for s in sorted(job.streams)]
-            effects += self._over(job, "startup is gone" if job.streams else "")
-        return effects
+            effects += [CloseJoin(link, s, what) for s in sorted(job.streams)]
+            effects += self._over(job, what if job.streams else "")
+        return effects + self.batch.server_down(link, what)
 
     # -- the master --------------------------------------------------------------------------
 
@@ -290,6 +311,8 @@ class HomeJobs:
 
     def master_message(self, message: Message) -> list[DaemonEffect]:
         """An answer to one of our requests; FrameError when it is none to what was asked."""
+        if isinstance(message, batch.Launch):
+            return self.batch.launch(message)
         number = getattr(message, "request", 0)
         request = self._requests.get(number)
         if request is None:
@@ -302,7 +325,7 @@ class HomeJobs:
         self._more(request.uid, -1)
         if request.link not in self._clients:
             if isinstance(message, master.PlacedJob):
-                return [ToMaster(master.JobOver(message.npid, "startup is gone"))]
+                return [ToMaster(master.JobOver(message.npid, STARTUP_GONE))]
             return []
         answer: Message
         if isinstance(message, master.PlacedJob):
@@ -315,6 +338,10 @@ class HomeJobs:
             answer = client.Done(request.request, message.count)
         elif isinstance(message, master.JobsTable):
             answer = client.Jobs(request.request, message.rows)
+        elif isinstance(message, batch.Queued):
+            answer = batch.Queued(request.request, message.npids)
+        elif isinstance(message, batch.JobFactsAt):
+            answer = self.batch.facts(request.request, message)
         else:
             assert isinstance(message, master.NodesTable)
             answer = client.Nodes(request.request, message.rows)
@@ -350,19 +377,48 @@ class HomeJobs:
             who.next_stream += 1
             streams[number] = client.StreamOf(number, node, vnns)
         spec = msgspec.structs.replace(submit.spec, home_host=submit.spec.home_host or self.host)
-        job = _HomeJob(
-            placed.npid, request.link, who.owner, spec, submit.degree, streams, set(streams)
-        )
-        self._jobs[placed.npid] = job
-        self._more(who.owner.uid, 1)
-        who.jobs.add(placed.npid)
+        self.begin(placed.npid, request.link, who.owner, spec, submit.degree, streams)
         answer = client.Placed(request.request, placed.npid, list(streams.values()))
         effects: list[DaemonEffect] = [ToClient(request.link, answer)]
         for stream in streams.values():
             address = placed.addresses.get(stream.node, "")
             number = StreamId(stream.stream)
-            effects.append(Dial(placed.npid, job.link, number, stream.node, address))
+            effects.append(Dial(placed.npid, request.link, number, stream.node, address))
         return effects
+
+    # -- batch (glunix.state.homebatch) ------------------------------------------------------
+
+    def has(self, npid: int) -> bool:
+        """Whether this job has begun here."""
+        return npid in self._jobs
+
+    def take_streams(self, link: int, count: int) -> list[int]:
+        """Numbers for so many new streams of this client."""
+        who = self._clients[link]
+        who.next_stream += count
+        return list(range(who.next_stream - count, who.next_stream))
+
+    def begin(
+        self,
+        npid: int,
+        link: int,
+        owner: Owner,
+        spec: JobSpec,
+        degree: int,
+        streams: dict[StreamId, client.StreamOf],
+    ) -> None:
+        """A job of this client has its nodes, which are about to be dialled."""
+        self._jobs[npid] = _HomeJob(npid, link, owner, spec, degree, streams, set(streams))
+        self._more(owner.uid, 1)
+        self._clients[link].jobs.add(npid)
+
+    def abandon(self, npid: int, link: int, reason: str) -> list[DaemonEffect]:
+        """A job of this client ends for its client's sake; nothing when it is not its."""
+        job = self._jobs.get(npid)
+        if job is None or job.link != link:
+            return []
+        effects: list[DaemonEffect] = [CloseJoin(link, s, reason) for s in sorted(job.streams)]
+        return effects + self._over(job, reason)
 
     def owner_of(self, npid: int) -> Owner | None:
         """Who the kernel said started this job here; None: no job of this home."""
@@ -374,7 +430,7 @@ class HomeJobs:
         return [
             master.HomeJob(j.npid, j.owner.uid, command_text(j.spec), j.degree, j.spec.transparent)
             for j in self._jobs.values()
-        ]
+        ] + self.batch.on_the_way()
 
     # -- nodes -------------------------------------------------------------------------------
 

@@ -5,11 +5,12 @@ nothing, and is never surprised by a peer: whatever a daemon says ends in an ans
 its link. Only a bug raises (glunix.debug.Bug), with the story of what went before.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from glunix.debug import Bug, InvariantBroken
 from glunix.ids import Npid
 from glunix.msg.base import Message
+from glunix.msg.batch import AskJobAt, EnqueueAt, HoldAt, NotLaunched, QueueRow
 from glunix.msg.job import JobRow
 from glunix.msg.master import (
     JobOver,
@@ -25,7 +26,9 @@ from glunix.msg.master import (
     ProcStarted,
     ProcStopped,
 )
-from glunix.state.core import Books, Deadline, PeerFault
+from glunix.state.asking import Asking
+from glunix.state.batch import Batch
+from glunix.state.core import BatchRules, Books, Deadline, PeerFault
 from glunix.state.events import (
     Effect,
     Event,
@@ -38,6 +41,7 @@ from glunix.state.events import (
     SaveJob,
     Tick,
 )
+from glunix.state.feeder import Feeder
 from glunix.state.jobs import JobState
 from glunix.state.moving import Moving
 from glunix.state.ndb import Node, NodeState
@@ -75,6 +79,7 @@ class Master:
         grace: float | None = None,
         epoch: float = 0.0,
         processes_each: int = PROCESSES_EACH,
+        rules: BatchRules | None = None,
     ) -> None:
         self.books = Books(
             cluster=cluster,
@@ -83,16 +88,26 @@ class Master:
             grace=2 * lost_after if grace is None else grace,
             epoch=epoch,
             processes_each=processes_each,
+            rules=rules or BatchRules(),
         )
         self._ending = Ending(self.books)
-        self._nmgt = Nmgt(self.books, self._ending)
-        self._rexec = Rexec(self.books)
+        self._batch = Batch(self.books, self._ending)
+        self._feeder = Feeder(self.books, self._batch)
+        self._asking = Asking(self.books, self._batch, self._feeder)
+        self._nmgt = Nmgt(self.books, self._ending, self._batch)
+        self._rexec = Rexec(self.books, self._batch)
         self._reports = Reports(self.books)
         self._moving = Moving(self.books)
         self._started = False
 
-    def restore(self, rows: Iterable[JobRow], now: float) -> list[Effect]:
-        """Take in the journal, once, before the first event."""
+    def restore(
+        self,
+        rows: Iterable[JobRow],
+        now: float,
+        queued: Iterable[QueueRow] = (),
+        used: Mapping[int, float] | None = None,
+    ) -> list[Effect]:
+        """Take in the journal, once, before the first event: jobs, the queue, usage by uid."""
         if self._started:
             raise Bug("restore() after the first event")
         self._started = True
@@ -105,6 +120,8 @@ class Master:
             if job.settling:
                 self.books.timer.set((Deadline.SETTLE, job.npid), now + self.books.grace)
         self._nmgt.expect(now)
+        for fault in self._batch.restore(queued, dict(used or {}), now):
+            self.books.out.log(Level.ERROR, fault)
         return self._effects(now)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -118,6 +135,7 @@ class Master:
                     raise Bug(f"link {link} is up twice")
                 self._nmgt.peer_up(link, now)
             case PeerDown(link, reason):
+                self._asking.forget(link)
                 self._nmgt.peer_down(link, reason, now)
             case Tick():
                 self._tick(now)
@@ -152,7 +170,8 @@ class Master:
             self._nmgt.drop(link, str(fault), now)
 
     def _load(self, node: Node, link: LinkId, message: LoadReport, now: float) -> None:
-        self._nmgt.load(node, message)
+        self._nmgt.load(node, message, now)
+        self._feeder.relieve(node.name, now)
 
     def _place(self, node: Node, link: LinkId, message: Place, now: float) -> None:
         self._rexec.place(link, node, message, now)
@@ -189,6 +208,18 @@ class Master:
     def _nodes(self, node: Node, link: LinkId, message: NodesQuery, now: float) -> None:
         self.books.out.send(link, nodes_table(self.books, message))
 
+    def _enqueue(self, node: Node, link: LinkId, message: EnqueueAt, now: float) -> None:
+        self._batch.enqueue(link, node, message, now)
+
+    def _not_launched(self, node: Node, link: LinkId, message: NotLaunched, now: float) -> None:
+        self._batch.not_launched(node, message, now)
+
+    def _ask_job(self, node: Node, link: LinkId, message: AskJobAt, now: float) -> None:
+        self._asking.ask(link, message, now)
+
+    def _hold(self, node: Node, link: LinkId, message: HoldAt, now: float) -> None:
+        self._asking.hold(link, message, now)
+
     def _tick(self, now: float) -> None:
         timer = self.books.timer
         first = timer.next()
@@ -201,6 +232,8 @@ class Master:
         for kind, about in timer.due(now):
             if kind is Deadline.SAVE:
                 self.books.pdb.save_all()
+            elif kind is Deadline.LIMIT:
+                self._batch.overdue(Npid(int(about)), now)
             elif kind is Deadline.ENDING or kind is Deadline.SETTLE:
                 self._job_overdue(kind, Npid(int(about)), now)
             else:
@@ -221,6 +254,11 @@ class Master:
 
     def _effects(self, now: float) -> list[Effect]:
         pdb, timer = self.books.pdb, self.books.timer
+        while finished := pdb.take_finished():
+            for row in finished:
+                self._batch.finished(row, now)
+                self._asking.over(row)
+        self._feeder.feed(now)
         rows, forgotten = pdb.take_changes()
         for row in rows:
             if row.npid not in pdb.jobs:
@@ -239,6 +277,7 @@ class Master:
         ndb, pdb, timer = self.books.ndb, self.books.pdb, self.books.timer
         ndb.check()
         pdb.check()
+        self.books.queue.check()
         alive = (NodeState.UP, NodeState.EXPECTED)
         for name, procs in pdb.by_node.items():
             self._must(
@@ -252,6 +291,9 @@ class Master:
                 wanted.add((Deadline.ENDING, npid))
             if job.settling:
                 wanted.add((Deadline.SETTLE, npid))
+            entry = self.books.queue.runs.get(npid)
+            if entry is not None and entry.terms.seconds and (Deadline.LIMIT, npid) in timer:
+                wanted.add((Deadline.LIMIT, npid))
         for name, node in ndb.nodes.items():
             if node.state is NodeState.UP:
                 wanted.add((Deadline.SILENT, name))
@@ -275,6 +317,10 @@ class Master:
 Handler = Callable[..., None]
 
 HANDLERS: dict[type[Message], Handler] = {
+    AskJobAt: Master._ask_job,
+    EnqueueAt: Master._enqueue,
+    HoldAt: Master._hold,
+    NotLaunched: Master._not_launched,
     JobOver: Master._job_over,
     JobsQuery: Master._jobs,
     KillRequest: Master._kill,

@@ -28,6 +28,7 @@ class Ending:
         """A node is gone: tell the others, end what ran there and what was started from there."""
         books, name = self._books, node.name
         books.ndb.lost(node, how, now)
+        books.seats.node_gone(name, now)
         for deadline in (Deadline.SILENT, Deadline.EXPECTED):
             books.timer.cancel((deadline, name))
         text = clip(f"node {name} lost: {reason}")

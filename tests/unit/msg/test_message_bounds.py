@@ -52,7 +52,7 @@ def unbounded(kind: Any, path: str) -> Iterator[str]:
     elif isinstance(kind, look.StrType | look.BytesType):
         if kind.max_length is None and path not in FRAME_IS_THE_LIMIT:
             yield path
-    elif isinstance(kind, look.ListType):
+    elif isinstance(kind, look.ListType | look.VarTupleType):
         if kind.max_length is None:
             yield f"{path}: how many"
         yield from unbounded(kind.item_type, f"{path}[]")
