@@ -77,6 +77,9 @@ class Leaving:
         if what == "still":
             self._job.order("still")
             return
+        if what == "copy":
+            self._order("copy")
+            return
         self._explains |= what == "explain"
         events = {
             "ask": Event.ASK,
@@ -153,6 +156,8 @@ class Leaving:
                 self._over(False)
             case "movable":
                 self._event(Event.MOVABLE)
+            case "copied":
+                self._say("copied", "")
             case "refused":
                 self._event(Event.REFUSED, said.text)
             case "frozen":
