@@ -72,7 +72,7 @@ class SupervisedJob:
         self._arriving = arriving
         self.move: Leaving | Arriving | None = None
         """The move that is under way."""
-        self._gone = False
+        self._gone = self._is_closed = False
         self._withheld: list[tuple[StreamId, bytes]] = []
         self.spare: Callable[[int], None] = lambda pid: None
         """That child of the daemon is none of a job's."""
@@ -240,6 +240,7 @@ class SupervisedJob:
         self._withheld.clear()
         self.order("gone")
         self._end_supervisor_after(ENDING_SECONDS)
+        self._let_out()  # its supervisor may have ended before the decision
 
     def is_here(self) -> None:
         """It has arrived: from now on it is as one that was started here."""
@@ -250,6 +251,9 @@ class SupervisedJob:
         withheld, self._withheld = self._withheld, []
         for number, body in withheld:
             self._frame(self._link, number, body)
+        if self._is_closed:
+            self._is_closed = False
+            self._closed(self._link, "")
 
     def _moves(self, number: StreamId, body: Body) -> bool:
         """Whether that was of a move, or has to wait for its end."""
@@ -375,6 +379,9 @@ class SupervisedJob:
         self._tell(message)
 
     def _closed(self, link: Link, reason: str) -> None:
+        if isinstance(self.move, Leaving) and self.move.withholds and not self._gone:
+            self._is_closed = True  # the job may live elsewhere: the decider knows
+            return
         if self._arriving:
             self._told_end = True
             if isinstance(self.move, Arriving):
