@@ -57,13 +57,18 @@ def _is_folder(path: str) -> bool:
         return False
 
 
+def is_machines_root() -> bool:
+    """Root, with the machine's own folders: not that of a user namespace like `unshare -Ur`."""
+    return posix.geteuid() == 0 and posix.access("/run", posix.W_OK)
+
+
 def state_folder() -> str:
     """The state folder: GLUNIX_DIR, else the user's own ~/.glunix, else root's /run/glunix."""
     given = variable("GLUNIX_DIR")
     if given:
         return given
     shared = "/run/glunix"
-    if posix.geteuid() == 0:
+    if is_machines_root():
         return shared
     own = variable("HOME") + "/.glunix"
     return shared if _is_folder(shared) and not _is_folder(own) else own

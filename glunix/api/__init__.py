@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glunix.api.ask import connect, jobs, kill, nodes
+    from glunix.api.ask import connect, jobs, kill, move, nodes
     from glunix.api.client import Client
     from glunix.api.job import Job, Proc, job_spec, my_degree, my_npid, my_vnn
     from glunix.api.queue import BatchJob, enqueue, enqueue_each, facts, hold, wait_for
@@ -34,6 +34,7 @@ _HOME = {
     "job_spec": "job",
     "jobs": "ask",
     "kill": "ask",
+    "move": "ask",
     "my_degree": "job",
     "my_npid": "job",
     "my_vnn": "job",
@@ -54,6 +55,7 @@ __all__ = [
     "job_spec",
     "jobs",
     "kill",
+    "move",
     "my_degree",
     "my_npid",
     "my_vnn",

@@ -8,6 +8,7 @@ only `Client` needs, because the tools start through here.
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +24,9 @@ ANSWER = 15.0
 """Seconds that a question may take before the daemon counts as not answering."""
 
 _READ = 256 * 1024
+MOVE_WITHIN = 300.0
+"""Seconds that a move may take: its memory has to travel."""
+
 _R = TypeVar("_R", bound=Message)
 
 
@@ -84,6 +88,26 @@ def kill(
     return ask(wire.KillJob(1, npid, vnn, signal), wire.Done, folder, timeout).count
 
 
+def move(
+    npid: int,
+    node: str = "",
+    vnn: int | None = None,
+    explain: bool = False,
+    engine: str = "",
+    step: Callable[[str], None] | None = None,
+    folder: Path | None = None,
+    timeout: float = MOVE_WITHIN,
+) -> tuple[str, str]:
+    """Move a running transparent job to `node` (none: the least loaded other one). Returns the node
+    that it is on and, to `explain`, what keeps it there, one reason a line.
+
+    Refused says why it stays. `step` hears how far it is.
+    """
+    question = wire.MoveJob(1, npid, vnn, node, explain, engine)
+    found = ask(question, wire.Moved, folder, timeout, step=step)
+    return found.node, found.text
+
+
 def ask(
     question: Message,
     kind: type[_R],
@@ -91,17 +115,19 @@ def ask(
     timeout: float,
     decoder: Decoder = wire.daemon_to_client,
     late: bool = False,
+    step: Callable[[str], None] | None = None,
 ) -> _R:
     """One question, one answer of this kind; NotRunning, Refused.
 
     `late`: no answer within `timeout` seconds is no fault of the daemon's, and a TimeoutError.
+    `step` hears how far a move is.
     """
     deadline = time.monotonic() + timeout
     link = connect(folder, timeout)
     with link:
         try:
             link.sendall(encode_frame(CONTROL, encode(question)))
-            return _answer(link, kind, deadline, decoder)
+            return _answer(link, kind, deadline, decoder, step)
         except TimeoutError:
             if late:
                 raise
@@ -110,7 +136,13 @@ def ask(
             raise NotRunning(f"lost the daemon: {_why(error)}") from None
 
 
-def _answer(link: socket.socket, kind: type[_R], deadline: float, decoder: Decoder) -> _R:
+def _answer(
+    link: socket.socket,
+    kind: type[_R],
+    deadline: float,
+    decoder: Decoder,
+    step: Callable[[str], None] | None,
+) -> _R:
     deframer = Deframer()
     while True:
         link.settimeout(max(deadline - time.monotonic(), 0.001))
@@ -123,6 +155,10 @@ def _answer(link: socket.socket, kind: type[_R], deadline: float, decoder: Decod
             message = decoder.decode(body)
             if isinstance(message, wire.Refused):
                 raise refusal(message)
+            if isinstance(message, wire.MoveStep):
+                if step is not None:
+                    step(message.step)
+                continue
             if isinstance(message, kind):
                 return message
             raise FrameError(f"unexpected answer {type(message).__name__}")

@@ -12,12 +12,14 @@ from collections.abc import Callable
 
 from glunix.comm.link import Link
 from glunix.comm.loop import Loop
+from glunix.daemon.arriving import Arriving
+from glunix.daemon.leaving import Leaving
 from glunix.errors import FrameError
 from glunix.ids import StreamId
-from glunix.msg import stream
+from glunix.msg import move, stream
 from glunix.msg.base import Body, Message
 from glunix.msg.frame import BODY_MAX
-from glunix.node.bridge import RELAY, REPORT
+from glunix.node.bridge import MOVE, RELAY, REPORT
 from glunix.node.input.feeds import End, PipeEnd, SocketEnd
 from glunix.node.input.prefetched import FedInput, MakeEnd
 from glunix.node.processes.cgroups import JobGroup
@@ -63,8 +65,17 @@ class SupervisedJob:
         relay: Callable[[Body], None],
         ended: Callable[[], None],
         setuid: bool,
+        arriving: bool = False,
     ) -> None:
+        """`arriving`: it runs elsewhere, and is to move here."""
         self.start = start
+        self._arriving = arriving
+        self.move: Leaving | Arriving | None = None
+        """The move that is under way."""
+        self._gone = False
+        self._withheld: list[tuple[StreamId, bytes]] = []
+        self.spare: Callable[[int], None] = lambda pid: None
+        """That child of the daemon is none of a job's."""
         self._setuid = setuid
         self._node = node
         self._loop = loop
@@ -113,7 +124,9 @@ class SupervisedJob:
         return False
 
     def _fork(self, env: dict[bytes, bytes], fed: list[int]) -> tuple[int, socket.socket]:
-        return spawn_supervisor(self.start, env, fed, self._setuid, self.group, self.enter)
+        return spawn_supervisor(
+            self.start, env, fed, self._setuid, self.group, self.enter, self._arriving
+        )
 
     def _spawn(self, env: dict[bytes, bytes]) -> tuple[int, socket.socket]:
         if not self._feeds:
@@ -204,6 +217,62 @@ class SupervisedJob:
         if self._fed is not None:
             self._fed.look()
 
+    # -- a move to or from another node --------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        """Of the supervisor."""
+        return self._pid
+
+    def order(self, what: str) -> None:
+        """To the supervisor (glunix.node.migration), after all that came before for it."""
+        self._link.send(MOVE, move.Order(what))
+        if what == "resume":
+            self._let_out()
+
+    def send(self, state: move.State) -> None:
+        """What the supervisor at the other node knew."""
+        self._link.send(MOVE, state)
+
+    def go_away(self) -> None:
+        """The job is another node's now: nobody here tells how it ended."""
+        self._told_end = self._gone = True
+        self._withheld.clear()
+        self.order("gone")
+        self._end_supervisor_after(ENDING_SECONDS)
+
+    def is_here(self) -> None:
+        """It has arrived: from now on it is as one that was started here."""
+        self._arriving = False
+        self._let_out()
+
+    def _let_out(self) -> None:
+        withheld, self._withheld = self._withheld, []
+        for number, body in withheld:
+            self._frame(self._link, number, body)
+
+    def _moves(self, number: StreamId, body: Body) -> bool:
+        """Whether that was of a move, or has to wait for its end."""
+        if number == MOVE:
+            if self.move is not None:
+                self.move.supervisor_said(move.from_supervisor.decode(body))
+            return True
+        if self._gone:
+            return True
+        if self._arriving or (isinstance(self.move, Leaving) and self.move.withholds):
+            self._withheld.append((number, bytes(body)))
+            return True
+        return False
+
+    def _failure(self) -> str:
+        """Why it could not be started, if its supervisor has said so."""
+        for number, body in self._withheld:
+            if number == REPORT:
+                message = stream.node_to_home.decode(body)
+                if isinstance(message, stream.Failed):
+                    return message.text
+        return ""
+
     def kill(self, number: int, vnns: list[int] | None) -> int:
         """Signal the program's group, through its supervisor."""
         if self._told_end:
@@ -266,6 +335,8 @@ class SupervisedJob:
             return False
 
     def _frame(self, link: Link, number: StreamId, body: Body) -> None:
+        if self._moves(number, body):
+            return
         if number == RELAY:
             if self._fed is not None and body[_ROOT_AT] == _ROOT:
                 self._fed.recall()
@@ -286,6 +357,11 @@ class SupervisedJob:
         self._tell(message)
 
     def _closed(self, link: Link, reason: str) -> None:
+        if self._arriving:
+            self._told_end = True
+            if isinstance(self.move, Arriving):
+                self.move.failed(self._failure() or "its supervisor has ended")
+        self._let_out()
         if not self._told_end and not self._abandoned:
             if self._fed is not None:
                 self._fed.settle()

@@ -213,6 +213,8 @@ class Line:
                 if found or self._direct.dry:
                     return found
         except NotRunning:
+            if self._is_over:  # it reads to the end: the job is on its way to another node
+                self._direct.send_rest()
             self._direct.close()
             self._direct = None
             if not self._is_over:

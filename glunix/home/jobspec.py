@@ -231,13 +231,14 @@ def submit_message(
     environ: object,
     line: bytes = b"",
     inherited: list[list[object]] | None = None,
+    standard: list[list[object]] | None = None,
     careful: bool = False,
     where: tuple[bytes, bool, bytes] = (b"/", False, b""),
 ) -> list[object]:
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
     umask = posix.umask(0)
     posix.umask(umask)
-    stdin, one_output, sockets = ("pipe", 0), False, []
+    stdin, one_output, sockets, opened = ("pipe", 0), False, [], []
     folders = [fd for fd in (0, 1, 2) if stat.S_ISDIR(posix.fstat(fd).st_mode)]
     closed = [fd for fd in folders if not is_open(fd)]  # most jobs need not load fcntl
     folders = [fd for fd in folders if fd not in closed]
@@ -245,9 +246,10 @@ def submit_message(
         stdin = ("dir", 0)
     outputs = ["dir" if fd in folders else "" for fd in (1, 2)] if folders else []
     if options.transparent:
-        from glunix.home.descriptors.inherited import output_kind
+        from glunix.home.descriptors.inherited import open_states, output_kind
         from glunix.home.transparent import same_sockets, stdin_kind
 
+        opened = open_states()
         fd = options.fds[0]
         stdin = stdin_kind(fd, tty is not None and posix.isatty(fd))
         one_output = same_output()
@@ -286,6 +288,9 @@ def submit_message(
         outputs,
         careful,
         line,
+        standard or [],
+        opened,
+        False,  # it may be moved
         *where[1:],
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

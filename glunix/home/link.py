@@ -14,6 +14,7 @@ from glunix.errors import FrameError, NotRunning
 from glunix.home import wire
 from glunix.msg.frame import CHUNK, Deframer
 
+_SO_PEEK_OFF = 42
 _SUN_PATH_MAX = 107
 _SNDBUF = 4 * CHUNK
 """A chunk fits into the socket, so that one call sends it without a copy of ours."""
@@ -64,6 +65,7 @@ class HomeLink:
         self._out = bytearray()
         self.shapes = wire.USER_LEVEL
         """What a node may say."""
+        self._flags = 0
         self.dry = True
         """Whether the last `receive` took all that there was; else more may have come before."""
 
@@ -74,6 +76,12 @@ class HomeLink:
     def fileno(self) -> int:
         """For poll."""
         return self._sock.fileno()
+
+    def look_ahead(self, on: bool) -> None:
+        """From now on `receive` takes nothing from the socket, and finds each message once; or,
+        for the process that shares it, everything as ever."""
+        self._flags = _socket.MSG_PEEK if on else 0
+        self._sock.setsockopt(_socket.SOL_SOCKET, _SO_PEEK_OFF, 0 if on else -1)
 
     @property
     def pending(self) -> int:
@@ -119,6 +127,15 @@ class HomeLink:
                 return
             del self._out[:sent]
 
+    def send_rest(self) -> None:
+        """Send what waits, before the end; waits a second at most for the other side."""
+        try:
+            self._sock.settimeout(1.0)
+            self._sock.sendall(self._out)
+        except OSError:
+            pass  # it is gone, and has no use for it
+        self._out.clear()
+
     def receive(self) -> list[tuple[int, list[wire.Value]]]:
         """The messages that have come; NotRunning when the daemon is gone, FrameError with the
         path of the fault for one that the types of its direction refuse.
@@ -128,7 +145,7 @@ class HomeLink:
         self.dry = False
         try:
             room = self._frames.room()
-            count = self._sock.recv_into(room)
+            count = self._sock.recv_into(room, 0, self._flags)
         except BlockingIOError:
             self.dry = True
             return []

@@ -71,12 +71,15 @@ class Outputs:
 
         `terminal` is a transparent job's, which may be neither fd 1 nor 2: that is channel 0.
         `answers`: it may write into its fd 0, a socket: channel 3 (glunix.msg.stream.ANSWERS).
-        `inherited`: its descriptors above 2.
+        `inherited`: its descriptors above 2, and those of 0-2 that go the same ways.
         `careful`: glunix.msg.job.JobSpec.careful.
         """
         fds = self._options.fds
-        for fd in (1, 2):
+        odd = {one.number for one in inherited}
+        for fd in {1, 2} - odd:
             self._sinks[fd] = Sink(fds[fd])
+        for process in job.processes.values():
+            process.channels -= odd
         if terminal is not None and not {1, 2} & set(terminal.fds):
             self._sinks[0] = Sink(terminal.fd)
         if answers:
@@ -150,6 +153,10 @@ class Outputs:
         """Output of one process on fd 1 or 2; empty is the end of that channel."""
         channel = (process.stream, process.vnn, fd)
         sink = self._sinks.get(fd)
+        if sink is None and fd in (1, 2):  # one that only a younger node knows how to serve
+            if data:
+                self._send(process.stream, ["refuse", process.vnn, fd])
+            return
         if sink is None:
             raise FrameError(f"output on channel {fd}, which this job has not")
         payload = self._labelled(process, channel, data)

@@ -23,7 +23,7 @@ from glunix.home.link import integer, text, view
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
 from glunix.home.pollset import PollSet
-from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of, stop_self
+from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of
 from glunix.home.stdin import Input
 from glunix.home.submit import complain, not_started, times_told
 from glunix.home.wire import Value
@@ -65,7 +65,7 @@ class Startup:
         self._terminal = opening.terminal
         self._tty = opening.tty
         self._times = opening.times
-        self._inherited, self._careful = opening.inherited, opening.careful
+        self._inherited, self._careful = opening.standard + opening.inherited, opening.careful
         self._time("more imports")
         self._half = half
         self._signals = Signals() if half is None else half.signals
@@ -340,7 +340,9 @@ class Startup:
             process.stopped = integer(message[2])
         elif tag == "continued":
             process.stopped = 0
-            if self._half is not None:
+            if self._half is None:
+                self._enter_terminal()
+            else:
                 self._half.free()
                 self._hear([])
             self._look_again()
@@ -434,11 +436,18 @@ class Startup:
         if self._half is not None:
             return self._half.stop(number)
         self._leave_terminal()
-        stop_self(number)
-        self._job.goes_on()
-        self._look_again()
-        self._signal_job(_signal.SIGCONT)
-        self._enter_terminal()
+        from glunix.home.processes.waking import stop_until_news
+
+        woken = stop_until_news(self._link, number)
+        come = self._signals.read()
+        if woken:
+            come = [one for one in come if one != _signal.SIGCONT]
+        else:
+            self._job.goes_on()
+            if _signal.SIGCONT not in come:  # it is ignored, or a stop that came at once took it
+                come.append(_signal.SIGCONT)
+        for one in come:
+            self._signal(one)
         self._outputs.release()
         return True
 

@@ -51,14 +51,23 @@ class Opening:
         spec = self.tty.spec(options.transparent) if self.tty is not None else None
         fd = self.tty.fd if self.tty is not None else -1
         line = self.line.spec if self.line is not None else b""
+        self.standard = self._survey(options, fd)
+        """Those of fds 0-2 that go the ways of what is inherited."""
         self.inherited = self._inherit(options, fd)
-        rows = [one.row() for one in self.inherited]
         self.careful = self._is_careful(options)
         path, removed, self.giver = working_directory(options)
         where = path, removed, self.giver.spec if self.giver is not None else b""
-        message = submit_message(options, spec, environ, line, rows, self.careful, where)
+        rows, odd = ([one.row() for one in found] for found in (self.inherited, self.standard))
+        message = submit_message(options, spec, environ, line, rows, odd, self.careful, where)
         self.link.send_first(message)
         self.times.append(("submit", time.perf_counter()))
+
+    def _survey(self, options: Options, terminal_fd: int) -> list[Inherited]:
+        if not options.transparent:
+            return []
+        from glunix.home.descriptors.inherited import standard
+
+        return standard(terminal_fd)
 
     def _inherit(self, options: Options, terminal_fd: int) -> list[Inherited]:
         """The program's descriptors above 2."""
@@ -67,7 +76,7 @@ class Opening:
         from glunix.home.descriptors.inherited import inherited
 
         left_out: list[int] = []
-        found = inherited(terminal_fd, left_out)
+        found = inherited(terminal_fd, left_out, len(self.standard))
         if left_out:
             numbers = ", ".join(map(str, left_out))
             complain(f"not passed on to the job: descriptor {numbers}", self.terminal)
@@ -78,7 +87,7 @@ class Opening:
             return False
         from glunix.home.descriptors.inherited import is_careful
 
-        return is_careful(self.inherited)
+        return is_careful([*self.standard, *self.inherited])
 
     def _make_stats(self, options: Options) -> Stats | None:
         if not options.stats:
@@ -102,14 +111,14 @@ class Opening:
 
 
 def _find_terminal(options: Options) -> HomeTerminal | None:
-    """The terminal of the job's fds 0-2, if one is; a transparent job's is also the session's."""
+    """The terminal of the job's fds 0-2, if one is; a transparent job's is the session's first."""
     found = [number for number, home_fd in options.fds.items() if posix.isatty(home_fd)]
     if not found and not options.transparent:
         return None  # a pipeline pays for no terminal code
-    from glunix.home.terminal.tty import HomeTerminal, controlling_terminal
+    from glunix.home.terminal.tty import HomeTerminal, transparent_terminal
 
-    if not found:
-        return controlling_terminal()
+    if options.transparent:
+        return transparent_terminal({number: options.fds[number] for number in found})
     return HomeTerminal(options.fds[found[0]], found)
 
 

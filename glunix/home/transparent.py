@@ -15,9 +15,9 @@ import os
 import posix
 import select
 import stat
-from fcntl import ioctl
+from fcntl import F_GETFL, fcntl, ioctl
 
-from glunix.home.descriptors.inherited import AT_HOME, is_file, memory_device
+from glunix.home.descriptors.inherited import AT_HOME, is_file, is_read_output, memory_device
 from glunix.home.input.source import Source
 from glunix.home.jobspec import is_open
 from glunix.home.jobview import JobView
@@ -64,13 +64,12 @@ def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
     found = posix.fstat(fd)
     if is_tty:
         return "tty", 0
-    if stat.S_ISREG(found.st_mode):
+    only_read = fcntl(fd, F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+    if stat.S_ISREG(found.st_mode) and only_read:
         return "file", found.st_size
-    if stat.S_ISDIR(found.st_mode):
-        return "dir", 0
     if stat.S_ISSOCK(found.st_mode):
         return ("socket" if _is_stream(fd) else "packets"), 0
-    if stat.S_ISFIFO(found.st_mode):
+    if stat.S_ISFIFO(found.st_mode) and only_read:
         return "pipe", 0
     return memory_device(found) or "other", 0
 
@@ -146,7 +145,11 @@ class HomeCalls:
         self._ahead: Ahead | None = None
         self.answers = False
         """Whether what the program writes into its fd 0 is an output of its own."""
-        if is_open(0) and 0 not in self._sources:
+        others = {one.number for one in inherited}
+        for fd in {1, 2} - others:
+            if is_read_output(fd):
+                self._add(fd, Source(fd, None))
+        if is_open(0) and 0 not in self._sources and 0 not in others:
             kind = stdin_kind(0, False)[0]
             if kind in ("pipe", "socket"):
                 from glunix.home.input.prefetch import PipeAhead, SocketAhead
@@ -461,8 +464,8 @@ class HomeCalls:
             del self._by_own[source.fileno()]
             try:
                 self._epoll.unregister(source)
-            except PermissionError:
-                pass  # a file: see _add
+            except OSError:
+                pass  # a file: see _add; or let go of already, as an output
             source.close()
         if self._held is not None:
             self._held.close(fd)

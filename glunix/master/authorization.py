@@ -82,6 +82,9 @@ class Vetting:
             if uid == ROOT and not self._is_root(peer):
                 self._own_job(peer, message.npid)
             return msgspec.structs.replace(message, uid=uid)
+        if isinstance(message, messages.MoveQuery):
+            uid = self.users.canonical(peer.node, self._speaks_for(peer, message.uid))
+            return msgspec.structs.replace(message, uid=uid)
         if isinstance(message, messages.JobsQuery):
             return self._table_asked(peer, message)
         return message

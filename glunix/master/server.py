@@ -27,6 +27,7 @@ from glunix.master.journal import Journal
 from glunix.msg import master as messages
 from glunix.msg.base import Body, Message
 from glunix.msg.batch import Launch
+from glunix.msg.job import PlacedProc
 from glunix.settings import DEFAULT_BATCH, DEFAULT_LIMITS, BatchSection, LimitsSection
 from glunix.state import events
 from glunix.state.core import BatchRules
@@ -271,6 +272,9 @@ class Server:
             self._door.refused(peer, message.text)
         if isinstance(message, messages.PlacedJob | Launch):
             self._announce(peer, message)
+        if isinstance(message, messages.MayMove):
+            there = PlacedProc(message.vnn, message.node)
+            self._announce(peer, messages.PlacedJob(0, message.npid, [there], {}))
         link.send(CONTROL, self._door.answered(peer, message))
         if isinstance(message, messages.Welcome):
             for more in self._door.news():

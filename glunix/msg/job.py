@@ -71,6 +71,8 @@ class TtySpec(Record, frozen=True):
     mode: Annotated[int, Meta(ge=0, le=0o777)] = 0o600
     gid: Annotated[int, Meta(ge=-1, le=2**32 - 1)] = -1
     """Transparent: who else may write to it (mesg(1))."""
+    controls: bool = True
+    """It is the controlling terminal of the job's session."""
 
 
 PidField = Annotated[int, Meta(ge=0, le=2**22)]
@@ -112,6 +114,24 @@ AT_HOME = {
     "stream": "stream", "dgram": "dgram", "packet": "packet",
 }  # fmt: skip
 """Kinds of Inherited that are asked for at home, and what stands in for each."""
+
+
+class Standard(Inherited, frozen=True):
+    """One of fds 0-2 that home has open in another way than `<`, `>` and `>>` open it: it goes the
+    ways of what is inherited above 2."""
+
+    number: Annotated[int, Meta(ge=0, le=2)]
+
+
+class OpenState(Record, frozen=True):
+    """What an open file of home says of itself (fcntl(2)): flags, owner, signal."""
+
+    flags: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    """F_GETFL; O_PATH for a descriptor that is closed."""
+    owner: Annotated[int, Meta(ge=-(2**22), le=2**22)] = 0
+    """F_GETOWN: a pid, less than 0: a process group."""
+    signal: SignalField = 0
+    """F_GETSIG."""
 
 
 class StagedFile(Record, frozen=True):
@@ -173,7 +193,7 @@ class JobSpec(Record, frozen=True):
     inherited: Annotated[list[Inherited], Meta(max_length=64)] = []
     """Transparent: descriptors above 2."""
     outputs: Annotated[list[Annotated[str, Meta(max_length=16)]], Meta(max_length=2)] = []
-    """What home's fds 1 and 2 are: `dir` for a directory, which nobody can write; transparent, too:
+    """What home's fds 1 and 2 are. User-level: `dir` for a directory, which nobody can write. Else
     `file`, `socket` (of bytes), the name of a memory device; or empty for anything else."""
     careful: bool = False
     """Transparent: what is written to files is looked at before: there is little room for it, or
@@ -183,6 +203,12 @@ class JobSpec(Record, frozen=True):
     first, half each (stream.LineHello), and the name of an abstract socket (unix(7)) where the
     startup listens for the supervisor, which then sends and hears this stream's frames there. It
     goes nowhere but to that supervisor. Empty: frames go through the daemons."""
+    standard: Annotated[list[Standard], Meta(max_length=3)] = []
+    """Transparent: those of fds 0-2 that `stdin` and `outputs` do not describe."""
+    opened: Annotated[list[OpenState], Meta(max_length=3)] = []
+    """Transparent: fds 0-2 as home's kernel shows them; empty: an older startup does not say."""
+    stays: bool = False
+    """It is not to be moved to another node (glurun --no-migrate)."""
     removed: bool = False
     """Home's working directory was removed; `cwd` says nothing then."""
     directory: Annotated[bytes, Meta(max_length=LINE_SECRET + 64)] = b""

@@ -134,6 +134,25 @@ class KillRequest(Message, frozen=True, tag="kill"):
     signal: SignalField
 
 
+class MoveQuery(Message, frozen=True, tag="move"):
+    """Home daemon asks where a process of its job may move (`node` empty: the least loaded)."""
+
+    request: U32
+    uid: U32
+    npid: NpidField
+    vnn: VnnField
+    node: Annotated[str, Meta(max_length=64)]
+
+
+class ProcMoved(Message, frozen=True, tag="moved"):
+    """Home daemon has committed a move: the process runs on `node`, as this pid."""
+
+    npid: NpidField
+    vnn: VnnField
+    node: NameField
+    pid: LivePid
+
+
 class JobsQuery(Message, frozen=True, tag="jobs"):
     """A client asks for Pdb."""
 
@@ -167,6 +186,8 @@ DaemonToMaster = (
     | ProcExited
     | JobOver
     | KillRequest
+    | MoveQuery
+    | ProcMoved
     | JobsQuery
     | NodesQuery
     | Renew
@@ -208,6 +229,16 @@ class RequestRefused(Message, frozen=True, tag="refused"):
     request: U32
     why: NameField
     text: TextField
+
+
+class MayMove(Message, frozen=True, tag="maymove"):
+    """Answer to MoveQuery: there, and where to dial it."""
+
+    request: U32
+    node: NameField
+    address: Address
+    npid: NpidField
+    vnn: VnnField
 
 
 class KillOrder(Message, frozen=True, tag="kill"):
@@ -292,6 +323,7 @@ MasterToDaemon = (
     | Goodbye
     | PlacedJob
     | RequestRefused
+    | MayMove
     | KillOrder
     | KillDone
     | JobsTable

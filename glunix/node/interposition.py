@@ -4,11 +4,12 @@ Owns the choice: a namespace where the kernel can answer by itself, interposers 
 and no engine at all when nothing is. The supervisor serves what comes of it.
 """
 
+import contextlib
 import errno
 import os
 import socket
 
-from glunix.msg.job import AT_HOME, JobSpec
+from glunix.msg.job import AT_HOME, JobSpec, Owner
 from glunix.node.calls.mounts import HomePlaces
 from glunix.node.descriptors.standins import StandIns
 from glunix.node.processes.foreign import OwnersPolicy
@@ -38,7 +39,12 @@ class Interposing:
     """Made in the supervisor before it forks the program. StepFailed when it cannot be."""
 
     def __init__(
-        self, spec: JobSpec, stand_ins: StandIns, numbers: Numbers, setuid: bool = False
+        self,
+        spec: JobSpec,
+        owner: Owner,
+        stand_ins: StandIns,
+        numbers: Numbers,
+        setuid: bool = False,
     ) -> None:
         """`setuid`: the job may run programs with more rights than its owner has. What these go by
         is then this node's own, whatever home says: their files, their host name (sudoers(5)), and
@@ -53,7 +59,7 @@ class Interposing:
         self.places: HomePlaces | None = None
         """Directories of home, when the job has any (--home)."""
         interposers = _host_name(spec.home_host, own=not setuid)
-        held = {one.kind for one in spec.inherited} & AT_HOME.keys()
+        held = {one.kind for one in (*spec.standard, *spec.inherited)} & AT_HOME.keys()
         if stand_ins.interposed or spec.home_paths or held:
             self.fds = HomeFds(stand_ins.interposed, opens=bool(spec.home_paths or held))
             if spec.home_paths or "dir" in held:
@@ -64,10 +70,11 @@ class Interposing:
             if spec.home_paths or held:
                 interposers.append(HomeFiles(self.fds))
             if spec.home_paths:
-                self.places = HomePlaces([] if setuid else spec.home_paths)
-                self.places.make(spec.cwd)
+                self.places = HomePlaces([] if setuid else spec.home_paths, owner)
+                with contextlib.suppress(OSError):  # chdir(2) will say so
+                    self.places.make(spec.cwd)
             else:
-                self.places = HomePlaces([])
+                self.places = HomePlaces([], owner)
             if spec.tty is not None:
                 interposers.append(HomeMesg(self.fds))
             if stand_ins.files and spec.careful:

@@ -62,9 +62,25 @@ class CloseJoin:
 
 @dataclasses.dataclass(frozen=True)
 class StartBatchServer:
-    """Start a batch server for this owner, then say `batch_server_up` or `batch_server_failed`."""
+    """Start a batch server for this owner, then say `server_up` or `server_failed`."""
 
     owner: Owner
+
+
+@dataclasses.dataclass(frozen=True)
+class BeginMove:
+    """Move the job of this client stream to `node` (empty: only ask whether it could), and tell
+    `asker` (a client link), which made this request."""
+
+    npid: int
+    link: int
+    stream: StreamId
+    start: Start
+    epoch: int
+    node: str
+    address: str
+    asker: int
+    request: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,5 +89,13 @@ class StopDaemon:
 
 
 DaemonEffect = (
-    ToClient | ToMaster | RestoreTty | Dial | Join | CloseJoin | StartBatchServer | StopDaemon
+    ToClient
+    | ToMaster
+    | RestoreTty
+    | Dial
+    | Join
+    | CloseJoin
+    | BeginMove
+    | StartBatchServer
+    | StopDaemon
 )

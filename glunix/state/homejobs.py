@@ -16,19 +16,18 @@ from glunix.msg import batch, client, master
 from glunix.msg.base import Message
 from glunix.msg.job import JobSpec, Owner, fair_window
 from glunix.msg.stream import Start
-from glunix.state.events import clip
 from glunix.state.home_effects import (
+    BeginMove,
     CloseJoin,
     DaemonEffect,
     Dial,
     Join,
     RestoreTty,
-    StartBatchServer,
     StopDaemon,
     ToClient,
     ToMaster,
 )
-from glunix.state.homebatch import BadTicket, HomeBatch, Ticket, owner_key
+from glunix.state.homebatch import HomeBatch
 
 
 @dataclasses.dataclass
@@ -45,6 +44,7 @@ class _Request:
     uid: int
     request: int
     submit: client.Submit | None
+    move: client.MoveJob | None
     answer: type[Message]
     """What the master may say to it, besides no."""
 
@@ -59,6 +59,9 @@ class _HomeJob:
     streams: dict[StreamId, client.StreamOf]
     waiting: set[StreamId]
     """Streams whose node is still being dialled."""
+    epoch: int = 0
+    """Counts the moves that were begun."""
+    moving: bool = False
 
 
 def command_text(spec: JobSpec) -> str:
@@ -74,6 +77,7 @@ Question = (
     | client.KillJob
     | client.ListJobs
     | client.ListNodes
+    | client.MoveJob
     | batch.Enqueue
     | batch.Hold
     | batch.AskJob
@@ -84,6 +88,7 @@ ANSWERS: dict[type[Message], type[Message]] = {
     client.KillJob: master.KillDone,
     client.ListJobs: master.JobsTable,
     client.ListNodes: master.NodesTable,
+    client.MoveJob: master.MayMove,
     client.Submit: master.PlacedJob,
     batch.Enqueue: batch.Queued,
     batch.Hold: master.KillDone,
@@ -99,7 +104,7 @@ class HomeJobs:
     ) -> None:
         """`key` seals batch jobs (glunix.state.homebatch)."""
         self.node = node
-        self._batch = HomeBatch(node, uid, host, key)
+        self.batch = HomeBatch(self, node, uid, host, key)
         self._jobs_each = jobs_each
         """Jobs and unanswered requests that one user may have here: more would keep the others
         from the master, whose queue is everybody's."""
@@ -112,7 +117,6 @@ class HomeJobs:
         self._requests: dict[int, _Request] = {}
         self._jobs: dict[int, _HomeJob] = {}
         self._next_request = 1
-        self._offered_streams: dict[int, list[client.StreamOf]] = {}
         self._under_way: dict[int, int] = {}
         """uid -> its jobs and unanswered requests; only those that are not zero."""
 
@@ -129,9 +133,9 @@ class HomeJobs:
             who.raw_tty = message.raw
             return []
         if isinstance(message, batch.BatchReady):
-            return self._batch_ready(link, message)
+            return self.batch.ready(link, message)
         if isinstance(message, batch.BatchCannot):
-            return self._batch_cannot(link, message)
+            return self.batch.cannot(link, message)
         assert isinstance(message, Question | client.Shutdown)
         refusal = self._refusal(who, message)
         if refusal is not None:
@@ -139,6 +143,8 @@ class HomeJobs:
             return [ToClient(link, client.Refused(message.request, why, text))]
         if isinstance(message, client.Shutdown):
             return [ToClient(link, client.Done(message.request)), StopDaemon()]
+        if isinstance(message, client.MoveJob) and message.explain:
+            return self._begin_move(link, message, "", "")
         return self._ask_master(link, who, message)
 
     def _refusal(self, who: _Client, message: Message) -> tuple[Why, str] | None:
@@ -157,6 +163,11 @@ class HomeJobs:
             if uid not in (0, self.uid):
                 return Why.NOT_YOURS, "only the cluster's own user may stop a daemon"
             return None
+        if isinstance(message, client.MoveJob):
+            if refusal := self._stays(uid, message):
+                return refusal
+            if message.explain:
+                return None
         if not self.master_up:
             return Why.NO_MASTER, "the daemon has no master: is the cluster up?"
         # Whoever has started that many jobs can still look at them and end them.
@@ -167,6 +178,58 @@ class HomeJobs:
             text = f"uid {uid} has {most} jobs and requests under way here ([limits] jobs)"
             return Why.BAD_REQUEST, text
         return None
+
+    def _stays(self, uid: int, ask: client.MoveJob) -> tuple[Why, str] | None:
+        """Why a job cannot be moved, as far as its home knows."""
+        job = self._jobs.get(ask.npid)
+        if job is None:
+            return Why.NO_JOB, f"no job {ask.npid} has its home here"
+        if uid not in (0, job.owner.uid):
+            return Why.NOT_YOURS, f"job {ask.npid} belongs to uid {job.owner.uid}"
+        if not job.spec.transparent:
+            return Why.BAD_REQUEST, f"job {ask.npid} is not transparent (glurun -T): it cannot move"
+        if ask.vnn not in (None, 0) or len(job.streams) != 1 or job.waiting:
+            return Why.NO_JOB, f"no process {ask.npid}.{ask.vnn or 0} runs"
+        if ask.engine not in ("", "native"):
+            return Why.BAD_REQUEST, f"no engine {ask.engine[:32]!r} moves jobs between nodes"
+        if job.spec.stays:
+            return Why.BAD_REQUEST, f"job {ask.npid} was started to stay (--no-migrate)"
+        if job.moving:
+            return Why.BAD_REQUEST, f"job {ask.npid} is being moved already"
+        return None
+
+    def _begin_move(
+        self, asker: int, ask: client.MoveJob, node: str, address: str
+    ) -> list[DaemonEffect]:
+        job = self._jobs[ask.npid]
+        job.moving = True
+        job.epoch += 1
+        ((number, of),) = job.streams.items()
+        start = Start(job.npid, job.degree, of.vnns, self.node, job.owner, job.spec)
+        begin = BeginMove(
+            job.npid, job.link, number, start, job.epoch, node, address, asker, ask.request
+        )
+        return [begin]
+
+    def move_over(self, begun: BeginMove, moved: bool, pid: int, why: str) -> list[DaemonEffect]:
+        """A move has come to its end. `moved`: the job runs on the other node, as `pid`."""
+        job = self._jobs.get(begun.npid)
+        effects: list[DaemonEffect] = []
+        node = begun.node
+        if job is not None and job.epoch == begun.epoch:
+            job.moving = False
+            of = job.streams[begun.stream]
+            if moved:
+                job.streams[begun.stream] = client.StreamOf(of.stream, node, of.vnns)
+                effects.append(ToMaster(master.ProcMoved(job.npid, of.vnns[0], node, pid)))
+            else:
+                node = of.node
+        if begun.asker not in self._clients:
+            return effects
+        answer: Message = client.Moved(begun.request, node or "?", why)
+        if begun.node and not moved:
+            answer = client.Refused(begun.request, Why.BAD_REQUEST, why[:4000])
+        return [*effects, ToClient(begun.asker, answer)]
 
     def _more(self, uid: int, change: int) -> None:
         count = self._under_way.get(uid, 0) + change
@@ -185,7 +248,8 @@ class HomeJobs:
         self._next_request = number % 0xFFFFFFFF + 1
         submit = message if isinstance(message, client.Submit) else None
         answer = ANSWERS[type(message)]
-        self._requests[number] = _Request(link, who.owner.uid, message.request, submit, answer)
+        ask = message if isinstance(message, client.MoveJob) else None
+        self._requests[number] = _Request(link, who.owner.uid, message.request, submit, ask, answer)
         self._more(who.owner.uid, 1)
         question: Message
         if isinstance(message, client.Submit):
@@ -202,10 +266,14 @@ class HomeJobs:
             question = master.KillRequest(
                 number, who.owner.uid, message.npid, message.vnn, message.signal
             )
+        elif isinstance(message, client.MoveJob):
+            question = master.MoveQuery(
+                number, who.owner.uid, message.npid, message.vnn or 0, message.node
+            )
         elif isinstance(message, client.ListJobs):
             question = master.JobsQuery(number, who.owner.uid, message.everything)
         elif isinstance(message, batch.Enqueue):
-            question = self._batch.question(number, who.owner, message)
+            question = self.batch.question(number, who.owner, message)
         elif isinstance(message, batch.Hold):
             question = batch.HoldAt(number, who.owner.uid, message.npid, message.held)
         elif isinstance(message, batch.AskJob):
@@ -218,12 +286,12 @@ class HomeJobs:
         """A client is gone: its terminal is restored if it was raw, its jobs are killed (4.2.3)."""
         who = self._clients.pop(link)
         effects: list[DaemonEffect] = [RestoreTty(link)] if who.raw_tty else []
-        what = "its batch server is gone" if link in self._batch.servers.values() else STARTUP_GONE
+        what = "its batch server is gone" if self.batch.is_server(link) else STARTUP_GONE
         for npid in sorted(who.jobs):
             job = self._jobs[npid]
             effects += [CloseJoin(link, s, what) for s in sorted(job.streams)]
             effects += self._over(job, what if job.streams else "")
-        return effects + self._not_launched(self._batch.server_down(link), what)
+        return effects + self.batch.server_down(link, what)
 
     # -- the master --------------------------------------------------------------------------
 
@@ -242,7 +310,7 @@ class HomeJobs:
     def master_message(self, message: Message) -> list[DaemonEffect]:
         """An answer to one of our requests; FrameError when it is none to what was asked."""
         if isinstance(message, batch.Launch):
-            return self._launch(message)
+            return self.batch.launch(message)
         number = getattr(message, "request", 0)
         request = self._requests.get(number)
         if request is None:
@@ -260,6 +328,8 @@ class HomeJobs:
         answer: Message
         if isinstance(message, master.PlacedJob):
             return self._placed(request, message)
+        if isinstance(message, master.MayMove):
+            return self._may_move(request, message)
         if isinstance(message, master.RequestRefused):
             answer = client.Refused(request.request, message.why, message.text)
         elif isinstance(message, master.KillDone):
@@ -269,11 +339,19 @@ class HomeJobs:
         elif isinstance(message, batch.Queued):
             answer = batch.Queued(request.request, message.npids)
         elif isinstance(message, batch.JobFactsAt):
-            answer = self._facts(request, message)
+            answer = self.batch.facts(request.request, message)
         else:
             assert isinstance(message, master.NodesTable)
             answer = client.Nodes(request.request, message.rows)
         return [ToClient(request.link, answer)]
+
+    def _may_move(self, request: _Request, message: master.MayMove) -> list[DaemonEffect]:
+        ask = request.move
+        assert ask is not None
+        refusal = self._stays(request.uid, ask)  # it may have ended meanwhile
+        if refusal is not None:
+            return [ToClient(request.link, client.Refused(request.request, *refusal))]
+        return self._begin_move(request.link, ask, message.node, message.address)
 
     def _must_fit(self, request: _Request, placed: master.PlacedJob) -> None:
         """FrameError unless this is one new job, with a place for each of its processes."""
@@ -297,115 +375,48 @@ class HomeJobs:
             who.next_stream += 1
             streams[number] = client.StreamOf(number, node, vnns)
         spec = msgspec.structs.replace(submit.spec, home_host=submit.spec.home_host or self.host)
-        job = _HomeJob(
-            placed.npid, request.link, who.owner, spec, submit.degree, streams, set(streams)
-        )
-        self._jobs[placed.npid] = job
-        self._more(who.owner.uid, 1)
-        who.jobs.add(placed.npid)
+        self.begin(placed.npid, request.link, who.owner, spec, submit.degree, streams)
         answer = client.Placed(request.request, placed.npid, list(streams.values()))
         effects: list[DaemonEffect] = [ToClient(request.link, answer)]
         for stream in streams.values():
             address = placed.addresses.get(stream.node, "")
             number = StreamId(stream.stream)
-            effects.append(Dial(placed.npid, job.link, number, stream.node, address))
+            effects.append(Dial(placed.npid, request.link, number, stream.node, address))
         return effects
 
-    # -- batch -------------------------------------------------------------------------------
+    # -- batch (glunix.state.homebatch) ------------------------------------------------------
 
-    def _facts(self, request: _Request, told: batch.JobFactsAt) -> Message:
-        task = batch.task_decoder.decode(told.task) if told.task else None
-        return batch.JobFacts(request.request, told.row, told.why, task, told.runs)
+    def has(self, npid: int) -> bool:
+        """Whether this job has begun here."""
+        return npid in self._jobs
 
-    def _launch(self, launch: batch.Launch) -> list[DaemonEffect]:
-        """The master has nodes for a batch job of this home."""
-        npid = launch.npid
-        if npid in self._jobs or self._batch.has(npid):
-            raise FrameError(f"the master launches job {npid} twice")
-        if sorted(proc.vnn for proc in launch.procs) != list(range(launch.degree)):
-            raise FrameError(f"the master launches job {npid} with other processes")
-        try:
-            ticket = self._batch.opened(launch)
-        except (BadTicket, msgspec.MsgspecError) as error:
-            return [ToMaster(batch.NotLaunched(npid, clip(str(error)), final=True))]
-        link = self._batch.servers.get(owner_key(ticket.owner))
-        if link is not None:
-            return [self._offer(link, ticket)]
-        if self._batch.wait(ticket):
-            return [StartBatchServer(ticket.owner)]
-        return []
+    def take_streams(self, link: int, count: int) -> list[int]:
+        """Numbers for so many new streams of this client."""
+        who = self._clients[link]
+        who.next_stream += count
+        return list(range(who.next_stream - count, who.next_stream))
 
-    def _offer(self, link: int, ticket: Ticket) -> DaemonEffect:
-        who, launch = self._clients[link], ticket.launch
-        by_node: dict[str, list[int]] = {}
-        for proc in launch.procs:
-            by_node.setdefault(proc.node, []).append(proc.vnn)
-        streams = []
-        for node, vnns in by_node.items():
-            streams.append(client.StreamOf(who.next_stream, node, vnns))
-            who.next_stream += 1
-        self._batch.offered[launch.npid] = (link, ticket)
-        placed = batch.BatchPlaced(
-            launch.npid,
-            launch.entry,
-            launch.is_array,
-            launch.index,
-            launch.degree,
-            streams,
-            ticket.spec,
-            ticket.task,
-            launch.name,
-        )
-        self._offered_streams[launch.npid] = streams
-        return ToClient(link, placed)
+    def begin(
+        self,
+        npid: int,
+        link: int,
+        owner: Owner,
+        spec: JobSpec,
+        degree: int,
+        streams: dict[StreamId, client.StreamOf],
+    ) -> None:
+        """A job of this client has its nodes, which are about to be dialled."""
+        self._jobs[npid] = _HomeJob(npid, link, owner, spec, degree, streams, set(streams))
+        self._more(owner.uid, 1)
+        self._clients[link].jobs.add(npid)
 
-    def batch_server_up(self, link: int, owner: Owner) -> list[DaemonEffect]:
-        """A batch server is there, as a client that the shell has announced by `client_up`."""
-        return [self._offer(link, ticket) for ticket in self._batch.server_up(link, owner)]
-
-    def batch_server_failed(self, owner: Owner, reason: str) -> list[DaemonEffect]:
-        """There can be no batch server for this owner."""
-        return self._not_launched(self._batch.server_failed(owner), reason)
-
-    def _not_launched(self, tickets: list[Ticket], reason: str) -> list[DaemonEffect]:
-        for ticket in tickets:
-            self._offered_streams.pop(ticket.launch.npid, None)
-        return [ToMaster(batch.NotLaunched(t.launch.npid, clip(reason))) for t in tickets]
-
-    def _batch_ready(self, link: int, ready: batch.BatchReady) -> list[DaemonEffect]:
-        """The files are open: dial the nodes."""
-        offered = self._batch.offered.get(ready.npid)
-        if offered is None or offered[0] != link:
-            return []  # it was given up meanwhile, or is not its
-        del self._batch.offered[ready.npid]
-        ticket = offered[1]
-        launch, who = ticket.launch, self._clients[link]
-        streams = {StreamId(s.stream): s for s in self._offered_streams.pop(launch.npid)}
-        job = _HomeJob(
-            launch.npid, link, ticket.owner, ticket.spec, launch.degree, streams, set(streams)
-        )
-        self._jobs[launch.npid] = job
-        self._more(ticket.owner.uid, 1)
-        who.jobs.add(launch.npid)
-        return [
-            Dial(launch.npid, link, number, of.node, launch.addresses.get(of.node, ""))
-            for number, of in streams.items()
-        ]
-
-    def _batch_cannot(self, link: int, cannot: batch.BatchCannot) -> list[DaemonEffect]:
-        """Its output has no place: it does not begin, or ends."""
-        offered = self._batch.offered.get(cannot.npid)
-        if offered is not None and offered[0] == link:
-            del self._batch.offered[cannot.npid]
-            self._offered_streams.pop(cannot.npid, None)
-            return [ToMaster(batch.NotLaunched(cannot.npid, cannot.reason, final=True))]
-        job = self._jobs.get(cannot.npid)
+    def abandon(self, npid: int, link: int, reason: str) -> list[DaemonEffect]:
+        """A job of this client ends for its client's sake; nothing when it is not its."""
+        job = self._jobs.get(npid)
         if job is None or job.link != link:
             return []
-        effects: list[DaemonEffect] = [
-            CloseJoin(link, number, cannot.reason) for number in sorted(job.streams)
-        ]
-        return effects + self._over(job, cannot.reason)
+        effects: list[DaemonEffect] = [CloseJoin(link, s, reason) for s in sorted(job.streams)]
+        return effects + self._over(job, reason)
 
     def owner_of(self, npid: int) -> Owner | None:
         """Who the kernel said started this job here; None: no job of this home."""
@@ -417,7 +428,7 @@ class HomeJobs:
         return [
             master.HomeJob(j.npid, j.owner.uid, command_text(j.spec), j.degree, j.spec.transparent)
             for j in self._jobs.values()
-        ] + self._batch.on_the_way()
+        ] + self.batch.on_the_way()
 
     # -- nodes -------------------------------------------------------------------------------
 

@@ -17,10 +17,12 @@ from glunix.msg.master import (
     JobsQuery,
     KillRequest,
     LoadReport,
+    MoveQuery,
     NodeHello,
     NodesQuery,
     Place,
     ProcExited,
+    ProcMoved,
     ProcStarted,
     ProcStopped,
 )
@@ -41,6 +43,7 @@ from glunix.state.events import (
 )
 from glunix.state.feeder import Feeder
 from glunix.state.jobs import JobState
+from glunix.state.moving import Moving
 from glunix.state.ndb import Node, NodeState
 from glunix.state.nmgt import Nmgt
 from glunix.state.queries import jobs_table, nodes_table
@@ -94,6 +97,7 @@ class Master:
         self._nmgt = Nmgt(self.books, self._ending, self._batch)
         self._rexec = Rexec(self.books, self._batch)
         self._reports = Reports(self.books)
+        self._moving = Moving(self.books)
         self._started = False
 
     def restore(
@@ -191,6 +195,12 @@ class Master:
 
     def _kill(self, node: Node, link: LinkId, message: KillRequest, now: float) -> None:
         self._rexec.kill(link, message, now)
+
+    def _may_move(self, node: Node, link: LinkId, message: MoveQuery, now: float) -> None:
+        self._moving.asked(link, node, message, now)
+
+    def _proc_moved(self, node: Node, link: LinkId, message: ProcMoved, now: float) -> None:
+        self._moving.moved(node, message, now)
 
     def _jobs(self, node: Node, link: LinkId, message: JobsQuery, now: float) -> None:
         self.books.out.send(link, jobs_table(self.books, message))
@@ -315,9 +325,11 @@ HANDLERS: dict[type[Message], Handler] = {
     JobsQuery: Master._jobs,
     KillRequest: Master._kill,
     LoadReport: Master._load,
+    MoveQuery: Master._may_move,
     NodesQuery: Master._nodes,
     Place: Master._place,
     ProcExited: Master._proc_exited,
+    ProcMoved: Master._proc_moved,
     ProcStarted: Master._proc_started,
     ProcStopped: Master._proc_stopped,
 }

@@ -48,6 +48,10 @@ class Pdb:
         self.unsaved: dict[Npid, None] = {}
         """Live jobs with changes that can wait: a 1,000-way job is not saved 2,000 times."""
         self._forgotten: dict[Npid, None] = {}
+        self._left: dict[tuple[Npid, Vnn], set[NodeName]] = {}
+        """Where live processes were once."""
+        self._intents: dict[tuple[Npid, Vnn], NodeName] = {}
+        """Where live processes are to move."""
 
     def allocate(self) -> Npid:
         """The next NPID: 1..NPID_MAX, then from 1 again, never one that is still known."""
@@ -113,6 +117,8 @@ class Pdb:
         proc.row = None
         if not proc.live:
             proc.pending.clear()
+            self._intents.pop((proc.npid, proc.vnn), None)
+            self._left.pop((proc.npid, proc.vnn), None)
             del self.by_node[proc.node][proc.npid, proc.vnn]
         self.settle(job, now)
 
@@ -139,6 +145,28 @@ class Pdb:
             row = self.ended[job.npid] = job.as_row(ended=self._epoch + now)
             self.finished.append(row)
             self._bound()
+
+    def intend(self, proc: Proc, node: NodeName) -> None:
+        """This process is to move there; an intent that came to nothing does no harm."""
+        self._intents[proc.npid, proc.vnn] = node
+
+    def intended(self, proc: Proc) -> NodeName | None:
+        """Where it is to move, if anywhere."""
+        return self._intents.get((proc.npid, proc.vnn))
+
+    def has_left(self, proc: Proc, node: NodeName) -> bool:
+        """Whether it was on that node once: what that one still says of it is old."""
+        return node in self._left.get((proc.npid, proc.vnn), ())
+
+    def relocate(self, proc: Proc, node: NodeName, now: float) -> None:
+        """A live process runs on another node from now on."""
+        del self.by_node[proc.node][proc.npid, proc.vnn]
+        self._left.setdefault((proc.npid, proc.vnn), set()).add(proc.node)
+        self._story.note(f"job {proc.npid}", now, f".{proc.vnn} moved from {proc.node} to {node}")
+        proc.node, proc.row = node, None
+        self.by_node.setdefault(node, {})[proc.npid, proc.vnn] = proc
+        self._intents.pop((proc.npid, proc.vnn), None)
+        self.unsaved[proc.npid] = None
 
     def blame(self, job: Job, reason: str) -> None:
         """Say why the job ends; the first reason stays."""

@@ -25,6 +25,18 @@ class Whereabouts:
         if session in self._sessions:
             self._sessions[session].add(number)
 
+    def has_made(self, session: int) -> None:
+        """The job has made this session."""
+        self._sessions.setdefault(session, set())
+
+    def places(self) -> list[tuple[int, int, int]]:
+        """Number, group and session of every shadow that was moved."""
+        return [(number, *place) for number, place in self._places.items()]
+
+    def sessions(self) -> list[int]:
+        """Those that the job has made."""
+        return list(self._sessions)
+
     def known(self, number: int, group: int, session: int) -> bool:
         """Whether it is there."""
         return self._places.get(number) == (group, session)

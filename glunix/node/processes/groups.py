@@ -86,6 +86,11 @@ class Moves:
             return None  # the kernel here stops it
         return ShadowMove(self._next, 0, question.group)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether home has not answered something."""
+        return bool(self._asked)
+
     def numbers_are_homes(self, tid: int) -> bool:
         """Whether home's foreground group is this thread's terminal's, by the same number."""
         around = self._stand_ins

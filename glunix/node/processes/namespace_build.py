@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from glunix.msg.job import Owner
 from glunix.node import privilege
+from glunix.node.calls.mounts import HomePlaces
 from glunix.node.processes.agent import HIRE
 from glunix.node.processes.agent_process import Inside
 from glunix.node.processes.namespace_plan import Plan
@@ -53,6 +54,7 @@ class Builder:
         owner: Owner,
         first: int,
         highest: int,
+        places: HomePlaces | None = None,
     ) -> None:
         self._first = first
         self._orders = orders
@@ -60,6 +62,7 @@ class Builder:
         self._highest = highest
         self._plan = todo
         self._tty = tty
+        self._places = places
         self._says = says
         self._program = program
 
@@ -85,6 +88,8 @@ class Builder:
         prctl.mount("proc", "/proc", "proc", flags)
         if self._highest and _is_own_pid_max():
             _PID_MAX.write_text(str(self._highest))
+        if self._places is not None:
+            self._places.enter()
 
     def _lead(self) -> None:
         os.setsid()
@@ -209,7 +214,10 @@ class Builder:
                 order, fds, _, _ = socket.recv_fds(self._orders, HIRE.size, 2)
                 if not order:
                     os._exit(0)
-                run = range(*HIRE.unpack(order))
+                first, end, own = HIRE.unpack(order)
+                run = range(first, end)
+                if own:
+                    self._choose(own)
                 asks, news = (socket.socket(fileno=fd) for fd in fds)
                 fork_child(lambda: Inside(run, asks, news, self._owner.uid).serve())  # noqa: B023 - at once
                 asks.close()

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from glunix.msg import shadows
 from glunix.msg.base import Message
+from glunix.msg.move import Place, State
 from glunix.node.processes.agent import Clerk, ClerkGone, Ended, Named, Stopped
 from glunix.node.processes.group_membership import Whereabouts
 from glunix.node.processes.program_title import ProgramName
@@ -58,7 +59,7 @@ class Space(Protocol):
     @property
     def group_number(self) -> int: ...
     def helper(self, pid: int) -> None: ...
-    def hire(self, asks: socket.socket, news: socket.socket, run: range) -> None: ...
+    def hire(self, asks: socket.socket, news: socket.socket, run: range, own: int) -> None: ...
 
 
 class Numbers:
@@ -103,6 +104,8 @@ class Numbers:
         self.budget = Budget()
         """See slic.interposers.home.forks: so many may begin until the row is to be looked at, but
         the first makes us look soon who has come."""
+        self._given: list[int] = []
+        """Numbers of processes that came from another node."""
         self._depth = 0
         """Which of a process's numbers is that in the job (proc(5), NSpid)."""
 
@@ -293,6 +296,48 @@ class Numbers:
         except ClerkGone as error:
             self._turn_off(str(error))
 
+    # -- a move to another node ----------------------------------------------------------------
+
+    def state(self) -> dict[str, object]:
+        """What another node has to know to go on (fields of glunix.msg.move.State)."""
+        last = self._run.start - 1
+        if self._clerk is not None and not self._is_off:
+            last = max(last, self._clerk.last())
+        rest = range(max(self._run.start, last + 1), self._run.stop)
+        rows = [(row.start, row.stop) for row in (rest, *self._rows) if len(row)]
+        return {
+            "shadows": sorted(self._shadows),
+            "rows": rows,
+            "asked": self._asked,
+            "row": self._row,
+            "strays": self._has_strays,
+            "off": self._is_off,
+            "places": [Place(*place) for place in self._whereabouts.places()],
+            "sessions": self._whereabouts.sessions(),
+        }
+
+    def adopt(self, state: State) -> None:
+        """Go on where another node stopped; the job is about to be here."""
+        self._shadows = set(state.shadows)
+        self._rows = deque(range(*row) for row in state.rows)
+        self._asked, self._row, self._has_strays = state.asked, state.row, state.strays
+        for place in state.places:
+            self._whereabouts.moved(place.number, place.group, place.session)
+        for session in state.sessions:
+            self._whereabouts.has_made(session)
+        self._given = sorted(self._shadows - {n for row in self._rows for n in row})
+        if state.off or not self._rows:
+            self._turn_off("the node it came from had none left")
+            return
+        self._run = self._rows.popleft()
+        if self._clerk_is_there(own=self._run[0]):
+            self._left = len(self._run) - 1
+
+    def watch(self) -> None:
+        """The job is here: who of those that came has ended on the way?"""
+        if self._clerk is not None and not self._is_off:
+            self._clerk.watch(self._given)
+
     # -- ends, names ---------------------------------------------------------------------------
 
     def _sweep_later(self) -> None:
@@ -321,10 +366,10 @@ class Numbers:
         except ClerkGone as error:
             self._turn_off(str(error))
 
-    def _clerk_is_there(self) -> bool:
+    def _clerk_is_there(self, own: int = 0) -> bool:
         if self._clerk is None and self._space is not None and not self._is_off:
             try:
-                self._clerk = Clerk(self._space, self._run)
+                self._clerk = Clerk(self._space, self._run, own)
             except (OSError, ClerkGone) as error:
                 self._turn_off(f"no helper inside: {error}")
                 return False

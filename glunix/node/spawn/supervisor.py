@@ -28,13 +28,14 @@ def spawn_supervisor(
     setuid: bool = False,
     group: JobGroup | None = None,
     limit: Callable[[], None] | None = None,
+    arriving: bool = False,
 ) -> tuple[int, socket.socket]:
     """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end).
 
     `fed` is what becomes standard input when the daemon fills it: the read end of a pipe, or two
     sockets, the program's and the one from which its answers are read. `setuid`: the job may run
     programs with more rights than its owner has (glunix.toml). `group`: of the job; `limit`: what
-    its owner may have where there is none.
+    its owner may have where there is none. `arriving`: the job runs elsewhere, and is to move here.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
@@ -47,7 +48,7 @@ def spawn_supervisor(
         shed_inherited(start.owner)
         privilege.begin(start.owner)
         set_parent_death_signal(signal.SIGKILL)  # now: a change of ids forgets it (prctl(2))
-        Supervisor(start, env, theirs, fed, setuid, entered, folder).run()
+        Supervisor(start, env, theirs, fed, setuid, entered, folder, arriving).run()
 
     try:
         return fork_child(body), ours

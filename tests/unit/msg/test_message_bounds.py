@@ -62,7 +62,7 @@ def unbounded(kind: Any, path: str) -> Iterator[str]:
         for one in (kind.key_type, kind.value_type):
             yield from unbounded(one, f"{path}{{}}")
     else:
-        assert isinstance(kind, look.BoolType | look.NoneType), kind
+        assert isinstance(kind, look.BoolType | look.LiteralType | look.NoneType), kind
 
 
 @pytest.mark.parametrize("what", UNIONS)

@@ -24,7 +24,7 @@ DIRECTIONS: dict[str, tuple[Any, Decoder]] = {
     "daemon to master": (master.DaemonToMaster, master.daemon_to_master),
     "master to daemon": (master.MasterToDaemon, master.master_to_daemon),
     "peer to peer": (peer.PeerToPeer, peer.peer_to_peer),
-    "stream opening": (stream.Start, stream.opening),
+    "stream opening": (stream.Start | stream.Restore, stream.opening),
     "home to node": (stream.HomeToNode, stream.home_to_node),
     "node to home": (stream.NodeToHome, stream.node_to_home),
 }
@@ -56,6 +56,8 @@ def simple(kind: Any) -> st.SearchStrategy[Any]:
         return st.booleans()
     if isinstance(kind, msgspec.inspect.NoneType):
         return st.none()
+    if isinstance(kind, msgspec.inspect.LiteralType):
+        return st.sampled_from(kind.values)
     if isinstance(kind, msgspec.inspect.StrType):
         most = 20 if kind.max_length is None else min(kind.max_length, 20)
         if kind.pattern is not None:
@@ -124,6 +126,8 @@ def plain(kind: Any) -> Any:
         return kind.ge or 0
     if isinstance(kind, msgspec.inspect.StrType):
         return "x" * (kind.min_length or 0)
+    if isinstance(kind, msgspec.inspect.LiteralType):
+        return kind.values[0]
     if isinstance(kind, msgspec.inspect.ListType):
         return [plain(kind.item_type)] * (kind.min_length or 0)
     if isinstance(kind, msgspec.inspect.BytesType):
