@@ -23,7 +23,6 @@ from msgspec.structs import replace
 
 from glunix.msg.job import ALSO_READ, AT_HOME, Inherited, JobSpec, OpenState
 from glunix.msg.stream import ANSWERS
-from glunix.node.spawn.directory import empty_directory
 from glunix.node.spawn.exec import StepFailed
 from glunix.node.terminal.devpts import stand_in_terminal
 from glunix.node.userlevel.process import pipe
@@ -227,9 +226,6 @@ class StandIns:
             how = self._how(0, os.O_RDONLY) if spec.stdin != "closed" else os.O_RDONLY
             self.theirs[0] = os.open(f"/dev/{name}", how | os.O_CLOEXEC)
             return
-        if spec.stdin == "dir":
-            self.theirs[0] = empty_directory()
-            return
         if spec.stdin == "file":
             self.theirs[0] = _file(spec.stdin_size)
         elif spec.stdin == "packets":
@@ -264,9 +260,6 @@ class StandIns:
                 how = self._how(fd, os.O_RDWR if kind.endswith(ALSO_READ) else os.O_WRONLY)
                 device = f"/dev/{kind.removesuffix(ALSO_READ)}"
                 self.theirs[fd] = os.open(device, how | os.O_CLOEXEC)
-                continue
-            if kind == "dir":
-                self.theirs[fd] = empty_directory()
                 continue
             ours, self.theirs[fd] = _socket_output() if kind == "socket" else pipe()
             self.outputs.append((fd, ours))
