@@ -325,6 +325,9 @@ class Outputs:
                 self._complain(OSError(sink.error, posix.strerror(sink.error)))
         if self._too_large:  # also when all was written before we could say so
             return max(own, 128 + int(_signal.SIGXFSZ))
+        if self._lost and not self._options.transparent:
+            # Whether the program got SIGPIPE for it, or had written all before, is chance.
+            return config.exit_error()
         return own or (config.exit_error() if self._lost else 0)
 
     def _complain(self, error: OSError) -> None:

@@ -35,13 +35,8 @@ if TYPE_CHECKING:
     from glunix.home.processes.root_shadow import Half
     from glunix.home.submit import Opening
     from glunix.home.terminal.modes import ModeWatch
+    from glunix.home.timers import TimeLimit, Unstarted
     from glunix.home.transparent import HomeCalls
-
-TIMED_OUT = 124
-"""Exit status when the time limit ended the job, as timeout(1)."""
-
-KILL_AFTER = 5.0
-"""Seconds between SIGTERM and SIGKILL when the time limit is over."""
 
 PATIENCE_MAX = 86400.0
 """Seconds of one poll(2) at most: it takes an int of milliseconds."""
@@ -72,8 +67,8 @@ class Startup:
         """What a transparent job asks of home."""
         self._modes: ModeWatch | None = None
         self._poll = PollSet()
-        self._deadline: float | None = None
-        self._timed_out = False
+        self._limit: TimeLimit | None = None
+        self._unstarted: Unstarted | None = None
         self._stats = opening.stats
         self._written: dict[int, int] | None = None
         """What is to be written before the shadow of an outlived job may end."""
@@ -102,8 +97,8 @@ class Startup:
             self._stats.tell(self._options.stats == "json")
         if self._options.times:
             sys.stderr.write(times_told(self._times, self._options.times))
-        if self._timed_out:
-            return TIMED_OUT
+        if self._limit is not None and self._limit.is_over:
+            return self._limit.status
         if self._half is not None and self._job.killed_by:
             self._half.end(0, self._job.killed_by, alone=False)  # so that the shell says so
         if self._half is None and self._job.interrupted:
@@ -151,7 +146,9 @@ class Startup:
             self._half.catch()
         self._enter_terminal()
         if self._options.time_limit is not None:
-            self._deadline = time.monotonic() + self._options.time_limit
+            from glunix.home.timers import TimeLimit
+
+            self._limit = TimeLimit(self._options.time_limit, self._signal_job)
 
     def _make_input(self, streams: list[int]) -> Input | HomeCalls:
         if self._half is None:
@@ -188,7 +185,9 @@ class Startup:
             if self._stats is not None:
                 self._stats.tell(self._options.stats == "json")
             by = self._job.killed_by
-            half.end(TIMED_OUT if self._timed_out else self._job.status(), by, alone=True)
+            limit = self._limit
+            status = limit.status if limit and limit.is_over else self._job.status()
+            half.end(status, by, alone=True)
             self._outputs.go_on_alone()
             self._look_again()
 
@@ -201,6 +200,7 @@ class Startup:
         self._outputs.go_on_alone()
         for process in self._job.live():
             self._send(process.stream, ["signal", _signal.SIGKILL, process.vnn])
+        self._must_start_or_end(_signal.SIGKILL)
 
     def _turn(self) -> None:
         """One round of the poll loop."""
@@ -219,7 +219,7 @@ class Startup:
         for sink in sinks:
             wanted[sink.fileno()] = select.POLLOUT
         ready = self._poll.wait(wanted, self._patience())
-        self._check_deadline()
+        self._check_timers()
         if self._in_back and self._tty is not None and self._tty.in_foreground():
             self._enter_terminal()  # a shell's `fg` sends SIGCONT only to what was stopped
         if half is not None and half.fileno() in ready and half.is_gone():
@@ -248,8 +248,9 @@ class Startup:
         """Milliseconds that poll may wait."""
         waits = [] if self._asked is None else self._asked.waits()
         waits += [] if self._line is None else self._line.patience()
-        if self._deadline is not None:
-            waits.append(max(0.0, self._deadline - time.monotonic()))
+        for timer in (self._limit, self._unstarted):
+            if timer is not None and timer.at is not None:
+                waits.append(max(0.0, timer.at - time.monotonic()))
         if self._in_back or self._input.in_background():
             waits.append(BACKGROUND_LOOK)
         if self._half is not None and not self._half.is_alone:
@@ -397,6 +398,8 @@ class Startup:
                 number = _signal.SIGTSTP
         # Where others have shadows of their own, what ours got is for the program alone.
         self._signal_job(number, not isinstance(self._input, Input) and self._input.has_shadows)
+        if not self._job.all_started():
+            self._must_start_or_end(number)
         if number == _signal.SIGCONT:
             self._enter_terminal()
             if self._half is not None and self._half.is_alone:
@@ -472,17 +475,19 @@ class Startup:
         if not isinstance(self._input, Input):
             self._input.look_again()
 
-    def _check_deadline(self) -> None:
-        if self._deadline is None or time.monotonic() < self._deadline:
-            return
-        if self._timed_out:
-            self._deadline = None
-            self._signal_job(_signal.SIGKILL)
-            return
-        self._timed_out = True
-        self._deadline = time.monotonic() + KILL_AFTER
-        self._signal_job(_signal.SIGTERM)
-        self._signal_job(_signal.SIGCONT)
+    def _check_timers(self) -> None:
+        for timer in (self._limit, self._unstarted):
+            if timer is not None and timer.at is not None and time.monotonic() >= timer.at:
+                timer.due()
+                if timer is self._limit:
+                    self._must_start_or_end(_signal.SIGTERM)
+
+    def _must_start_or_end(self, number: int) -> None:
+        """The job is to end by this signal. If it has not started it may take a moment to."""
+        from glunix.home.timers import ENDING, Unstarted
+
+        if number in ENDING and self._unstarted is None and not self._job.all_started():
+            self._unstarted = Unstarted(number, self._job)
 
     # -- the terminal ------------------------------------------------------------------------
 

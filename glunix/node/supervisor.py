@@ -43,6 +43,7 @@ from glunix.node.processes.pid_allocator import Numbers
 from glunix.node.processes.signals import deliver, kill_one
 from glunix.node.processes.tree import Family
 from glunix.node.spawn.exec import StepFailed, join_terminal
+from glunix.node.spawn.going import kept_going
 from glunix.node.terminal.keyflush import KeyFlush
 from glunix.node.userlevel.process import set_size
 from glunix.node.userlevel.session_leader import GRACE, end_descendants
@@ -175,6 +176,7 @@ class Supervisor:
             self._place.close()
         end_descendants(GRACE)
 
+    @kept_going()
     def _fork_program(self, launch: Launch | None, places: HomePlaces | None) -> int:
         around = self._stand_ins
         self._entered()
