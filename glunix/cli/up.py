@@ -24,6 +24,7 @@ from glunix import config, settings
 from glunix.cli import launchers
 from glunix.cli.common import one_line
 from glunix.cluster.folder import cluster_folder, locked
+from glunix.cluster.hosts import resolve_own
 from glunix.cluster.native_code import compile_all
 from glunix.errors import GlunixError
 from slic.kernel import prctl
@@ -158,6 +159,7 @@ def fork_member(
         isolated = ISOLATED if isolate else ()
         if isolate:
             _leave_shared(name)
+            resolve_own(folder, name)
         told_r, told_w = os.pipe()
         inner = os.fork()  # into the new PID namespace, and away from our parent
         if inner:
