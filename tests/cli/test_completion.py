@@ -138,7 +138,10 @@ def test_zsh(tmp_path: Path, line: str, expected: str) -> None:
         pytest.skip("no zsh")
     script = tmp_path / "words.zsh"
     script.write_text(completion_others.zsh())
-    shell = pexpect.spawn("zsh", ["-f", "-i"], encoding="utf-8", timeout=30, dimensions=(40, 120))
+    around = {**os.environ, "TERM": "dumb"}
+    shell = pexpect.spawn(
+        "zsh", ["-f", "-i"], env=around, encoding="utf-8", timeout=30, dimensions=(40, 120)
+    )
     shell.sendline(f"PS1='@''@ '; autoload -Uz compinit; compinit -u -D; source {script}")
     shell.expect("@@ ")
     shell.send(f"{line}\t")
