@@ -4,9 +4,7 @@ Owns the user's descriptors while the job runs: keystrokes go to the job, its ou
 signals are forwarded, the terminal is raw meanwhile and restored on every path out. One poll loop;
 never blocks on an output; reads input only as far as the node has given credit.
 
-A transparent job can outlive its program, so this is a child there: home's half, whose shadow the
-shell started (glunix.home.processes.root_shadow). Imports little:
-tests/unit/test_startup_imports.py counts.
+Under -T this is a child of what the shell started (glunix.home.processes.root_shadow).
 """
 
 from __future__ import annotations
@@ -48,10 +46,7 @@ BACKGROUND_LOOK = 0.25
 
 
 class Startup:
-    """One `glurun` whose job is submitted (glunix.home.submit).
-
-    `run` returns the exit status; errors are GlunixError with one line.
-    """
+    """A submitted job. `run` returns the exit status; errors are GlunixError with one line."""
 
     def __init__(self, options: Options, opening: Opening, half: Half | None) -> None:
         self._options = options
@@ -106,11 +101,9 @@ class Startup:
             return self._limit.status
         if self._half is not None and self._job.killed_by:
             self._half.end(0, self._job.killed_by, alone=False)  # so that the shell says so
-        lost = self._outputs.failed()
-        if lost and not self._options.transparent:
-            # Whether the program got SIGPIPE for it, or had written all before, is chance.
-            return config.exit_error()
-        return self._job.status() or (config.exit_error() if lost else 0)
+        if self._half is None and self._job.interrupted:
+            die_of(_signal.SIGINT)  # a shell's loop ends by that, not by a status
+        return self._outputs.status(self._job.status())
 
     def _place(self) -> None:
         """Wait for Placed; the deadline covers a daemon or master that does not answer."""
@@ -269,6 +262,8 @@ class Startup:
     def _send(self, stream: int, message: list[object]) -> None:
         if stream and self._modes is not None:
             self._modes.look()
+        if message[0] in ("signal", "shadowsignal"):
+            self._outputs.look_for_keys()  # what a key threw away came before its signal
         if stream and self._line is not None:
             self._line.send(stream, message)
         else:
@@ -339,6 +334,7 @@ class Startup:
     def _process_event(self, process: ProcessView, tag: Value, message: list[Value]) -> None:
         if tag == "started":
             process.started = True
+            self._outputs.watch_keys(process.stream, message[3:] == [True])
             if self._job.all_started():
                 self._time("started")
         elif tag == "stopped":
@@ -351,6 +347,8 @@ class Startup:
                 self._half.free()
                 self._hear([])
             self._look_again()
+        elif tag == "flushed":
+            self._outputs.flushed()
         elif tag == "exited":
             self._job.exited(process, integer(message[2]), integer(message[3]))
             self._input.maybe_over(self._job)
@@ -505,9 +503,7 @@ class Startup:
     def _leave_terminal(self) -> None:
         tty = self._tty
         if tty is not None and self._options.transparent:
-            if not (hasattr(self, "_job") and (self._job.over() or self._job.outlived())):
-                tty.undo()
-            tty.changed = False
+            tty.leave(hasattr(self, "_job") and (self._job.over() or self._job.outlived()))
             self._send(0, ["tty", False])  # the modes it leaves are its own, as at home
         if tty is not None and tty.is_raw:
             tty.restore()
