@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from importlib import import_module
 
-from glunix.cli import glukill, glups, glustat, main, signals
+from glunix.cli import glubatch, glukill, glumigrate, glups, glustat, main, signals
 from glunix.compare.guest import GUESTS
 from glunix.compare.ways import REGISTRY
 from glunix.errors import GlunixError
@@ -52,8 +52,10 @@ def bash() -> str:
     kill_options = [*glukill.OPTIONS, *(f"-{name}" for name in signals.names())]
     parts = [
         '# Completion for GLUnix. Made by `glunix completion bash`; use: eval "$(…)"\n',
+        _plain("glubatch", words_of(glubatch.parser())),
         _plain("glups", words_of(glups.parser())),
         _plain("glustat", words_of(glustat.parser())),
+        _plain("glumigrate", words_of(glumigrate.parser())),
         _plain("glukill", Words(kill_options, ["-s", "--signal"], signals.names())),
         _glunix(main.parser()),
         _glurun(_glurun_words()),

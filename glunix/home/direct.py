@@ -78,7 +78,12 @@ class Line:
         if self._news is None:
             import select  # not before the job is submitted
 
-            self._news = select.epoll()
+            try:
+                self._news = select.epoll()
+            except OSError:  # no descriptors left: nobody can come
+                self._close_door()
+                self._send_held()
+                return -1
             self._news.register(self._listener, select.EPOLLIN)
         return self._news.fileno()
 
@@ -208,6 +213,8 @@ class Line:
                 if found or self._direct.dry:
                     return found
         except NotRunning:
+            if self._is_over:  # it reads to the end: the job is on its way to another node
+                self._direct.send_rest()
             self._direct.close()
             self._direct = None
             if not self._is_over:

@@ -16,6 +16,7 @@ import signal
 
 from glunix.msg.job import Owner
 from slic.kernel import capabilities as caps
+from slic.kernel.libc import SYS_SETFSUID, syscall
 from slic.kernel.prctl import set_parent_death_signal
 
 SET_UP = (
@@ -29,13 +30,12 @@ SET_UP = (
 )
 """While there is no program yet. Nothing that a program chose is acted on with these."""
 
-LAYERS = caps.CAP_DAC_OVERRIDE
-"""Permitted, not effective, while there is no program yet: raised for one mount(2) of overlayfs,
-which makes a folder of mode 0 for itself and enters it with the rights of who mounts."""
-
 SERVING = caps.CAP_SYS_PTRACE
 """Permitted, not effective: raised for a look into a program that made itself undumpable
 (prctl(2), PR_SET_DUMPABLE), as ssh-agent does (slic.kernel.undumpable)."""
+
+_LINES_MAX = 300
+"""Of a map of a user namespace: 340 lines, in 4096 bytes (user_namespaces(7))."""
 
 
 def for_init() -> int:
@@ -64,7 +64,7 @@ def begin(owner: Owner) -> None:
         # Not where we are nobody else's: without root's rights, or with those of a user namespace
         # only, we could then not look into our own children before they execute.
         caps.set_dumpable(caps.NOT_DUMPABLE)
-    _keep(SET_UP, LAYERS)
+    _keep(SET_UP, effective=True)
 
 
 def set_groups(groups: list[int]) -> None:
@@ -77,7 +77,7 @@ def set_groups(groups: list[int]) -> None:
 def settle(owner: Owner) -> None:
     """In the supervisor: everything is set up, and the program is about to run."""
     if is_needed(owner):
-        _keep(0, SERVING)
+        _keep(SERVING, effective=False)
 
 
 def be_init(owner: Owner) -> None:
@@ -89,19 +89,38 @@ def be_init(owner: Owner) -> None:
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         caps.set_dumpable(caps.NOT_DUMPABLE)
-    _keep(for_init())
+    _keep(for_init(), effective=True)
     set_parent_death_signal(signal.SIGKILL)  # forgotten with the ids (prctl(2))
 
 
-def give_up(owner: Owner, until_filter: bool = False) -> None:
+CHOOSING = caps.CAP_CHECKPOINT_RESTORE
+"""What the stub of a job that moves here has (glunix.node.launch): clone3(2), set_tid."""
+
+
+def give_up(owner: Owner, until_filter: bool = False, kept: int = 0) -> None:
     """In any other process of the job: nothing is left. `until_filter`: but what a filter without
-    no_new_privs needs (seccomp(2))."""
+    no_new_privs needs (seccomp(2)). `kept` stays, and outlives the next exec."""
     if is_needed(owner):
-        _keep(caps.CAP_SYS_ADMIN if until_filter else 0)
+        _keep((caps.CAP_SYS_ADMIN if until_filter else 0) | kept, effective=True)
+        if kept and not until_filter:
+            caps.set(caps.get()._replace(inheritable=kept))
+            caps.raise_ambient(kept)
 
 
-def _keep(effective: int, permitted: int = 0) -> None:
-    """`permitted`: kept besides, to be raised."""
-    have = caps.get().permitted
-    caps.set(caps.Caps(have & effective, have & (effective | permitted), 0))
+def map_owner(pid: int, owner: Owner) -> None:
+    """Have the owner, and the groups of the owner, be the only ones who have a number in the new
+    user namespace of this child. OSError. The kernel takes it from root only, whose file it is."""
+    syscall(SYS_SETFSUID, 0)
+    try:
+        for name, numbers in (("uid_map", {owner.uid}), ("gid_map", {owner.gid, *owner.groups})):
+            lines = "".join(f"{number} {number} 1\n" for number in sorted(numbers)[:_LINES_MAX])
+            with open(f"/proc/{pid}/{name}", "wb", buffering=0) as file:
+                file.write(lines.encode())
+    finally:
+        syscall(SYS_SETFSUID, owner.uid)
+
+
+def _keep(wanted: int, effective: bool) -> None:
+    permitted = caps.get().permitted & wanted
+    caps.set(caps.Caps(permitted if effective else 0, permitted, 0))
     caps.clear_ambient()

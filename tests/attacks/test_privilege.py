@@ -6,16 +6,13 @@ import os
 import select
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from glunix.msg.job import HomePids, Owner
 from glunix.node import privilege
-from glunix.node.calls.mounts import HomePlaces
 from glunix.node.processes.agent import Clerk, Ended
 from glunix.node.processes.namespace import PidSpace, SpaceUnavailable
 from slic.kernel import capabilities as caps
@@ -120,29 +117,6 @@ def test_setting_up_needs_each(
     assert _in_a_child(with_rights) == right
     monkeypatch.setattr(privilege, "SET_UP", privilege.SET_UP & ~capability)
     assert _in_a_child(with_rights) != right
-
-
-def test_a_layer_needs_its_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Also of an ordinary user the directories of home can be entered (glurun --home)."""
-    listed = tmp_path / "listed"
-    listed.mkdir()
-    for folder in (listed, *listed.parents):
-        if folder.stat().st_uid == os.geteuid() and str(folder).startswith(tempfile.gettempdir()):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    os.chown(listed, OWNER.uid, OWNER.gid)
-
-    def with_rights() -> str:
-        privilege.begin(OWNER)
-        before = caps.get()
-        places = HomePlaces([bytes(listed)])
-        places.make(bytes(listed / "home/only"))
-        assert caps.get() == before
-        return " ".join(os.listdir(listed))
-
-    assert _in_a_child(with_rights) == "home"
-    assert not list(listed.iterdir()), "made where others see it"
-    monkeypatch.setattr(privilege, "LAYERS", 0)
-    assert _in_a_child(with_rights) == ""
 
 
 def _look(dumpable: int) -> str:

@@ -284,7 +284,7 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
 
     from glunix.home.processes.root_signals import Ear  # while the half goes on
 
-    ear = Ear(sock, signals.fds[1])
+    ear = Ear(sock, signals.fds[1], half)
     title: Title | None = None
     while True:
         words, fds = ear.packet()
