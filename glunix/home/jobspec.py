@@ -256,5 +256,6 @@ def submit_message(
         line,
         standard or [],
         opened,
+        options.no_migrate,
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]
