@@ -65,7 +65,7 @@ class Both:
         folder.mkdir()
         users_own(folder)
         env = {"G": level, "PYTHON": PYTHON, "PYTHONDONTWRITEBYTECODE": "1"}
-        if TESTED_USER != os.geteuid():
+        if os.geteuid() != TESTED_USER:
             env["HOME"] = "/nonexistent"  # root's tells git apart: how often it complains is chance
         if mounted is None:
             return self.cluster.shell(line, cwd=folder, env=env, timeout=timeout)
