@@ -5,11 +5,14 @@ Owns the sinks of fds 1 and 2 and the credit owed to each channel (stream, vnn, 
 
 from __future__ import annotations
 
-import os
+import _signal
+import errno
+import posix
 import select
 
+from glunix import config
 from glunix.errors import FrameError
-from glunix.home.jobspec import output_window, same_output
+from glunix.home.jobspec import ignored_signals, output_window, same_output
 from glunix.home.jobview import JobView, ProcessView
 from glunix.home.options import Options
 from glunix.home.sinks import Labeller, Sink, gone
@@ -49,6 +52,8 @@ class Outputs:
         self._ended: set[int] = set()
         """Channels that have ended and whose descriptor at home is still open."""
         self._lost = False
+        self._too_large = False
+        """A file has got over the limit of size (ulimit -f), and the job was sent SIGXFSZ."""
         self._careful = False
         self._keys: KeyFlush | None = None
         self._discards = 0
@@ -234,7 +239,7 @@ class Outputs:
         sink = self._sinks.pop(fd)
         self._added.discard(fd)
         if sink.error:
-            self._complain(OSError(sink.error, os.strerror(sink.error)))
+            self._complain(OSError(sink.error, posix.strerror(sink.error)))
         self.ends(fd)
 
     def go_on_alone(self) -> None:
@@ -284,12 +289,22 @@ class Outputs:
             self.let_go()
 
     def _refuse(self, sink: Sink, error: OSError) -> None:
-        if not gone(error):
+        if error.errno == errno.EFBIG and self._ends_by_size():
+            self._too_large = True
+        elif not gone(error):
             self._complain(error)
         fd = self._channel(sink)
         for process in self._job.processes.values():
             if fd in process.channels:
                 self._send(process.stream, ["refuse", process.vnn, fd])
+
+    def _ends_by_size(self) -> bool:
+        """A user-level job whose write was over its limit gets the signal that goes with it."""
+        if self._options.transparent or _signal.SIGXFSZ in ignored_signals():
+            return False  # writes of a transparent one fail as at home
+        for stream in {process.stream for process in self._job.live()}:
+            self._send(stream, ["signal", _signal.SIGXFSZ, None])
+        return True
 
     def _channel(self, sink: Sink) -> int:
         return next(n for n, s in self._sinks.items() if s is sink)
@@ -302,13 +317,18 @@ class Outputs:
         error, sink.error = sink.error, 0
         return error
 
-    def failed(self) -> bool:
-        """Whether output was lost because a file could not take it (a full disk), and the program
-        does not know it. Says so to the user, at the end of the job."""
+    def status(self, own: int) -> int:
+        """The job's, whose programs ended with `own`. Output may be lost because a file could not
+        take it (a full disk), and the program does not know it: says so to the user."""
         for sink in self._sinks.values():
             if sink.error:
-                self._complain(OSError(sink.error, os.strerror(sink.error)))
-        return self._lost
+                self._complain(OSError(sink.error, posix.strerror(sink.error)))
+        if self._too_large:  # also when all was written before we could say so
+            return max(own, 128 + int(_signal.SIGXFSZ))
+        if self._lost and not self._options.transparent:
+            # Whether the program got SIGPIPE for it, or had written all before, is chance.
+            return config.exit_error()
+        return own or (config.exit_error() if self._lost else 0)
 
     def _complain(self, error: OSError) -> None:
         from glunix.home.submit import complain

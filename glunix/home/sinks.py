@@ -9,7 +9,6 @@ from __future__ import annotations
 import _signal
 import _socket
 import errno
-import os
 import posix
 import stat
 
@@ -36,14 +35,16 @@ def reopened(fd: int, flags: int) -> int:
     Returns -1 where the kernel or the permissions do not allow it.
     """
     try:
-        return posix.open(f"/proc/self/fd/{fd}", flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        return posix.open(
+            f"/proc/self/fd/{fd}", flags | posix.O_NONBLOCK | posix.O_CLOEXEC | posix.O_NOCTTY
+        )
     except OSError:
         return -1
 
 
 def to_nowhere(*fds: int) -> None:
     """Let go of what these lead to, but keep their numbers from being used again."""
-    nothing = posix.open("/", os.O_PATH | os.O_CLOEXEC)
+    nothing = posix.open("/", posix.O_PATH | posix.O_CLOEXEC)
     for fd in fds:
         try:
             posix.dup2(nothing, fd, inheritable=False)
@@ -112,7 +113,7 @@ class Sink:
             self._sock = _socket.socket(fileno=posix.dup(fd))
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
             self.is_tty = posix.isatty(fd)
-            mine = reopened(fd, os.O_WRONLY)
+            mine = reopened(fd, posix.O_WRONLY)
             self._kind = "poll" if mine < 0 else "nonblock"
             self._fd = fd if mine < 0 else mine
 

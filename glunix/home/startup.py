@@ -21,7 +21,7 @@ from glunix.home.link import integer, text, view
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
 from glunix.home.pollset import PollSet
-from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of, stop_self
+from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of
 from glunix.home.stdin import Input
 from glunix.home.submit import complain, not_started, times_told
 from glunix.home.wire import Value
@@ -35,13 +35,8 @@ if TYPE_CHECKING:
     from glunix.home.processes.root_shadow import Half
     from glunix.home.submit import Opening
     from glunix.home.terminal.modes import ModeWatch
+    from glunix.home.timers import TimeLimit, Unstarted
     from glunix.home.transparent import HomeCalls
-
-TIMED_OUT = 124
-"""Exit status when the time limit ended the job, as timeout(1)."""
-
-KILL_AFTER = 5.0
-"""Seconds between SIGTERM and SIGKILL when the time limit is over."""
 
 PATIENCE_MAX = 86400.0
 """Seconds of one poll(2) at most: it takes an int of milliseconds."""
@@ -72,8 +67,8 @@ class Startup:
         """What a transparent job asks of home."""
         self._modes: ModeWatch | None = None
         self._poll = PollSet()
-        self._deadline: float | None = None
-        self._timed_out = False
+        self._limit: TimeLimit | None = None
+        self._unstarted: Unstarted | None = None
         self._stats = opening.stats
         self._written: dict[int, int] | None = None
         """What is to be written before the shadow of an outlived job may end."""
@@ -102,14 +97,13 @@ class Startup:
             self._stats.tell(self._options.stats == "json")
         if self._options.times:
             sys.stderr.write(times_told(self._times, self._options.times))
-        if self._timed_out:
-            return TIMED_OUT
+        if self._limit is not None and self._limit.is_over:
+            return self._limit.status
         if self._half is not None and self._job.killed_by:
             self._half.end(0, self._job.killed_by, alone=False)  # so that the shell says so
-        lost = self._outputs.failed()
         if self._half is None and self._job.interrupted:
             die_of(_signal.SIGINT)  # a shell's loop ends by that, not by a status
-        return self._job.status() or (config.exit_error() if lost else 0)
+        return self._outputs.status(self._job.status())
 
     def _place(self) -> None:
         """Wait for Placed; the deadline covers a daemon or master that does not answer."""
@@ -152,7 +146,9 @@ class Startup:
             self._half.catch()
         self._enter_terminal()
         if self._options.time_limit is not None:
-            self._deadline = time.monotonic() + self._options.time_limit
+            from glunix.home.timers import TimeLimit
+
+            self._limit = TimeLimit(self._options.time_limit, self._signal_job)
 
     def _make_input(self, streams: list[int]) -> Input | HomeCalls:
         if self._half is None:
@@ -189,7 +185,9 @@ class Startup:
             if self._stats is not None:
                 self._stats.tell(self._options.stats == "json")
             by = self._job.killed_by
-            half.end(TIMED_OUT if self._timed_out else self._job.status(), by, alone=True)
+            limit = self._limit
+            status = limit.status if limit and limit.is_over else self._job.status()
+            half.end(status, by, alone=True)
             self._outputs.go_on_alone()
             self._look_again()
 
@@ -202,6 +200,7 @@ class Startup:
         self._outputs.go_on_alone()
         for process in self._job.live():
             self._send(process.stream, ["signal", _signal.SIGKILL, process.vnn])
+        self._must_start_or_end(_signal.SIGKILL)
 
     def _turn(self) -> None:
         """One round of the poll loop."""
@@ -220,7 +219,7 @@ class Startup:
         for sink in sinks:
             wanted[sink.fileno()] = select.POLLOUT
         ready = self._poll.wait(wanted, self._patience())
-        self._check_deadline()
+        self._check_timers()
         if self._in_back and self._tty is not None and self._tty.in_foreground():
             self._enter_terminal()  # a shell's `fg` sends SIGCONT only to what was stopped
         if half is not None and half.fileno() in ready and half.is_gone():
@@ -249,8 +248,9 @@ class Startup:
         """Milliseconds that poll may wait."""
         waits = [] if self._asked is None else self._asked.waits()
         waits += [] if self._line is None else self._line.patience()
-        if self._deadline is not None:
-            waits.append(max(0.0, self._deadline - time.monotonic()))
+        for timer in (self._limit, self._unstarted):
+            if timer is not None and timer.at is not None:
+                waits.append(max(0.0, timer.at - time.monotonic()))
         if self._in_back or self._input.in_background():
             waits.append(BACKGROUND_LOOK)
         if self._half is not None and not self._half.is_alone:
@@ -341,7 +341,9 @@ class Startup:
             process.stopped = integer(message[2])
         elif tag == "continued":
             process.stopped = 0
-            if self._half is not None:
+            if self._half is None:
+                self._enter_terminal()
+            else:
                 self._half.free()
                 self._hear([])
             self._look_again()
@@ -354,7 +356,7 @@ class Startup:
                 process.channels.clear()  # nobody is left to say that they have ended
                 if self._tty is not None:
                     self._tty.undo()
-                complain(f"the job's supervisor on {process.node} is gone", self._terminal)
+                complain(f"what served the job on {process.node} was killed", self._terminal)
         elif tag == "rootexited":
             self._job.parted(process, integer(message[2]), integer(message[3]))
             if self._half is not None and self._half.is_alone:
@@ -396,6 +398,8 @@ class Startup:
                 number = _signal.SIGTSTP
         # Where others have shadows of their own, what ours got is for the program alone.
         self._signal_job(number, not isinstance(self._input, Input) and self._input.has_shadows)
+        if not self._job.all_started():
+            self._must_start_or_end(number)
         if number == _signal.SIGCONT:
             self._enter_terminal()
             if self._half is not None and self._half.is_alone:
@@ -437,11 +441,18 @@ class Startup:
         if self._half is not None:
             return self._half.stop(number)
         self._leave_terminal()
-        stop_self(number)
-        self._job.goes_on()
-        self._look_again()
-        self._signal_job(_signal.SIGCONT)
-        self._enter_terminal()
+        from glunix.home.processes.waking import stop_until_news
+
+        woken = stop_until_news(self._link, number)
+        come = self._signals.read()
+        if woken:
+            come = [one for one in come if one != _signal.SIGCONT]
+        else:
+            self._job.goes_on()
+            if _signal.SIGCONT not in come:  # it is ignored, or a stop that came at once took it
+                come.append(_signal.SIGCONT)
+        for one in come:
+            self._signal(one)
         self._outputs.release()
         return True
 
@@ -464,17 +475,19 @@ class Startup:
         if not isinstance(self._input, Input):
             self._input.look_again()
 
-    def _check_deadline(self) -> None:
-        if self._deadline is None or time.monotonic() < self._deadline:
-            return
-        if self._timed_out:
-            self._deadline = None
-            self._signal_job(_signal.SIGKILL)
-            return
-        self._timed_out = True
-        self._deadline = time.monotonic() + KILL_AFTER
-        self._signal_job(_signal.SIGTERM)
-        self._signal_job(_signal.SIGCONT)
+    def _check_timers(self) -> None:
+        for timer in (self._limit, self._unstarted):
+            if timer is not None and timer.at is not None and time.monotonic() >= timer.at:
+                timer.due()
+                if timer is self._limit:
+                    self._must_start_or_end(_signal.SIGTERM)
+
+    def _must_start_or_end(self, number: int) -> None:
+        """The job is to end by this signal. If it has not started it may take a moment to."""
+        from glunix.home.timers import ENDING, Unstarted
+
+        if number in ENDING and self._unstarted is None and not self._job.all_started():
+            self._unstarted = Unstarted(number, self._job)
 
     # -- the terminal ------------------------------------------------------------------------
 

@@ -82,7 +82,15 @@ class Start(Message, frozen=True, tag="start"):
     spec: JobSpec
 
 
-opening = Decoder(Start, "stream opening")
+class Restore(Message, frozen=True, tag="restore"):
+    """Home daemon to node daemon, first on a stream: this job runs elsewhere, and is to move here.
+    `start` is what it was started with; `epoch`: glunix.msg.move."""
+
+    start: Start
+    epoch: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+
+
+opening = Decoder(Start | Restore, "stream opening")
 
 
 class In(Message, frozen=True, tag="in"):

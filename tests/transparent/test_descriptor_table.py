@@ -20,9 +20,6 @@ home's half), and poll does not say that what is never empty could be read."""
 BOTH = {"mmap rw shared", "splice", "spliced"}
 """Asked for call by call: a map that is shared and written is of no use, and programs fall back."""
 
-FIFO = {"F_SETFL O_DIRECT", "splice", "tee", "spliced", "read 2", "readv"}
-"""Asked for call by call; what splice does not take is read later."""
-
 KINDS: list[tuple[str, str, set[str]]] = [
     ("0", "<f", set()),
     ("0", "<>f", BOTH),
@@ -33,7 +30,6 @@ KINDS: list[tuple[str, str, set[str]]] = [
     ("1", "1<>f", OUTPUT | {"F_SETLK", "F_OFD_SETLK", "mmap r", "mmap rw shared", "splice"}),
     ("0", "< <(printf 'some text')", set()),
     ("1 w", "> >(cat)", set()),
-    ("0", "<>p", FIFO),
     ("0 w", "</dev/null", set()),
     ("0", "<>/dev/null", set()),
     ("1 w", ">/dev/null", set()),
@@ -68,7 +64,9 @@ def test_a_memory_file(both: Both, place: Path) -> None:
         f"$PYTHON start.py $G $PYTHON -I -S {place}/fdtable.py 0 9>told; cat told"
     )
     known = (
-        BOTH | {f"F_SETLEASE {how}" for how in "rwu"} | {"F_GETLEASE", "F_ADD_SEALS", "F_GET_SEALS"}
+        BOTH
+        | {f"F_SETLEASE {how}" for how in "rwu"}
+        | {"F_GETLEASE", "F_ADD_SEALS", "F_SETFL O_DIRECT", "F_GET_SEALS"}
     )
     native = told(both, NATIVE, line, known)
     assert told(both, TRANSPARENT, line, known) == native

@@ -20,6 +20,7 @@ import stat
 from fcntl import F_GETFL, fcntl
 
 from glunix.home.descriptors.openfile import F_GETSIG, must_care, same_open
+from glunix.home.jobspec import open_numbers
 from glunix.home.terminal.tty import device_of
 
 _F_GETOWN_EX, _F_OWNER_PGRP = 16, 2
@@ -85,8 +86,7 @@ def inherited(terminal_fd: int, left_out: list[int], channels: int = 0) -> list[
 
     `left_out` gets those that are not passed on. `channels` from FIRST on are taken (`standard`).
     """
-    numbers = sorted(int(name) for name in os.listdir("/proc/self/fd"))
-    given = [fd for fd in numbers if fd > 2 and _is_inheritable(fd)]
+    given = [fd for fd in open_numbers() if fd > 2 and _is_inheritable(fd)]
     if not given:
         return []
     terminal = device_of(terminal_fd) if terminal_fd >= 0 else 0

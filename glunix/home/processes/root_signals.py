@@ -17,12 +17,15 @@ from glunix.home.signals import FORWARDED, OWN, sent_by_others
 _PACKET = 4096
 _PYTHONS = (_signal.SIGPIPE, _signal.SIGXFSZ)
 """Python ignores these for itself, whatever the program is to do."""
+_ENDING = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM)
 
 
 class Ear:
     """`pipe` takes the numbers of signals that come, from `catch` on."""
 
-    def __init__(self, sock: _socket.socket, pipe: int) -> None:
+    def __init__(self, sock: _socket.socket, pipe: int, half: int) -> None:
+        """`half`: our child that reads the pipe."""
+        self._half = half
         self._sock = sock
         self._pipe = pipe
         self._forwarded: set[int] = set()
@@ -67,3 +70,5 @@ class Ear:
                 posix.write(self._pipe, bytes((info.si_signo,)))
             except BlockingIOError:
                 pass  # 65536 wait to be read
+            if info.si_signo in _ENDING:  # it may have been stopped, which it is not to be alone
+                posix.kill(self._half, _signal.SIGCONT)

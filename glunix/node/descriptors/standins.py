@@ -13,6 +13,7 @@ import errno
 import os
 import socket
 import stat
+import struct
 import termios
 import threading
 from collections.abc import Callable, Sequence
@@ -57,6 +58,11 @@ class _Token:
         """Poll at home says so."""
         self._home = readable
         self._update()
+
+    @property
+    def is_home(self) -> bool:
+        """What poll at home said last."""
+        return self._home
 
     def kept(self, some: bool) -> None:
         """There are bytes on the node that left home already."""
@@ -126,6 +132,12 @@ class SocketToken(_Token):
             self._theirs.recv(1, socket.MSG_DONTWAIT)
 
 
+def _let_nobody_read(output: int) -> None:
+    """Of the pipe that an output to a file is: opened by name (/dev/fd/2), it would give to its
+    reader what was written, and have him wait for the rest."""
+    os.fchmod(output, 0o200)
+
+
 class StandIns:
     """The descriptors of one transparent job. `theirs` are the child's 0, 1, 2."""
 
@@ -140,7 +152,8 @@ class StandIns:
         self._controls = True
         """The terminal is the controlling one of the job's session."""
         self._last_foreground = 0
-        self._stopped = self._paused = False
+        self.flow_stopped = self._paused = False
+        """Whether home's terminal takes no output; whether none is taken for a moment."""
         self.terminal_fd = -1
         """Home's number of the terminal."""
         self.terminal_channel = -1
@@ -252,6 +265,7 @@ class StandIns:
             self.outputs.append((fd, ours))
             seen = os.fstat(self.theirs[fd])
             if kind == "file":
+                _let_nobody_read(self.theirs[fd])
                 self.files.add(fd)
             both = kind == "file" and self._how(fd, os.O_WRONLY) == os.O_RDWR
             kind = FILE_OUTPUT if kind == "file" else "out"
@@ -276,6 +290,7 @@ class StandIns:
             ours, self.theirs[one.number] = pipe()
             self.outputs.append((one.channel, ours))
             if one.kind == FILE_OUTPUT:
+                _let_nobody_read(self.theirs[one.number])
                 self.files.add(one.channel)
         elif one.kind == "file":
             self.theirs[one.number] = _file(one.size)
@@ -408,7 +423,7 @@ class StandIns:
 
     def set_flow(self, stopped: bool) -> None:
         """Home's terminal does (not) take output: nor does the stand-in."""
-        self._stopped = stopped
+        self.flow_stopped = stopped
         self._update_flow()
 
     def pause_output(self, paused: bool) -> None:
@@ -423,10 +438,36 @@ class StandIns:
                 termios.tcflush(self.slave, termios.TCOFLUSH)
 
     def _update_flow(self) -> None:
-        stopped = self._stopped or self._paused
+        stopped = self.flow_stopped or self._paused
         if self.slave >= 0:
             with contextlib.suppress(OSError, termios.error):  # hung up
                 termios.tcflow(self.slave, termios.TCOOFF if stopped else termios.TCOON)
+
+    # -- a move to another node ----------------------------------------------------------------
+
+    @property
+    def size(self) -> tuple[int, int, int, int]:
+        """Of the stand-in terminal (struct winsize)."""
+        data = ioctl(self.slave, termios.TIOCGWINSZ, bytes(8)) if self.slave >= 0 else bytes(8)
+        rows, cols, xpixel, ypixel = struct.unpack("4H", data)
+        return rows, cols, xpixel, ypixel
+
+    @property
+    def tostop(self) -> bool:
+        """Whether background writers are stopped."""
+        return self.slave >= 0 and bool(termios.tcgetattr(self.slave)[3] & termios.TOSTOP)
+
+    def readable(self) -> dict[int, bool]:
+        """Home's descriptors whose readiness is mirrored, and what home last said of it."""
+        return {fd: token.is_home for fd, token in self._tokens.items()}
+
+    def adopt(self, size: tuple[int, int, int, int], tostop: bool, flow_stopped: bool) -> None:
+        """Be as the stand-in of another node was."""
+        if self.slave >= 0:
+            ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("4H", *size))
+            self._set_tostop(tostop)
+            if flow_stopped:
+                self.set_flow(True)
 
     def _set_tostop(self, wanted: bool) -> None:
         """Background writers are stopped by this kernel."""

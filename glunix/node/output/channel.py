@@ -60,6 +60,16 @@ class Output:
         """Whether the channel has ended."""
         return self._closed
 
+    @property
+    def credit_left(self) -> int:
+        """Bytes that home takes yet."""
+        return self._credit
+
+    def adopt(self, credit: int) -> None:
+        """Go on with the credit that another node had."""
+        self._credit = min(max(credit, 0), self._window)
+        self._update()
+
     def credit(self, count: int) -> None:
         """Home can take `count` bytes more."""
         self._credit = min(self._credit + count, self._window)  # never more than was agreed

@@ -22,6 +22,7 @@ from glunix.msg.job import Owner, TtySpec, WinSize
 from glunix.node.output.channel import Input, Output
 from glunix.node.output.packets import PacketOutput
 from glunix.node.reactor import Reactor, Timer
+from glunix.node.spawn.directory import empty_directory
 from glunix.node.spawn.fork import Report, Surroundings, decode_report, spawn_direct
 from glunix.node.spawn.posix_spawn import spawn_quickly
 from glunix.node.spawn.served import Program
@@ -172,18 +173,22 @@ class Process:
                 theirs[2] = self._stderr_terminal(tty, stack)
         if 0 in tty_fds:
             self._wire_input(os.dup(master), is_tty=True)
-        elif self._start.spec.stdin == "dir":  # it is home's: a read of ours says EISDIR, too
-            theirs[0] = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        elif self._start.spec.stdin == "dir":
+            theirs[0] = empty_directory()
             stack.callback(os.close, theirs[0])
         else:
             theirs[0], ours = pipe(self._start.owner)
             stack.callback(os.close, theirs[0])
             self._wire_input(ours, is_tty=False)
+        kinds = dict(enumerate(self._start.spec.outputs, 1))
         for fd in (1, 2):
             if fd not in theirs:
                 ours, theirs[fd] = pipe(self._start.owner)
                 stack.callback(os.close, theirs[fd])
                 self._wire_output(fd, ours)
+                if kinds.get(fd) == "dir":  # what nobody writes ends at once
+                    theirs[fd] = empty_directory()
+                    stack.callback(os.close, theirs[fd])
         if tty is not None:
             if 1 in tty_fds:
                 self._wire_output(1, master, is_tty=True)
