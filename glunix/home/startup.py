@@ -356,7 +356,7 @@ class Startup:
                 process.channels.clear()  # nobody is left to say that they have ended
                 if self._tty is not None:
                     self._tty.undo()
-                complain(f"the job's supervisor on {process.node} is gone", self._terminal)
+                complain(f"what served the job on {process.node} was killed", self._terminal)
         elif tag == "rootexited":
             self._job.parted(process, integer(message[2]), integer(message[3]))
             if self._half is not None and self._half.is_alone:

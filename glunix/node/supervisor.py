@@ -515,7 +515,9 @@ class Supervisor:
         space.ended = True
         self._reactor.remove_reader(space.fileno())
         if self._root is None and not self._ended and not self._migrating.arriving:
-            self._root = stream.Exited(self._vnn, 0, signal.SIGKILL)
+            # Unless we have had it killed: nothing that the program did, so home undoes its modes.
+            self._drain()
+            self._root = stream.Exited(self._vnn, 0, signal.SIGKILL, orphaned=not self._doomed)
 
     def _look_after(self) -> None:
         """The program has ended: is that the end of the job, or does something of it live on?"""
