@@ -23,6 +23,7 @@ from glunix import config, settings
 from glunix.cli import launchers
 from glunix.cli.common import one_line
 from glunix.cluster.folder import cluster_folder, locked
+from glunix.cluster.hosts import resolve_own
 from glunix.cluster.isolation import ISOLATED, cannot_isolate, leave_shared, mount_own_proc
 from glunix.cluster.native_code import compile_all
 from glunix.errors import GlunixError
@@ -109,6 +110,7 @@ def fork_member(
         isolated = ISOLATED if isolate else ()
         if isolate:
             leave_shared(name)
+            resolve_own(folder, name)
         told_r, told_w = os.pipe()
         inner = os.fork()  # into the new PID namespace, and away from our parent
         if inner:

@@ -7,9 +7,9 @@ modules, because the startup pays for every import (see glunix.home.wire).
 from __future__ import annotations
 
 import _socket
-import os
 import posix
 
+from glunix import config
 from glunix.errors import FrameError, NotRunning
 from glunix.home import wire
 from glunix.msg.frame import CHUNK, Deframer
@@ -22,10 +22,10 @@ _SNDBUF = 4 * CHUNK
 
 def _connect(sock: _socket.socket, folder: str, name: str) -> None:
     path = f"{folder}/{name}"
-    if len(os.fsencode(path)) <= _SUN_PATH_MAX:
+    if len(config.encoded(path)) <= _SUN_PATH_MAX:
         sock.connect(path)
         return
-    at = posix.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    at = posix.open(folder, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
         sock.connect(f"/proc/self/fd/{at}/{name}")
     finally:
@@ -57,7 +57,10 @@ class HomeLink:
         self._control: wire.Shapes | None = wire.CONTROL
         """What is said on stream 0; None: nobody but a node is there."""
         sock.setblocking(False)
-        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SNDBUF)
+        try:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SNDBUF)
+        except OSError:
+            pass  # a chunk takes two calls
         self._frames = Deframer()
         self._out = bytearray()
         self.shapes = wire.USER_LEVEL

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import _signal
 import errno
-import os
 import posix
 import time
 
 from glunix import config
 from glunix.errors import GlunixError
-from glunix.home.jobspec import environment, is_tight, settle_fds, submit_message
+from glunix.home.jobspec import (
+    environment,
+    is_tight,
+    settle_fds,
+    submit_message,
+    working_directory,
+)
 from glunix.home.link import HomeLink
 
 TYPE_CHECKING = False
@@ -37,7 +42,7 @@ class Opening:
         """The home terminal, if the job has anything to do with it."""
         self.tty = self.terminal if options.degree == 1 else None
         """The terminal that the job gets one of its own for."""
-        node = os.fsdecode(posix.environ.get(b"GLUNIX_NODE") or config.HOME_NODE.encode())
+        node = config.decoded(posix.environ.get(b"GLUNIX_NODE") or config.HOME_NODE.encode())
         self.link = HomeLink(config.state_folder(), f"{node}.sock")
         self.times.append(("connect", time.perf_counter()))
         self.stats = self._make_stats(options)
@@ -50,8 +55,10 @@ class Opening:
         """Those of fds 0-2 that go the ways of what is inherited."""
         self.inherited = self._inherit(options, fd)
         self.careful = self._is_careful(options)
+        path, removed, self.giver = working_directory(options)
+        where = path, removed, self.giver.spec if self.giver is not None else b""
         rows, odd = ([one.row() for one in found] for found in (self.inherited, self.standard))
-        message = submit_message(options, spec, environ, line, rows, odd, self.careful)
+        message = submit_message(options, spec, environ, line, rows, odd, self.careful, where)
         self.link.send_first(message)
         self.times.append(("submit", time.perf_counter()))
 
@@ -92,12 +99,15 @@ class Opening:
     def _listen(self, options: Options) -> Line | None:
         if not options.transparent or is_tight():
             return None
+        from glunix.home.descriptors.kinds import stdin_kind
         from glunix.home.direct import Line
-        from glunix.home.transparent import stdin_kind
 
         if stdin_kind(options.fds[0], False)[0] in ("pipe", "socket"):
             return None  # its bytes go ahead to the daemon, and must not be overtaken
-        return Line(self.link)
+        try:
+            return Line(self.link)
+        except OSError:  # no descriptors left, or no sockets allowed: frames go through the daemons
+            return None
 
 
 def _find_terminal(options: Options) -> HomeTerminal | None:
@@ -133,6 +143,8 @@ def run(options: Options) -> int:
             from glunix.home.processes.root_shadow import divide
 
             half = divide()
+        if opening.giver is not None:
+            opening.giver.start()
     except GlunixError as error:
         complain(str(error), None)
         return config.exit_error()

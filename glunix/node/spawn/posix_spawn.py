@@ -18,13 +18,17 @@ import signal
 import stat
 from collections.abc import Iterator
 
-from glunix.msg.job import JobSpec, Owner, Rlimit
+from glunix.msg.job import Carried, JobSpec, Owner, Rlimit
+from glunix.node.spawn import carried
 from glunix.node.spawn.exec import inherits_nothing
 from glunix.node.spawn.fork import Surroundings
 from slic.kernel import capabilities
 
 _LIMITS = 16
 """RLIM_NLIMITS of Linux, which the resource module leaves out."""
+
+_PYTHONS = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals that Python ignores for itself."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,9 @@ class _Own:
     owner: Owner
     limits: dict[int, tuple[int, int]]
     nice: int
+    ignored: frozenset[int]
+    """Of the signals that Python ignores, those that are; a program is given back the others."""
+    carried: Carried
     is_clean: bool
     """Nothing else is inherited that `become` would take away."""
 
@@ -46,7 +53,9 @@ def _own(pid: int) -> _Own:
         os.geteuid(), os.getegid(), groups, capabilities.no_new_privs(), capabilities.bounding()
     )
     limits = {number: resource.getrlimit(number) for number in range(_LIMITS)}
-    return _Own(owner, limits, os.getpriority(os.PRIO_PROCESS, 0), inherits_nothing())
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    ignored = frozenset(n for n in _PYTHONS if signal.getsignal(n) == signal.SIG_IGN)
+    return _Own(owner, limits, nice, ignored, carried.own(), inherits_nothing())
 
 
 def is_plain(spec: JobSpec, owner: Owner) -> bool:
@@ -60,7 +69,8 @@ def is_plain(spec: JobSpec, owner: Owner) -> bool:
         and user.no_new_privs >= owner.no_new_privs
         and not user.bounding & ~owner.bounding
         and spec.nice == own.nice
-        and not any(spec.ignored)
+        and carried.is_inherited(spec.carried, own.carried)
+        and own.ignored.issuperset(number for number in spec.ignored if number)
         and all(
             own.limits.get(r.resource) == (r.soft, r.hard) for r in spec.rlimits if _inherited(r)
         )
@@ -125,6 +135,8 @@ def spawn_quickly(around: Surroundings, ends_with_init: bool | None = None) -> i
     # One thread, so the daemon's own directory and umask may be the job's for a moment.
     umask = os.umask(spec.umask)
     try:
+        if spec.removed:
+            return None
         os.chdir(spec.cwd)
         path = _program(spec.argv[0], env)
         if path is None:
@@ -138,10 +150,11 @@ def spawn_quickly(around: Surroundings, ends_with_init: bool | None = None) -> i
                     (os.POSIX_SPAWN_DUP2, around.stdin, 0),
                     (os.POSIX_SPAWN_DUP2, around.stdout, 1),
                     (os.POSIX_SPAWN_DUP2, around.stderr, 2),
+                    *((os.POSIX_SPAWN_CLOSE, fd) for fd in spec.closed),
                 ],
                 setpgroup=0,
                 setsigmask=(),
-                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+                setsigdef=[number for number in _PYTHONS if number not in spec.ignored],
             )
     except (OSError, ValueError):
         return None
