@@ -12,7 +12,7 @@ JOBS ?= auto
 # Of root's cluster, in `make test-user` and the short form of it in `make test`: any number will do.
 TEST_USER ?= 20001
 AS_USER = GLUNIX_TEST_USER=$(TEST_USER) $(BIN)/python -m pytest
-AS_USER_SHORT := $(patsubst %,tests/transparent/test_%.py,slice terminal modes identity home_paths)
+AS_USER_SHORT := $(patsubst %,tests/transparent/test_%.py,slice terminal identity home_paths)
 # `no`: no virtual machines in `make test`.
 VM ?= yes
 

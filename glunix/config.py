@@ -32,6 +32,11 @@ HEARTBEAT = 2.0
 LOST_AFTER = 3 * HEARTBEAT
 
 
+def is_machines_root() -> bool:
+    """Root, with the machine's own folders: not that of a user namespace like `unshare -Ur`."""
+    return posix.geteuid() == 0 and posix.access("/run", posix.W_OK)
+
+
 def encoded(text: str) -> bytes:
     """As os.fsencode, for a str."""
     return text.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
@@ -55,11 +60,6 @@ def _is_folder(path: str) -> bool:
         return posix.stat(path).st_mode & 0o170000 == 0o040000
     except (OSError, ValueError):
         return False
-
-
-def is_machines_root() -> bool:
-    """Root, with the machine's own folders: not that of a user namespace like `unshare -Ur`."""
-    return posix.geteuid() == 0 and posix.access("/run", posix.W_OK)
 
 
 def state_folder() -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from glunix.cli.up import cannot_isolate
+from glunix.cluster.isolation import cannot_isolate
 from slic.kernel import probe
 
 _INITIAL = "user:[4026531837]"

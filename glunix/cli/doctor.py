@@ -18,7 +18,7 @@ from glunix.cluster import native_code
 from glunix.errors import Refused
 from glunix.ids import Why
 from slic.ebpf.loader import PROGRAMS, Program
-from slic.kernel import probe
+from slic.kernel import forkevents, probe
 
 Try = Callable[[], str | int | None]
 """Returns a detail to show (or nothing) when the feature works, raises OSError when not."""
@@ -164,6 +164,11 @@ FEATURES: tuple[Feature, ...] = (
         "CAP_SYS_RESOURCE",
         _one(probe.hard_limit),
         "jobs cannot get hard limits above the daemon's; migration cannot restore exe links",
+    ),
+    Feature(
+        "fork events",
+        _one(lambda: forkevents.ForkEvents().close()),
+        "a process of a -T job looks asleep for a moment as it begins: its first call is caught",
     ),
     Feature(
         "BPF programs",

@@ -12,6 +12,8 @@ import termios
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from glunix import config
 from glunix.comm.link import Link
 from glunix.comm.logline import Sparse
@@ -20,7 +22,7 @@ from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.daemon.chores import Chores
 from glunix.daemon.client_limits import Share, Shares
 from glunix.daemon.stream_relay import Join
-from glunix.daemon.submitter import restricted
+from glunix.daemon.submitter import restricted, with_io_priority
 from glunix.daemon.terminals import open_terminal_of
 from glunix.errors import FrameError
 from glunix.ids import CONTROL, StreamId, Why
@@ -164,6 +166,8 @@ class Clients:
                     who.tty_fd = open_terminal_of(who.pid, who.owner.uid)
                 who.termios = message.spec.tty.termios
                 who.transparent = message.spec.transparent
+            spec = with_io_priority(message.spec, who.pid)
+            message = msgspec.structs.replace(message, spec=spec)
         elif isinstance(message, client.TtyMode):
             who.left = message.left
         self._message(who.number, message)

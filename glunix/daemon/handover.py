@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PREPARE_WITHIN = 30.0
 """Seconds until source and destination are ready to freeze. Each has shorter deadlines."""
 
+COPY_WITHIN = 130.0
+"""The same while memory is copied and the job runs."""
+
 FREEZE_WITHIN = 180.0
 """The same until one of them says that it is done: the image has to travel."""
 
@@ -91,13 +94,16 @@ class Handover:
             self._source_said(message)
 
     def _source_said(self, said: move.MoveSaid) -> None:
-        if said.said in ("movable", "quiet", "left"):
+        if said.said in ("movable", "copied", "quiet", "left"):
             self._step(said.said)
         if said.said == "movable":
             if self._dial is None:
                 self._finish(False, 0, "")
             else:
                 self._dial(self._dialled)
+        elif said.said == "copied":
+            self._rearm(PREPARE_WITHIN)
+            self._to_source("hold")
         elif said.said == "quiet":
             if not self._join.be_still():
                 self._abort("what the startup sent is still under way (may pass)")
@@ -152,7 +158,8 @@ class Handover:
         elif isinstance(message, move.MoveSaid):
             if message.said == "built":
                 self._step("built")
-                self._to_source("hold")
+                self._rearm(COPY_WITHIN)
+                self._to_source("copy")
             elif message.said in _REPORTS:
                 self._pid = message.pid
                 if message.said == "ready":

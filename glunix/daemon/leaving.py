@@ -45,7 +45,7 @@ class Leaving:
         self._side = Side(Source.RUNNING, epoch)
         self._mover: Link | None = None
         self.mover_pid = 0
-        self._explains = self._collected = self._sent = False
+        self._explains = self._collected = self._sent = self._is_over = False
         self._why = ""
         self._effects: dict[Effect, Callable[[], None]] = {
             Effect.PROBE: self._probe,
@@ -57,7 +57,7 @@ class Leaving:
             Effect.SAY_REFUSED: lambda: self._end("refused"),
             Effect.SAY_ABORTED: lambda: self._end("aborted"),
             Effect.RESUME: self._resume,
-            Effect.END: lambda: self._order("commit"),
+            Effect.END: self._end_tasks,
         }
 
     @property
@@ -76,6 +76,9 @@ class Leaving:
             return
         if what == "still":
             self._job.order("still")
+            return
+        if what == "copy":
+            self._order("copy")
             return
         self._explains |= what == "explain"
         events = {
@@ -153,6 +156,8 @@ class Leaving:
                 self._over(False)
             case "movable":
                 self._event(Event.MOVABLE)
+            case "copied":
+                self._say("copied", "")
             case "refused":
                 self._event(Event.REFUSED, said.text)
             case "frozen":
@@ -163,13 +168,30 @@ class Leaving:
             case "left":
                 self._say("left", "")
             case "committed":
-                self._job.go_away()
-                self._over(True)
+                self._is_committed()
             case "failed":
                 self._event(Event.FAILED, said.text)
             case "aborted":
                 self._job.order("resume")
                 self._event(Event.FAILED, "the mover gave up")
+
+    def _end_tasks(self) -> None:
+        if self._mover is None:
+            self._is_committed()
+        else:
+            self._order("commit")
+
+    def _is_committed(self) -> None:
+        """Nothing of the job is here any more: it has gone, or is lost."""
+        if self._is_over:
+            return
+        self._is_over = True
+        gone = self._side.phase is Source.GONE
+        self._over(gone)
+        if gone:
+            self._job.go_away()
+        else:
+            self._job.order("resume")
 
     def _maybe_leave(self) -> None:
         if self._sent and self._collected:
@@ -178,9 +200,8 @@ class Leaving:
     def _mover_closed(self, link: Link, reason: str) -> None:
         """Before it has left the job goes on by itself; afterwards the decider says what is."""
         self._mover = None
-        if self._side.phase is Source.GONE:
-            self._job.go_away()
-            self._over(True)
+        if self._side.phase in (Source.GONE, Source.KILLED):
+            self._is_committed()
         elif self._side.phase is not Source.LEFT:
             self._event(Event.FAILED, "the mover was killed")
 

@@ -72,7 +72,7 @@ class SupervisedJob:
         self._arriving = arriving
         self.move: Leaving | Arriving | None = None
         """The move that is under way."""
-        self._gone = False
+        self._gone = self._is_closed = False
         self._withheld: list[tuple[StreamId, bytes]] = []
         self.spare: Callable[[int], None] = lambda pid: None
         """That child of the daemon is none of a job's."""
@@ -85,7 +85,7 @@ class SupervisedJob:
         self._pid = 0
         self._reaped = False
         self._told_end = False
-        self._abandoned = False
+        self._abandoned = self._is_wound_up = False
         self._feeds = start.spec.stdin in ("pipe", "socket")
         self._fed: FedInput | None = None
         self._early: list[bytes] = []
@@ -101,7 +101,7 @@ class SupervisedJob:
     def launch_some(self) -> bool:
         """Fork the supervisor; there is never more to start."""
         if self._abandoned:
-            self._loop.call_soon(self._ended)
+            self._loop.call_soon(self._over)
             return False
         if len(self.start.vnns) != 1 or self.start.degree != 1:
             text = "a transparent job is one process (leave out -n)"
@@ -240,6 +240,7 @@ class SupervisedJob:
         self._withheld.clear()
         self.order("gone")
         self._end_supervisor_after(ENDING_SECONDS)
+        self._let_out()  # its supervisor may have ended before the decision
 
     def is_here(self) -> None:
         """It has arrived: from now on it is as one that was started here."""
@@ -250,6 +251,9 @@ class SupervisedJob:
         withheld, self._withheld = self._withheld, []
         for number, body in withheld:
             self._frame(self._link, number, body)
+        if self._is_closed:
+            self._is_closed = False
+            self._closed(self._link, "")
 
     def _moves(self, number: StreamId, body: Body) -> bool:
         """Whether that was of a move, or has to wait for its end."""
@@ -284,26 +288,44 @@ class SupervisedJob:
 
     def abandon(self) -> None:
         """Home hears nothing any more: the supervisor ends the job when its bridge closes."""
+        if self._abandoned:
+            return
         self._abandoned = True
         self._link.close("home is gone")
-        self._end_supervisor_after(ENDING_SECONDS)
+        self._end_supervisor_after(ENDING_SECONDS, self._over)
 
-    def _end_supervisor_after(self, seconds: float) -> None:
+    def _over(self) -> None:
+        """The supervisor has ended after home was gone, and all of the job before it: the master is
+        to hear it, or it would wait for this end in vain."""
+        if not self._told_end:
+            self._told_end = True
+            self._tell(stream.Exited(self.start.vnns[0], 0, signal.SIGKILL))
+        self._wind_up()
+
+    def _end_supervisor_after(
+        self, seconds: float, then: Callable[[], None] = lambda: None
+    ) -> None:
         """It is its user's, who may have stopped it: it would never do what it is told to.
 
-        By a descriptor: when the time has come its number may be another's.
+        By a descriptor: when the time has come its number may be another's. `then` is called when
+        it has ended.
         """
-        if not self._pid or self._reaped:
+        if not self._pid:
+            return  # `launch_some` sees it
+        if self._reaped:
+            then()
             return
         try:
             supervisor = os.pidfd_open(self._pid)
         except OSError:  # no descriptors left, or it has just ended
+            then()
             return
 
         def has_ended() -> None:
             self._loop.remove_reader(supervisor)
             os.close(supervisor)
             late.cancel()
+            then()
 
         self._loop.add_reader(supervisor, has_ended)
         kill = signal.pidfd_send_signal
@@ -357,6 +379,9 @@ class SupervisedJob:
         self._tell(message)
 
     def _closed(self, link: Link, reason: str) -> None:
+        if isinstance(self.move, Leaving) and self.move.withholds and not self._gone:
+            self._is_closed = True  # the job may live elsewhere: the decider knows
+            return
         if self._arriving:
             self._told_end = True
             if isinstance(self.move, Arriving):
@@ -372,6 +397,13 @@ class SupervisedJob:
                 self._tell(stream.Out(vnn, fd, b""))
             self._told_end = True
             self._tell(stream.Exited(vnn, 0, signal.SIGKILL, orphaned=True))
+        if not self._abandoned:
+            self._wind_up()
+
+    def _wind_up(self) -> None:
+        if self._is_wound_up:
+            return
+        self._is_wound_up = True
         if self._fed is not None:
             self._fed.end()
         self._ended()

@@ -40,6 +40,9 @@ LOST = 0.6
 
 _STREAM = 1
 """As glunix.node.bridge.RELAY."""
+_REPORT = 15.0
+"""Seconds more for the daemon's word when the supervisor has said that it will end."""
+
 _WAITING_MAX = 64
 """Connections that have said nothing yet; then the oldest goes."""
 _QUEUE = 16
@@ -217,8 +220,7 @@ class Line:
                 self._direct.send_rest()
             self._direct.close()
             self._direct = None
-            if not self._is_over:
-                self._lost_at = time.monotonic()
+            self._lost_at = time.monotonic() + (_REPORT if self._is_over else 0)
             return []
 
     def _ends(self, message: list[wire.Value]) -> bool:

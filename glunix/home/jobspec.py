@@ -8,6 +8,7 @@ import resource
 import stat
 import sys
 
+from glunix.home.carried import carried
 from glunix.home.options import Options
 
 _FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
@@ -246,8 +247,8 @@ def submit_message(
         stdin = ("dir", 0)
     outputs = ["dir" if fd in folders else "" for fd in (1, 2)] if folders else []
     if options.transparent:
-        from glunix.home.descriptors.inherited import open_states, output_kind
-        from glunix.home.transparent import same_sockets, stdin_kind
+        from glunix.home.descriptors.inherited import open_states
+        from glunix.home.descriptors.kinds import output_kind, same_sockets, stdin_kind
 
         opened = open_states()
         fd = options.fds[0]
@@ -290,7 +291,9 @@ def submit_message(
         line,
         standard or [],
         opened,
-        False,  # it may be moved
         *where[1:],
+        False,
+        tty is not None,
+        carried(options.transparent),
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

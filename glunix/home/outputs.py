@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from glunix.home.descriptors.inherited import Inherited
+    from glunix.home.terminal.keyflush import KeyFlush
     from glunix.home.terminal.tty import HomeTerminal
 
     Send = Callable[[int, list[object]], None]
@@ -54,6 +55,10 @@ class Outputs:
         self._too_large = False
         """A file has got over the limit of size (ulimit -f), and the job was sent SIGXFSZ."""
         self._careful = False
+        self._keys: KeyFlush | None = None
+        self._discards = 0
+        """How many times what the terminal's channels carry is void until the node says `flushed`.
+        """
         self._added: set[int] = set()
         """Channels that began while the job ran."""
         self.ends: Callable[[int], None] = lambda fd: None
@@ -168,7 +173,9 @@ class Outputs:
             if data:
                 self._send(process.stream, ["refuse", process.vnn, fd])
             return
-        if payload:
+        if self._discards and sink.is_tty and data:
+            self._owe(channel, len(data))
+        elif payload:
             sink.put(payload, channel, len(data))
             self.write(sink, ready=False)
             sink.own()
@@ -176,6 +183,42 @@ class Outputs:
             self._owe(channel, len(data))  # kept by the labeller, which bounds it
         if self._ended:
             self.let_go()
+
+    # -- output that a key throws away -------------------------------------------------------
+
+    def watch_keys(self, stream: int, is_known: bool) -> None:
+        """Whether the node of a transparent job, on this stream, knows what to do about them."""
+        if not is_known or self._terminal is None or self._keys is not None:
+            return
+        from glunix.home.terminal.keyflush import KeyFlush
+
+        self._keys, self._stream = KeyFlush(self._terminal), stream
+        for sink in self._sinks.values():
+            sink.look = self.look_for_keys
+
+    def look_for_keys(self) -> None:
+        """Before anything is sent or written that came after such a key."""
+        if self._keys is not None and self._keys.pressed():
+            self._discards += 1
+            self._send(self._stream, ["signal", 0, None, True])
+            self.drop_terminal()
+
+    def drop_terminal(self) -> None:
+        """What waits for the terminal is not shown."""
+        for sink in self._sinks.values():
+            for channel, count in sink.drop() if sink.is_tty else []:
+                assert isinstance(channel, tuple)
+                self._owe(channel, count)
+
+    def flushed(self) -> None:
+        """The node says so: by a key of which it was told, or one that its terminal saw."""
+        if self._keys is not None:
+            self._discards = max(0, self._discards - 1)
+            return
+        self.drop_terminal()
+        for sink in self._sinks.values():
+            if sink.is_tty:
+                sink.flush()
 
     def let_go(self) -> None:
         """Close what nobody in the job can write to any more, as the kernel would at home.
@@ -202,6 +245,8 @@ class Outputs:
     def go_on_alone(self) -> None:
         """The shadow has ended with the program: see `alone`."""
         self.alone = True
+        if self._keys is not None:
+            self._keys.end()
         self.let_go()
 
     def _stderr_too(self) -> bool:
@@ -280,6 +325,9 @@ class Outputs:
                 self._complain(OSError(sink.error, posix.strerror(sink.error)))
         if self._too_large:  # also when all was written before we could say so
             return max(own, 128 + int(_signal.SIGXFSZ))
+        if self._lost and not self._options.transparent:
+            # Whether the program got SIGPIPE for it, or had written all before, is chance.
+            return config.exit_error()
         return own or (config.exit_error() if self._lost else 0)
 
     def _complain(self, error: OSError) -> None:

@@ -99,8 +99,8 @@ class Opening:
     def _listen(self, options: Options) -> Line | None:
         if not options.transparent or is_tight():
             return None
+        from glunix.home.descriptors.kinds import stdin_kind
         from glunix.home.direct import Line
-        from glunix.home.transparent import stdin_kind
 
         if stdin_kind(options.fds[0], False)[0] in ("pipe", "socket"):
             return None  # its bytes go ahead to the daemon, and must not be overtaken

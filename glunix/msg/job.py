@@ -146,6 +146,28 @@ class StagedFile(Record, frozen=True):
     """Bytes of the file; what is decompressed may not be more."""
 
 
+class Carried(Record, frozen=True):
+    """What a process natively inherits besides limits; a node gives it as far as the user may."""
+
+    processors: Annotated[bytes, Meta(max_length=1024)] = b""
+    """Those that it may use (sched_setaffinity(2)), a bit each, the lowest first; empty: all."""
+    policy: U32 = 0
+    """sched_setscheduler(2), with SCHED_RESET_ON_FORK."""
+    priority: Annotated[int, Meta(ge=0, le=99)] = 0
+    personality: Annotated[int, Meta(ge=-1, le=2**32 - 1)] = -1
+    """personality(2); -1: not known."""
+    oom: Annotated[int, Meta(ge=-1000, le=1000)] = 0
+    """oom_score_adj (proc(5))."""
+    slack: U63 = 0
+    """Nanoseconds of timer slack (PR_SET_TIMERSLACK); 0: none, or not known."""
+    io_priority: Annotated[int, Meta(ge=-1, le=0xFFFF)] = -1
+    """ioprio_set(2); -1: not known."""
+    domain: Annotated[str, Meta(max_length=64, pattern=r"\A[ -~]*\Z")] = ""
+    """Transparent: home's NIS domain name (getdomainname(2))."""
+    proc_flags: Annotated[int, Meta(ge=-1, le=2**31 - 1)] = -1
+    """Transparent: how home's /proc is mounted (statvfs(3), f_flag); -1: not known."""
+
+
 class JobSpec(Record, frozen=True):
     """What to run and in which surroundings (paper 4.2.1). Paths, argv and env are raw bytes."""
 
@@ -193,7 +215,7 @@ class JobSpec(Record, frozen=True):
     inherited: Annotated[list[Inherited], Meta(max_length=64)] = []
     """Transparent: descriptors above 2."""
     outputs: Annotated[list[Annotated[str, Meta(max_length=16)]], Meta(max_length=2)] = []
-    """What home's fds 1 and 2 are. User-level: `dir` for a directory, which nobody can write. Else
+    """What home's fds 1 and 2 are: `dir` for a directory, which nobody can write; transparent, too:
     `file`, `socket` (of bytes), the name of a memory device; or empty for anything else."""
     careful: bool = False
     """Transparent: what is written to files is looked at before: there is little room for it, or
@@ -207,13 +229,17 @@ class JobSpec(Record, frozen=True):
     """Transparent: those of fds 0-2 that `stdin` and `outputs` do not describe."""
     opened: Annotated[list[OpenState], Meta(max_length=3)] = []
     """Transparent: fds 0-2 as home's kernel shows them; empty: an older startup does not say."""
-    stays: bool = False
-    """It is not to be moved to another node (glurun --no-migrate)."""
     removed: bool = False
     """Home's working directory was removed; `cwd` says nothing then."""
     directory: Annotated[bytes, Meta(max_length=LINE_SECRET + 64)] = b""
     """Of a working directory that `cwd` does not lead to, even at home: as `own_line`, where the
     startup hands it over (glunix.home.directory), to all of the secret. Empty: it leads there."""
+    stays: bool = False
+    """It is not to be moved to another node (glurun --no-migrate)."""
+    flushes: bool = False
+    """The startup understands stream.Flushed."""
+    carried: Carried | None = None
+    """None: an older startup, or glunix.api: the program has the node's own."""
 
     def soft_limit(self, number: int) -> int | None:
         """Of getrlimit(2); None: there is none."""

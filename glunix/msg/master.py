@@ -26,6 +26,7 @@ from glunix.msg.job import (
     NameField,
     NodeRow,
     NpidField,
+    PidField,
     PlacedProc,
     RunningProc,
     SignalField,
@@ -145,12 +146,12 @@ class MoveQuery(Message, frozen=True, tag="move"):
 
 
 class ProcMoved(Message, frozen=True, tag="moved"):
-    """Home daemon has committed a move: the process runs on `node`, as this pid."""
+    """A move is over: the process runs on `node`, as this pid (0: it stayed where it was)."""
 
     npid: NpidField
     vnn: VnnField
     node: NameField
-    pid: LivePid
+    pid: PidField
 
 
 class JobsQuery(Message, frozen=True, tag="jobs"):

@@ -24,22 +24,22 @@ WINDOW = 16
 
 
 class MoveOrder(Message, frozen=True, tag="moveorder"):
-    """Home to a node. To the source: `ask` (may it go), `explain` (only say why
-    not), `hold` (answer no new call of the job), `still` (nothing more comes
-    from home: freeze), `gone`, `abort`. To the destination: `go`, `abort`."""
+    """Home to a node. To the source: `ask` (may it go), `explain` (only say why not), `copy` (its
+    memory, while it runs), `hold` (answer no new call of the job), `still` (nothing more comes from
+    home: freeze), `gone`, `abort`. To the destination: `go`, `abort`."""
 
     stream: U32
     epoch: Epoch
-    order: Literal["ask", "explain", "hold", "still", "gone", "go", "abort"]
+    order: Literal["ask", "explain", "copy", "hold", "still", "gone", "go", "abort"]
 
 
 class MoveSaid(Message, frozen=True, tag="movesaid"):
-    """A node to home. The source: `movable`, `quiet` (it answers no call of the job any more),
+    """A node to home. The source: `movable`, `copied`, `quiet` (it answers no call of the job),
     `left`; the destination: `built`, `ready`; both: `refused` or `aborted`, with why."""
 
     stream: U32
     epoch: Epoch
-    said: Literal["movable", "quiet", "left", "built", "ready", "refused", "aborted"]
+    said: Literal["movable", "copied", "quiet", "left", "built", "ready", "refused", "aborted"]
     text: LongText = ""
     pid: PidField = 0
     """Of the program on the destination (`ready`)."""
@@ -66,9 +66,9 @@ class MoveTaken(Message, frozen=True, tag="movetaken"):
 
 
 class Order(Message, frozen=True, tag="order"):
-    """To a mover: `probe`, `freeze`, `leave`, `commit`, `abort`, `go`. To a supervisor: `hold`
-    (answer no new call), `still`, `collect` (all is frozen: say what you know), `resume`, `gone`,
-    `go` (`go-stopped`: its root is stopped, as home knows)."""
+    """To a mover: `probe`, `copy`, `freeze`, `leave`, `commit`, `abort`, `go`. To a supervisor:
+    `hold` (answer no new call), `still`, `collect` (all is frozen: say what you know), `resume`,
+    `gone`, `go` (`go-stopped`: its root is stopped, as home knows)."""
 
     what: NameField
 

@@ -59,7 +59,7 @@ class Birth:
         that runs elsewhere.
         """
 
-        def program() -> None:
+        def program(dies_with_us: bool) -> None:
             try:
                 states = around.states(self._spec)
                 place_fds(around.theirs[0], around.theirs[1], around.theirs[2])
@@ -79,7 +79,7 @@ class Birth:
 
                 if arriving:
                     self._become_stub(before_user)
-                become(self._spec, self._start.owner, self._env, before_user)
+                become(self._spec, self._start.owner, self._env, before_user, dies_with_us)
             except StepFailed as error:
                 report_failure(self._theirs, error)
                 os._exit(127)

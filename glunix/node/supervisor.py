@@ -36,12 +36,15 @@ from glunix.node.output.channel import Output
 from glunix.node.output.reopened import Reopened
 from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.processes.foreign import restrict_looks
+from glunix.node.processes.forkwatch import ForkWatch
 from glunix.node.processes.groups import Moves
 from glunix.node.processes.namespace import PidSpace, Plain
 from glunix.node.processes.pid_allocator import Numbers
 from glunix.node.processes.signals import deliver, kill_one
 from glunix.node.processes.tree import Family
 from glunix.node.spawn.exec import StepFailed, join_terminal
+from glunix.node.spawn.going import kept_going
+from glunix.node.terminal.keyflush import KeyFlush
 from glunix.node.userlevel.process import set_size
 from glunix.node.userlevel.session_leader import GRACE, end_descendants
 from slic.engine import Launch, Session
@@ -86,6 +89,7 @@ class Supervisor:
         self._numbers = Numbers(
             start.npid, self._to_home, self._reactor, self._spec.soft_limit(resource.RLIMIT_NPROC)
         )
+        self._forks = ForkWatch(self._reactor)
         self._moves = Moves(self._numbers, self._to_home, self, self._reactor)
         self._outputs: dict[int, Output] = {}
         self._reopened: Reopened | None = None
@@ -118,10 +122,13 @@ class Supervisor:
         try:
             self._stand_ins = StandIns(self._spec, self._fed)
             self._questions.stand_ins = self._stand_ins
+            self._key_flush = KeyFlush(self._stand_ins, self._reactor, self._flushed)
             if self._spec.stdin == "file":
                 self._asks.read_ahead(0)
+            noticed = self._spec.pids is not None and self._forks.prepare()
+            numbers = None if noticed else self._numbers
             caught = Interposing(
-                self._spec, self._start.owner, self._stand_ins, self._numbers, self._setuid
+                self._spec, self._start.owner, self._stand_ins, numbers, self._setuid
             )
             self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
@@ -163,11 +170,13 @@ class Supervisor:
             self._turn()
         if self._session is not None:
             self._session.close()
+        self._forks.close()
         self._numbers.close()  # the namespace's init waits for the helper in it
         if isinstance(self._place, PidSpace):
             self._place.close()
         end_descendants(GRACE)
 
+    @kept_going()
     def _fork_program(self, launch: Launch | None, places: HomePlaces | None) -> int:
         around = self._stand_ins
         self._entered()
@@ -180,8 +189,9 @@ class Supervisor:
             self._reactor.add_reader(self._place.fileno(), self._space_says)
             self._place.heralds.tell = self._tell_late
             self._keep_terminal()
-            self._numbers.open(self._place)
+            self._numbers.open(self._place, self._forks)
             self._moves.open(around)
+            self._forks.open(self._place.program, self._has_begun, self._numbers)
         else:
             self._numbers.give_up()
         around.close_theirs()
@@ -228,9 +238,14 @@ class Supervisor:
             if self._migrating.arriving:
                 self._migrating.born(self._main, birth)
                 return
-            self._report(stream.Started(self._vnn, self._main))
+            self._report(stream.Started(self._vnn, self._main, flushes=True))
             self._numbers.program_name.begins(self._main, self._spec.pids)
             kill_one(self._main, self._early_stop)  # 0: none has
+
+    def _has_begun(self, tid: int, is_new: bool) -> None:
+        held = self._numbers.begun(tid, is_new)
+        if held is not None:
+            self._moves.follow(*held, tid)
 
     def _open_files(self, fds: HomeFds) -> Reopened:
         files = self._stand_ins.files
@@ -239,6 +254,7 @@ class Supervisor:
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
+            self._forks.catch_up()  # where a process is that wrote this, home hears first
             self._asks.settle()
             if data:
                 self._way.relay(stream.out_head(self._vnn, fd, len(data)), data)
@@ -379,11 +395,14 @@ class Supervisor:
                 self._outputs[message.fd].close()
             self._questions.ask_held()
         elif isinstance(message, stream.Signal):
+            if message.flush:
+                self._key_flush.begin()
             self._asks.drop_ahead()
             if message.vnn is not None:
                 self._signal_program(message.signal)
             else:
                 self._kill(message.signal)
+            self._key_flush.signalled(message.signal)
         elif isinstance(message, ShadowsMade):
             self._numbers.made(message)
         elif isinstance(message, ShadowMoved):
@@ -421,6 +440,10 @@ class Supervisor:
         self._asks.drop_ahead()
         if self._numbers.signal(message.pid, message.signal) and self._session is not None:
             self._session.sweep()
+        self._key_flush.signalled(message.signal)
+
+    def _flushed(self) -> None:
+        self._to_home(stream.Flushed(self._vnn, self._stand_ins.terminal_channel))
 
     def _abandoned(self) -> None:
         """The daemon closed the bridge: the job is over, whatever it does."""
@@ -490,7 +513,9 @@ class Supervisor:
         space.ended = True
         self._reactor.remove_reader(space.fileno())
         if self._root is None and not self._ended and not self._migrating.arriving:
-            self._root = stream.Exited(self._vnn, 0, signal.SIGKILL)
+            # Unless we have had it killed: nothing that the program did, so home undoes its modes.
+            self._drain()
+            self._root = stream.Exited(self._vnn, 0, signal.SIGKILL, orphaned=not self._doomed)
 
     def _look_after(self) -> None:
         """The program has ended: is that the end of the job, or does something of it live on?"""

@@ -224,6 +224,8 @@ class HomeJobs:
                 effects.append(ToMaster(master.ProcMoved(job.npid, of.vnns[0], node, pid)))
             else:
                 node = of.node
+                if begun.node:
+                    effects.append(ToMaster(master.ProcMoved(job.npid, of.vnns[0], node, 0)))
         if begun.asker not in self._clients:
             return effects
         answer: Message = client.Moved(begun.request, node or "?", why)

@@ -53,7 +53,7 @@ class Moving:
         return job, proc
 
     def moved(self, home: Node, told: ProcMoved, now: float) -> None:
-        """The home has committed it."""
+        """The home says how it ended."""
         pdb = self._books.pdb
         job = pdb.jobs.get(Npid(told.npid))
         if job is None:
@@ -62,6 +62,9 @@ class Moving:
             raise PeerFault(f"job {job.npid} has its home on {job.home}")
         proc = job.procs.get(Vnn(told.vnn))
         if proc is None or not proc.live:
+            return
+        if not told.pid:
+            pdb.intend(proc, None)
             return
         if pdb.intended(proc) == told.node:
             pdb.relocate(proc, NodeName(told.node), now)

@@ -146,9 +146,12 @@ class Pdb:
             self.finished.append(row)
             self._bound()
 
-    def intend(self, proc: Proc, node: NodeName) -> None:
-        """This process is to move there; an intent that came to nothing does no harm."""
-        self._intents[proc.npid, proc.vnn] = node
+    def intend(self, proc: Proc, node: NodeName | None) -> None:
+        """This process is to move there; None: it stays."""
+        if node is None:
+            self._intents.pop((proc.npid, proc.vnn), None)
+        else:
+            self._intents[proc.npid, proc.vnn] = node
 
     def intended(self, proc: Proc) -> NodeName | None:
         """Where it is to move, if anywhere."""

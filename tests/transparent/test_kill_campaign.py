@@ -13,6 +13,7 @@ import contextlib
 import os
 import random
 import re
+import signal
 import termios
 import time
 from dataclasses import dataclass, field
@@ -253,6 +254,31 @@ def test_campaign(own: Cluster, place: Path, seed: int) -> None:
     took = sorted(campaign.took)
     print(f"from the kill to the shell: {took[len(took) // 2]:.2f} s, at most {took[-1]:.2f} s")
     assert not LONG or took[len(took) // 2] < SOON
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "init", "half"])
+def test_modes_that_a_program_has_set(own: Cluster, place: Path, victim: str) -> None:
+    """Its job is ended by the death of what serves it: nobody chose these modes to stay. The shell
+    has no job control, so mends none."""
+    own.up(1)
+    (place / "modes.py").write_text(MODES)
+    words = PROGRAMS["reads"].replace("%s", str(place))
+    script = f"stty -a; echo begun; glurun -T {words}; echo over $?; sleep 0.5; stty -a; echo done"
+    with on_terminal(own, "sh", "-c", script) as tty:
+        before = tty.expect("begun")
+
+        def has_set() -> bool:
+            return not termios.tcgetattr(tty.child.child_fd)[3] & termios.ECHO
+
+        until(has_set, "the program's modes")
+        pids = Found.look(own, tty.child.pid).pids
+        os.kill(pids[victim], signal.SIGKILL)
+        said = tty.expect("over 137")
+        assert said.count("glurun: ") <= 1, said
+        after = tty.expect("done")
+        modes = [line for line in before.split("\n") if line.startswith(("i", "o", "-"))]
+        assert modes
+        assert all(line in after for line in modes), after
 
 
 def test_the_campaign_sees_what_is_left(own: Cluster, place: Path) -> None:

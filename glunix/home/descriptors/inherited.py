@@ -14,7 +14,6 @@ passed on, nor is more than MOST; the user is told.
 
 from __future__ import annotations
 
-import _socket
 import os
 import posix
 import stat
@@ -53,33 +52,13 @@ def is_file(fd: int) -> bool:
         return False
 
 
-def output_kind(fd: int) -> str:
-    """What fd 1 or 2 is, as glunix.msg.job.JobSpec.outputs has it."""
-    try:
-        found, flags = posix.fstat(fd), fcntl(fd, F_GETFL)
-    except OSError:
-        return ""  # closed
-    if flags & os.O_PATH:
-        return ""
-    if stat.S_ISREG(found.st_mode):
-        return "" if flags & os.O_ACCMODE == os.O_RDONLY else "file"
-    if stat.S_ISSOCK(found.st_mode) and _carries_bytes(fd):
-        return "socket"
-    name = memory_device(found)
-    return f"{name}+" if name and flags & os.O_ACCMODE == os.O_RDWR else name
-
-
-def _carries_bytes(fd: int) -> bool:
-    sock = _socket.socket(fileno=posix.dup(fd))
-    try:
-        return bool(sock.type == _socket.SOCK_STREAM)
-    finally:
-        sock.close()
+def _is_read_only(fd: int) -> bool:
+    return fcntl(fd, F_GETFL) & os.O_ACCMODE == os.O_RDONLY
 
 
 def is_careful(found: list[Inherited]) -> bool:
     """As glunix.msg.job.JobSpec.careful."""
-    outputs = [fd for fd in (1, 2) if output_kind(fd) == "file"]
+    outputs = [fd for fd in (1, 2) if is_file(fd) and not _is_read_only(fd)]
     more = [one.number for one in found if one.kind in (FILE_OUTPUT, "file-both")]
     written = any(one.kind == FILE_OUTPUT for one in found)
     return bool(outputs or written) and must_care(outputs + more)

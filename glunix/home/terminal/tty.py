@@ -136,6 +136,12 @@ class HomeTerminal:
         self.is_raw = self.changed
         self.restore()
 
+    def leave(self, over: bool) -> None:
+        """A transparent job has ended; it is `over` by itself if its modes are its own choice."""
+        if not over:
+            self.undo()
+        self.changed = False
+
     def undo_late(self) -> None:
         """`undo` when the shell may have taken the terminal back: nothing stops us for it.
 

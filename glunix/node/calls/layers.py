@@ -21,6 +21,7 @@ from typing import NamedTuple
 from glunix.msg.job import Owner
 from glunix.node import privilege
 from glunix.node.spawn.fork import close_others, fork_child, receive
+from glunix.node.spawn.going import kept_going
 from slic.kernel.beneath import open_beneath
 from slic.kernel.mounts import ATTR_NODEV, ATTR_NOSUID, attach, copy_of_mount, new_mount
 from slic.kernel.prctl import (
@@ -109,7 +110,8 @@ def _ask_maker(directory: int, owner: Owner) -> int:
         with theirs:
             maker = fork_child(lambda: _Maker(directory, theirs, owner).run())
         try:
-            packet, fds = receive(ours, _PACKET, 1)
+            with kept_going():
+                packet, fds = receive(ours, _PACKET, 1)
         except TimeoutError:
             raise OSError("no answer from the process that makes the layer") from None
         finally:

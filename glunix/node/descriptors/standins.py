@@ -152,8 +152,8 @@ class StandIns:
         self._controls = True
         """The terminal is the controlling one of the job's session."""
         self._last_foreground = 0
-        self.flow_stopped = False
-        """Whether home's terminal takes no output."""
+        self.flow_stopped = self._paused = False
+        """Whether home's terminal takes no output; whether none is taken for a moment."""
         self.terminal_fd = -1
         """Home's number of the terminal."""
         self.terminal_channel = -1
@@ -424,6 +424,21 @@ class StandIns:
     def set_flow(self, stopped: bool) -> None:
         """Home's terminal does (not) take output: nor does the stand-in."""
         self.flow_stopped = stopped
+        self._update_flow()
+
+    def pause_output(self, paused: bool) -> None:
+        """Take no output for a moment."""
+        self._paused = paused
+        self._update_flow()
+
+    def drop_output(self) -> None:
+        """Throw away what was written to the terminal and has not gone home (tcflush(3))."""
+        if self.slave >= 0:
+            with contextlib.suppress(termios.error):  # hung up
+                termios.tcflush(self.slave, termios.TCOFLUSH)
+
+    def _update_flow(self) -> None:
+        stopped = self.flow_stopped or self._paused
         if self.slave >= 0:
             with contextlib.suppress(OSError, termios.error):  # hung up
                 termios.tcflow(self.slave, termios.TCOOFF if stopped else termios.TCOON)

@@ -119,9 +119,9 @@ def _private_folder() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def pieces(path: str) -> Iterator[bytes]:
-    """A file in pieces, and an empty one at its end."""
+def pieces(path: str, start: int) -> Iterator[bytes]:
+    """A file from there on in pieces."""
     with open(path, "rb", buffering=0) as file:
+        file.seek(start)
         while data := file.read(CHUNK):
             yield data
-    yield b""

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import traceback
+from contextlib import ExitStack
+from typing import Literal
 
 from glunix.msg import move
 from glunix.node.migration.mover import FREEZE_SECONDS, Talk, pieces
@@ -15,14 +18,19 @@ from migration import image
 from migration.engine import Reason, Refused
 from migration.image import BadImage
 from migration.native import proc, refusal, trace
+from migration.native.dirty import Way
 from migration.native.files.terminal import TERMINAL
 from migration.native.frozen import FrozenJob, freeze
 from migration.native.making import RestoreFailed
+from migration.native.precopy import Precopy, Round, enough
 from migration.native.restore import RestoredJob, restore
 from migration.native.site import Site
 from migration.native.surroundings import Surroundings
 from migration.native.survey import Survey
 from slic.kernel import pidfd
+
+PRECOPY_FROM = 24 << 20
+"""Bytes of memory from which rounds pay: less is copied in the time that arming them takes."""
 
 _TTY_FIELD = 7
 
@@ -42,6 +50,17 @@ def surroundings(root: int) -> Surroundings:
         namespaces=frozenset({"uts"}),
         mounts=frozenset({"/proc", "/dev/pts"}),
     )
+
+
+def resident(root: int) -> int:
+    """Bytes of memory of a job's own that are there."""
+    found = 0
+    for pid in proc.family(root):
+        try:
+            found += int(proc.status(pid).get("RssAnon", "0").split()[0]) << 10
+        except ProcessLookupError:
+            continue
+    return found
 
 
 def orphans(root: int) -> list[Reason]:
@@ -72,7 +91,9 @@ class Source:
         self._around = surroundings(root)
         self._frozen: FrozenJob | None = None
         self._credit = move.WINDOW
-        self._reading = 0
+        self._before: Precopy | None = None
+        self._stack = ExitStack()
+        self._sent = {"pages": 0, "job": 0}
 
     def serve(self) -> None:
         try:
@@ -83,6 +104,7 @@ class Source:
                 elif isinstance(message, move.Order) and not self._obey(message.what):
                     return
         finally:
+            self._stack.close()
             if self._frozen is not None:
                 self._frozen.abort()  # nothing after `leave` comes here alive: see `_obey`
 
@@ -96,6 +118,8 @@ class Source:
                     if found:
                         raise Refused(*found)
                     self._talk.say("movable")
+                case "copy":
+                    return self._copy()
                 case "freeze":
                     return self._freeze()
                 case "leave" if self._frozen is not None:
@@ -114,20 +138,54 @@ class Source:
         return True
 
     def _freeze(self) -> bool:
-        image.make_folder(self._folder)
-        self._frozen = freeze(self._root, FREEZE_SECONDS, around=self._around)
+        before = self._before
+        if before is None:
+            image.make_folder(self._folder)
+        armed = before is not None and before.armed
+        self._frozen = freeze(self._root, FREEZE_SECONDS, armed=armed, around=self._around)
         self._talk.say("frozen")
         if found := orphans(self._root):
             raise Refused(*found)
-        self._frozen.dump(self._folder)
-        for part in ("pages", "job"):
-            for piece in pieces(f"{self._folder}/{part}"):
-                if not self._may_send():
-                    self._frozen.abort()
-                    self._talk.say("aborted")
-                    return False
-                self._talk.send(move.Part(part, piece))
+        self._frozen.dump(self._folder, before)
+        whole = self._send("pages") and self._end("pages")
+        if not (whole and self._send("job") and self._end("job")):
+            self._frozen.abort()
+            self._talk.say("aborted")
+            return False
         self._talk.say("sent")
+        return True
+
+    def _copy(self) -> bool:
+        """Rounds of pre-copy, each sent before the next; a small job is frozen at once."""
+        if resident(self._root) < PRECOPY_FROM:
+            self._talk.say("copied")
+            return True
+        image.make_folder(self._folder)
+        self._before = before = self._stack.enter_context(Precopy(self._root, self._folder))
+        while before.way is not Way.NONE and not enough(before.rounds):
+            begun = time.monotonic()
+            before.round()
+            if not self._send("pages"):
+                self._talk.say("aborted")
+                return False
+            # What the link takes counts, not what memory gives.
+            before.rounds[-1] = Round(before.rounds[-1].copied, time.monotonic() - begun)
+        self._talk.say("copied")
+        return True
+
+    def _send(self, part: Literal["pages", "job"]) -> bool:
+        """What is new in this file of the image; False: the move is over."""
+        for piece in pieces(f"{self._folder}/{part}", self._sent[part]):
+            if not self._may_send():
+                return False
+            self._sent[part] += len(piece)
+            self._talk.send(move.Part(part, piece))
+        return True
+
+    def _end(self, part: Literal["pages", "job"]) -> bool:
+        if not self._may_send():
+            return False
+        self._talk.send(move.Part(part, b""))
         return True
 
     def _may_send(self) -> bool:

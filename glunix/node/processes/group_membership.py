@@ -16,6 +16,11 @@ class Whereabouts:
         self._sessions: dict[int, set[int]] = {}
         """Session that the job has made -> numbers that are in it."""
 
+    @property
+    def is_simple(self) -> bool:
+        """Whether all are where the program began."""
+        return not self._places
+
     def moved(self, number: int, group: int, session: int) -> None:
         """It is, or will be, in this group of this session (its own: it makes it)."""
         self._leave(number)

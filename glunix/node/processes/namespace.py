@@ -67,10 +67,12 @@ class PidSpace:
         owner: Owner,
         first: int = 0,
         places: HomePlaces | None = None,
+        proc_flags: int = -1,
     ) -> None:
         """Fork everything; `program` is called in the child that becomes it, in its group, and
         leaves by exec. What it forks has number `first` (0: any) and those after it.
-        SpaceUnavailable tells why it cannot be.
+        `proc_flags`: how home's /proc is mounted (glunix.msg.job.Carried). SpaceUnavailable tells
+        why it cannot be.
         """
         self.ended = False
         self.number = home.pid
@@ -83,7 +85,9 @@ class PidSpace:
         self._says.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._orders, orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         """To the init: its end is the init's."""
-        builder = Builder(todo, tty, theirs, orders, program, owner, first, home.highest, places)
+        builder = Builder(
+            todo, tty, theirs, orders, program, owner, first, home.highest, places, proc_flags
+        )
         if todo.leader == OUTSIDE and tty is not None:
             join_terminal(tty)
 
@@ -270,17 +274,21 @@ class Plain:
 def fork_program(
     start: Start,
     tty: int | None,
-    body: Callable[[], object],
+    body: Callable[[bool], object],
     first: int,
     places: HomePlaces | None = None,
 ) -> PidSpace | Plain:
-    """Fork a job's program, with home's numbers if that can be; `body` becomes it by exec."""
+    """Fork a job's program, with home's numbers if that can be; `body` becomes it by exec, and is
+    told whether it has to see to it that the program ends with us."""
     if start.spec.pids is not None:
         try:
-            return PidSpace(start.spec.pids, tty, body, start.owner, first, places)
+            carried = start.spec.carried
+            flags = -1 if carried is None else carried.proc_flags
+            program = lambda: body(False)  # noqa: E731 - the kernel does, with the namespace's init
+            return PidSpace(start.spec.pids, tty, program, start.owner, first, places, flags)
         except SpaceUnavailable as error:  # `glunix doctor` tells what is lost
             print(f"job {start.npid} has the pids of this node: {error}", flush=True)
-    return Plain.fork(tty, body, places)
+    return Plain.fork(tty, lambda: body(True), places)
 
 
 def _fork_in_new_namespace(body: Callable[[], object]) -> int:

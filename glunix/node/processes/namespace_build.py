@@ -55,11 +55,13 @@ class Builder:
         first: int,
         highest: int,
         places: HomePlaces | None = None,
+        proc_flags: int = -1,
     ) -> None:
         self._first = first
         self._orders = orders
         self._owner = owner
         self._highest = highest
+        self._proc_flags = proc_flags
         self._plan = todo
         self._tty = tty
         self._places = places
@@ -84,8 +86,7 @@ class Builder:
         """A /proc of this namespace: with the node's, pids would mean other processes."""
         prctl.unshare(prctl.CLONE_NEWNS)
         prctl.mount("none", "/", "", prctl.MS_REC | prctl.MS_PRIVATE)
-        flags = prctl.MS_NOSUID | prctl.MS_NODEV | prctl.MS_NOEXEC
-        prctl.mount("proc", "/proc", "proc", flags)
+        prctl.mount_proc(self._proc_flags)
         if self._highest and _is_own_pid_max():
             _PID_MAX.write_text(str(self._highest))
         if self._places is not None:

@@ -19,6 +19,7 @@ from glunix.msg import shadows
 from glunix.msg.base import Message
 from glunix.msg.move import Place, State
 from glunix.node.processes.agent import Clerk, ClerkGone, Ended, Named, Stopped
+from glunix.node.processes.forkwatch import ForkWatch
 from glunix.node.processes.group_membership import Whereabouts
 from glunix.node.processes.program_title import ProgramName
 from glunix.node.processes.tree import descendants
@@ -106,6 +107,7 @@ class Numbers:
         the first makes us look soon who has come."""
         self._given: list[int] = []
         """Numbers of processes that came from another node."""
+        self._forks: ForkWatch | None = None
         self._depth = 0
         """Which of a process's numbers is that in the job (proc(5), NSpid)."""
 
@@ -126,9 +128,10 @@ class Numbers:
         self._left = len(self._run)
         return self._run[0]
 
-    def open(self, space: Space) -> None:
+    def open(self, space: Space, forks: ForkWatch) -> None:
         """The namespace is there, and the program about to begin in it."""
         self._space = space
+        self._forks = forks
         self._depth = len(status_fields(space.init)["NSpid"].split()) - 1
 
     def give_up(self) -> None:
@@ -174,9 +177,9 @@ class Numbers:
 
     # -- forks (slic.interposers.home.forks.Numbers) -------------------------------------------
 
-    def begun(self, tid: int) -> tuple[int, int] | None:
+    def begun(self, tid: int, is_new: bool = True) -> tuple[int, int] | None:
         """A process or thread has begun, or executed a program. None: it may go on; else its
-        shadow (number) is to move to another group first."""
+        shadow (number) is to move to another group first. Not `is_new`: it was there before."""
         space = self._space
         if space is not None and tid == space.program:
             self.program_name.look_later()
@@ -188,10 +191,12 @@ class Numbers:
         else:
             self._begun.add(tid)
             self._sweep_later()
-        self._left -= 1
+        self._left -= is_new
         if self._left <= self._low or self._clerk is None:
             self._look()
         self._grant()
+        if not is_new:
+            return None
         try:
             if os.getpgid(tid) == space.group:
                 return None
@@ -215,6 +220,23 @@ class Numbers:
             self.budget.grant(0, 0, 0)
         else:
             self.budget.grant(max(0, self._left - self._low), space.group, space.program)
+
+    def catch_up(self) -> None:
+        """Hear of all that has begun by now."""
+        if self._forks is not None:
+            self._forks.catch_up()
+
+    @property
+    def spare(self) -> int:
+        """How many may begin unheard."""
+        if self._is_off:
+            return LONGEST_ROW
+        return self._left - self._low if self._whereabouts.is_simple else 0
+
+    def look_at_row(self) -> None:
+        """Much may have begun unseen."""
+        if self._clerk is not None and not self._is_off:
+            self._look()
 
     @property
     def _low(self) -> int:
@@ -345,6 +367,7 @@ class Numbers:
         self._reactor.call_later(SWEEP, self._sweep)
 
     def _sweep(self) -> None:
+        self.catch_up()
         self._sweeping = False
         self._note_unseen()
         alive = [tid for tid in self._begun if _is_there(tid)]
@@ -352,6 +375,8 @@ class Numbers:
         if self._begun:
             self._sweep_later()
         self._grant()
+        if self._forks is not None:
+            self._forks.lives(alive)
         self._in_vain += 1
         if self._clerk is None or self._is_off:
             return
@@ -401,6 +426,10 @@ class Numbers:
             self._whereabouts.over(left)
             for session in left:
                 self._send(shadows.ShadowsEnded([], [session]))
+
+    def hears_nothing(self, why: str) -> None:
+        """By glunix.node.processes.forkwatch."""
+        self._turn_off(why)
 
     def _turn_off(self, why: str) -> None:
         """Processes made from now on have numbers of the namespace, and no shadows."""

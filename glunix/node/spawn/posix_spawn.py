@@ -18,7 +18,8 @@ import signal
 import stat
 from collections.abc import Iterator
 
-from glunix.msg.job import JobSpec, Owner, Rlimit
+from glunix.msg.job import Carried, JobSpec, Owner, Rlimit
+from glunix.node.spawn import carried
 from glunix.node.spawn.exec import inherits_nothing
 from glunix.node.spawn.fork import Surroundings
 from slic.kernel import capabilities
@@ -39,6 +40,7 @@ class _Own:
     nice: int
     ignored: frozenset[int]
     """Of the signals that Python ignores, those that are; a program is given back the others."""
+    carried: Carried
     is_clean: bool
     """Nothing else is inherited that `become` would take away."""
 
@@ -53,7 +55,7 @@ def _own(pid: int) -> _Own:
     limits = {number: resource.getrlimit(number) for number in range(_LIMITS)}
     nice = os.getpriority(os.PRIO_PROCESS, 0)
     ignored = frozenset(n for n in _PYTHONS if signal.getsignal(n) == signal.SIG_IGN)
-    return _Own(owner, limits, nice, ignored, inherits_nothing())
+    return _Own(owner, limits, nice, ignored, carried.own(), inherits_nothing())
 
 
 def is_plain(spec: JobSpec, owner: Owner) -> bool:
@@ -67,6 +69,7 @@ def is_plain(spec: JobSpec, owner: Owner) -> bool:
         and user.no_new_privs >= owner.no_new_privs
         and not user.bounding & ~owner.bounding
         and spec.nice == own.nice
+        and carried.is_inherited(spec.carried, own.carried)
         and own.ignored.issuperset(number for number in spec.ignored if number)
         and all(
             own.limits.get(r.resource) == (r.soft, r.hard) for r in spec.rlimits if _inherited(r)

@@ -25,10 +25,11 @@ import socket
 
 from glunix.errors import FrameError
 from glunix.msg.frame import BODY_MAX
-from glunix.msg.job import Owner
+from glunix.msg.job import Carried, Owner
 from glunix.msg.session import FDS_MAX, FIXED, StartProgram, requests
 from glunix.node.processes.cgroups import limit_tasks
 from glunix.node.processes.wait import changed
+from glunix.node.spawn.carried import raise_oom
 from glunix.node.spawn.exec import StepFailed, enter_user
 from glunix.node.spawn.fork import (
     Report,
@@ -63,6 +64,7 @@ class _Program:
     keep: bool
     beginning: socket.socket | None
     """Ends when the child has become the program; a packet before says why it could not."""
+    carried: Carried | None = None
     is_let_go: bool = False
     """The daemon wants to hear no more of it."""
 
@@ -165,13 +167,13 @@ class SessionServer:
         try:
             pid = spawn_quickly(around, self._ends_with_init)
             if pid is None:
-                pid, beginning = spawn_direct(around)
+                pid, beginning = spawn_direct(around, self._ends_with_init)
         except OSError as error:
             text = f"cannot start a process: {error.strerror}"
             report_failure(status, StepFailed("session", error.errno or 0, text))
             return
         kept = socket.socket(fileno=os.dup(status.fileno()))
-        program = _Program(pid, kept, spec.keep, beginning)
+        program = _Program(pid, kept, spec.keep, beginning, spec.carried)
         self._programs[pid] = program
         self._watch(program, kept, 0)
         pidfd = os.pidfd_open(pid)
@@ -214,6 +216,8 @@ class SessionServer:
             packet = b""
         self._unwatch(program.beginning)
         program.beginning = None
+        if not packet:
+            raise_oom(program.carried, program.pid)
         self._say(program, decode_report(packet) if packet else Report("started", program.pid), [])
 
     def _say(self, program: _Program, report: Report, fds: list[int]) -> None:

@@ -14,6 +14,7 @@ from glunix import config
 from glunix.msg import stream
 from glunix.node import privilege
 from glunix.node.processes.cgroups import JobGroup
+from glunix.node.spawn.carried import raise_oom
 from glunix.node.spawn.exec import StepFailed, shed_inherited
 from glunix.node.spawn.fork import close_others, fork_child
 from glunix.node.supervisor import Supervisor
@@ -46,6 +47,7 @@ def spawn_supervisor(
         folder = config.state_folder()
         sieve.load(folder)  # while only root's files are taken for ours (slic.kernel.compiled)
         shed_inherited(start.owner)
+        raise_oom(start.spec.carried)
         privilege.begin(start.owner)
         set_parent_death_signal(signal.SIGKILL)  # now: a change of ids forgets it (prctl(2))
         Supervisor(start, env, theirs, fed, setuid, entered, folder, arriving).run()
