@@ -43,6 +43,7 @@ def connect(own_line: bytes, uid: int) -> socket.socket | None:
     """
     secret, name = own_line[:LINE_SECRET], own_line[LINE_SECRET:]
     if not name:
+        complain("home's half has no line of its own: frames go through the daemons")
         return None
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
