@@ -40,6 +40,9 @@ LOST = 0.6
 
 _STREAM = 1
 """As glunix.node.bridge.RELAY."""
+_REPORT = 15.0
+"""Seconds more for the daemon's word when the supervisor has said that it will end."""
+
 _WAITING_MAX = 64
 """Connections that have said nothing yet; then the oldest goes."""
 _QUEUE = 16
