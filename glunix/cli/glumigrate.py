@@ -23,7 +23,9 @@ def _target(text: str) -> Target:
 def parser() -> argparse.ArgumentParser:
     """The options of glumigrate."""
     about = "Move a running transparent job (glurun -T) to another node."
-    found = Parser("glumigrate", misuse=2, add_version=True, description=about)
+    examples = ["glumigrate 1234           to the least loaded other node",
+                "glumigrate --explain 1234 what keeps it where it is"]  # fmt: skip
+    found = Parser("glumigrate", misuse=2, add_version=True, description=about, examples=examples)
     found.add_argument("job", type=_target, metavar="NPID[.VNN]", help="glups shows them")
     found.add_argument("node", nargs="?", default="", help="where to (the least loaded other one)")
     found.add_argument(
