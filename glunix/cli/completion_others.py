@@ -19,7 +19,7 @@ from slic.engine import ANSWERING
 # -- zsh -----------------------------------------------------------------------------------------
 
 _ZSH = """\
-#compdef glunix glurun glubatch glukill glups glustat
+#compdef glunix glurun glubatch glukill glumigrate glups glustat
 # Completion for GLUnix. Made by `glunix completion zsh`; use: source <(...), after compinit
 _glunix_first() {
   local first rest

@@ -32,6 +32,7 @@ Run COMMAND on the least loaded node of the cluster, as if it ran here.
                         the job works in a directory of its own, which is removed afterwards
       --home=PATH       a transparent job finds PATH, and all below it, at home (repeatable)
       --allow-tiocsti   a transparent job may type into your terminal (TIOCSTI), from any node
+      --no-migrate      a transparent job is not moved to another node (glumigrate)
       --stats[=json]    of a transparent job: what its calls home cost, on stderr at the end
       --keep            leave background processes running when COMMAND exits
       --uid=UID         run as this user (refused unless it is you)
@@ -51,7 +52,8 @@ examples:
 _SHORT = {"n": "degree", "w": "nodes", "x": "exclude", "i": "input", "o": "output", "e": "error",
           "D": "chdir", "t": "time", "l": "label", "T": "transparent", "h": "help"}  # fmt: skip
 _FLAGS = (
-    "label", "transparent", "keep", "stage", "stats", "allow-tiocsti", "help", "version",
+    "label", "transparent", "keep", "stage", "stats", "allow-tiocsti", "no-migrate", "help",
+    "version",
 )  # fmt: skip
 _VALUED = (
     "degree", "nodes", "exclude", "input", "output", "error", "chdir", "time", "engine", "home",
@@ -234,6 +236,8 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
         raise UsageError("--home is for -T: other jobs have no files of home")
     if options.allow_tiocsti and not options.transparent:
         raise UsageError("--allow-tiocsti is for -T: other jobs cannot reach your terminal's input")
+    if options.no_migrate and not options.transparent:
+        raise UsageError("--no-migrate is for -T: other jobs never move")
     if options.stats and not options.transparent:
         raise UsageError("--stats is for -T: other jobs make no calls home")
     if config.variable("GLUNIX_TIMES"):

@@ -175,12 +175,17 @@ def _put_starter(folder: Path) -> str:
     return str(starter)
 
 
+def _sources(root: Path) -> list[Path]:
+    """Of the modules that the launch of `glurun` needs."""
+    home = sorted((root / "glunix" / "home").rglob("*.py"))
+    return [*(root / name for name in LAUNCH), *home, Path(__future__.__file__)]
+
+
 def _put_modules(folder: Path) -> Path | None:
     """Compile what the launch of `glurun` needs into one file; None: it cannot be there."""
     rows = {}
     root = places()[0]
-    sources = [root / name for name in LAUNCH] + sorted((root / "glunix" / "home").rglob("*.py"))
-    for source in [*sources, Path(__future__.__file__)]:
+    for source in _sources(root):
         is_package = source.name == "__init__.py"
         parts = source.relative_to(root).parts[:-1] if source.is_relative_to(root) else ()
         name = ".".join((*parts, *(() if is_package else (source.stem,))))
@@ -214,20 +219,35 @@ def write(folder: Path, python: str, wanted: Mapping[str, str]) -> list[str]:
     return left
 
 
+def _refresh_modules(folder: Path) -> None:
+    """Make the file anew where it is, and older than a source (git pull). OSError."""
+    made = folder / begin.NAME
+    if made.exists():
+        changed = made.stat().st_mtime_ns
+        if any(source.stat().st_mtime_ns > changed for source in _sources(places()[0])):
+            _put_modules(folder)
+
+
 def improve() -> None:
-    """Replace what pip, or `write` without a compiler, has put beside this interpreter.
+    """Replace what pip, or `write` without a compiler, has put beside this interpreter, and what
+    is older than its sources.
 
     Only what is ours, by who owns it; nothing else is touched, and what fails changes nothing.
     """
     folder = Path(sys.executable).parent
     try:
-        if folder.stat().st_uid != os.geteuid() or START.build(config.state_folder()) is None:
+        if folder.stat().st_uid != os.geteuid():
             return
-        folders = places()
+        _refresh_modules(folder)
+        if START.build(config.state_folder()) is None:
+            return
+        folders, made = places(), folder.absolute() / begin.NAME
         wanted = {
             name: target
             for name, target in targets().items()
-            if _is_plain(folder / name, target, text_of(sys.executable, folders, target))
+            if _is_plain(
+                folder / name, target, text_of(sys.executable, folders, target, "", name, made)
+            )
         }
         if wanted:
             write(folder, sys.executable, wanted)

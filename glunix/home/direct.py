@@ -40,9 +40,6 @@ LOST = 0.6
 
 _STREAM = 1
 """As glunix.node.bridge.RELAY."""
-_REPORT = 15.0
-"""Seconds more for the daemon's word when the supervisor has said that it will end."""
-
 _WAITING_MAX = 64
 """Connections that have said nothing yet; then the oldest goes."""
 _QUEUE = 16
@@ -65,7 +62,7 @@ class Line:
         """Connections that have not said who they are."""
         self._news: select.epoll | None = None
         self._lost_at: float | None = None
-        self._is_over = False
+        self._is_over = self._is_left = False
         """The supervisor has said that it will end."""
         self._listener: _socket.socket | None = None
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
@@ -216,14 +213,18 @@ class Line:
                 if found or self._direct.dry:
                     return found
         except NotRunning:
-            if self._is_over:  # it reads to the end: the job is on its way to another node
+            if self._is_left:  # it reads to the end: the job is on its way to another node
                 self._direct.send_rest()
             self._direct.close()
             self._direct = None
-            self._lost_at = time.monotonic() + (_REPORT if self._is_over else 0)
+            if not self._is_left:
+                self._lost_at = time.monotonic() + (_REPORT if self._is_over else 0)
             return []
 
     def _ends(self, message: list[wire.Value]) -> bool:
+        if message[0] == "lineleft":
+            self._is_left = True
+            return True
         if message[0] != "lineover":
             return False
         self._is_over = True

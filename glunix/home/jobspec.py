@@ -292,7 +292,7 @@ def submit_message(
         standard or [],
         opened,
         *where[1:],
-        False,
+        options.no_migrate,
         tty is not None,
         carried(options.transparent),
     ]

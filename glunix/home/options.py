@@ -15,6 +15,7 @@ class Options:
         "home",
         "keep",
         "label",
+        "no_migrate",
         "nodes",
         "stage",
         "stats",
@@ -39,6 +40,8 @@ class Options:
         self.keep = False
         self.label = ""
         """"": none, "vnn" or "host": what is put before each line of output."""
+        self.no_migrate = False
+        """A transparent job is not to be moved to another node (glumigrate)."""
         self.nodes: list[str] = []
         self.stage: list[bytes] | None = None
         """Files at home that go along with the program; None: nothing is sent."""

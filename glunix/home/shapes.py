@@ -66,5 +66,6 @@ TRANSPARENT: Shapes = {
     "shadowstopped": (3, (PID, BOOL)),
     "shadowmove": (4, (U32, _GROUP, _GROUP, _GROUP)),
     "line": (2, (_HALF,)),
+    "lineleft": (1, ()),
     "lineover": (1, ()),
 }

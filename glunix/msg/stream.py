@@ -388,6 +388,11 @@ class LineHello(Message, frozen=True, tag="line"):
     secret: LineHalf
 
 
+class LineLeft(Message, frozen=True, tag="lineleft"):
+    """Node to home, last on a job's own line: the job moves to another node, and its frames go
+    through the daemons from now on."""
+
+
 class LineOver(Message, frozen=True, tag="lineover"):
     """Node to home, last on a job's own line: the daemon says how the job ended, and if the line
     ends now it was not lost."""
@@ -421,6 +426,7 @@ NodeToHome = (
     | ShadowStopped
     | ShadowMove
     | LineHello
+    | LineLeft
     | LineOver
 )
 

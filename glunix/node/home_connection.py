@@ -20,7 +20,7 @@ from glunix.ids import StreamId
 from glunix.msg.base import Body, Message, encode
 from glunix.msg.frame import encode_frame
 from glunix.msg.job import LINE_SECRET
-from glunix.msg.stream import Exited, Failed, LineAnswer, LineHello, LineOver
+from glunix.msg.stream import Exited, Failed, LineAnswer, LineHello, LineLeft, LineOver
 from glunix.node.bridge import MOVE, RELAY, REPORT, Bridge, complain
 from glunix.node.reactor import Reactor
 
@@ -43,6 +43,7 @@ def connect(own_line: bytes, uid: int) -> socket.socket | None:
     """
     secret, name = own_line[:LINE_SECRET], own_line[LINE_SECRET:]
     if not name:
+        complain("home's half has no line of its own: frames go through the daemons")
         return None
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -127,8 +128,7 @@ class WayHome:
         elif self._answer or self._line.pending:
             self._reactor.call_later(0.002, self.leave_line, done)
         else:
-            self._is_over = True
-            self._line.send(RELAY, LineOver())
+            self._line.send(RELAY, LineLeft())
             self._left = done
             self._cut()
 

@@ -90,7 +90,8 @@ class Interposing:
                 whole = bool(spec.home_paths or held)
                 interposers.insert(0, HomeReopens(self.fds, bool(files or held), whole))
                 given = next((one for one in files if one.fd == 0), None)
-                interposers += [HomeStdio(self.fds, given), HomeKind(self.fds)]
+                interposers.insert(0, HomeKind(self.fds))  # before HomeFiles, which refuses
+                interposers.append(HomeStdio(self.fds, given))
             if any(one.kind in ("file", "tty") for one in stand_ins.interposed):
                 interposers.append(HomeCopies(self.fds, stand_ins.read_files))
             interposers.append(self.fds)

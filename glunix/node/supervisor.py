@@ -243,6 +243,8 @@ class Supervisor:
             kill_one(self._main, self._early_stop)  # 0: none has
 
     def _has_begun(self, tid: int, is_new: bool) -> None:
+        if self._migrating.arriving:
+            return  # what the stub makes of itself has its shadows already
         held = self._numbers.begun(tid, is_new)
         if held is not None:
             self._moves.follow(*held, tid)

@@ -253,3 +253,24 @@ def test_no_file_of_modules_is_only_slower(copied: Path, how: str) -> None:
         damaged = {"empty": b"", "cut": data[: len(data) // 2], "other python": b"?" + data[1:]}
         made.write_bytes(damaged[how])
     assert {row[1] for row in loaders(copied)} == {"SourceFileLoader"}
+
+
+def test_what_was_made_before_is_improved(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file older than its sources is made anew, and scripts without start.c get it."""
+    python = python_at(copied / "bin")
+    monkeypatch.setattr(sys, "executable", python)
+    monkeypatch.setattr(launchers, "targets", lambda: {"glurun": "probe:main"})
+    monkeypatch.setattr(launchers, "_put_starter", lambda folder: "")
+    launchers.write(copied / "bin", python, {"glurun": "probe:main"})
+    monkeypatch.undo()
+    monkeypatch.setattr(sys, "executable", python)
+    monkeypatch.setattr(launchers, "targets", lambda: {"glurun": "probe:main"})
+    monkeypatch.setattr(launchers, "places", lambda: [copied])
+    assert launchers.STARTER not in (copied / "bin" / "glurun").read_text()
+    with (copied / "glunix" / "config.py").open("a") as file:
+        file.write("\n")
+    assert "SourceFileLoader" in {row[1] for row in loaders(copied / "bin")}
+    launchers.improve()
+    assert {row[1] for row in loaders(copied / "bin")} == {"Modules"}
+    if START.build(str(copied)) is not None:
+        assert launchers.STARTER in (copied / "bin" / "glurun").read_text()

@@ -146,3 +146,6 @@ def test_what_is_only_nice_to_have_ends_no_job(shared: Cluster, what: str) -> No
     assert "(INJECTED)" in trace.read_text()
     errors = [word for word in result.err.splitlines() if b"strace: Requested path" not in word]
     assert (result.status, result.out, errors) == (0, b"ok\n", [])
+    if "direct line" in what:
+        nodes = [name for name in shared.nodes() if name.startswith("node")]
+        assert any("no line of its own" in shared.log(name) for name in nodes)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from .cluster import Cluster, alive, ended, finish, guests_of, read_line, stop_signal, until
+from .terminal import PROMPT, home_shell
 
 CATCHER = r"""
 import os, signal
@@ -23,7 +25,7 @@ while True:
         os.write(1, b"%d\n" % number)
 """
 
-UNCATCHABLE = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ}
+UNCATCHABLE = {signal.SIGKILL, signal.SIGSTOP}
 FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 STOPPED = {signal.SIGSTOP, signal.SIGTSTP}
 STOPS = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
@@ -31,7 +33,7 @@ STOPS = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 
 @pytest.mark.parametrize("degree", ["1", "3"])
 def test_every_catchable_signal_is_forwarded(shared: Cluster, degree: str) -> None:
-    numbers = set(signal.valid_signals()) - UNCATCHABLE - FAULTS - STOPS
+    numbers = set(signal.valid_signals()) - UNCATCHABLE - STOPS
     with ended(shared.start("glurun", "-n", degree, "python3", "-c", CATCHER)) as job:
         for _ in range(int(degree)):
             assert read_line(job) == "ready"
@@ -45,9 +47,9 @@ def test_every_catchable_signal_is_forwarded(shared: Cluster, degree: str) -> No
                 assert read_line(job) == str(int(signal.SIGTSTP))
 
 
-def test_every_signal_but_two_reaches_a_transparent_program(shared: Cluster) -> None:
+def test_every_signal_reaches_a_transparent_program(shared: Cluster) -> None:
     """Also those of faults, which a shadow of the program's does not die of, and SIGCHLD."""
-    numbers = set(signal.valid_signals()) - UNCATCHABLE - STOPS | {signal.SIGCHLD}
+    numbers = set(signal.valid_signals()) - UNCATCHABLE
     with ended(shared.start("glurun", "-T", "python3", "-c", CATCHER)) as job:
         assert read_line(job) == "ready"
         for number in sorted(numbers):
@@ -76,7 +78,33 @@ def test_default_action(shared: Cluster, number: int, degree: str) -> None:
         for _ in range(int(degree)):
             assert read_line(job) == "ready"
         job.send_signal(number)
-        assert job.wait(10) == 128 + number
+        # A shell's loop stops only for what has died of SIGINT.
+        assert job.wait(10) == (-number if number == signal.SIGINT else 128 + number)
+
+
+@pytest.mark.parametrize("level", ["", "glurun", "glurun -n 2", "glurun -T"])
+def test_a_loop_of_a_shell_ends_with_its_command(shared: Cluster, level: str) -> None:
+    with home_shell(shared) as shell:
+        shell.line(f"for n in 1 2 3; do {level} sh -c 'echo go; exec sleep 1000'; done")
+        for _ in range(2 if "-n" in level else 1):
+            shell.expect("go\r\n")
+        shell.control("c")
+        shell.expect(PROMPT)
+        assert shell.status() == 130
+        assert shell.command("echo still $((6 * 7))") == "still 42"
+
+
+@pytest.mark.parametrize("level", ["glurun", "glurun -T"])
+def test_a_key_before_the_program_runs(shared: Cluster, level: str) -> None:
+    """Whenever after bash has started us, which has its own way to lose one."""
+    for delay in range(10, 100, 9):
+        with home_shell(shared) as shell:
+            shell.line(f"{level} sleep 1000")
+            shell.expect("sleep 1000\r\n")
+            time.sleep(delay / 1000)
+            shell.control("c")
+            shell.expect(PROMPT)
+            assert shell.status() == 130, delay
 
 
 def test_signal_before_the_program_runs(shared: Cluster) -> None:

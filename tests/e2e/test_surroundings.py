@@ -181,7 +181,7 @@ def test_root_may_signal_everybody(shared: Cluster, nobody: int) -> None:
         (row,) = [row for row in shared.jobs() if row["state"] == "running"]
         assert row["uid"] == nobody
         assert shared.run("glukill", "-INT", str(row["npid"])).status == 0
-        assert job.wait(10) == 130
+        assert job.wait(10) == -signal.SIGINT
 
 
 def test_private_files_are_private(shared: Cluster, nobody: int) -> None:

@@ -91,7 +91,7 @@ def test_glups(shared: Cluster) -> None:
         assert table[0].split()[:3] == ["NPID", "USER", "HOME"]
         assert str(row["npid"]) in table[1] and "node2,node3" in table[1]
         job.send_signal(signal.SIGINT)
-        assert job.wait(10) == 130
+        assert job.wait(10) == -signal.SIGINT
     until(lambda: shared.run("glups", "--json").text == "[]", "nothing runs")
     (row,) = [r for r in shared.jobs() if r["npid"] == row["npid"]]
     assert row["state"] in ("exited", "killed")

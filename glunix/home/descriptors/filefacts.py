@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from glunix.home.calls.filetable import Answer
 
+_KEEP_SIZE, _COLLAPSE = 1, 8
+"""fallocate(2)."""
+
 COMMANDS = (1025, 1031, 1032, 1033, 1034)
 """F_GETLEASE, F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS: what takes and gives numbers
 and leaves nothing behind that would signal our process."""
@@ -90,8 +93,19 @@ def _names(fd: int) -> Answer:
     return 0, [], b"".join(os.fsencode(name) + b"\0" for name in names)
 
 
+def _fallocate(fd: int, numbers: list[int]) -> Answer:
+    """fallocate(2) with a mode: a hole, room beyond the end, ..."""
+    offset, size, mode, limit = (*numbers, -1)[:4]
+    grows = not mode & (_KEEP_SIZE | _COLLAPSE) and offset + size > posix.fstat(fd).st_size
+    if 0 <= limit < offset + size and grows:
+        raise failed(errno.EFBIG)
+    call("fallocate", fd, mode, offset, size)
+    return 0, [], b""
+
+
 CALLS: dict[str, Callable[[int, list[int], bytes], Answer]] = {
     "command": lambda fd, n, d: _command(fd, n),
+    "fallocmode": lambda fd, n, d: _fallocate(fd, n),
     "fadvise": lambda fd, n, d: _advise(fd, n),
     "getxattr": lambda fd, n, d: (0, [], posix.getxattr(fd, d)),
     "handle": lambda fd, n, d: _handle(fd),

@@ -48,7 +48,7 @@ _NUMBERS = {
 """How many numbers each call is answered with, where there are any."""
 _TIOCGPTPEER = 0x5441
 _TOKEN = b"\0"
-_LIMITED = ("write", "ftruncate", "fallocate")
+_LIMITED = ("write", "ftruncate", "fallocate", "fallocmode")
 """Calls that are told, as the last number, how large the caller may make a file."""
 _KEPT_FLAGS = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK
 

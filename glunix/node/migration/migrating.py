@@ -189,6 +189,7 @@ class Migrating:
 
     def _go(self, stopped: bool = False) -> None:
         of = self._of
+        of._forks.catch_up()
         self.arriving = False
         self._skips_stop = stopped and not self._has_stopped
         if self._state is not None:

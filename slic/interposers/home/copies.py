@@ -99,11 +99,12 @@ class HomeCopies(StandInCalls):
     ) -> Asking:
         """`offset` is where the caller has one of its own (loff_t), or 0: the descriptor's."""
         try:
-            wanted = min(count, target.room())
+            room = target.room()
+            wanted = min(count, room)
+            if not room:
+                return Fail(errno.EINVAL)
             if not count:
                 return Return(0)
-            if not wanted:
-                return Fail(errno.EINVAL)
             if stand_in.kind == "tty":
                 data = yield ReadHome(stand_in.fd, wanted, nonblock, -1)
                 return Return(target.write(data))

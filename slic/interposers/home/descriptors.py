@@ -225,7 +225,7 @@ class HomeFds(Interposer):
     def read(self, tracee: Tracee, fd: int, buf: Address, count: int) -> Verdict | Asking:
         stand_in = self.find(tracee, fd)
         if stand_in is None or count == 0:
-            return PASS
+            return Return(0) if stand_in is not None and stand_in.is_read else PASS
         return self._ask(tracee, stand_in, fd, [(buf, count)], -1)
 
     @on("readv", about="fd")
@@ -307,9 +307,9 @@ class HomeFds(Interposer):
 
     def _no_copy(self, tracee: Tracee, fd: int) -> Verdict:
         stand_in = self.find(tracee, fd)
-        if stand_in is None or (stand_in.kind in OUTPUTS and not stand_in.is_read):
-            return PASS
-        return Fail(errno.EINVAL)
+        if stand_in is not None and stand_in.kind == FILE_OUTPUT and not stand_in.is_read:
+            return Fail(errno.EBADF)
+        return PASS if stand_in is None or stand_in.kind == "out" else Fail(errno.EINVAL)
 
     # -- seeks and ioctls --------------------------------------------------------------------
 

@@ -114,7 +114,7 @@ class DescriptorCalls(StandInCalls):
         self, tracee: Tracee, fd: int, mode: int, offset: int, len: int
     ) -> Verdict | Asking:
         if mode:
-            return self._refused(tracee, fd, errno.EOPNOTSUPP)
+            return self._plain(tracee, "fallocmode", fd, signed(offset), signed(len), mode)
         return self._plain(tracee, "fallocate", fd, signed(offset), signed(len))
 
     @on("fchmod", about="fd")

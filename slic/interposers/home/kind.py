@@ -20,6 +20,8 @@ from slic.tracee import Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
 
 AT_EMPTY_PATH = 0x1000
+FIRST_OPENED = 80
+"""Numbers from here on are those of what the job has opened at home (glunix.node.calls.files)."""
 F_SETLEASE, F_GETLEASE = 1024, 1025
 F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS = 1031, 1032, 1033, 1034
 COMMANDS = {F_GETLEASE, F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS}
@@ -41,8 +43,11 @@ class HomeKind(StandInCalls):
         """home's fd -> epoll's error there, or 0; one open file's never changes."""
 
     def _file(self, tracee: Tracee, fd: int) -> StandIn | None:
-        found = self._of_kind(tracee, fd, FILE_OUTPUT, "file")
-        return found if found is not None and not found.path else None
+        """What was given, whatever it is; of what the job has opened itself (`HomeFiles`), none."""
+        found = self._of_kind(tracee, fd, FILE_OUTPUT, "file", "dir", "tty")
+        if found is None or found.fd >= FIRST_OPENED or (found.kind == "tty" and not found.path):
+            return None
+        return found
 
     def _asked(self, tracee: Tracee, call: str, fd: int, *numbers: int) -> Verdict | Asking:
         stand_in = self._file(tracee, fd)
@@ -83,6 +88,8 @@ class HomeKind(StandInCalls):
 
     @on("fcntl", where={"cmd": COMMANDS}, about="fd")
     def command(self, tracee: Tracee, fd: int, cmd: int, arg: int) -> Verdict | Asking:
+        if cmd == F_GETLEASE and self._of_kind(tracee, fd, FILE_OUTPUT) is None:
+            return PASS  # as F_SETLEASE: on the stand-in, a file of its own
         return self._asked(tracee, "command", fd, cmd, arg & 0x7FFFFFFF)
 
     @on("fcntl", where={"cmd": {F_SETLEASE}}, about="fd")
