@@ -133,6 +133,7 @@ class PlayedDaemon:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="glunix-fuzz-"))
+        (self.folder / "private").mkdir(0o700)
         self.loop = PlayedLoop()
         self.network = PlayedNetwork()
         loop: Any = self.loop

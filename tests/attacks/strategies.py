@@ -106,6 +106,8 @@ def _of_kind(kind: Any, known: Known) -> st.SearchStrategy[Any]:
         return st.dictionaries(keys, values, max_size=3)
     if isinstance(kind, inspect.UnionType):
         return st.one_of([_of_kind(one, known) for one in kind.types])
+    if isinstance(kind, inspect.LiteralType):
+        return st.sampled_from(kind.values)
     if isinstance(kind, inspect.AnyType):
         return st.sampled_from(OTHER)
     assert isinstance(kind, inspect.StructType), kind
