@@ -6,14 +6,16 @@ import socket
 
 from glunix import config
 from glunix.home import nursery, shadowprogram
+from glunix.node import quick
 from slic.ebpf import objects
 from slic.kernel import sieve
-from slic.kernel.compiled import Compiled
+from slic.kernel.compiled import NO_LIBC, Compiled
 
 SHADOWS = shadowprogram.PROGRAM
 SIEVE = sieve.LIBRARY
+REAPER = quick.REAPER
 PROGRAMS = objects.OBJECT
-START = Compiled((os.path.join(os.path.dirname(__file__), "start.c"),), shadowprogram.FLAGS)
+START = Compiled((os.path.join(os.path.dirname(__file__), "start.c"),), NO_LIBC)
 """What the tools' scripts name in their first line (glunix.cli.launchers)."""
 
 _PATIENCE = 5.0
@@ -23,7 +25,7 @@ _PATIENCE = 5.0
 def compile_all(state: str | None = None) -> None:
     """Make what is not there, beside its source or in a cluster's state folder, by who may."""
     folders = (state or config.state_folder(),)
-    for part in (SHADOWS, SIEVE, PROGRAMS, START):
+    for part in (SHADOWS, SIEVE, REAPER, PROGRAMS, START):
         path = part.build(*folders)
         if part is SHADOWS and path is not None:
             shadowprogram.let_choose(path)

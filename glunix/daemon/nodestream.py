@@ -106,8 +106,9 @@ class NodeStream:
                 self.job.entries = self.group.entries
             else:
                 self.job.group = self.group
-        elif self.start.owner.uid != os.geteuid():
-            self.job.enter = self._daemon.groups.limit
+        else:
+            if self.start.owner.uid != os.geteuid():
+                self.job.enter = self._daemon.groups.limit
             if isinstance(self.job, UserJob):
                 self.job.apart = True
         if self.stage is None:

@@ -130,8 +130,7 @@ class Process:
             stdin, stdout, stderr, terminal = fds
             around = Surroundings(spec, self._start.owner, self._env, stdin, stdout, stderr, enter)
             if spec.tty is not None or apart:
-                self._kept = True
-                self._child, self._status = spawn_kept(around, terminal)
+                self._launch_kept(around, terminal)
             else:
                 self._launch_direct(around, entries, stack)
         if self._status is not None:
@@ -148,13 +147,17 @@ class Process:
             around = dataclasses.replace(around, enter=None, groups=tuple(groups))
             self._served = self._sessions.start(around, self._take, self._lost)
             return
-        pid = spawn_quickly(around)
-        if pid is None:
-            self._child, self._status = spawn_direct(around)
-        else:
-            self._child = pid
-            self._tell(stream.Started(self.vnn, pid))
+        self._child, self._status = spawn_direct(around)
         self.pid = self._child
+
+    def _launch_kept(self, around: Surroundings, terminal: int) -> None:
+        self._kept = True
+        started = spawn_quickly(around) if terminal < 0 else None
+        if started is None:
+            self._child, self._status = spawn_kept(around, terminal)
+        else:
+            self._child, self._status, report = started
+            self._take(report)
 
     def _make_fds(self, tty: TtySpec | None, stack: contextlib.ExitStack) -> list[int]:
         """[stdin, stdout, stderr, controlling terminal] of the child; ours are kept and wired."""

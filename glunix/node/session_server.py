@@ -29,7 +29,6 @@ from glunix.msg.job import Owner
 from glunix.msg.session import FDS_MAX, FIXED, StartProgram, requests
 from glunix.node.become import StepFailed, enter_user
 from glunix.node.cgroups import limit_tasks
-from glunix.node.quick import spawn_quickly
 from glunix.node.reaping import changed
 from glunix.node.spawn import (
     Report,
@@ -67,7 +66,7 @@ class _Program:
     """The daemon wants to hear no more of it."""
 
 
-def serve(daemon: socket.socket, owner: Owner, ends_with_init: bool, tasks: int) -> None:
+def serve(daemon: socket.socket, owner: Owner, tasks: int) -> None:
     """Run in the forked child until the daemon closes its end."""
     failure: StepFailed | None = None
     os.setsid()
@@ -88,7 +87,7 @@ def serve(daemon: socket.socket, owner: Owner, ends_with_init: bool, tasks: int)
     except OSError as error:
         failure = StepFailed("user", error.errno or 0, f"cannot become the user: {error.strerror}")
     capabilities.set_dumpable(capabilities.NOT_DUMPABLE)
-    SessionServer(daemon, failure, ends_with_init).run()
+    SessionServer(daemon, failure).run()
 
 
 def _name_self() -> None:
@@ -99,12 +98,9 @@ def _name_self() -> None:
 class SessionServer:
     """The loop. `failure`: why nothing can be started, told for each request."""
 
-    def __init__(
-        self, daemon: socket.socket, failure: StepFailed | None, ends_with_init: bool
-    ) -> None:
+    def __init__(self, daemon: socket.socket, failure: StepFailed | None) -> None:
         self._daemon = daemon
         self._failure = failure
-        self._ends_with_init = ends_with_init
         self._programs: dict[int, _Program] = {}
         self._by_fd: dict[int, _Program] = {}
         """By the descriptors of status sockets and beginnings."""
@@ -161,11 +157,8 @@ class SessionServer:
         around = Surroundings(
             spec, what.owner, what.env, stdin, stdout, stderr, groups=tuple(groups)
         )
-        beginning = None
         try:
-            pid = spawn_quickly(around, self._ends_with_init)
-            if pid is None:
-                pid, beginning = spawn_direct(around)
+            pid, beginning = spawn_direct(around)
         except OSError as error:
             text = f"cannot start a process: {error.strerror}"
             report_failure(status, StepFailed("session", error.errno or 0, text))
@@ -176,11 +169,8 @@ class SessionServer:
         self._watch(program, kept, 0)
         pidfd = os.pidfd_open(pid)
         try:
-            if beginning is None:
-                self._say(program, Report("started", pid), [pidfd])
-            else:
-                self._watch(program, beginning, select.POLLIN)
-                self._say(program, Report("forked", pid), [pidfd])
+            self._watch(program, beginning, select.POLLIN)
+            self._say(program, Report("forked", pid), [pidfd])
         finally:
             os.close(pidfd)
 

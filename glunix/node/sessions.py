@@ -144,9 +144,7 @@ class Sessions:
         if server is None:
             ours, theirs = socket.socketpair(*_PACKETS)
             try:
-                # In a PID namespace of the daemon's own the kernel ends all with it.
-                is_init = os.getpid() == 1
-                pid = fork_child(lambda: serve(theirs, owner, is_init, self._tasks))
+                pid = fork_child(lambda: serve(theirs, owner, self._tasks))
             except OSError:
                 ours.close()
                 raise

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.cluster import DEADLINE, Cluster, as_user, make_launchers
+from e2e.cluster import DEADLINE, Cluster, as_user, everybodys_python, make_launchers
 
 MALLORY, BOB = 20041, 20042
 
@@ -34,7 +34,7 @@ def rooted(nodes: int = 1, groups: bool = True, folder: Path | None = None) -> I
     tools = Path(tempfile.mkdtemp(prefix="glunix-attacks-"))
     tools.chmod(0o755)
     try:
-        make_launchers(tools)
+        make_launchers(tools, everybodys_python() or pytest.skip("no interpreter for every user"))
         with Cluster(tools, folder).guarded() as cluster:
             up = ["glunix", "up", "-n", str(nodes)]
             command = up if groups else [*WITHOUT_GROUPS, *up]
