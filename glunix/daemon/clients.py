@@ -12,6 +12,8 @@ import termios
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from glunix import config
 from glunix.comm.link import Link
 from glunix.comm.logline import Sparse
@@ -20,7 +22,7 @@ from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.daemon.chores import Chores
 from glunix.daemon.joins import Join
 from glunix.daemon.shares import Share, Shares
-from glunix.daemon.submitter import restricted
+from glunix.daemon.submitter import Limits, limits_of, restricted, within
 from glunix.daemon.terminals import open_terminal_of
 from glunix.errors import FrameError
 from glunix.ids import CONTROL, StreamId, Why
@@ -41,8 +43,17 @@ PATIENCE = 64
 
 
 class _Client:
-    def __init__(self, number: int, link: Link, owner: Owner, pid: int, share: Share) -> None:
+    def __init__(
+        self,
+        number: int,
+        link: Link,
+        owner: Owner,
+        pid: int,
+        share: Share,
+        limits: Limits | None,
+    ) -> None:
         self.number = number
+        self.limits = limits
         self.link = link
         self.owner = owner
         self.pid = pid
@@ -107,7 +118,7 @@ class Clients:
 
     def _accepted(self, connection: socket.socket) -> Link | None:
         pid, owner = peer_owner(connection)
-        owner = restricted(connection, pid, owner)
+        owner, limits = restricted(connection, pid, owner), limits_of(connection, pid)
         now = self._loop.now()
         share = self._shares.of(owner.uid, now)
         text = share.refuses_connection(now)
@@ -120,7 +131,7 @@ class Clients:
         name = f"pid {pid} of uid {owner.uid}"
         link = Link(self._frame, self._closed, name, answers=True, budget=share.budget)
         share.connections += 1
-        who = _Client(self._next, link, owner, pid, share)
+        who = _Client(self._next, link, owner, pid, share, limits)
         self._next += 1
         self._by_number[who.number] = who
         self._by_link[link] = who
@@ -144,19 +155,31 @@ class Clients:
             return
         who.refused = 0
         if isinstance(message, client.Submit):
-            if len(body) > SUBMIT_MAX:
-                what = "staged files, " if message.spec.staged else ""
-                text = f"{what}command line and environment are over {SUBMIT_MAX // 2**20} MiB"
-                link.send(CONTROL, client.Refused(message.request, Why.BAD_REQUEST, text))
+            submit = self._submit(who, message, len(body))
+            if submit is None:
                 return
-            if message.spec.tty is not None:
-                if who.tty_fd < 0:
-                    who.tty_fd = open_terminal_of(who.pid, who.owner.uid)
-                who.termios = message.spec.tty.termios
-                who.transparent = message.spec.transparent
+            message = submit
         elif isinstance(message, client.TtyMode):
             who.left = message.left
         self._message(who.number, message)
+
+    def _submit(self, who: _Client, message: client.Submit, size: int) -> client.Submit | None:
+        """The job as it may be asked for; None: it was refused."""
+        text = ""
+        if size > SUBMIT_MAX:
+            what = "staged files, " if message.spec.staged else ""
+            text = f"{what}command line and environment are over {SUBMIT_MAX // 2**20} MiB"
+        elif who.limits is None:
+            text = "the limits of the process that submits cannot be known: it is gone"
+        if text or who.limits is None:
+            who.link.send(CONTROL, client.Refused(message.request, Why.BAD_REQUEST, text))
+            return None
+        if message.spec.tty is not None:
+            if who.tty_fd < 0:
+                who.tty_fd = open_terminal_of(who.pid, who.owner.uid)
+            who.termios = message.spec.tty.termios
+            who.transparent = message.spec.transparent
+        return msgspec.structs.replace(message, spec=within(message.spec, who.limits))
 
     def _asks_too_often(self, who: _Client, request: int) -> None:
         """Say no, wait a little; who goes on with what he had sent before is cut off."""
