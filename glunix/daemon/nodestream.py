@@ -103,7 +103,7 @@ class NodeStream:
         if self.group is not None:
             self.job.enter = self.group.enter
             if isinstance(self.job, UserJob):
-                self.job.entries = self.group.entries
+                self.job.begin = self.group.begin
             else:
                 self.job.group = self.group
         else:

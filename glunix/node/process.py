@@ -13,7 +13,7 @@ import signal
 import socket
 import struct
 import termios
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from glunix.msg import stream
@@ -26,6 +26,8 @@ from glunix.node.reactor import Reactor, Timer
 from glunix.node.served import Program
 from glunix.node.sessions import Sessions
 from glunix.node.spawn import Report, Surroundings, decode_report, spawn_direct
+
+Begin = Callable[[], contextlib.AbstractContextManager[tuple[int, list[Path]]]]
 
 PIPE_SIZE = 1024 * 1024
 
@@ -115,13 +117,13 @@ class Process:
     def launch(
         self,
         enter: Callable[[], None] | None = None,
-        entries: Sequence[Path] = (),
+        begin: Begin | None = None,
         apart: bool = False,
     ) -> int:
         """Make descriptors and start. Returns the pid of our direct child: the program or keeper; 0
         for the program of a session server.
 
-        `enter`: into the job's control groups, whose files are `entries`; `apart`: with a keeper in
+        `enter`: into the job's control groups; `begin`: JobGroup.begin; `apart`: with a keeper in
         any case.
         """
         spec = self._start.spec
@@ -132,21 +134,24 @@ class Process:
             if spec.tty is not None or apart:
                 self._launch_kept(around, terminal)
             else:
-                self._launch_direct(around, entries, stack)
+                self._launch_direct(around, begin, stack)
         if self._status is not None:
             self._reactor.add_reader(self._status.fileno(), self._report_ready)
         return self._child
 
     def _launch_direct(
-        self, around: Surroundings, entries: Sequence[Path], stack: contextlib.ExitStack
+        self, around: Surroundings, begin: Begin | None, stack: contextlib.ExitStack
     ) -> None:
+        into, entries = (-1, []) if begin is None else stack.enter_context(begin())
         if self._sessions is not None and self._sessions.serves(around.owner):
             groups = [os.open(entry, os.O_WRONLY | os.O_CLOEXEC) for entry in entries]
             for fd in groups:
                 stack.callback(os.close, fd)
-            around = dataclasses.replace(around, enter=None, groups=tuple(groups))
+            around = dataclasses.replace(around, enter=None, groups=tuple(groups), into=into)
             self._served = self._sessions.start(around, self._take, self._lost)
             return
+        if into >= 0 and not entries:
+            around = dataclasses.replace(around, enter=None, into=into)
         self._child, self._status = spawn_direct(around)
         self.pid = self._child
 
