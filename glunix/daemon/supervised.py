@@ -27,8 +27,16 @@ from glunix.node.spawnsupervisor import spawn_supervisor
 from glunix.node.userjob import job_environment
 from slic.kernel.rights import refuse_rights
 
-_INPUT = tuple(bytes([0xA0 | len(tag)]) + tag for tag in (b"in", b"inrecall", b"inanew"))
-"""How the tags of In, InRecall and InAnew are encoded (MessagePack, fixstr), whole."""
+
+def _encoded(tag: bytes) -> bytes:
+    """A message's tag as MessagePack has it (fixstr): the length first, so a prefix is none."""
+    return bytes([0xA0 | len(tag)]) + tag
+
+
+_INPUT = _encoded(b"in"), _encoded(b"inrecall"), _encoded(b"inanew")
+"""The tags of In, InRecall and InAnew."""
+
+_LONGEST = max(map(len, _INPUT))
 
 PATIENCE = 1.0
 """Seconds that a supervisor has to kill its job."""
@@ -39,8 +47,8 @@ ENDING_SECONDS = GRACE + GIVE_UP + 1.0
 _TAG_AT = 1
 """Where an encoded message that is a small array has its tag."""
 
-_ROOT = b"rootexited"
-_ROOT_AT = slice(2, 2 + len(_ROOT))
+_ROOT = _encoded(b"rootexited")
+_ROOT_AT = slice(_TAG_AT, _TAG_AT + len(_ROOT))
 
 
 class SupervisedJob:
@@ -152,7 +160,7 @@ class SupervisedJob:
 
     def frame(self, body: Body) -> None:
         """From home."""
-        if self._feeds and bytes(body[_TAG_AT : _TAG_AT + 9]).startswith(_INPUT):
+        if self._feeds and bytes(body[_TAG_AT : _TAG_AT + _LONGEST]).startswith(_INPUT):
             self._input(body)
         else:
             self._link.relay(RELAY, body)

@@ -52,6 +52,11 @@ def test_few_modules_are_loaded(loaded: set[str]) -> None:
     assert len(more) <= MOST, f"{len(more)} modules: {' '.join(sorted(more))}"
 
 
+def test_no_room_lies_on_the_launch_path(loaded: set[str]) -> None:
+    """A sub-package of home is one more module to load: the launch path is flat."""
+    assert not {name for name in loaded if name.startswith("glunix.home.") and name.count(".") > 2}
+
+
 def test_the_job_is_submitted_before_the_rest_is_loaded() -> None:
     first = modules("import glunix.cli.glurun, glunix.home.opening; ")
     rest = {
