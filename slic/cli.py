@@ -195,8 +195,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _attach(options: argparse.Namespace) -> int:
-    from slic.engines.ebpf import EbpfEngine
-    from slic.engines.ptrace import PtraceEngine
+    from slic.engines.ebpf.engine import EbpfEngine
+    from slic.engines.ptrace.engine import PtraceEngine
     from slic.run import PlainHost
 
     policy = _policy(options)
@@ -218,7 +218,7 @@ def _attach(options: argparse.Namespace) -> int:
 
 
 def _engines(_: argparse.Namespace) -> int:
-    from slic.engines.ebpf import EbpfEngine
+    from slic.engines.ebpf.engine import EbpfEngine
 
     for engine in engines().values():
         why = engine.unavailable()

@@ -193,7 +193,7 @@ def register(engine: Engine) -> Engine:
 
 def engines() -> Mapping[str, Engine]:
     """Every engine, the shipped ones imported on first use, in order of preference."""
-    import slic.engines.shipped  # noqa: F401 - registers; late, so that they can import this module
+    import slic.engines.builtin  # noqa: F401 - registers; late, so that they can import this module
 
     order = [n for n in PREFERENCE if n in _registry] + sorted(_registry.keys() - set(PREFERENCE))
     return {name: _registry[name] for name in order}

@@ -5,7 +5,7 @@ stays in its process group, so ^C and ^Z reach it from the terminal natively:
 
 - A signal of the terminal, or one sent to the whole group, has reached the program already; the
   supervisor ignores it. One that is sent to the supervisor alone (kill PID) is passed on to the
-  program (`slic.witness` tells them apart).
+  program (`slic.group_signal` tells them apart).
 - When the program is stopped by job control (^Z) the supervisor stops too, so that the shell gets
   its prompt, and both go on with `fg`.
 - If the supervisor dies the program is killed (PR_SET_PDEATHSIG, cleared by the kernel when a
@@ -23,11 +23,11 @@ from contextlib import ExitStack
 from typing import NoReturn
 
 from slic.engine import Engine, Launch, Session, select
+from slic.group_signal import Witness
 from slic.kernel.libc import PR_SET_PDEATHSIG, prctl
 from slic.policy import Policy
 from slic.tracee import Tracee
 from slic.verdict import Question
-from slic.witness import Witness
 
 TERMINAL_STOPS = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 PASSED_ON = {signal.SIGALRM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM} | {

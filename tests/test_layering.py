@@ -93,6 +93,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "glunix.api": ("glunix.comm", "glunix.msg", "glunix.ids", "glunix.errors", "glunix.config"),
     "glunix.compare": ("glunix.errors", "slic"),
     "glunix.cli": ("glunix", "slic"),
+    "glunix.cluster": ("glunix", "slic"),
 }
 
 PURE = (

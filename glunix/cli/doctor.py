@@ -1,7 +1,7 @@
 """`glunix doctor`: what this machine's kernel lets GLUnix do, tried and never assumed.
 
 Owns the list of features and what each missing one costs; the tries are in slic.kernel.probe and
-glunix.cli.machine. Exit status 0, or 1 when something is missing without which no job runs.
+glunix.cli.machine_probes. Exit status 0, or 1 when something is missing without which no job runs.
 """
 
 import argparse
@@ -12,8 +12,9 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from glunix.cli import bpfprobes, compiling, machine
+from glunix.cli import bpfprobes, machine_probes
 from glunix.cli.common import one_line, show_table
+from glunix.cluster import native_code
 from glunix.errors import Refused
 from glunix.ids import Why
 from slic.ebpf.loader import PROGRAMS, Program
@@ -108,22 +109,22 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "shadows (C)",
-        _one(compiling.shadows),
+        _one(native_code.shadows),
         "what a -T job forks has no shadow at home: other pids, and signals go to all of the job",
     ),
     Feature(
         "sessions of shadows",
-        _one(compiling.sessions),
+        _one(native_code.sessions),
         "a session that a -T job makes is a process group at home: ps there shows home's session",
     ),
     Feature(
         "sieve (C)",
-        _one(compiling.sieved),
+        _one(native_code.sieved),
         "Python looks at every caught call of a -T job: scripts that fork take up to 1.4x longer",
     ),
     Feature(
         "launcher (C)",
-        _one(compiling.starter),
+        _one(native_code.starter),
         "glurun takes no directory as standard input, nor limits too tight for Python, and knows "
         "of an ignored SIGPIPE only from a shell (docs/launch.md)",
     ),
@@ -155,13 +156,13 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "cgroups",
-        _one(machine.cgroups),
+        _one(machine_probes.cgroups),
         "whose an orphan is, only a reaper beside each job knows (one more process a job; for the "
         "cluster's own user the environment says it), and a fork bomb takes others' processors",
     ),
     Feature(
         "CAP_SYS_RESOURCE",
-        _one(lambda: machine.capability(24)),
+        _one(lambda: machine_probes.capability(24)),
         "jobs cannot get hard limits above the daemon's; migration cannot restore exe links",
     ),
     Feature(
@@ -176,7 +177,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "BTF",
-        _one(machine.btf),
+        _one(machine_probes.btf),
         "BPF programs that look into kernel structures cannot be fitted to this kernel",
     ),
     *(_bpf(program) for program in PROGRAMS),
@@ -207,16 +208,16 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "CRIU",
-        _one(machine.criu),
+        _one(machine_probes.criu),
         "jobs with threads, sockets or many processes cannot be checkpointed",
     ),
     Feature(
         "KVM device",
-        _one(machine.kvm),
+        _one(machine_probes.kvm),
         "the virtual machine lab runs by emulation, about 5x slower to boot",
     ),
-    Feature("QEMU", _one(machine.qemu), "no virtual machine lab"),
-    Feature("Vagrant", _one(machine.vagrant), "`vagrant up` is not available for the lab"),
+    Feature("QEMU", _one(machine_probes.qemu), "no virtual machine lab"),
+    Feature("Vagrant", _one(machine_probes.vagrant), "`vagrant up` is not available for the lab"),
 )
 
 
@@ -250,7 +251,7 @@ def _reason(error: OSError) -> str:
 def run_doctor(args: argparse.Namespace) -> int:
     """Print the table (or JSON) and return the exit status."""
     if args.nodes:
-        from glunix.cli.paths import run_paths
+        from glunix.cli.node_paths import run_paths
 
         return run_paths(args)
     if args.path:

@@ -23,7 +23,7 @@ from pathlib import Path
 import glunix
 from glunix import config
 from glunix.cli.common import Parser, run
-from glunix.cli.compiling import START, compile_all
+from glunix.cluster.native_code import START, compile_all
 from glunix.errors import GlunixError
 
 DISTRIBUTION = "glunix"

@@ -20,10 +20,11 @@ import msgspec
 
 from glunix import config, settings
 from glunix.addresses import Address, join_address, split_address
-from glunix.cli import joining, services
-from glunix.cli.arguments import hide_argument
+from glunix.cli import services
 from glunix.cli.common import one_line, show_table
-from glunix.cli.folder import cluster_folder, default_state, made_safe
+from glunix.cli.hidden_arguments import hide_argument
+from glunix.cluster import enrolment
+from glunix.cluster.folder import cluster_folder, default_state, made_safe
 from glunix.errors import GlunixError, Refused
 from glunix.ids import Why, node_name
 from glunix.msg import trust as messages
@@ -139,7 +140,7 @@ def _write_papers(files: TrustFiles, papers: Papers) -> None:
 def run_invite(args: argparse.Namespace) -> int:
     """`glunix invite`: print a token."""
     uid = _uid(args.user) if args.user else None
-    master = joining.Admin(_state(args))
+    master = enrolment.Admin(_state(args))
     answer = master.ask(messages.InviteAsked(args.expires, args.name or "", uid), messages.Invited)
     conf = settings.read(cluster_folder(args.folder))
     if args.json:
@@ -187,7 +188,7 @@ def _state(args: argparse.Namespace) -> Path:
 
 def run_revoke(args: argparse.Namespace) -> int:
     """`glunix revoke NODE`: it is no member any more."""
-    answer = joining.Admin(_state(args)).ask(messages.RevokeAsked(args.node), messages.Done)
+    answer = enrolment.Admin(_state(args)).ask(messages.RevokeAsked(args.node), messages.Done)
     print(json.dumps({"revoked": args.node}) if args.json else f"{args.node} is no member any more")
     if answer.text:
         print(f"glunix: note: {answer.text}", file=sys.stderr)
@@ -196,7 +197,7 @@ def run_revoke(args: argparse.Namespace) -> int:
 
 def run_members(args: argparse.Namespace) -> int:
     """`glunix members`: who has a certificate."""
-    answer = joining.Admin(_state(args)).ask(messages.MembersAsked(), messages.Members)
+    answer = enrolment.Admin(_state(args)).ask(messages.MembersAsked(), messages.Members)
     if args.json:
         print(json.dumps([_named(row) for row in answer.rows]))
         return 0
@@ -240,7 +241,7 @@ def run_join(args: argparse.Namespace) -> int:
     key = certs.new_key()
     write_private(files.node_key, certs.key_pem(key))
     try:
-        found = joining.join(master, token, name, uid, certs.new_request(key))
+        found = enrolment.join(master, token, name, uid, certs.new_request(key))
     except BaseException:
         files.node_key.unlink(missing_ok=True)
         raise
@@ -267,8 +268,8 @@ def _token_text(given: str | None) -> str:
     return sys.stdin.readline()
 
 
-def _joined(folder: Path, found: joining.Found, name: str, args: argparse.Namespace) -> int:
-    if abs(found.clock) > joining.CLOCK_NOTE:
+def _joined(folder: Path, found: enrolment.Found, name: str, args: argparse.Namespace) -> int:
+    if abs(found.clock) > enrolment.CLOCK_NOTE:
         which = "behind" if found.clock > 0 else "ahead of"
         text = f"this machine's clock is {abs(found.clock):.0f} s {which} the master's"
         print(f"glunix: note: {text}", file=sys.stderr)
@@ -297,7 +298,7 @@ def run_leave(args: argparse.Namespace) -> int:
     services.stop_all(folder)
     told = ""
     try:
-        joining.leave(files, split_address(conf.cluster.master, MASTER_PORT))
+        enrolment.leave(files, split_address(conf.cluster.master, MASTER_PORT))
     except GlunixError as error:
         if not args.force:
             text = f"{error}; --force leaves anyway, then revoke {conf.daemon.node} on the master"

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from glunix import config, settings
 from glunix.cli import launchers, up
-from glunix.cli.compiling import compile_all
-from glunix.cli.folder import cluster_folder, locked, made_safe
+from glunix.cluster.folder import cluster_folder, locked, made_safe
+from glunix.cluster.native_code import compile_all
 from glunix.errors import Refused
 from glunix.ids import Why
 
@@ -67,10 +67,10 @@ def _prepare(folder: Path, conf: settings.Settings) -> Path:
 
 
 def _serve_master(folder: Path, conf: settings.Settings, ready: Callable[[], None]) -> int:
-    from glunix.master import door
+    from glunix.master import admission
 
     up.many_connections()
-    return door.serve(folder, state_of(folder, conf), conf, ready)
+    return admission.serve(folder, state_of(folder, conf), conf, ready)
 
 
 def _serve_daemon(folder: Path, conf: settings.Settings, ready: Callable[[], None]) -> int:

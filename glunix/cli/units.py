@@ -11,8 +11,8 @@ import subprocess
 from pathlib import Path
 
 from glunix import settings
-from glunix.cli.folder import cluster_folder
 from glunix.cli.services import MASTER, state_of, this_tool
+from glunix.cluster.folder import cluster_folder
 from glunix.errors import GlunixError
 
 SYSTEM = "/etc/systemd/system"

@@ -23,8 +23,8 @@ from pathlib import Path
 from glunix import config, settings
 from glunix.cli import launchers
 from glunix.cli.common import one_line
-from glunix.cli.compiling import compile_all
-from glunix.cli.folder import cluster_folder, locked
+from glunix.cluster.folder import cluster_folder, locked
+from glunix.cluster.native_code import compile_all
 from glunix.errors import GlunixError
 from slic.kernel import prctl
 
@@ -433,7 +433,7 @@ def stop_cluster(folder: Path) -> tuple[int, list[str]]:
 
 def _sweep_groups(folder: Path, names: list[str]) -> None:
     """Remove the control groups of daemons that did not do it themselves: they were killed."""
-    from glunix.node import cgroups
+    from glunix.node.processes import cgroups
 
     for name in names:
         groups, _ = cgroups.find(cgroups.parent_name(folder, name), 0)

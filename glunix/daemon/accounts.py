@@ -17,7 +17,7 @@ import msgspec
 
 from glunix.errors import Refused
 from glunix.ids import Why
-from glunix.node.spawn import close_others, fork_child
+from glunix.node.spawn.fork import close_others, fork_child
 
 MOMENT = 0.2
 """Seconds for which a loop waits at the most, once for each user in so many seconds (LATE)."""

@@ -1,8 +1,8 @@
 """The daemon's children: reaped here, told to their jobs, and nothing left behind.
 
 Once a job is over, what it left gets SIGHUP, then SIGKILL (paper 4.2.3). Whose a process is, its
-control group says (glunix.node.cgroups). Without a group each process has a reaper of its own
-(reaper.c, glunix.node.keeper, the supervisor), which ends what it left, or with --keep waits for
+control group says (glunix.node.processes.cgroups). Without a group each process has a reaper of its own
+(reaper.c, glunix.node.userlevel.session_leader, the supervisor), which ends what it left, or with --keep waits for
 it. So a child that the daemon has not started and that is in no group was below a reaper that was
 killed: it is ended when that one is reaped. No process's environment is ever read.
 """
@@ -13,14 +13,14 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from glunix.daemon.authorization import RefusedJob
 from glunix.daemon.chores import Chores
-from glunix.daemon.policy import RefusedJob
-from glunix.daemon.supervised import SupervisedJob
-from glunix.node.cgroups import JobGroup
-from glunix.node.keeper import GIVE_UP, GRACE, children_of_self
+from glunix.daemon.transparent_job import SupervisedJob
+from glunix.node.processes.cgroups import JobGroup
 from glunix.node.reactor import Reactor
-from glunix.node.sessions import Sessions
-from glunix.node.userjob import UserJob
+from glunix.node.spawn.sessions import Sessions
+from glunix.node.userlevel.job import UserJob
+from glunix.node.userlevel.session_leader import GIVE_UP, GRACE, children_of_self
 
 Job = UserJob | SupervisedJob | RefusedJob
 

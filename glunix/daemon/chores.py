@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from glunix.msg.job import Owner
 from glunix.node.reactor import Reactor, Timer
-from glunix.node.spawn import close_others, fork_child
+from glunix.node.spawn.fork import close_others, fork_child
 from slic.kernel.prctl import set_parent_death_signal
 
 AT_ONCE = 2

@@ -20,8 +20,8 @@ from glunix.comm.logline import Sparse
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.daemon.chores import Chores
-from glunix.daemon.joins import Join
-from glunix.daemon.shares import Share, Shares
+from glunix.daemon.client_limits import Share, Shares
+from glunix.daemon.stream_relay import Join
 from glunix.daemon.submitter import Limits, limits_of, restricted, within
 from glunix.daemon.terminals import open_terminal_of
 from glunix.errors import FrameError

@@ -22,28 +22,28 @@ from glunix.comm.link import Link
 from glunix.comm.logline import Sparse, say
 from glunix.comm.loop import Loop
 from glunix.comm.network import Network, UnixNetwork
-from glunix.comm.turnstile import Turnstile
+from glunix.comm.rate_limit import Turnstile
 from glunix.daemon.accounts import Accounts
+from glunix.daemon.authorization import limits_here, owner_here
 from glunix.daemon.children import Children
 from glunix.daemon.chores import Chores
 from glunix.daemon.clients import Clients
 from glunix.daemon.groups import Groups
 from glunix.daemon.membership import Membership
-from glunix.daemon.nodestream import NodeStream
-from glunix.daemon.pace import Pace
+from glunix.daemon.node_stream import NodeStream
 from glunix.daemon.peers import PeerLink, Peers
-from glunix.daemon.policy import limits_here, owner_here
 from glunix.daemon.stages import Stages
-from glunix.daemon.supervised import SupervisedJob
+from glunix.daemon.start_pacing import Pace
+from glunix.daemon.transparent_job import SupervisedJob
 from glunix.daemon.uplink import Ending, Uplink
 from glunix.errors import Refused
 from glunix.ids import StreamId, Why
 from glunix.msg import master, stream
 from glunix.msg.base import Message
-from glunix.node.ends import MOVED
-from glunix.node.sessions import Sessions
+from glunix.node.input.feeds import MOVED
+from glunix.node.spawn.sessions import Sessions
 from glunix.settings import DEFAULT_LIMITS, LimitsSection
-from glunix.state import daemonevents as effects
+from glunix.state import home_effects as effects
 from glunix.state.homejobs import HomeJobs
 from slic.kernel.capabilities import join_new_session_keyring
 from slic.kernel.prctl import set_child_subreaper

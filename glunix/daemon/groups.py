@@ -1,6 +1,6 @@
 """The control groups of this daemon's jobs: which job gets one, and what one user may have.
 
-Owns them (glunix.node.cgroups) from the daemon's start, when it ends what an earlier one left, to
+Owns them (glunix.node.processes.cgroups) from the daemon's start, when it ends what an earlier one left, to
 its end. Where none can be made there are none, and the log says why.
 """
 
@@ -11,8 +11,15 @@ from pathlib import Path
 from glunix.errors import Refused
 from glunix.ids import Why
 from glunix.msg.stream import Start
-from glunix.node.cgroups import Cgroups, JobGroup, delegate, find, limit_tasks, parent_name
-from glunix.node.quick import serves
+from glunix.node.processes.cgroups import (
+    Cgroups,
+    JobGroup,
+    delegate,
+    find,
+    limit_tasks,
+    parent_name,
+)
+from glunix.node.spawn.posix_spawn import serves
 from glunix.settings import LimitsSection
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from glunix.comm.link import Link
 from glunix.comm.logline import Sparse
 from glunix.comm.network import Network
-from glunix.comm.turnstile import Turnstile
+from glunix.comm.rate_limit import Turnstile
 from glunix.errors import FrameError, GlunixError
 from glunix.ids import CONTROL, StreamId
 from glunix.msg import peer

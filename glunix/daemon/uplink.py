@@ -20,7 +20,7 @@ from glunix.errors import FrameError
 from glunix.ids import CONTROL, StreamId
 from glunix.msg import master
 from glunix.msg.base import MAJOR, Body, Message
-from glunix.node.keeper import children_of_self
+from glunix.node.userlevel.session_leader import children_of_self
 
 RETRY_FIRST = 0.05
 RETRY_MOST = 2.0

@@ -1,6 +1,6 @@
 """A line of the job's own between startup and supervisor, where one machine is home and node.
 
-Owns the socket that the supervisor may connect to (glunix.node.direct). Every frame of the job's
+Owns the socket that the supervisor may connect to (glunix.node.home_connection). Every frame of the job's
 stream then takes this way instead of the one through two daemons, each of which would have to be
 woken for each frame. What daemons must hear (that the program runs, has stopped, has ended) still
 comes from them. On another machine there is no such socket, and frames take the long way.

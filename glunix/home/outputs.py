@@ -9,17 +9,17 @@ import os
 import select
 
 from glunix.errors import FrameError
+from glunix.home.jobspec import output_window, same_output
 from glunix.home.jobview import JobView, ProcessView
 from glunix.home.options import Options
 from glunix.home.sinks import Labeller, Sink, gone
-from glunix.home.surroundings import output_window, same_output
 
 TYPE_CHECKING = False  # importing typing or collections.abc costs 2 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from glunix.home.inherited import Inherited
-    from glunix.home.terminal import HomeTerminal
+    from glunix.home.descriptors.inherited import Inherited
+    from glunix.home.terminal.tty import HomeTerminal
 
     Send = Callable[[int, list[object]], None]
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Channel = tuple[int, int, int]
 
 FILE_OUTPUT = "file-out"
-"""As glunix.home.inherited."""
+"""As glunix.home.descriptors.inherited."""
 
 _ANSWERS = 3
 
@@ -259,7 +259,7 @@ class Outputs:
         return self._lost
 
     def _complain(self, error: OSError) -> None:
-        from glunix.home.opening import complain
+        from glunix.home.submit import complain
 
         complain(f"cannot write output: {error.strerror}", None)
         self._lost = True

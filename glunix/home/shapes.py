@@ -1,6 +1,6 @@
 """What a node may say of a transparent job: which messages, and what is in them.
 
-Data only; glunix.home.wire checks it. tests/unit/test_shapes.py works the table out of the types of
+Data only; glunix.home.wire checks it. tests/unit/home/test_shapes.py works the table out of the types of
 glunix.msg.stream.
 """
 

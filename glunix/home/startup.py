@@ -5,7 +5,7 @@ signals are forwarded, the terminal is raw meanwhile and restored on every path 
 never blocks on an output; reads input only as far as the node has given credit.
 
 A transparent job can outlive its program, so this is a child there: home's half, whose shadow the
-shell started (glunix.home.shadow). Imports little: tests/unit/test_startup_imports.py counts.
+shell started (glunix.home.processes.root_shadow). Imports little: tests/unit/test_startup_imports.py counts.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import time
 
 from glunix import config
 from glunix.errors import FrameError, GlunixError, NotRunning, Refused
-from glunix.home.inputs import Input
 from glunix.home.jobview import JobView, ProcessView, placed_streams
 from glunix.home.link import integer, text, view
-from glunix.home.opening import complain, not_started, times_told
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
 from glunix.home.pollset import PollSet
 from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of, stop_self
+from glunix.home.stdin import Input
+from glunix.home.submit import complain, not_started, times_told
 from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 LOOK = 0.5
-"""Seconds until our shadow is looked at again: it may have been stopped (glunix.home.shadow)."""
+"""Seconds until our shadow is looked at again: it may have been stopped (glunix.home.processes.root_shadow)."""
 
 if TYPE_CHECKING:
-    from glunix.home.asked import Asked
-    from glunix.home.homecalls import HomeCalls
-    from glunix.home.modes import ModeWatch
-    from glunix.home.opening import Opening
-    from glunix.home.shadow import Half
+    from glunix.home.calls.dispatch import Asked
+    from glunix.home.processes.root_shadow import Half
+    from glunix.home.submit import Opening
+    from glunix.home.terminal.modes import ModeWatch
+    from glunix.home.transparent import HomeCalls
 
 TIMED_OUT = 124
 """Exit status when the time limit ended the job, as timeout(1)."""
@@ -52,7 +52,7 @@ BACKGROUND_LOOK = 0.25
 
 
 class Startup:
-    """One `glurun` whose job is submitted (glunix.home.opening).
+    """One `glurun` whose job is submitted (glunix.home.submit).
 
     `run` returns the exit status; errors are GlunixError with one line.
     """
@@ -159,8 +159,8 @@ class Startup:
     def _make_input(self, streams: list[int]) -> Input | HomeCalls:
         if self._half is None:
             return Input(self._options, self._terminal, streams, self._send_data)
-        from glunix.home.asked import Asked
-        from glunix.home.homecalls import HomeCalls
+        from glunix.home.calls.dispatch import Asked
+        from glunix.home.transparent import HomeCalls
 
         given = (streams[0], self._send, self._send_data, self._options, self._inherited)
         calls = HomeCalls(self._tty, *given, self._half)

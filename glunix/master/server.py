@@ -32,7 +32,7 @@ from glunix.trust.peer import Peer
 
 
 class Door(Protocol):
-    """How certified daemons come in (glunix.master.door)."""
+    """How certified daemons come in (glunix.master.admission)."""
 
     def open(self, server: "Server") -> None:
         """Listen."""

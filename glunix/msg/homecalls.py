@@ -54,7 +54,7 @@ Path = Annotated[bytes, Meta(min_length=1, max_length=4096)]
 class HomeCall(Message, frozen=True, tag="homecall"):
     """Make this call on a path of home (`fd` -1), or on a descriptor that one has opened.
 
-    `call` names it as the table of glunix.home.homefiles does; `numbers` are its other arguments.
+    `call` names it as the table of glunix.home.calls.files does; `numbers` are its other arguments.
     """
 
     ask: U32

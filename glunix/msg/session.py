@@ -16,7 +16,7 @@ FDS_MAX = FIXED + 8
 
 
 class StartProgram(Message, frozen=True, tag="start"):
-    """Start it; what becomes of it is said on its status socket (glunix.node.spawn.Report)."""
+    """Start it; what becomes of it is said on its status socket (glunix.node.spawn.fork.Report)."""
 
     spec: JobSpec
     owner: Owner

@@ -35,7 +35,7 @@ SERVING = caps.CAP_SYS_PTRACE
 
 
 def for_init() -> int:
-    """What the job's init keeps, and with it its agent (glunix.node.clerkinside)."""
+    """What the job's init keeps, and with it its agent (glunix.node.processes.agent_process)."""
     chooses = caps.CAP_CHECKPOINT_RESTORE  # ns_last_pid (proc(5)): the pids of home's shadows
     if not caps.known() & chooses:
         chooses = caps.CAP_SYS_ADMIN  # before Linux 5.9

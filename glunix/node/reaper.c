@@ -3,7 +3,7 @@
  * of itself, and is ended with the program: SIGHUP and SIGCONT, after a second SIGKILL. With `keep`
  * the reaper only waits until nothing is left.
  *
- * No libc, so that it costs 0.3 ms and 10 kB. glunix.node.keeper does the same in Python, for
+ * No libc, so that it costs 0.3 ms and 10 kB. glunix.node.userlevel.session_leader does the same in Python, for
  * programs that need a terminal, another user or other limits; the packets are the same:
  *
  *     reaper MODE FILE WORD...     MODE: `k` keep, `-` end. Descriptors 0-2 are the program's, 3 is a

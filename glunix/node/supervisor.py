@@ -13,35 +13,35 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import slic.engines.shipped  # noqa: F401 - loaded once, by the daemon, not by every supervisor
+import slic.engines.builtin  # noqa: F401 - loaded once, by the daemon, not by every supervisor
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
 from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.msg.shadows import ShadowMoved, ShadowSignal, ShadowsMade
 from glunix.node import privilege
-from glunix.node.asks import Asks
-from glunix.node.become import StepFailed
-from glunix.node.bill import Bill
-from glunix.node.birth import Birth
-from glunix.node.channels import Output
-from glunix.node.delivery import deliver, kill_one
-from glunix.node.direct import WayHome, connect
-from glunix.node.family import Family
-from glunix.node.foreign import restrict_looks
-from glunix.node.homefiles import HomeFiles as NodeHomeFiles
-from glunix.node.interposing import Interposing
-from glunix.node.keeper import GRACE, end_descendants
-from glunix.node.moves import Moves
-from glunix.node.numbers import Numbers
-from glunix.node.pidspace import PidSpace, Plain
+from glunix.node.calls.files import HomeFiles as NodeHomeFiles
+from glunix.node.calls.reads import Asks
+from glunix.node.calls.router import Questions
+from glunix.node.calls.stats import Bill
+from glunix.node.descriptors.standins import StandIns
+from glunix.node.home_connection import WayHome, connect
+from glunix.node.interposition import Interposing
+from glunix.node.launch import Birth
+from glunix.node.output.channel import Output
+from glunix.node.output.reopened import Reopened
 from glunix.node.pollreactor import PollReactor, watch_children
-from glunix.node.process import set_size
-from glunix.node.questions import Questions
-from glunix.node.reopened import Reopened
-from glunix.node.standins import StandIns
+from glunix.node.processes.foreign import restrict_looks
+from glunix.node.processes.groups import Moves
+from glunix.node.processes.namespace import PidSpace, Plain
+from glunix.node.processes.pid_allocator import Numbers
+from glunix.node.processes.signals import deliver, kill_one
+from glunix.node.processes.tree import Family
+from glunix.node.spawn.exec import StepFailed
+from glunix.node.userlevel.process import set_size
+from glunix.node.userlevel.session_leader import GRACE, end_descendants
 from slic.engine import Launch, Session
-from slic.interposers.homefds import HomeFds, IoctlHome
+from slic.interposers.home.descriptors import HomeFds, IoctlHome
 from slic.kernel.pidfd import status_fields
 from slic.kernel.prctl import set_child_subreaper
 from slic.tracee import Tracee
@@ -72,7 +72,7 @@ class Supervisor:
         self._fed = fed
         self._reactor = PollReactor()
         # No line while input goes ahead: the daemon says how much of it was read, and what the
-        # program writes must not come before that (glunix.node.fed).
+        # program writes must not come before that (glunix.node.input.prefetched).
         way = self._spec.own_line
         line = None if fed else connect(way, start.owner.uid)
         self._way = WayHome(self._reactor, sock, line, way, self._frame, self._abandoned)

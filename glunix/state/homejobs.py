@@ -16,7 +16,7 @@ from glunix.msg import client, master
 from glunix.msg.base import Message
 from glunix.msg.job import JobSpec, Owner, fair_window
 from glunix.msg.stream import Start
-from glunix.state.daemonevents import (
+from glunix.state.home_effects import (
     CloseJoin,
     DaemonEffect,
     Dial,

@@ -23,8 +23,7 @@ from glunix.msg.master import (
     ProcStarted,
     ProcStopped,
 )
-from glunix.state.books import Books, Deadline, PeerFault
-from glunix.state.ending import Ending
+from glunix.state.core import Books, Deadline, PeerFault
 from glunix.state.events import (
     Effect,
     Event,
@@ -40,9 +39,10 @@ from glunix.state.events import (
 from glunix.state.jobs import JobState
 from glunix.state.ndb import Node, NodeState
 from glunix.state.nmgt import Nmgt
+from glunix.state.queries import jobs_table, nodes_table
 from glunix.state.reports import Reports
 from glunix.state.rexec import Rexec
-from glunix.state.tables import jobs_table, nodes_table
+from glunix.state.termination import Ending
 
 SAVE: tuple[Deadline, int] = (Deadline.SAVE, 0)
 SAVE_AFTER = 0.25

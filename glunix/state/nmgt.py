@@ -8,11 +8,11 @@ is refused. Paper 4.1.
 from glunix.ids import node_name
 from glunix.msg.base import MAJOR, MINOR
 from glunix.msg.master import Goodbye, LoadReport, NodeHello, Welcome
-from glunix.state.books import Books, Deadline
-from glunix.state.ending import Ending
+from glunix.state.core import Books, Deadline
 from glunix.state.events import Level, LinkId, clip, many
 from glunix.state.ndb import Node, NodeInput, NodeState
-from glunix.state.returning import Returning, fault
+from glunix.state.reconcile import Returning, fault
+from glunix.state.termination import Ending
 
 
 class Nmgt:

@@ -6,11 +6,11 @@ it may have crossed an order on its way; one that contradicts the books is (Peer
 
 from glunix.ids import Npid, Vnn
 from glunix.msg.master import KillOrder, ProcExited, ProcStarted, ProcStopped
-from glunix.state.books import Books, PeerFault
-from glunix.state.ending import SIGKILL
+from glunix.state.core import Books, PeerFault
 from glunix.state.events import Level
 from glunix.state.jobs import Proc, ProcState
 from glunix.state.ndb import Node
+from glunix.state.termination import SIGKILL
 
 
 class Reports:

@@ -11,7 +11,7 @@ from glunix.errors import Refused
 from glunix.ids import NodeName, Npid, Vnn, Why
 from glunix.msg.job import PlacedProc
 from glunix.msg.master import KillDone, KillOrder, KillRequest, Place, PlacedJob, RequestRefused
-from glunix.state.books import Books
+from glunix.state.core import Books
 from glunix.state.events import Level, LinkId, clip
 from glunix.state.jobs import Job, Proc, ProcState
 from glunix.state.ndb import Ndb, Node, NodeState

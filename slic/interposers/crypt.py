@@ -45,15 +45,15 @@ from pathlib import Path
 from typing import Self
 
 from slic.interposer import Bits, Call, Interposer, any_of, on
-from slic.interposers.callers import Instead, gathered, seen, signed
-from slic.interposers.changes import planned
-from slic.interposers.cipherfile import FirstFormat
-from slic.interposers.cipherheader import KEY, read_key
-from slic.interposers.confined import Confined
-from slic.interposers.opens import OPENS, Opening, opening
-from slic.interposers.pathcalls import spoken
-from slic.interposers.plaintext import Plain, Plains, both_ways
-from slic.interposers.stats import pack_stat, pack_statx
+from slic.interposers.support.callers import Instead, gathered, seen, signed
+from slic.interposers.support.changes import planned
+from slic.interposers.support.cipherfile import FirstFormat
+from slic.interposers.support.cipherheader import KEY, read_key
+from slic.interposers.support.confined import Confined
+from slic.interposers.support.opens import OPENS, Opening, opening
+from slic.interposers.support.pathcalls import spoken
+from slic.interposers.support.plaintext import Plain, Plains, both_ways
+from slic.interposers.support.statbuf import pack_stat, pack_statx
 from slic.tracee import AT_FDCWD, Tracee
 from slic.verdict import PASS, Capability, Continue, Fail, Return, ReturnFd, Verdict
 

@@ -36,8 +36,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from slic.interposer import EVERY, Bits, Call, Handler, Interposer, Kind, argument_tests, on
-from slic.interposers.pathcalls import PATH_CALLS
-from slic.interposers.symbols import SYMBOLS
+from slic.interposers.support.pathcalls import PATH_CALLS
+from slic.interposers.support.symbols import SYMBOLS
 from slic.syscalls import BY_NAME, Syscall
 from slic.tracee import AT_FDCWD, Tracee
 from slic.verdict import Continue, Fail, Verdict

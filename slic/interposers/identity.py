@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from typing import Self
 
 from slic.interposer import Call, Handler, Interposer, on
-from slic.interposers.opens import OPENS, opening
+from slic.interposers.support.opens import OPENS, opening
 from slic.tracee import AT_FDCWD, Tracee
 from slic.verdict import Capability, Continue, Fail, Return, ReturnFd, Verdict
 

@@ -55,13 +55,13 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from slic.interposer import Call, Event, Interposer, ProcessEvent, any_of, on, on_event
-from slic.interposers.changes import CHANGES, planned
-from slic.interposers.confined import AT_EMPTY_PATH, Confined, Refused, Use, is_fifo
-from slic.interposers.images import Image, image_of, interpreter_of
-from slic.interposers.opens import OPENS, opening
-from slic.interposers.ownnames import Caller, leads_away, led
-from slic.interposers.pathcalls import AROUND, AROUND_IOCTLS, Fate, calls_with
-from slic.interposers.targets import NETLINK, UNIX, Target, family_of, target, unix_name
+from slic.interposers.support.changes import CHANGES, planned
+from slic.interposers.support.confined import AT_EMPTY_PATH, Confined, Refused, Use, is_fifo
+from slic.interposers.support.images import Image, image_of, interpreter_of
+from slic.interposers.support.opens import OPENS, opening
+from slic.interposers.support.ownnames import Caller, leads_away, led
+from slic.interposers.support.pathcalls import AROUND, AROUND_IOCTLS, Fate, calls_with
+from slic.interposers.support.targets import NETLINK, UNIX, Target, family_of, target, unix_name
 from slic.tracee import AT_FDCWD, Tracee
 from slic.verdict import (
     PASS,

@@ -34,8 +34,8 @@ from slic.interposer import (
     on_event,
     on_signal,
 )
-from slic.interposers.images import is_our_fork
-from slic.interposers.tracelines import Lines, Objects
+from slic.interposers.support.images import is_our_fork
+from slic.interposers.support.tracelines import Lines, Objects
 from slic.syscalls import BY_NAME
 from slic.tracee import Tracee
 from slic.verdict import PASS, Capability, Verdict

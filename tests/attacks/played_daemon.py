@@ -140,17 +140,17 @@ class PlayedDaemon:
         self._pids = itertools.count(NO_PID)
         self._fds = set(os.listdir("/proc/self/fd"))
         self._patches = [
-            mock.patch("glunix.node.process.spawn_quickly", return_value=None),
-            mock.patch("glunix.node.process.spawn_direct", self._spawned),
-            mock.patch("glunix.node.process.spawn_kept", self._spawned),
-            mock.patch("glunix.daemon.supervised.spawn_supervisor", self._spawned),
+            mock.patch("glunix.node.userlevel.process.spawn_quickly", return_value=None),
+            mock.patch("glunix.node.userlevel.process.spawn_direct", self._spawned),
+            mock.patch("glunix.node.userlevel.process.spawn_kept", self._spawned),
+            mock.patch("glunix.daemon.transparent_job.spawn_supervisor", self._spawned),
             mock.patch("glunix.daemon.clients.peer_owner", self._peer_owner),
             mock.patch("glunix.daemon.daemon.say", lambda text: self.log.append(text)),
             mock.patch("glunix.daemon.children.children_of_self", list),
             mock.patch("glunix.daemon.uplink.measure_load", return_value=0.0),
             mock.patch("glunix.daemon.accounts.Accounts.account", lambda _, *who: look_up(*who)),
             mock.patch("glunix.daemon.chores.fork_child", self._forked),
-            mock.patch("glunix.node.sessions.fork_child", self._forked),
+            mock.patch("glunix.node.spawn.sessions.fork_child", self._forked),
         ]
         for patch in self._patches:
             patch.start()

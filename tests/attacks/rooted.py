@@ -88,7 +88,7 @@ def opened(folder: Path) -> Path:
 
 def group_folders(cluster: Cluster) -> list[Path]:
     """Control groups of this cluster's nodes that there are now."""
-    from glunix.node.cgroups import hierarchies, parent_name
+    from glunix.node.processes.cgroups import hierarchies, parent_name
 
     names = [parent_name(cluster.folder, node) for node in ("home", "node1", "node2")]
     found = {h.folder / name for h in hierarchies() for name in names}

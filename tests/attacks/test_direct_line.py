@@ -24,8 +24,8 @@ from glunix.ids import StreamId
 from glunix.msg.base import encode
 from glunix.msg.frame import Deframer, encode_frame
 from glunix.msg.stream import Continued, Exited, LineAnswer, LineHello, LineOver, Started
-from glunix.node import direct as node_end
-from glunix.node.direct import WayHome, connect
+from glunix.node import home_connection as node_end
+from glunix.node.home_connection import WayHome, connect
 from glunix.node.pollreactor import PollReactor
 
 __all__ = ["tools"]  # these attacks are the owner's own: they need no other user

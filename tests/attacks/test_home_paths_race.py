@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from glunix.home import homefiles, pinned
-from glunix.home.homefiles import HomeFiles
+from glunix.home.calls import files, pinned
+from glunix.home.calls.files import HomeFiles
 
 SECRET = b"the private key"
 
@@ -96,12 +96,12 @@ def test_a_fifo_that_is_exchanged_for_a_link_to_a_key(
     """The open waits in a process of its own, which must not look the name up again."""
     os.mkfifo(home.listed / "p")
 
-    class Late(homefiles.BareOpen):
+    class Late(files.BareOpen):
         def __init__(self, *how: object) -> None:
             exchanged(home.listed / "p", home.outside / "key")
             super().__init__(*how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(homefiles, "BareOpen", Late)
+    monkeypatch.setattr(files, "BareOpen", Late)
     assert home.ask("open", "p", numbers=(os.O_RDONLY, 0)) == []
     writer = os.open(home.listed / "was", os.O_WRONLY)
     os.write(writer, b"through the fifo")

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from glunix.home.shapes import TRANSPARENT
-from glunix.home.ttycalls import SIZES, is_typed_at
+from glunix.home.terminal.allowed_ioctls import SIZES, is_typed_at
 from glunix.msg import stream
 from glunix.msg.homecalls import HomeCall, IoctlPages, Memory, PagesDone
 from glunix.msg.shadows import ShadowKill, ShadowMove, ShadowMoved
-from slic.interposers.homeioctls import TERMINAL_IOCTLS
+from slic.interposers.home.ioctls import TERMINAL_IOCTLS
 
 from .support import HostileNode
 

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from glunix.msg.job import HomePids, Owner
-from glunix.node.pidspace import PidSpace, SpaceUnavailable
-from glunix.node.pidspacebuild import Builder
+from glunix.node.processes.namespace import PidSpace, SpaceUnavailable
+from glunix.node.processes.namespace_build import Builder
 
 HOME = HomePids(pid=4000, parent=3999, group=4000, session=3998, parent_group=3998)
 

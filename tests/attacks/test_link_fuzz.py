@@ -23,7 +23,7 @@ from glunix.ids import StreamId
 from glunix.msg import client, master
 from glunix.msg.base import Message, encode
 from glunix.msg.job import Owner
-from glunix.state import daemonevents as todo
+from glunix.state import home_effects as todo
 from glunix.state.events import (
     Close,
     Effect,

@@ -1,6 +1,6 @@
 """What another machine says about a user's groups, limits and rights: it can only lower them.
 
-glunix.daemon.policy on a played user database; how the master vets members (glunix.master.vetting).
+glunix.daemon.authorization on a played user database; how the master vets members (glunix.master.authorization).
 The attack's success is the failure.
 """
 
@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from glunix.daemon.accounts import Account, Accounts, look_up
-from glunix.daemon.policy import Here, limits_here, owner_here
+from glunix.daemon.authorization import Here, limits_here, owner_here
 from glunix.errors import FrameError, Refused
 from glunix.ids import NodeName
-from glunix.master.vetting import HIDDEN, Vetting
+from glunix.master.authorization import HIDDEN, Vetting
 from glunix.msg import master
 from glunix.msg.job import JobRow, JobSpec, Owner, Rlimit
 from glunix.msg.master import HomeJob

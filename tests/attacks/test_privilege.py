@@ -13,8 +13,8 @@ import pytest
 
 from glunix.msg.job import HomePids, Owner
 from glunix.node import privilege
-from glunix.node.clerk import Clerk, Ended
-from glunix.node.pidspace import PidSpace, SpaceUnavailable
+from glunix.node.processes.agent import Clerk, Ended
+from glunix.node.processes.namespace import PidSpace, SpaceUnavailable
 from slic.kernel import capabilities as caps
 from slic.kernel import undumpable
 from slic.kernel.pidfd import getfd

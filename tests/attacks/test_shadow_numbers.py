@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from glunix.home.nursery import _packed, _unpacked, spawn
-from glunix.home.shadowprogram import built
+from glunix.home.processes.forkserver import _packed, _unpacked, spawn
+from glunix.home.processes.forkserver_build import built
 
 EPERM, ESRCH = 1, 3
 

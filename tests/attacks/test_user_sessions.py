@@ -1,7 +1,7 @@
 """One user's processes are in no session with another's: not joined, not continued, not ended.
 
 Ann runs jobs on a node of root's; Ben attacks from a job of his own on the same node. Killing or
-stopping the session server (glunix.node.sessions) harms the one whose it is.
+stopping the session server (glunix.node.spawn.sessions) harms the one whose it is.
 """
 
 from __future__ import annotations

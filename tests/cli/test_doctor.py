@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from glunix.cli import doctor, machine
+from glunix.cli import doctor, machine_probes
 from glunix.cli.doctor import Feature, State
-from glunix.node import cgroups
+from glunix.node.processes import cgroups
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
@@ -128,32 +128,32 @@ def test_a_bug_in_a_try_is_loud() -> None:
 
 
 def test_programs_count_only_when_they_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_SBIN", ())
+    monkeypatch.setattr(machine_probes, "_SBIN", ())
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="no vagrant"):
-        machine.vagrant()
+        machine_probes.vagrant()
     tool = tmp_path / "vagrant"
     tool.write_text("#!/bin/sh\necho Vagrant 2.3.4; exit $(($1 != --version))\n")
     tool.chmod(0o755)
-    assert machine.vagrant() == "Vagrant 2.3.4"
+    assert machine_probes.vagrant() == "Vagrant 2.3.4"
     tool.write_text("#!/bin/sh\necho broken; exit 1\n")
     with pytest.raises(OSError, match="broken"):
-        machine.vagrant()
+        machine_probes.vagrant()
 
 
 def test_criu_must_say_that_it_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_SBIN", ())
+    monkeypatch.setattr(machine_probes, "_SBIN", ())
     monkeypatch.setenv("PATH", str(tmp_path))
     tool = tmp_path / "criu"
     text = "#!/bin/sh\ncase $1 in check) echo 'Error (vdso.c:1): Unexpected'; exit 1;; esac\n"
     tool.write_text(text + "echo Version: 3.17.1\n")
     tool.chmod(0o755)
     with pytest.raises(OSError, match=r"3\.17\.1: criu check fails: Error"):
-        machine.criu()
-    monkeypatch.setattr(machine, "DEADLINE", 0.2)
+        machine_probes.criu()
+    monkeypatch.setattr(machine_probes, "DEADLINE", 0.2)
     tool.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
     with pytest.raises(TimeoutError, match="did not end"):
-        machine.criu()
+        machine_probes.criu()
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_cgroup_versions(tmp_path: Path, own: str, mounts: str, answer: str) -> 
     (proc / "cgroup").write_text(own)
     (proc / "mountinfo").write_text(mounts.format(d=folder))
     with pytest.raises(OSError, match="No such file"):  # a group that is made has no cgroup.procs
-        machine.cgroups(proc)
+        machine_probes.cgroups(proc)
     assert list(folder.iterdir()) == []
     found = list(cgroups.hierarchies(proc))
     assert [hierarchy.folder for hierarchy in found] == [folder]
@@ -181,4 +181,4 @@ def test_cgroup_versions(tmp_path: Path, own: str, mounts: str, answer: str) -> 
     assert str(cgroups.Places(found[0], pids, None)).startswith(answer)
     (proc / "mountinfo").write_text("1 1 0:1 / /proc rw - proc proc rw\n")
     with pytest.raises(FileNotFoundError):
-        machine.cgroups(proc)
+        machine_probes.cgroups(proc)

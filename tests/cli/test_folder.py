@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from glunix.cli import main, up
-from glunix.cli.folder import locked, made_safe
+from glunix.cluster.folder import locked, made_safe
 from glunix.errors import GlunixError
 
 NOBODY = 65534

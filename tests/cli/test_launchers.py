@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from glunix.cli import launchers
-from glunix.cli.compiling import START
+from glunix.cluster.native_code import START
 
 PROBE = "glunix.cli.main:main"
 

@@ -192,7 +192,7 @@ def alive(pid: int) -> bool:
 def is_shadow(pid: int) -> bool:
     """Whether this only stands at home for a process of a job, whose name and words it shows."""
     try:
-        return "/shadow-" in os.readlink(f"/proc/{pid}/exe")
+        return "/forkserver-" in os.readlink(f"/proc/{pid}/exe")
     except OSError:
         return False
 

@@ -193,7 +193,7 @@ def test_private_files_are_private(shared: Cluster, nobody: int) -> None:
 
 
 def test_dies_with_its_daemon_also_as_another_user(own: Cluster, nobody: int) -> None:
-    """Not isolated nodes rely on the parent-death signal (tests/unit/test_become.py)."""
+    """Not isolated nodes rely on the parent-death signal (tests/unit/node/spawn/test_exec.py)."""
     own.up(1)
     node = own.members()["node1"]
     with ended(own.start("glurun", "-w", "node1", "sleep", "61", uid=nobody)) as job:

@@ -11,7 +11,7 @@ import pytest
 from e2e.cluster import until
 
 from glunix.errors import GlunixError, Refused
-from glunix.home import staged
+from glunix.home import staging
 from glunix.msg.job import JobSpec, Owner, StagedFile
 from glunix.msg.stream import Start
 from glunix.node.staging import Stage, empty
@@ -42,7 +42,7 @@ def test_home_packs_what_the_node_unpacks(tmp_path: Path, monkeypatch: pytest.Mo
     (home / "sub" / "input").write_bytes(b"\0" * 100_000)
     (tmp_path / "outside").write_bytes(b"o")
     monkeypatch.chdir(home)
-    argv, files = staged.packed([b"./prog", b"-x"], [b"sub/input", b"../outside"], None)
+    argv, files = staging.packed([b"./prog", b"-x"], [b"sub/input", b"../outside"], None)
     assert argv == [b"./prog", b"-x"]
     given = [StagedFile(*row) for row in files]  # type: ignore[misc]
     stage = Stage(tmp_path / "stage", start(*given))
@@ -74,10 +74,10 @@ def test_what_cannot_be_staged(
     for folder in ("here", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a").write_bytes(b"a")
-    (tmp_path / "here" / "big").write_bytes(os.urandom(staged.SENT_MAX + 1))
+    (tmp_path / "here" / "big").write_bytes(os.urandom(staging.SENT_MAX + 1))
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(GlunixError, match=words):
-        staged.packed([b"sh"], files, None)
+        staging.packed([b"sh"], files, None)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from glunix.ids import StreamId
 from glunix.msg import client, master
 from glunix.msg.base import MAJOR, MINOR, Message, encode
 from glunix.msg.job import JobRow, JobSpec, Owner, RunningProc
-from glunix.state import daemonevents as todo
 from glunix.state import events
+from glunix.state import home_effects as todo
 from glunix.state.events import LinkId
 from glunix.state.homejobs import HomeJobs, command_text
 from glunix.state.master import Master

@@ -19,7 +19,7 @@ from test_slic_engines import Reads
 from test_slic_ptrace import TICK, _Attached, _until
 
 from slic.engine import Engine, Host, engines
-from slic.engines.ptrace import PtraceEngine
+from slic.engines.ptrace.engine import PtraceEngine
 from slic.interposer import Event, Interposer, ProcessEvent, after, on, on_event, on_signal
 from slic.policy import HookFailed, Policy
 from slic.tracee import Tracee

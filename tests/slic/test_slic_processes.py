@@ -256,7 +256,7 @@ def test_a_call_newer_than_the_table_is_refused_or_passed(
     engine: Engine, guest: Guest, monkeypatch: pytest.MonkeyPatch, confines: bool
 ) -> None:
     """The table made to end before epoll_pwait2, so that there is a call the kernel knows."""
-    for module in ("filter", "ptrace_session"):
+    for module in ("filter", "ptrace.session"):
         monkeypatch.setattr(f"slic.engines.{module}.FIRST_UNKNOWN", 441)
     program = guest(
         "newer",

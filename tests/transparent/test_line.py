@@ -20,7 +20,7 @@ from glunix.msg.base import encode
 from glunix.msg.frame import Deframer, encode_frame
 from glunix.msg.job import LINE_SECRET
 from glunix.msg.stream import LineAnswer, LineOver
-from glunix.node.direct import connect
+from glunix.node.home_connection import connect
 
 ME = os.geteuid()
 

@@ -111,7 +111,7 @@ def _without_gcc(folder: Path, python: str) -> Path:
         shutil.copytree(
             ROOT / package,
             copy / package,
-            ignore=shutil.ignore_patterns("*.so", "shadow-*", "start-*", "__pycache__"),
+            ignore=shutil.ignore_patterns("*.so", "forkserver-*", "start-*", "__pycache__"),
         )
     found = folder / "tools"
     found.mkdir()

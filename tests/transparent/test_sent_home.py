@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from e2e.cluster import Cluster
 
-from glunix.home.outward import Outward
+from glunix.home.processes.outbound_signals import Outward
 
 from .compare import NATIVE, TRANSPARENT
 from .terminal import Terminal

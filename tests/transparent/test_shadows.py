@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from e2e.cluster import NOBODY, Cluster, as_user, is_shadow, read_line, until
 
-from glunix.home import shadowprogram
-from glunix.node.numbers import LONGEST_ROW
+from glunix.home.processes import forkserver_build
+from glunix.node.processes.pid_allocator import LONGEST_ROW
 
 from .compare import NATIVE, TRANSPARENT, Both
 from .terminal import Terminal
@@ -40,7 +40,7 @@ WAIT = "n=0; until [ -s up ] || [ $n -gt 500 ]; do sleep 0.02; n=$((n+1)); done;
 def _spaces(shared: Cluster) -> None:
     if "pid" not in next(iter(shared.nodes().values())).isolated:
         pytest.skip("no PID namespaces here: a job has the node's pids (glunix doctor)")
-    found = shadowprogram.PROGRAM.built(str(shared.folder))
+    found = forkserver_build.PROGRAM.built(str(shared.folder))
     assert found, "no program to be a shadow was built: no gcc, or its build failed"
 
 

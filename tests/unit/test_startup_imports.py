@@ -38,7 +38,7 @@ def modules(code: str) -> set[str]:
 def loaded() -> set[str]:
     return modules(
         "from glunix.cli.glurun import main; main(['--version']); "
-        "import glunix.home.opening, glunix.home.startup; "
+        "import glunix.home.submit, glunix.home.startup; "
     )
 
 
@@ -58,10 +58,8 @@ def test_no_room_lies_on_the_launch_path(loaded: set[str]) -> None:
 
 
 def test_the_job_is_submitted_before_the_rest_is_loaded() -> None:
-    first = modules("import glunix.cli.glurun, glunix.home.opening; ")
-    rest = {
-        f"glunix.home.{name}" for name in ("startup", "inputs", "outputs", "jobview", "signals")
-    }
+    first = modules("import glunix.cli.glurun, glunix.home.submit; ")
+    rest = {f"glunix.home.{name}" for name in ("startup", "stdin", "outputs", "jobview", "signals")}
     assert "glunix.home.link" in first
     assert not first & (rest | {"select", "termios"})
 

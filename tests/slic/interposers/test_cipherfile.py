@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("cryptography", reason="the package `cryptography` is missing")
 
-from slic.interposers.cipherfile import (
+from slic.interposers.support.cipherfile import (
     BLOCK,
     EXTRA,
     STORED,
@@ -21,7 +21,7 @@ from slic.interposers.cipherfile import (
     plain_size,
     stored_size,
 )
-from slic.interposers.cipherheader import (
+from slic.interposers.support.cipherheader import (
     FIRST_MAGIC,
     HEADER,
     MAGIC,

@@ -13,11 +13,11 @@ from own_tracee import OwnTracee, taken
 
 pytest.importorskip("cryptography", reason="the package `cryptography` is missing")
 
-from slic.interposers.cipherheader import FIRST_MAGIC, MAGIC, secret
 from slic.interposers.crypt import Crypt
-from slic.interposers.plaintext import KEPT
 from slic.interposers.restrict import Image, Restrict, Rules
-from slic.interposers.stats import pack_stat, pack_statx
+from slic.interposers.support.cipherheader import FIRST_MAGIC, MAGIC, secret
+from slic.interposers.support.plaintext import KEPT
+from slic.interposers.support.statbuf import pack_stat, pack_statx
 from slic.verdict import Continue, Fail, Return, Verdict
 
 CWD = -100

@@ -14,9 +14,9 @@ pytest.importorskip("cryptography", reason="the package `cryptography` is missin
 
 from slic.engine import Engine
 from slic.interposer import Interposer
-from slic.interposers.cipherfile import CipherFile
-from slic.interposers.cipherheader import HEADER, MAGIC
 from slic.interposers.crypt import Crypt
+from slic.interposers.support.cipherfile import CipherFile
+from slic.interposers.support.cipherheader import HEADER, MAGIC
 
 KEY = bytes(range(32))
 

@@ -12,7 +12,7 @@ from slic_harness import result_of
 
 from slic.engine import Engine
 from slic.interposers.guard import Guard, load
-from slic.interposers.symbols import SYMBOLS, TABLE
+from slic.interposers.support.symbols import SYMBOLS, TABLE
 from slic.policy import Decision, Policy
 from slic.syscalls import BY_NAME
 from slic.verdict import Continue, Fail

@@ -9,8 +9,8 @@ from typing import Any
 
 from slic_fake import FakeTracee, call
 
-from slic.interposers.homefds import HomeFds, IoctlHome, PagesHome, StandIn
-from slic.interposers.homeioctls import (
+from slic.interposers.home.descriptors import HomeFds, IoctlHome, PagesHome, StandIn
+from slic.interposers.home.ioctls import (
     PAGE,
     PAGES_MAX,
     TERMINAL_IOCTLS,

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from slic_fake import FakeTracee, call
 
-from slic.interposers.homefds import FILE_OUTPUT, HomeFds, StandIn
-from slic.interposers.homekind import AT_EMPTY_PATH, F_GET_SEALS, F_SETLEASE, HomeKind
-from slic.interposers.homequestions import CallHome
+from slic.interposers.home.descriptors import FILE_OUTPUT, HomeFds, StandIn
+from slic.interposers.home.kind import AT_EMPTY_PATH, F_GET_SEALS, F_SETLEASE, HomeKind
+from slic.interposers.home.questions import CallHome
 from slic.policy import Decision, Policy
 from slic.verdict import PASS, Continue, Fail, Return, Verdict
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from slic_fake import FakeTracee, call
 
-from slic.interposers.homefds import HomeFds, ReadHome, SeekHome, StandIn
-from slic.interposers.homefiles import NOW, OMIT, HomeFiles
-from slic.interposers.homenames import CALLS
-from slic.interposers.homepaths import HomePaths
-from slic.interposers.homequestions import CallHome, Opened
-from slic.interposers.homestat import FIELDS
-from slic.interposers.opens import OPENS
-from slic.interposers.pathcalls import PATH_CALLS, Fate
+from slic.interposers.home.descriptors import HomeFds, ReadHome, SeekHome, StandIn
+from slic.interposers.home.files import NOW, OMIT, HomeFiles
+from slic.interposers.home.names import CALLS
+from slic.interposers.home.paths import HomePaths
+from slic.interposers.home.questions import CallHome, Opened
+from slic.interposers.home.statbuf import FIELDS
+from slic.interposers.support.opens import OPENS
+from slic.interposers.support.pathcalls import PATH_CALLS, Fate
 from slic.policy import Decision, Policy
 from slic.verdict import Continue, Fail, Return, ReturnFd, Verdict
 

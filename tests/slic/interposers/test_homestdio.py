@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from slic_fake import FakeTracee, call
 
-from slic.interposers.homefds import FILE_OUTPUT, HomeFds, SeekHome, StandIn
-from slic.interposers.homequestions import CallHome
-from slic.interposers.homestdio import HomeStdio
+from slic.interposers.home.descriptors import FILE_OUTPUT, HomeFds, SeekHome, StandIn
+from slic.interposers.home.questions import CallHome
+from slic.interposers.home.stdio import HomeStdio
 from slic.policy import Decision, Policy
 from slic.verdict import Continue, Fail, Return, Verdict
 
@@ -20,7 +20,7 @@ BASE = 0x1000
 INPUT = StandIn(0, "file", 5, 70)
 OUTPUT = StandIn(1, FILE_OUTPUT, 6, 71)
 HOME = [9, 900, 1, 0o100640, 7, 8, 0, 123, 4096, 8, 10**9, 2 * 10**9, 3 * 10**9]
-"""Attributes of a file at home (slic.interposers.homestat.FIELDS)."""
+"""Attributes of a file at home (slic.interposers.home.statbuf.FIELDS)."""
 
 
 def made(given: StandIn | None) -> tuple[FakeTracee, Policy]:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from slic_fake import FakeTracee, call
 
-from slic.interposers.homefds import FILE_OUTPUT, HomeFds, StandIn
-from slic.interposers.homequestions import CallHome, MayStream, Opened, RaiseSignal
-from slic.interposers.homereopens import REOPEN, HomeReopens
-from slic.interposers.homewrites import WRITE_MAX, HomeWrites
+from slic.interposers.home.descriptors import FILE_OUTPUT, HomeFds, StandIn
+from slic.interposers.home.questions import CallHome, MayStream, Opened, RaiseSignal
+from slic.interposers.home.reopens import REOPEN, HomeReopens
+from slic.interposers.home.writes import WRITE_MAX, HomeWrites
 from slic.policy import Decision, Policy
 from slic.tracee import AT_FDCWD
 from slic.verdict import Continue, Fail, Return, ReturnFd, Verdict

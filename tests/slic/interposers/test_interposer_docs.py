@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from slic.interposers.guard import load
-from slic.interposers.pathcalls import table
 from slic.interposers.restrict import Rules
+from slic.interposers.support.pathcalls import table
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "interposers.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.S)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from slic.interposers.ownnames import Caller, led
 from slic.interposers.restrict import Rules
+from slic.interposers.support.ownnames import Caller, led
 
 LINKS = {
     "/etc/mtab": "../proc/self/mounts",

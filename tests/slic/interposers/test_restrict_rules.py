@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from restrict_room import REFUSED, Room, address
 
-from slic.interposers.confined import Use
-from slic.interposers.pathcalls import NOT_A_PATH, PATH_CALLS, Fate
 from slic.interposers.restrict import AROUND, Restrict, Rules
-from slic.interposers.targets import target
+from slic.interposers.support.confined import Use
+from slic.interposers.support.pathcalls import NOT_A_PATH, PATH_CALLS, Fate
+from slic.interposers.support.targets import target
 from slic.syscalls import BY_NAME
 from slic.verdict import Continue, Fail, Verdict
 

@@ -15,12 +15,12 @@ pytest.importorskip("cryptography", reason="the package `cryptography` is missin
 
 from slic.engine import Engine
 from slic.interposer import Interposer
-from slic.interposers.cipherfile import MAGIC
 from slic.interposers.crypt import Crypt
 from slic.interposers.guard import Guard, load
 from slic.interposers.identity import Identity
 from slic.interposers.passthrough import PassThrough
 from slic.interposers.restrict import Restrict, Rules
+from slic.interposers.support.cipherfile import MAGIC
 from slic.interposers.trace import Trace
 
 KEY = bytes(range(32))

@@ -5,7 +5,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from glunix.daemon.supervised import SupervisedJob
+from glunix.daemon.transparent_job import SupervisedJob
 from glunix.ids import Npid
 from glunix.msg import stream
 from glunix.msg.base import encode

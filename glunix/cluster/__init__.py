@@ -1,0 +1,1 @@
+"""What `up`, `join`, services and isolation share: clusters and their processes."""

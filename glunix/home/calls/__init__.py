@@ -1,0 +1,1 @@
+"""Home's half of forwarded calls: on files, sockets, paths and memory."""

@@ -1,0 +1,1 @@
+"""Descriptors of home that a transparent job inherits, and open file descriptions."""

@@ -1,0 +1,187 @@
+"""Descriptors above 2 that a program would inherit here: a transparent job gets them as well.
+
+Process substitution (`glurun -T diff <(a) <(b)`), make's jobserver and a shell's `exec 5<file` live
+on them. What each leads to is told to the node, which makes a stand-in under the same number; reads
+are asked for by a channel number, output comes on a channel of that number. Inherited means:
+without FD_CLOEXEC when we were started (execve(2)).
+
+What is open for reading and writing, sockets, directories and other terminals than the job's are
+kept here, and every call on them is asked for (AT_HOME, glunix.home.descriptors.forwarded).
+
+Limits: sockets that listen, and what leads to nothing of a file (epoll, events, ...), are not
+passed on, nor is more than MOST; the user is told.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import posix
+import stat
+from fcntl import F_GETFL, fcntl
+
+from glunix.home.descriptors.openfile import must_care, same_open
+from glunix.home.terminal.tty import device_of
+
+FIRST, MOST = 16, 64
+"""Channel numbers; those that follow are glunix.home.calls.files's."""
+
+DEVICES = {3: "null", 5: "zero", 7: "full", 8: "random", 9: "urandom"}
+"""Memory devices (minor numbers of major 1, null(4), random(4)): the node has the same."""
+
+
+FILE_OUTPUT = "file-out"
+"""A file that is written (glunix.msg.job.Inherited)."""
+
+
+SOCKETS = {1: "stream", 2: "dgram", 5: "packet"}
+"""By SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET."""
+
+AT_HOME = ("file-both", "dir", "other", *SOCKETS.values())
+"""Kinds of what is asked for at home, call by call: a file that is open for reading and writing, a
+directory, another terminal or pipe that is, a socket."""
+
+
+def is_file(fd: int) -> bool:
+    """Whether the user gave us this descriptor, and of a file."""
+    try:
+        return stat.S_ISREG(posix.fstat(fd).st_mode) and not fcntl(fd, F_GETFL) & os.O_PATH
+    except OSError:
+        return False
+
+
+def output_kind(fd: int) -> str:
+    """What fd 1 or 2 is, as glunix.msg.job.JobSpec.outputs has it."""
+    try:
+        found, flags = posix.fstat(fd), fcntl(fd, F_GETFL)
+    except OSError:
+        return ""  # closed
+    if flags & os.O_PATH or flags & os.O_ACCMODE == os.O_RDONLY:
+        return ""
+    if stat.S_ISREG(found.st_mode):
+        return "file"
+    if stat.S_ISSOCK(found.st_mode) and _carries_bytes(fd):
+        return "socket"
+    name = memory_device(found)
+    return f"{name}+" if name and flags & os.O_ACCMODE == os.O_RDWR else name
+
+
+def _carries_bytes(fd: int) -> bool:
+    sock = _socket.socket(fileno=posix.dup(fd))
+    try:
+        return bool(sock.type == _socket.SOCK_STREAM)
+    finally:
+        sock.close()
+
+
+def is_careful(found: list[Inherited]) -> bool:
+    """As glunix.msg.job.JobSpec.careful."""
+    outputs = [fd for fd in (1, 2) if output_kind(fd) == "file"]
+    more = [one.number for one in found if one.kind in (FILE_OUTPUT, "file-both")]
+    written = any(one.kind == FILE_OUTPUT for one in found)
+    return bool(outputs or written) and must_care(outputs + more)
+
+
+class Inherited:
+    """One of them: `number` is the program's, `size` is of a file, or the number it equals (as)."""
+
+    path = b""
+    """Of one that is asked for at home: its name there."""
+
+    def __init__(self, number: int, channel: int, kind: str, size: int) -> None:
+        self.number = number
+        self.channel = channel
+        self.kind = kind
+        self.size = size
+
+    def row(self) -> list[object]:
+        """As glunix.msg.job.Inherited."""
+        return [self.number, self.channel, self.kind, self.size, self.path]
+
+
+def inherited(terminal_fd: int, left_out: list[int]) -> list[Inherited]:
+    """What there is; from now on our own children do not inherit it. `terminal_fd` -1: none.
+
+    `left_out` gets those that are not passed on.
+    """
+    numbers = sorted(int(name) for name in os.listdir("/proc/self/fd"))
+    given = [fd for fd in numbers if fd > 2 and _is_inheritable(fd)]
+    if not given:
+        return []
+    terminal = device_of(terminal_fd) if terminal_fd >= 0 else 0
+    known: dict[tuple[int, int, int], list[int]] = {}
+    for fd in (0, 1, 2):
+        try:
+            known.setdefault(_identity(fd), []).append(fd)
+        except OSError:
+            pass  # closed
+    found: list[Inherited] = []
+    for fd in given:
+        posix.set_inheritable(fd, False)
+        if len(found) == MOST:
+            left_out.append(fd)
+            continue
+        kind, size = _kind(fd, terminal)
+        if kind in ("pipe", "out", "file", FILE_OUTPUT, *AT_HOME):
+            others = known.setdefault(_identity(fd), [])
+            shares = kind in ("file", FILE_OUTPUT, *AT_HOME)
+            same = next((n for n in others if not shares or same_open(fd, n)), fd)
+            kind, size = (kind, size) if same == fd else ("as", same)
+            others.append(fd)
+        if kind:
+            found.append(Inherited(fd, FIRST + len(found), kind, size))
+            if kind in AT_HOME:
+                found[-1].path = os.readlink(b"/proc/self/fd/%d" % fd)
+        else:
+            left_out.append(fd)
+    return found
+
+
+def memory_device(found: os.stat_result) -> str:
+    """Its name; empty when it is none that the node has."""
+    is_one = stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == 1
+    return DEVICES.get(os.minor(found.st_rdev), "") if is_one else ""
+
+
+def _is_inheritable(fd: int) -> bool:
+    try:
+        return posix.get_inheritable(fd)
+    except OSError:
+        return False  # that of the listing itself
+
+
+def _identity(fd: int) -> tuple[int, int, int]:
+    seen = posix.fstat(fd)
+    return seen.st_dev, seen.st_ino, fcntl(fd, F_GETFL) & (os.O_ACCMODE | os.O_PATH)
+
+
+def _kind(fd: int, terminal: int) -> tuple[str, int]:
+    """(kind, size) as glunix.msg.job.Inherited; an empty kind is not passed on."""
+    found, flags = posix.fstat(fd), fcntl(fd, F_GETFL)
+    access = flags & os.O_ACCMODE
+    if flags & os.O_PATH:
+        return "", 0
+    if stat.S_ISCHR(found.st_mode):
+        name = memory_device(found)
+        if not name and terminal and device_of(fd) == terminal:
+            return "tty", 0
+        return (name, 0) if name or not posix.isatty(fd) else _other(fd, flags)
+    if stat.S_ISDIR(found.st_mode):
+        return "dir", flags
+    if stat.S_ISSOCK(found.st_mode):
+        from glunix.home.calls.sockets import carried
+
+        return SOCKETS.get(carried(fd), ""), flags
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISFIFO(found.st_mode):
+        return "", 0
+    if access == os.O_WRONLY:
+        return FILE_OUTPUT if stat.S_ISREG(found.st_mode) else "out", 0
+    if access != os.O_RDONLY:
+        return ("file-both", flags) if stat.S_ISREG(found.st_mode) else _other(fd, flags)
+    return ("file", found.st_size) if stat.S_ISREG(found.st_mode) else ("pipe", 0)
+
+
+def _other(fd: int, flags: int) -> tuple[str, int]:
+    from glunix.home.descriptors.forwarded import can_be_held
+
+    return ("other", flags) if can_be_held(fd, flags) else ("", 0)

@@ -1,0 +1,1 @@
+"""Home descriptors that a transparent job reads: read on demand, or prefetched."""

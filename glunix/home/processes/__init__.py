@@ -1,0 +1,1 @@
+"""Shadows of a transparent job's processes, and the fork server that makes them."""

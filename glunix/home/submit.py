@@ -1,0 +1,184 @@
+"""The first words of a startup: connect to this node's daemon and submit the job (paper 4.2.1).
+
+Owns everything up to the Submit and as few imports as that takes; the rest of the startup is
+imported while the cluster places and starts the job, so that this time costs the user nothing.
+"""
+
+from __future__ import annotations
+
+import _signal
+import errno
+import os
+import posix
+import time
+
+from glunix import config
+from glunix.errors import GlunixError
+from glunix.home.jobspec import environment, is_tight, settle_fds, submit_message
+from glunix.home.link import HomeLink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from glunix.home.callstats import Stats
+    from glunix.home.descriptors.inherited import Inherited
+    from glunix.home.direct import Line
+    from glunix.home.options import Options
+    from glunix.home.processes.root_shadow import Half
+    from glunix.home.terminal.tty import HomeTerminal
+
+
+class Opening:
+    """A submitted job. NotRunning (one line) when no daemon answers."""
+
+    def __init__(self, options: Options, environ: dict[bytes, bytes]) -> None:
+        self.times = [("imports", time.perf_counter())]
+        """What was done, and when: the paper's Figure 6."""
+        self.terminal = _find_terminal(options)
+        """The home terminal, if the job has anything to do with it."""
+        self.tty = self.terminal if options.degree == 1 else None
+        """The terminal that the job gets one of its own for."""
+        node = os.fsdecode(posix.environ.get(b"GLUNIX_NODE") or config.HOME_NODE.encode())
+        self.link = HomeLink(config.state_folder(), f"{node}.sock")
+        self.times.append(("connect", time.perf_counter()))
+        self.stats = self._make_stats(options)
+        self.line = self._listen(options)
+        """The way that frames take where the node is this machine."""
+        spec = self.tty.spec(options.transparent) if self.tty is not None else None
+        fd = self.tty.fd if self.tty is not None else -1
+        line = self.line.spec if self.line is not None else b""
+        self.inherited = self._inherit(options, fd)
+        rows = [one.row() for one in self.inherited]
+        self.careful = self._is_careful(options)
+        message = submit_message(options, spec, environ, line, rows, self.careful)
+        self.link.send_first(message)
+        self.times.append(("submit", time.perf_counter()))
+
+    def _inherit(self, options: Options, terminal_fd: int) -> list[Inherited]:
+        """The program's descriptors above 2."""
+        if not options.transparent:
+            return []
+        from glunix.home.descriptors.inherited import inherited
+
+        left_out: list[int] = []
+        found = inherited(terminal_fd, left_out)
+        if left_out:
+            numbers = ", ".join(map(str, left_out))
+            complain(f"not passed on to the job: descriptor {numbers}", self.terminal)
+        return found
+
+    def _is_careful(self, options: Options) -> bool:
+        if not options.transparent:
+            return False
+        from glunix.home.descriptors.inherited import is_careful
+
+        return is_careful(self.inherited)
+
+    def _make_stats(self, options: Options) -> Stats | None:
+        if not options.stats:
+            return None
+        from glunix.home.callstats import Stats
+
+        return Stats()
+
+    def _listen(self, options: Options) -> Line | None:
+        if not options.transparent or is_tight():
+            return None
+        from glunix.home.direct import Line
+        from glunix.home.transparent import stdin_kind
+
+        if stdin_kind(options.fds[0], False)[0] in ("pipe", "socket"):
+            return None  # its bytes go ahead to the daemon, and must not be overtaken
+        return Line(self.link)
+
+
+def _find_terminal(options: Options) -> HomeTerminal | None:
+    """The terminal of the job's fds 0-2, if one is; a transparent job's is also the session's."""
+    found = [number for number, home_fd in options.fds.items() if posix.isatty(home_fd)]
+    if not found and not options.transparent:
+        return None  # a pipeline pays for no terminal code
+    from glunix.home.terminal.tty import HomeTerminal, controlling_terminal
+
+    if not found:
+        return controlling_terminal()
+    return HomeTerminal(options.fds[found[0]], found)
+
+
+def complain(line: str, terminal: HomeTerminal | None) -> None:
+    """One line on stderr; in raw mode it needs its own carriage return."""
+    end = "\r\n" if terminal is not None and terminal.is_raw else "\n"
+    try:
+        posix.write(2, f"glurun: {line}{end}".encode("utf-8", "surrogateescape"))
+    except OSError:
+        pass  # nobody can be told
+
+
+def run(options: Options) -> int:
+    """Run a job for the user; returns the exit status. Prints GLUnix's own failures."""
+    if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:  # as a shell's `cmd &` has it
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    try:
+        settle_fds(options)
+        opening = Opening(options, environment())
+        half = None
+        if options.transparent:
+            from glunix.home.processes.root_shadow import divide
+
+            half = divide()
+    except GlunixError as error:
+        complain(str(error), None)
+        return config.exit_error()
+    except OSError as error:
+        return _lacks(error)
+    status = _go_on(options, opening, half)
+    if half is not None:
+        half.end(status, 0, alone=False)
+        posix._exit(status)
+    return status
+
+
+def _go_on(options: Options, opening: Opening, half: Half | None) -> int:
+    try:
+        from glunix.home.startup import Startup
+
+        if options.transparent:
+            from glunix.home.shapes import TRANSPARENT
+
+            opening.link.shapes = TRANSPARENT
+        return Startup(options, opening, half).run()
+    except GlunixError as error:
+        complain(str(error), None)
+        return config.exit_error()
+    except OSError as error:
+        return _lacks(error)
+
+
+_LACKING = {errno.EMFILE: "n", errno.EAGAIN: "u", errno.ENOMEM: "v"}
+"""What a limit of the user's makes fail, and the option of ulimit that it has."""
+
+
+def _lacks(error: OSError) -> int:
+    """Our own part of a job cannot live within its limits; other errors are raised."""
+    option = _LACKING.get(error.errno or 0)
+    if option is None:
+        raise error
+    complain(f"home's part of the job: {error.strerror} (ulimit -{option})", None)
+    return config.exit_error()
+
+
+def not_started(step: str, error: int, line: str, vnn: int, node: str, options: Options) -> str:
+    """What the user is told of a process that could not be started."""
+    where = f"[{vnn} on {node}] " if options.degree > 1 else ""
+    if error == errno.ENOENT:
+        from glunix.home.staging import here_though
+
+        line += here_though(step, line, node, options)
+    return where + line
+
+
+def times_told(times: list[tuple[str, float]], before: float) -> str:
+    """Seconds of each step, a line each (paper, Figure 6)."""
+    lines = ""
+    for name, at in times:
+        lines += f"{name} {at - before:.6f}\n"
+        before = at
+    return lines

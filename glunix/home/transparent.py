@@ -1,0 +1,502 @@
+"""Home's half of interposed calls: reads, seeks and ioctls that a transparent job asks for.
+
+Owns which home descriptors are read and what the node was told of their readiness. Each `want` is
+one read(2) of at most that count, without waiting; when there is nothing, the node is told by
+`ready` once there is. What the node believes is corrected before an answer that might have changed
+it, so that its poll never promises what a read will not find.
+"""
+
+from __future__ import annotations
+
+import _signal
+import _socket
+import errno
+import os
+import posix
+import select
+import stat
+from fcntl import ioctl
+
+from glunix.home.descriptors.inherited import AT_HOME, is_file, memory_device
+from glunix.home.input.source import Source
+from glunix.home.jobspec import is_open
+from glunix.home.jobview import JobView
+from glunix.home.signals import STOPPED, BeingStopped, as_background
+from glunix.home.sinks import to_nowhere
+from glunix.home.submit import complain
+from glunix.home.terminal.allowed_ioctls import (
+    MODE_CHANGES,
+    QUERIES,
+    STOPPING,
+    TIOCSTI,
+    TerminalRights,
+)
+from glunix.home.terminal.flow import TCXONC, FlowWatch
+from glunix.home.terminal.modes import ModeWatch
+from glunix.home.terminal.tty import HomeTerminal, device_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from glunix.home.calls.pages import RareCalls
+    from glunix.home.descriptors.forwarded import Held
+    from glunix.home.descriptors.inherited import Inherited
+    from glunix.home.input.prefetch import Ahead
+    from glunix.home.options import Options
+    from glunix.home.processes.outbound_signals import Outward
+    from glunix.home.processes.root_shadow import Half
+    from glunix.home.processes.shadows import Shadows
+    from glunix.home.wire import Value
+
+    Send = Callable[[int, list[object]], None]
+
+_INT_MAX = 2**31 - 1
+
+TERMINAL_FD = 3
+"""The number by which the node asks for the controlling terminal when none of fds 0-2 is it."""
+
+
+def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
+    """(kind, size) of home's fd 0, as glunix.msg.job.JobSpec.stdin has it."""
+    if not is_open(fd):
+        return "closed", 0
+    found = posix.fstat(fd)
+    if is_tty:
+        return "tty", 0
+    if stat.S_ISREG(found.st_mode):
+        return "file", found.st_size
+    if stat.S_ISSOCK(found.st_mode):
+        return ("socket" if _is_stream(fd) else "packets"), 0
+    if stat.S_ISFIFO(found.st_mode):
+        return "pipe", 0
+    return memory_device(found) or "other", 0
+
+
+def _is_stream(fd: int) -> bool:
+    """Whether this is a socket that carries bytes: neither packets nor connections."""
+    sock = _socket.socket(fileno=posix.dup(fd))
+    try:
+        accepts = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
+        return sock.type == _socket.SOCK_STREAM and not accepts
+    finally:
+        sock.close()
+
+
+def same_sockets() -> list[int]:
+    """Which of fds 0-2 are the socket that fd 0 is."""
+    own = posix.fstat(0)
+    found = []
+    for fd in (0, 1, 2):
+        try:
+            seen = posix.fstat(fd)
+        except OSError:
+            continue
+        if (seen.st_dev, seen.st_ino) == (own.st_dev, own.st_ino):
+            found.append(fd)
+    return found
+
+
+class HomeCalls:
+    """Answers the one node stream of a transparent job. Has the shape of glunix.home.stdin.Input:
+    `wants`, `fileno` and `read` are for the startup's poll loop."""
+
+    def __init__(
+        self,
+        terminal: HomeTerminal | None,
+        stream: int,
+        send: Send,
+        send_data: Callable[[int, bytes | memoryview], None],
+        options: Options,
+        inherited: list[Inherited],
+        half: Half,
+    ) -> None:
+        """`options`: which paths of home may be opened (--home), and whether the job may type."""
+        self._half = half
+        self._inherited = {one.channel: one.number for one in inherited}
+        self._paths = options.home
+        self._terminal = terminal
+        device = 0 if terminal is None else device_of(terminal.fd)
+        self._rights = TerminalRights(device, options.allow_tiocsti)
+        self._stream = stream
+        self._send_on = send
+        self._send_data = send_data
+        self._over = False
+        self._sources: dict[int, Source] = {}
+        self._by_own: dict[int, Source] = {}
+        self._epoll = select.epoll()
+        self._rare: RareCalls | None = None
+        self.modes: ModeWatch | None = None
+        self.flow: FlowWatch | None = None
+        self._began = posix.getppid(), posix.getpgrp(), half.parent
+        """The program's shadow, group and parent: they may change."""
+        self._outward: Outward | None = None
+        self._job_shadows: Shadows | None = None
+        self.begins_output: Callable[[int, int], None] = lambda number, fd: None
+        """Called when the job has opened an output here: its channel, our descriptor."""
+        self.before_end: Callable[[], None] = lambda: None
+        """Called before the node hears that what goes ahead has ended."""
+        if terminal is not None:
+            number = min(terminal.fds, default=TERMINAL_FD)
+            self._add(number, Source(terminal.fd, terminal))
+            self.modes = ModeWatch(number, terminal, self._send)
+            self.flow = FlowWatch(terminal, self._send, self._epoll)
+        self._ahead: Ahead | None = None
+        self.answers = False
+        """Whether what the program writes into its fd 0 is an output of its own."""
+        if is_open(0) and 0 not in self._sources:
+            kind = stdin_kind(0, False)[0]
+            if kind in ("pipe", "socket"):
+                from glunix.home.input.prefetch import PipeAhead, SocketAhead
+
+                make = PipeAhead if kind == "pipe" else SocketAhead
+                self._ahead = make(0, self._send_ahead, self._send, self._complain)
+                news = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+                self._epoll.register(self._ahead, news)
+                self.answers = kind == "socket" and not {1, 2} & set(same_sockets())
+            else:
+                self._add(0, Source(0, None))
+        self._held: Held | None = None
+        """Inherited ones whose every call is made here."""
+        if any(one.kind in AT_HOME for one in inherited):
+            self._hold(inherited)
+        for one in inherited:
+            if one.kind in ("file", "pipe"):
+                self._add(one.channel, Source(one.number, None))
+
+    def _hold(self, inherited: list[Inherited]) -> None:
+        from glunix.home.descriptors.forwarded import Held
+
+        self._held = Held(inherited)
+        for channel, source in self._held.sources().items():
+            self._add(channel, source)
+
+    def _complain(self, line: str) -> None:
+        complain(line, self._terminal)
+
+    def _add(self, fd: int, source: Source) -> None:
+        self._sources[fd] = source
+        self._by_own[source.fileno()] = source
+        try:
+            self._epoll.register(source, select.EPOLLIN | select.EPOLLET)
+        except PermissionError:
+            pass  # a file: always ready (epoll_ctl(2))
+
+    def begin(self) -> None:
+        """The job was placed: say what is ready already."""
+        self._shadows().begin()
+        for fd, source in self._sources.items():
+            self._refresh(fd, source)
+        self.look_ahead()
+
+    # -- input that goes ahead ---------------------------------------------------------------
+
+    def look_ahead(self, end: bool = True) -> None:
+        """Before the node hears of anything else: what came before it is on its way.
+
+        Without the `end`, which may have come with it: who was killed by a ^C closes his pipe.
+        """
+        if self._ahead is not None:
+            self._ahead.look(end)
+
+    def _send_ahead(self, data: bytes | memoryview) -> None:
+        if not data:
+            self.before_end()
+        self._send_data(self._stream, data)
+
+    def took(self, count: int) -> None:
+        """The program read `count` bytes of what went ahead."""
+        if self._ahead is not None:
+            self._ahead.took(count)
+
+    def back(self, number: int) -> None:
+        """What went ahead and was not read is void."""
+        if self._ahead is not None:
+            self._ahead.back(number)
+
+    def closed(self) -> None:
+        """Nobody in the job can read what goes ahead any more."""
+        if self._ahead is not None:
+            self._epoll.unregister(self._ahead)
+            self._ahead.close()
+            self._ahead = None
+            to_nowhere(0)  # who writes into it hears that, as at home
+
+    def _send(self, message: list[object]) -> None:
+        self._send_on(self._stream, message)
+
+    # -- the startup's poll loop ---------------------------------------------------------------
+
+    def wants(self, unsent: int) -> bool:
+        """Whether news of input is of interest."""
+        return not self._over
+
+    def fileno(self) -> int:
+        """For poll: readable when input came on any source."""
+        return self._epoll.fileno()
+
+    def read(self) -> None:
+        """Input came: tell the node. Nothing is read."""
+        for own, events in self._epoll.poll(0):
+            if self._ahead is not None and own == self._ahead.fileno():
+                self._ahead.look()
+                continue
+            if self.flow is not None and own == self.flow.fileno():
+                self.flow.look()
+                continue
+            if self._rare is not None and self._rare.ended(own):
+                continue
+            if self._job_shadows is not None and self._job_shadows.read(own):
+                continue
+            if own not in self._by_own:
+                continue  # a nursery has just gone
+            source = self._by_own[own]
+            fd = next(fd for fd, other in self._sources.items() if other is source)
+            if events & select.EPOLLHUP and source.terminal is not None:
+                source.told = True
+                self._send(["ready", fd, True, True])
+            elif source.wants_edge or not source.told:
+                self._tell(fd, source, True)
+
+    def in_background(self) -> bool:
+        """A transparent job needs no look-out: its reads are made when it makes them."""
+        return False
+
+    def maybe_over(self, job: JobView) -> None:
+        """A process ended: with the last one nothing more is asked."""
+        if not job.live():
+            self._over = True
+            if self._rare is not None:
+                self._rare.end()
+            if self._job_shadows is not None:
+                self._job_shadows.end()
+
+    # -- readiness ---------------------------------------------------------------------------
+
+    def _tell(self, fd: int, source: Source, ready: bool) -> None:
+        source.told = ready
+        self._send(["ready", fd, ready])
+
+    def _refresh(self, fd: int, source: Source) -> None:
+        ready = source.is_ready()
+        if ready != source.told:
+            self._tell(fd, source, ready)
+
+    def look_again(self) -> None:
+        """We went on after a stop: the modes and the input may be others."""
+        if self._ahead is not None:
+            self._ahead.anew()
+        for fd, source in self._sources.items():
+            self._tell(fd, source, source.is_ready())
+
+    # -- calls -------------------------------------------------------------------------------
+
+    def want(self, ask: int, fd: int, count: int, nonblock: bool, offset: int) -> None:
+        """One read of home's `fd`. EAGAIN tells the node to wait for `ready`."""
+        source = self._sources.get(fd)
+        if source is None:
+            self._send(["got", ask, errno.EBADF, b"", 0])
+            return
+        error, data, tenths = source.read(count, nonblock, offset)
+        waits = error == errno.EAGAIN and not nonblock
+        if offset < 0:
+            source.gave(data)
+        if not waits:  # a node that is to wait must hear so before it hears that it need not
+            self._refresh(fd, source)
+        self._send(["got", ask, error, data, tenths])
+        if waits:
+            self._refresh(fd, source)
+
+    def seek(self, ask: int, fd: int, offset: int, whence: int) -> None:
+        """lseek(2) on the user's own open file: its offset is shared with the user's shell."""
+        try:
+            if self._rare is None or fd <= 2 or fd in self._inherited:
+                moved = posix.lseek(self._home_fd(fd), offset, whence)
+            else:
+                moved = self._rare.files.seek(fd, offset, whence)
+            self._send(["ioctled", ask, moved, 0, b""])
+        except OSError as error:
+            self._send(["ioctled", ask, 0, error.errno or errno.EIO, b""])
+
+    def ioctl(
+        self,
+        ask: int,
+        fd: int,
+        command: int,
+        argument: int,
+        data: bytes,
+        may_write: bool,
+        watch: bool,
+    ) -> None:
+        """A terminal ioctl, as if the program made it here.
+
+        `may_write`: the program blocks or ignores SIGTTOU, so it may from the background, too.
+        `watch`: the node wants to hear of modes (glunix.home.terminal.modes).
+        """
+        source = self._sources.get(fd)
+        if watch and self.modes is not None and source is not None and source.terminal is not None:
+            self.modes.begin()
+        try:
+            home_fd = self._home_fd(fd)
+            buffer = self._rights.buffer(home_fd, command, data)
+        except OSError as refused:
+            self._send(["ioctled", ask, 0, refused.errno or errno.EIO, b""])
+            return
+
+        def call() -> int:
+            if buffer:
+                return int(ioctl(home_fd, command, buffer, True))
+            return ioctl(home_fd, command, min(argument, _INT_MAX))
+
+        if command in MODE_CHANGES and self._terminal is not None:
+            # Said before it is done: if we are killed in between, the daemon puts it right.
+            self._terminal.changed = True
+            self._send_on(0, ["tty", True])
+        value = error = 0
+        try:
+            value = self._make(call, command, may_write)
+            if command in MODE_CHANGES and self._terminal is not None:
+                self._terminal.note_modes()
+                self._send_on(0, ["tty", True, self._terminal.left])
+        except (BeingStopped, InterruptedError):
+            error = STOPPED
+        except OSError as failed:
+            error = failed.errno or errno.EIO
+        if command == TCXONC and self.flow is not None:
+            self.flow.look()
+        if source is not None and command not in QUERIES:
+            self._refresh(fd, source)  # other modes make other input readable
+        written = b"" if error else self._rights.results(command, buffer)
+        self._send(["ioctled", ask, value, error, written])
+
+    def _make(self, call: Callable[[], int], command: int, may_write: bool) -> int:
+        if command not in STOPPING or self._terminal is None or self._terminal.in_foreground():
+            return call()
+        if not may_write:
+            return as_background(_signal.SIGTTOU, call)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTTOU])
+        try:
+            return call()
+        finally:
+            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGTTOU])
+
+    def fail(self, ask: int, error: int) -> None:
+        """A call on a file has failed before it was made."""
+        self._send(["homedone", ask, 0, error, [], b""])
+
+    def rare(self, tag: str, message: list[Value]) -> bool:
+        """A call that few programs make; False when it is another message."""
+        if tag == "shadowkill":
+            self._kill(message)
+            return True
+        if tag.startswith("shadow"):
+            return self._shadows().take(tag, message)
+        if self._rare is None:
+            if tag not in ("ioctlpages", "homecall", "homeclose"):
+                return False
+            from glunix.home.calls.files import HomeFiles
+            from glunix.home.calls.pages import RareCalls
+
+            given = {fd: fd for fd in (0, 1, 2) if is_file(fd)}
+            given |= {channel: fd for channel, fd in self._inherited.items() if is_file(fd)}
+            if self._terminal is not None:
+                given[min(self._terminal.fds, default=TERMINAL_FD)] = self._terminal.fd
+            paths = self._paths
+            if self._held is not None:
+                given |= self._held.descriptors
+                paths = [*paths, *self._held.directories()]
+            how = (self._opened, self._closed, given, self._begins, self._again)
+            files = HomeFiles(paths, self._send, self._epoll, *how)
+            self._rare = RareCalls(self._send, self._epoll, self._fd_for_any, files)
+        return self._rare.take(tag, message)
+
+    def _again(self, number: int) -> None:
+        """What was read there may have been all."""
+        source = self._sources.get(number)
+        if source is not None:
+            self._refresh(number, source)
+
+    def _begins(self, number: int, fd: int) -> None:
+        self.begins_output(number, fd)
+
+    def output_ended(self, number: int) -> None:
+        """Nobody in the job has this output any more."""
+        if self._rare is not None:
+            self._rare.files.close(number)
+
+    def _kill(self, message: list[Value]) -> None:
+        from glunix.home.link import integer
+        from glunix.home.processes.outbound_signals import Outward
+
+        pid, number, group = (integer(value) for value in message[1:4])
+        spared = message[4] if isinstance(message[4], list) else []
+        if self._outward is None:
+            self._outward = Outward(*self._began)
+        self._outward.kill(pid, number, group, [integer(one) for one in spared])
+
+    def _shadows(self) -> Shadows:
+        if self._job_shadows is None:
+            from glunix.home.processes.shadows import Shadows
+
+            around = (self._terminal, self._half, lambda: self.before_end())
+            self._job_shadows = Shadows(self._send, self._epoll, *around)
+        return self._job_shadows
+
+    @property
+    def has_shadows(self) -> bool:
+        """Whether processes that the program forked hear their signals by themselves."""
+        return self._job_shadows is not None and self._job_shadows.is_there()
+
+    def _opened(self, fd: int, own: int) -> None:
+        """The job has opened a file here, under this number."""
+        source = Source(own, None)
+        self._add(fd, source)
+        self._refresh(fd, source)
+
+    def _closed(self, fd: int) -> None:
+        source = self._sources.pop(fd, None)
+        if source is not None:
+            del self._by_own[source.fileno()]
+            try:
+                self._epoll.unregister(source)
+            except PermissionError:
+                pass  # a file: see _add
+            source.close()
+        if self._held is not None:
+            self._held.close(fd)
+
+    def _home_fd(self, fd: int) -> int:
+        """Our descriptor of what the node calls `fd`; OSError EBADF."""
+        source = self._sources.get(fd)
+        if source is not None:
+            return source.fd
+        if fd <= 2:
+            return fd
+        if fd in self._inherited:
+            return self._inherited[fd]
+        if self._rare is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._rare.files.descriptor(fd)
+
+    def _fd_for_any(self, fd: int, command: int) -> int:
+        """Our descriptor for an ioctl that no table knows; OSError: it may not be made there."""
+        found = self._home_fd(fd)
+        self._rights.check_any(found, command)
+        return found
+
+    def give_back(self, fd: int, data: bytes) -> None:
+        """Bytes the job fetched and never took: to the terminal's input, or a file's offset.
+
+        Only the last of what it was given: else a node could type what it likes (Source.takes).
+        """
+        source = self._sources.get(fd)
+        try:
+            if source is None or not source.takes(data):
+                return
+            if source.terminal is not None:
+                for byte in data:
+                    ioctl(source.fd, TIOCSTI, bytes((byte,)))
+            else:
+                posix.lseek(source.fd, -len(data), os.SEEK_CUR)
+        except OSError:
+            pass  # a pipe takes nothing back; the kernel may refuse TIOCSTI

@@ -1,0 +1,127 @@
+"""Which of the node's halves answers a question of an interposer, and when it may go home.
+
+Owns the questions that wait for output: what the program wrote before a question is sent before it
+(DESIGN 5). Who answers: glunix.node.calls.reads, .homefiles, .moves.
+"""
+
+from collections.abc import Callable, Mapping
+from signal import SIGTTOU
+
+from glunix.node.calls.files import HomeFiles
+from glunix.node.calls.reads import Asks, Calls
+from glunix.node.calls.stats import Bill
+from glunix.node.descriptors.standins import StandIns
+from glunix.node.output.channel import Output
+from glunix.node.output.write_budget import Rooms
+from glunix.node.processes.groups import Moves
+from slic.interposers.home.descriptors import IoctlHome, Native, PagesHome, ReadHome, SeekHome
+from slic.interposers.home.groups import MoveShadow
+from slic.interposers.home.ioctls import STOPPING_IOCTLS, TCXONC, TIOCGPGRP
+from slic.interposers.home.questions import CallHome, HavePlace, MayStream, RaiseSignal
+from slic.tracee import Tracee
+
+_ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
+_ON_A_FILE = ReadHome | SeekHome | CallHome | MayStream
+
+
+class Questions:
+    """`outputs` are the job's channels, which come with the program; so do `stand_ins`."""
+
+    stand_ins: StandIns
+
+    def __init__(
+        self,
+        calls: Calls,
+        asks: Asks,
+        moves: Moves,
+        outputs: Mapping[int, Output],
+        bill: Bill | None,
+        stops: Callable[[], object],
+    ) -> None:
+        """`stops` is called when some process is about to be stopped."""
+        self._calls = calls
+        self._asks = asks
+        self._moves = moves
+        self._outputs = outputs
+        self._bill = bill
+        self._stops = stops
+        self.home_files: HomeFiles | None = None
+        self.rooms = Rooms()
+        self._held: list[tuple[int, object, int, bool]] = []
+        """Questions after output that home has not taken: `_put`'s arguments."""
+
+    def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
+        """A handler asks."""
+        if isinstance(question, MoveShadow):
+            self._moves.ask(call_id, question, tracee.tid)
+            return
+        if self._asks.knows(call_id, question):
+            return
+        if self._bill is not None:
+            self._bill.asked(call_id, question)
+        around = self.stand_ins
+        tid, may_write = tracee.tid, False
+        if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
+            if _is_of(question, TIOCGPGRP) and not self._moves.numbers_are_homes(tid):
+                self._calls.answer(call_id, Native())
+                return
+            if isinstance(question, IoctlHome):
+                may_write = question.command in STOPPING_IOCTLS and self._calls.immune(tid, SIGTTOU)
+            if not may_write and _is_natives(question) and around.in_background(tid):
+                self._calls.answer(call_id, Native())
+                self._stops()  # the kernel here does it
+                return
+        if not self._has_gone(question) and not _is_of(question, *_AT_ONCE):
+            self._held.append((call_id, question, tid, may_write))
+            return
+        self._put(call_id, question, tid, may_write)
+
+    def _has_gone(self, question: object) -> bool:
+        """Whether home was sent what was written before; False: it has to take some of it."""
+        around = self.stand_ins
+        channels: list[int] = []
+        if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
+            channels = [around.terminal_channel]
+        elif around.files and isinstance(question, _ON_A_FILE):
+            streams = isinstance(question, MayStream)
+            channels = [fd for fd in around.files if not streams or fd != question.fd]
+        gone = [self._outputs[channel].drain() for channel in channels]  # of all, come what may
+        return all(gone)
+
+    def _put(self, call_id: int, question: object, tid: int, may_write: bool) -> None:
+        if isinstance(question, MayStream):
+            self._calls.answer(call_id, self.rooms.take(question.fd, question.count, tid))
+        elif (
+            isinstance(question, CallHome | HavePlace | RaiseSignal) and self.home_files is not None
+        ):
+            self.home_files.ask(call_id, question, tid)
+        else:
+            self._asks.ask(call_id, question, tid, may_write)
+
+    def ask_held(self) -> None:
+        """Home took more output: questions that were made after it can go."""
+        while self._held and self._has_gone(self._held[0][1]):
+            self._put(*self._held.pop(0))
+
+    def cancelled(self, call_id: int) -> None:
+        """A call that asked is gone."""
+        self._held = [held for held in self._held if held[0] != call_id]
+        self._asks.cancelled(call_id)
+        self._moves.cancelled(call_id)
+        if self._bill is not None:
+            self._bill.answered(call_id, None)
+        if self.home_files is not None:
+            self.home_files.cancelled(call_id)
+
+
+_AT_ONCE = TCXONC, TIOCGPGRP
+"""Output may be waiting for just the first (tcflow(3)); the second has nothing to do with it."""
+
+
+def _is_of(question: object, *commands: int) -> bool:
+    return isinstance(question, IoctlHome) and question.command in commands
+
+
+def _is_natives(question: object) -> bool:
+    stops = isinstance(question, IoctlHome) and question.command in STOPPING_IOCTLS
+    return stops or isinstance(question, ReadHome)

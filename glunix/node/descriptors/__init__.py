@@ -1,0 +1,1 @@
+"""Stand-ins: what a transparent job finds behind descriptors of home's."""

@@ -1,0 +1,1 @@
+"""What a program writes, on its way home within credit."""

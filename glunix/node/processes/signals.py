@@ -1,0 +1,53 @@
+"""Who of a transparent job gets a signal that came from home."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Collection
+
+from glunix.node.processes.outbound_signals import DISMISS, FLUSH
+from glunix.node.processes.tree import descendants, living_groups
+
+_KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+_EVERYBODY = (signal.SIGHUP, signal.SIGCONT)
+
+
+def kill_one(pid: int, number: int) -> None:
+    """Send one process a signal, unless it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def deliver(
+    number: int, group: int, foreground: int, outlived: bool, helpers: Collection[int] = ()
+) -> None:
+    """Send what the shadow got to the groups that it is for (pids of the node).
+
+    `group` is the program's; `foreground` the stand-in terminal's, 0 without one. `outlived`: the
+    program has ended, and the number of its group may be somebody else's. `helpers` are in these
+    groups, too, and get none of what the supervisor says to them with the same signals.
+    """
+    groups = _groups(number, group, foreground, outlived)
+    if number in (DISMISS, FLUSH):
+        _to_each(number, groups, helpers)
+        return
+    for one in groups:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(one, number)
+
+
+def _to_each(number: int, groups: set[int], helpers: Collection[int]) -> None:
+    for pid in list(descendants()):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if pid not in helpers and os.getpgid(pid) in groups:
+                os.kill(pid, number)
+
+
+def _groups(number: int, group: int, foreground: int, outlived: bool) -> set[int]:
+    """What the keyboard sends is the foreground's."""
+    found = {group}
+    if foreground > 1 and number in _KEYBOARD:
+        found = {foreground}
+    elif foreground > 1 and number in _EVERYBODY:
+        found = {group, foreground}
+    return found & living_groups() if outlived else found

@@ -1,0 +1,1 @@
+"""Starting programs as their user: fork, exec, posix_spawn, session servers, supervisors."""

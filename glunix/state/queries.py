@@ -1,0 +1,47 @@
+"""Answers to queries: the rows of glups and glustat, within what one frame can carry."""
+
+from collections.abc import Iterable
+
+from glunix.msg.frame import BODY_MAX
+from glunix.msg.job import JobRow
+from glunix.msg.master import JobsQuery, JobsTable, NodesQuery, NodesTable
+from glunix.state.core import Books
+from glunix.state.jobs import JobState
+
+ROOM = BODY_MAX * 3 // 4
+"""Bytes that the rows of one answer may take, by the estimate of `size`."""
+
+
+def size(row: JobRow) -> int:
+    """At least the bytes that a row takes: texts as UTF-8 of 4 bytes a character, and its rest."""
+    texts = len(row.home) + len(row.command) + len(row.reason)
+    return 100 + 4 * texts + sum(60 + 4 * len(proc.node) for proc in row.procs)
+
+
+def jobs_table(books: Books, ask: JobsQuery) -> JobsTable:
+    """The caller's running jobs; with `everything` all jobs, also those that ended.
+
+    A job whose end is decided is not running any more, though its nodes may still report.
+    """
+    jobs = books.pdb.jobs.values()
+    rows: Iterable[JobRow]
+    if ask.everything:
+        rows = [job.as_row() for job in jobs] + list(reversed(books.pdb.ended.values()))
+    else:
+        rows = [
+            job.as_row() for job in jobs if job.uid == ask.uid and job.state is not JobState.ENDING
+        ]
+    room, told, left_off = ROOM, [], 0
+    for row in rows:
+        room -= size(row)
+        if room >= 0:
+            told.append(row)
+        else:
+            left_off += 1
+    told.sort(key=lambda row: (row.started, row.npid))
+    return JobsTable(ask.request, told, left_off)
+
+
+def nodes_table(books: Books, ask: NodesQuery) -> NodesTable:
+    """Every node that the master knows."""
+    return NodesTable(ask.request, books.ndb.rows(books.pdb.load()))

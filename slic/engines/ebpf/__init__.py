@@ -1,0 +1,1 @@
+"""The `ebpf` engine: it observes by BPF programs and holds nothing."""

@@ -1,0 +1,1 @@
+"""The ptrace engines: `ptrace` and `ptrace-seccomp`."""

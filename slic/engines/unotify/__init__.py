@@ -1,0 +1,1 @@
+"""The `unotify` engine: seccomp user notification."""

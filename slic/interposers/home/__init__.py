@@ -1,0 +1,1 @@
+"""GLUnix's own policy: calls that are answered by the home node."""

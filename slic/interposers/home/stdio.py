@@ -1,0 +1,165 @@
+"""`HomeStdio`: what a program finds on its fds 0-2 where they are files at home.
+
+The stand-in of an output is a pipe, so that writes are native and stream home. What tells a file
+from a pipe is asked of home, after all that was written before: offset, attributes, flags, size,
+writes elsewhere. Of an input, which `HomeFds` reads, attributes and locks are home's, too.
+
+Limits: home's errors of a streamed write come after it has returned (but see `HomeWrites`);
+poll sees a pipe.
+"""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterable
+
+from slic.interposer import Handler, any_of, on
+from slic.interposers.home.descriptors import FILE_OUTPUT, Asking, HomeFds, SeekHome, StandIn
+from slic.interposers.home.files import DescriptorCalls, settable
+from slic.interposers.home.questions import CallHome
+from slic.interposers.home.statbuf import encode_stat, encode_statx
+from slic.interposers.home.writes import write_home
+from slic.interposers.support.callers import gathered
+from slic.tracee import Tracee
+from slic.verdict import PASS, Fail, Return, Verdict
+
+AT_EMPTY_PATH = 0x1000
+F_GETFL, F_SETFL = 3, 4
+WHENCES = 5
+"""SEEK_SET to SEEK_HOLE (lseek(2))."""
+
+
+class HomeStdio(DescriptorCalls):
+    """See the module."""
+
+    def __init__(self, fds: HomeFds, given: StandIn | None) -> None:
+        """`given` stands for the input, if that is a file."""
+        super().__init__(fds)
+        self._input = given
+        self._direct: dict[int, int] = {}
+        """home's fd -> O_DIRECT, where the program has set it."""
+
+    def declarations(self) -> Iterable[Handler]:
+        """Without an output that is a file nobody's flags are home's: fcntl, which never waits
+        natively, is left alone, so that no signal can make it fail."""
+        if FILE_OUTPUT in self._fds.kinds():
+            return type(self).handlers
+        return [h for h in type(self).handlers if h.method not in ("get_flags", "set_flags")]
+
+    def _for_home(self, tracee: Tracee, fd: int) -> StandIn | None:
+        stand_in = self._fds.find(tracee, fd)
+        if stand_in is None or stand_in.kind == FILE_OUTPUT:
+            return stand_in
+        return stand_in if stand_in.kind == "file" or stand_in.path else None
+
+    # -- its offset and attributes -------------------------------------------------------------
+
+    @on("lseek", about="fd")
+    def lseek(self, tracee: Tracee, fd: int, offset: int, whence: int) -> Verdict | Asking:
+        stand_in = self._output(tracee, fd)
+        if stand_in is None:
+            return PASS
+        if not 0 <= whence < WHENCES:
+            return Fail(errno.EINVAL)
+        return self._seek(stand_in, offset, whence)
+
+    def _seek(self, stand_in: StandIn, offset: int, whence: int) -> Asking:
+        position = yield SeekHome(stand_in.fd, offset, whence)
+        return Return(position)
+
+    @on("fstat", about="fd")
+    def fstat(self, tracee: Tracee, fd: int, statbuf: int) -> Verdict | Asking:
+        return self._stat(tracee, fd, statbuf)
+
+    @on("newfstatat", where={"flag": any_of(AT_EMPTY_PATH)}, about="dfd")
+    def newfstatat(self, tracee: Tracee, dfd: int, filename: int, statbuf: int) -> Verdict | Asking:
+        return PASS if self._is_named(tracee, filename) else self._stat(tracee, dfd, statbuf)
+
+    @on("statx", where={"flags": any_of(AT_EMPTY_PATH)}, about="dirfd")
+    def statx(self, tracee: Tracee, dirfd: int, pathname: int, statxbuf: int) -> Verdict | Asking:
+        if self._is_named(tracee, pathname):
+            return PASS
+        return self._stat(tracee, dirfd, statxbuf, extended=True)
+
+    @staticmethod
+    def _is_named(tracee: Tracee, path: int) -> bool:
+        return path != 0 and tracee.read(path, 1) != b"\0"
+
+    def _stat(
+        self, tracee: Tracee, fd: int, address: int, extended: bool = False
+    ) -> Verdict | Asking:
+        stand_in = self._for_home(tracee, fd) if fd >= 0 else None
+        if stand_in is None:
+            return PASS
+        return self._ask_stat(tracee, stand_in, address, extended)
+
+    def _ask_stat(self, tracee: Tracee, stand_in: StandIn, address: int, extended: bool) -> Asking:
+        _, numbers, _ = yield CallHome("fstat", stand_in.fd)
+        given = self._input
+        if given is not None:
+            # Also seen by name (/dev/stdin), it has the stand-in's identity; so has an output
+            # that is the same file: who reads what he writes must be able to know.
+            _, own, _ = yield CallHome("fstat", given.fd)
+            if own[:2] == numbers[:2]:
+                numbers = [given.device, given.inode, *numbers[2:]]
+        tracee.write(address, encode_statx(numbers) if extended else encode_stat(numbers))
+        return Return(0)
+
+    # -- its flags -----------------------------------------------------------------------------
+
+    @on("fcntl", where={"cmd": {F_GETFL}}, about="fd")
+    def get_flags(self, tracee: Tracee, fd: int) -> Verdict | Asking:
+        stand_in = self._output(tracee, fd)
+        if stand_in is None:
+            return PASS
+        own = tracee.fd_flags(fd) & os.O_NONBLOCK
+        return self._get_flags(stand_in, own | self._direct.get(stand_in.fd, 0))
+
+    def _get_flags(self, stand_in: StandIn, own: int) -> Asking:
+        flags, _, _ = yield CallHome("getfl", stand_in.fd)
+        return Return(flags & ~os.O_NONBLOCK | own)
+
+    @on("fcntl", where={"cmd": {F_SETFL}}, about="fd")
+    def set_flags(self, tracee: Tracee, fd: int, arg: int) -> Verdict | Asking:
+        stand_in = self._output(tracee, fd)
+        if stand_in is None:
+            return PASS
+        if arg & os.O_DIRECT or self._direct.get(stand_in.fd):
+            return self._set_direct(stand_in, tracee.fd_dup(fd), arg)
+        return self._set_flags(stand_in, arg)
+
+    def _set_direct(self, stand_in: StandIn, own: int, arg: int) -> Asking:
+        """O_DIRECT is shown, not done: it would make packets of what a pipe takes (pipe(2)), and
+        home's half writes from memory that no device takes."""
+        try:
+            yield CallHome("setfl", stand_in.fd, (), (settable(arg),))
+            if self._fds.leading(os.fstat(own)) is not stand_in:
+                return PASS  # exchanged meanwhile
+            fcntl.fcntl(own, F_SETFL, arg & ~os.O_DIRECT)
+            self._direct[stand_in.fd] = arg & os.O_DIRECT
+        finally:
+            os.close(own)
+        return Return(0)
+
+    # -- its content ---------------------------------------------------------------------------
+
+    @on("pwrite64", about="fd")
+    def pwrite(self, tracee: Tracee, fd: int, buf: int, count: int, pos: int) -> Verdict | Asking:
+        stand_in = self._output(tracee, fd)
+        if stand_in is None:
+            return PASS
+        return self._write(tracee, stand_in, [(buf, count)], pos)
+
+    @on("pwritev", "pwritev2", about="fd")
+    def pwritev(self, tracee: Tracee, fd: int, vec: int, vlen: int, pos_l: int) -> Verdict | Asking:
+        stand_in = self._output(tracee, fd)
+        if stand_in is None or pos_l == -1:
+            return PASS
+        return self._write(tracee, stand_in, tracee.iovec(vec, vlen), pos_l)
+
+    def _write(
+        self, tracee: Tracee, stand_in: StandIn, vector: list[tuple[int, int]], pos: int
+    ) -> Asking:
+        if pos < 0:
+            return Fail(errno.EINVAL)
+        return (yield from write_home(stand_in, gathered(tracee, vector), pos))
