@@ -11,7 +11,8 @@ from types import ModuleType
 import slic.interposers
 from slic.interposer import Interposer
 
-GLUNIX_ONLY = ("forks", "groups", "home")
+GLUNIX_ONLY = "home."
+"""How the names begin of those that only GLUnix's supervisor can use (they ask a home node)."""
 
 
 class LoadError(ValueError):
@@ -24,31 +25,41 @@ extension_files: list[str] = []  # the user's own, as he named them
 def shipped(every: bool = False) -> dict[str, type[Interposer]]:
     """The interposers that come with SLIC by name; one whose package is missing is left out.
 
-    Those that only GLUnix's supervisor can use (home... ask a home node) only with `every`.
+    Those that only GLUnix's supervisor can use (GLUNIX_ONLY) only with `every`.
     """
     found = {}
-    for module in pkgutil.iter_modules(slic.interposers.__path__):
-        if module.name.startswith(GLUNIX_ONLY) and not every:
-            continue
+    for name in _names(every):
         try:
-            classes = _defined(importlib.import_module(f"slic.interposers.{module.name}"))
+            classes = _defined(importlib.import_module(f"slic.interposers.{name}"))
         except ModuleNotFoundError:
             continue
         if len(classes) == 1:  # none: a module that interposers share
-            found[module.name] = classes[0]
+            found[name] = classes[0]
     return dict(sorted(found.items()))
+
+
+def _names(every: bool) -> list[str]:
+    """Modules of slic.interposers, below it; those of GLUnix's policy with `every`."""
+    names = [m.name for m in pkgutil.iter_modules(slic.interposers.__path__) if not m.ispkg]
+    if every:
+        folders = [f"{folder}/home" for folder in slic.interposers.__path__]
+        names += [GLUNIX_ONLY + m.name for m in pkgutil.iter_modules(folders)]
+    return names
 
 
 def class_of(name: str) -> type[Interposer]:
     """The class of a shipped interposer; LoadError if there is none, or a package is missing."""
     full = f"slic.interposers.{name}"
     try:
-        return _only(importlib.import_module(full))
+        module = importlib.import_module(full)
     except ModuleNotFoundError as error:
-        if error.name != full:
+        if not f"{full}.".startswith(f"{error.name}."):
             raise LoadError(f"interposer {name} needs the package {error.name}") from error
-        names = ", ".join(shipped())
-        raise LoadError(f"there is no interposer {name!r}; shipped are {names}") from None
+    else:
+        if not hasattr(module, "__path__"):  # a package of them is none itself
+            return _only(module)
+    names = ", ".join(shipped())
+    raise LoadError(f"there is no interposer {name!r}; shipped are {names}")
 
 
 def load(spec: str) -> Interposer:

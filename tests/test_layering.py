@@ -93,7 +93,24 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "glunix.api": ("glunix.comm", "glunix.msg", "glunix.ids", "glunix.errors", "glunix.config"),
     "glunix.compare": ("glunix.errors", "slic"),
     "glunix.cli": ("glunix", "slic"),
-    "glunix.cluster": ("glunix", "slic"),
+    "glunix.cluster": (
+        "glunix.addresses",
+        "glunix.api",
+        "glunix.comm",
+        "glunix.config",
+        "glunix.daemon",
+        "glunix.errors",
+        "glunix.home",
+        "glunix.ids",
+        "glunix.master",
+        "glunix.msg",
+        "glunix.node",
+        "glunix.settings",
+        "glunix.state",
+        "glunix.trust",
+        "glunix.users",
+        "slic",
+    ),
 }
 
 PURE = (
@@ -172,6 +189,19 @@ def test_interposers_know_no_engine() -> None:
                 if under(i, "slic.engine") or under(i, "slic.engines")
             }
             assert not bad, f"{name} imports an engine: {bad}"
+
+
+def test_what_interposers_share_knows_none_of_them() -> None:
+    """`home` is GLUnix's policy, `support` is for all, the files beside are what `-i` offers."""
+    for name, path in modules():
+        above = ("slic.interposers.home",) if under(name, "slic.interposers") else ()
+        if under(name, "slic.interposers.home"):
+            above = ()
+        if under(name, "slic.interposers.support"):
+            offered = {n for n, _ in modules() if n.startswith("slic.interposers.")}
+            above = tuple(n for n in offered if not under(n, "slic.interposers.support"))
+        bad = {i for i in imports_of(name, path) if any(under(i, other) for other in above)}
+        assert not bad, f"{name} imports {bad}"
 
 
 @pytest.mark.parametrize(("name", "path"), modules(), ids=lambda v: v if isinstance(v, str) else "")

@@ -15,7 +15,8 @@ SHADOWS = forkserver_build.PROGRAM
 SIEVE = sieve.LIBRARY
 REAPER = posix_spawn.REAPER
 PROGRAMS = objects.OBJECT
-START = Compiled((os.path.join(os.path.dirname(__file__), "start.c"),), NO_LIBC)
+_CLI = os.path.join(os.path.dirname(os.path.dirname(__file__)), "cli")
+START = Compiled((os.path.join(_CLI, "start.c"),), NO_LIBC)
 """What the tools' scripts name in their first line (glunix.cli.launchers)."""
 
 _PATIENCE = 5.0

@@ -1,10 +1,11 @@
 """The daemon's children: reaped here, told to their jobs, and nothing left behind.
 
 Once a job is over, what it left gets SIGHUP, then SIGKILL (paper 4.2.3). Whose a process is, its
-control group says (glunix.node.processes.cgroups). Without a group each process has a reaper of its own
-(reaper.c, glunix.node.userlevel.session_leader, the supervisor), which ends what it left, or with --keep waits for
-it. So a child that the daemon has not started and that is in no group was below a reaper that was
-killed: it is ended when that one is reaped. No process's environment is ever read.
+control group says (glunix.node.processes.cgroups). Without a group each process has a reaper of its
+own (reaper.c, glunix.node.userlevel.session_leader, the supervisor), which ends what it left, or
+with --keep waits for it. So a child that the daemon has not started and that is in no group was
+below a reaper that was killed: it is ended when that one is reaped. No process's environment is
+ever read.
 """
 
 import errno

@@ -1,7 +1,7 @@
 """The control groups of this daemon's jobs: which job gets one, and what one user may have.
 
-Owns them (glunix.node.processes.cgroups) from the daemon's start, when it ends what an earlier one left, to
-its end. Where none can be made there are none, and the log says why.
+Owns them (glunix.node.processes.cgroups) from the daemon's start, when it ends what an earlier one
+left, to its end. Where none can be made there are none, and the log says why.
 """
 
 import os

@@ -1,7 +1,7 @@
 """A transparent job as its node's daemon sees it: a supervisor process and a socket to it.
 
-Has the shape of glunix.node.userlevel.job.UserJob. Relays the stream undecoded both ways; hears of the
-process's life on the report stream, and makes up its end if the supervisor dies without a word.
+Has the shape of glunix.node.userlevel.job.UserJob. Relays the stream undecoded both ways; hears of
+the process's life on the report stream, and makes up its end if the supervisor dies without a word.
 """
 
 import contextlib

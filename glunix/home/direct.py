@@ -1,9 +1,9 @@
 """A line of the job's own between startup and supervisor, where one machine is home and node.
 
-Owns the socket that the supervisor may connect to (glunix.node.home_connection). Every frame of the job's
-stream then takes this way instead of the one through two daemons, each of which would have to be
-woken for each frame. What daemons must hear (that the program runs, has stopped, has ended) still
-comes from them. On another machine there is no such socket, and frames take the long way.
+Owns the socket that the supervisor may connect to (glunix.node.home_connection). Every frame of the
+job's stream then takes this way instead of the one through two daemons, each of which would have to
+be woken for each frame. What daemons must hear (that the program runs, has stopped, has ended)
+still comes from them. On another machine there is no such socket, and frames take the long way.
 
 At the other end may be the supervisor of this one job, and nobody else. Its first frame has a
 secret of this job, which went to it in the Submit; we answer with the secret's other half. A

@@ -1,7 +1,7 @@
 """What a node may say of a transparent job: which messages, and what is in them.
 
-Data only; glunix.home.wire checks it. tests/unit/home/test_shapes.py works the table out of the types of
-glunix.msg.stream.
+Data only; glunix.home.wire checks it. tests/unit/home/test_shapes.py works the table out of the
+types of glunix.msg.stream.
 """
 
 from __future__ import annotations

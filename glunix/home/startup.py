@@ -5,7 +5,8 @@ signals are forwarded, the terminal is raw meanwhile and restored on every path 
 never blocks on an output; reads input only as far as the node has given credit.
 
 A transparent job can outlive its program, so this is a child there: home's half, whose shadow the
-shell started (glunix.home.processes.root_shadow). Imports little: tests/unit/test_startup_imports.py counts.
+shell started (glunix.home.processes.root_shadow). Imports little:
+tests/unit/test_startup_imports.py counts.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 LOOK = 0.5
-"""Seconds until our shadow is looked at again: it may have been stopped (glunix.home.processes.root_shadow)."""
+"""Seconds until our shadow is looked at again: it may have been stopped (processes.root_shadow)."""
 
 if TYPE_CHECKING:
     from glunix.home.calls.dispatch import Asked

@@ -1,8 +1,8 @@
 """The startup's own MessagePack: the few types our messages use, without importing a library.
 
 Why: `import msgpack` costs 6 ms and `import msgspec` 40 ms of a start-up whose whole budget is 16;
-this module costs under 0.3. Only the startup uses it; `tests/unit/home/test_wire.py` proves with random
-messages that it writes and reads exactly what `glunix.msg` does. Pure: bytes in, values out.
+this module costs under 0.3. Only the startup uses it; `tests/unit/home/test_wire.py` proves with
+random messages that it writes and reads exactly what `glunix.msg` does. Pure: bytes in, values out.
 Source: the MessagePack specification.
 """
 

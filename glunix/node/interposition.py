@@ -42,7 +42,8 @@ class Interposing:
     ) -> None:
         """`setuid`: the job may run programs with more rights than its owner has. What these go by
         is then this node's own, whatever home says: their files, their host name (sudoers(5)), and
-        of all calls but plain reads and the terminal's the kernel's answer (glunix.node.processes.foreign).
+        of all calls but plain reads and the terminal's the kernel's answer
+        (glunix.node.processes.foreign).
         """
         self.launch: Launch | None = None
         """None: there is nothing to catch, and the job runs at native speed."""

@@ -1,7 +1,7 @@
 """What another machine says about a user's groups, limits and rights: it can only lower them.
 
-glunix.daemon.authorization on a played user database; how the master vets members (glunix.master.authorization).
-The attack's success is the failure.
+glunix.daemon.authorization on a played user database; how the master vets members
+(glunix.master.authorization). The attack's success is the failure.
 """
 
 from __future__ import annotations

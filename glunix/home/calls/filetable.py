@@ -1,7 +1,7 @@
 """The calls that a transparent job may make on files of home: one entry each, by name.
 
-Which paths may be spoken of is `glunix.home.calls.pinned`'s to say: no call here is made on a name that
-is looked up once more.
+Which paths may be spoken of is `glunix.home.calls.pinned`'s to say: no call here is made on a name
+that is looked up once more.
 """
 
 from __future__ import annotations

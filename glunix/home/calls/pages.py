@@ -1,8 +1,8 @@
 """Calls of a transparent job that few programs make; loaded when the first comes.
 
-Owns the bare processes (glunix.home.calls.isolated) that make ioctls no table knows. They run beside the
-startup: one that blocks holds up nothing, and ends when its caller is interrupted. Files that the
-job opens here are glunix.home.calls.files'.
+Owns the bare processes (glunix.home.calls.isolated) that make ioctls no table knows. They run
+beside the startup: one that blocks holds up nothing, and ends when its caller is interrupted. Files
+that the job opens here are glunix.home.calls.files'.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Inherited descriptors that home keeps for the program, which asks for each call on them.
 
 Owns our ends of what is open both ways, of directories and of other terminals than the job's: by
-channel (glunix.home.descriptors.inherited), until nobody in the job has them. The rest is the same as of files
-that the job opens here itself (glunix.home.calls.files).
+channel (glunix.home.descriptors.inherited), until nobody in the job has them. The rest is the same
+as of files that the job opens here itself (glunix.home.calls.files).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One nursery: a small program (forkserver.c) that is the parent of shadows at home (docs/shadows.md).
+"""One fork server: a small program (forkserver.c), parent of shadows at home (docs/shadows.md).
 
 Owns its process, its socket, and what is known of its children. The kernel ends the first one with
 home's half; every nursery ends when its socket does, and its shadows with it.

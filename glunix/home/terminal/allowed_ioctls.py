@@ -6,8 +6,8 @@ disciplines) or reconfigures a terminal is refused, with the errno that a kernel
 without that right. A node that is not home's may have a malicious root, so nothing here depends on
 what the interposers of an honest node would have asked.
 
-An ioctl outside the table can be made only by a bare process (glunix.home.calls.isolated), and only on
-descriptors that the user gave or listed; on a terminal at which somebody types, on none.
+An ioctl outside the table can be made only by a bare process (glunix.home.calls.isolated), and only
+on descriptors that the user gave or listed; on a terminal at which somebody types, on none.
 """
 
 from __future__ import annotations

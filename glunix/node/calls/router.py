@@ -1,7 +1,8 @@
 """Which of the node's halves answers a question of an interposer, and when it may go home.
 
 Owns the questions that wait for output: what the program wrote before a question is sent before it
-(DESIGN 5). Who answers: glunix.node.calls.reads, .homefiles, .moves.
+(DESIGN 5). They are answered by .reads, .files, and
+glunix.node.processes.groups.
 """
 
 from collections.abc import Callable, Mapping

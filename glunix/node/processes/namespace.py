@@ -7,7 +7,7 @@ session under their numbers. For that, processes of ours stand inside for those 
     leader    pid of home's session leader (the user's shell); has the stand-in terminal
     parent    pid of the startup's parent, where that is another one
     group     pid of home's group leader, where that is nobody of these; ends when the group stands
-    herald    in the program's group, for all others who are in it at home (glunix.node.processes.outbound_signals)
+    herald    in the program's group, for all others who are in it at home (.outbound_signals)
 
 Numbers are chosen by writing ns_last_pid before each fork (proc(5)). Each helper reaps its children
 and tells the supervisor, which is outside: it sees the pids of the node.
@@ -181,7 +181,7 @@ class PidSpace:
         return self._init
 
     def hire(self, asks: socket.socket, news: socket.socket, run: range) -> None:
-        """Have the init fork the agent of glunix.node.processes.agent, which has these sockets. OSError."""
+        """Have the init fork the agent (.agent), which has these sockets. OSError."""
         order = HIRE.pack(run.start, run.stop)
         socket.send_fds(self._orders, [order], [asks.fileno(), news.fileno()])
 

@@ -1,4 +1,4 @@
-"""Building a job's PID namespace from inside (glunix.node.processes.namespace): each helper from its fork on.
+"""Building a job's PID namespace from inside (.namespace): each helper from its fork on.
 
 Owns what is said to the supervisor: packets whose first byte is one of those below.
 """

@@ -90,8 +90,8 @@ class Numbers:
         self._in_vain = 0
         """Sweeps that found nobody."""
         self.budget = Budget()
-        """See slic.interposers.home.forks: so many may begin until the row is to be looked at, but the
-        first makes us look soon who has come."""
+        """See slic.interposers.home.forks: so many may begin until the row is to be looked at, but
+        the first makes us look soon who has come."""
         self._depth = 0
         """Which of a process's numbers is that in the job (proc(5), NSpid)."""
 
@@ -158,7 +158,7 @@ class Numbers:
             return 0, 0, 0
         return own, group, session
 
-    # -- forks (slic.interposers.home.forks.Numbers) ------------------------------------------------
+    # -- forks (slic.interposers.home.forks.Numbers) -------------------------------------------
 
     def begun(self, tid: int) -> tuple[int, int] | None:
         """A process or thread has begun, or executed a program. None: it may go on; else its

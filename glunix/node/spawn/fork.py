@@ -1,10 +1,10 @@
 """Starting one process of a job on this node, with or without a keeper.
 
-A job without a terminal is a direct child of its user's session server (glunix.node.spawn.sessions) or,
-for the daemon's own user, of the daemon, in a process group of its own inside the parent's session:
-its group is then not orphaned (setpgid(2)), so that SIGTSTP stops it. A job with a terminal needs a
-session of its own, and a parent inside that session for the same reason: that parent is its keeper
-(glunix.node.userlevel.session_leader).
+A job without a terminal is a direct child of its user's session server (glunix.node.spawn.sessions)
+or, for the daemon's own user, of the daemon, in a process group of its own inside the parent's
+session: its group is then not orphaned (setpgid(2)), so that SIGTSTP stops it. A job with a
+terminal needs a session of its own, and a parent inside that session for the same reason: that
+parent is its keeper (glunix.node.userlevel.session_leader).
 
 Reports come as packets on `status`: see `Report`.
 """

@@ -1,8 +1,8 @@
 """The session server: a user's own process that starts his programs, in a session of their own.
 
-It is forked by root's daemon for one user (glunix.node.spawn.sessions), becomes that user at once and
-leads a new session. Its programs are its children, each in a process group of its own: a parent in
-the same session keeps the group from being orphaned (setpgid(2)), so that SIGTSTP stops it; and
+It is forked by root's daemon for one user (glunix.node.spawn.sessions), becomes that user at once
+and leads a new session. Its programs are its children, each in a process group of its own: a parent
+in the same session keeps the group from being orphaned (setpgid(2)), so that SIGTSTP stops it; and
 nobody of another user can join the group or continue what is stopped, as within one session.
 
 Owns starting, reaping in order, and the hang-up of what is left of an ended program's group. It

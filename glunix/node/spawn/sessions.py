@@ -1,4 +1,4 @@
-"""A session of its own for each user's processes: the daemon's side of glunix.node.spawn.session_server.
+"""A session of its own for each user's processes: the daemon's side of a session server.
 
 A process may join any group of its own session (setpgid(2)), and may send SIGCONT within it to
 whomever (kill(2)). So the programs of root's daemon that have no terminal are not children of the

@@ -2,8 +2,8 @@
 
 Owns that knowledge and how long it is good. Home says them before it answers a question with
 `watch`, and from then on before anything else that it sends, when they have become others
-(glunix.home.terminal.modes): what the program learns from home it learns after them. A program that has no
-word from home may see what is up to home's LOOK and the way here old.
+(glunix.home.terminal.modes): what the program learns from home it learns after them. A program that
+has no word from home may see what is up to home's LOOK and the way here old.
 """
 
 import time
@@ -16,8 +16,8 @@ TERMIOS_SIZE = 36
 """Bytes of struct termios, with which struct termios2 begins (asm-generic, x86-64)."""
 
 GOOD_FOR = 1.0
-"""Seconds; home looks longer (glunix.home.terminal.modes.WATCH). A home's half that is stopped is silent,
-and is asked again after this."""
+"""Seconds; home looks longer (glunix.home.terminal.modes.WATCH). A home's half that is stopped is
+silent, and is asked again after this."""
 
 _PARTS = {
     0x5401: slice(TERMIOS_SIZE),  # TCGETS

@@ -52,7 +52,7 @@ class UserJob:
         self.begin: Begin | None = None
         """Where a child begins in them (glunix.node.processes.cgroups.JobGroup.begin)."""
         self.apart = False
-        """Each process has a reaper of its own (glunix.node.userlevel.session_leader), with or without a terminal."""
+        """Each process has a reaper of its own (.session_leader), with or without a terminal."""
         self._sessions = sessions
         self._processes = {vnn: self._process_of(vnn) for vnn in start.vnns}
         self._by_pid: dict[int, Process] = {}

@@ -4,7 +4,7 @@ Both can everything. `ptrace-seccomp` installs a filter that sends subscribed ca
 (SECCOMP_RET_TRACE, ptrace(2)); `ptrace` needs none, so it alone can be put on a running program.
 The tracer's slot is taken: gdb and strace inside the program fail with EPERM.
 
-Interruption. A call whose handler waits runs `pause` in its stead (see `ptrace_session`), so
+Interruption. A call whose handler waits runs `pause` in its stead (see `session`), so
 signals, stops and death end it at once, as events: `cancelled` is never late, and the kernel
 decides about restarting. In an attached program a waiting call is instead held stopped, where only
 death interrupts it.

@@ -1,6 +1,6 @@
 """One traced task: its states, its Tracee, and what /proc tells about it.
 
-Owns no transitions: those are `ptrace_session`'s.
+Owns no transitions: those are `session`'s.
 """
 
 import os

@@ -1,10 +1,10 @@
 """`forks`: whoever has been made says so, and may be held for a moment.
 
-Has no form of its own on the command line: a supervisor that chooses pids (glunix.node.processes.pid_allocator)
-puts it into its policy. Caught is set_robust_list(2), which every process made by fork, every
-thread and every program executed calls as one of its first acts (glibc; others are not seen). Not
-fork itself: a signal would interrupt it, and a fork that fails with EINTR is what no program
-expects. Nobody looks at the result of set_robust_list.
+Has no form of its own on the command line: a supervisor that chooses pids
+(glunix.node.processes.pid_allocator) puts it into its policy. Caught is set_robust_list(2), which
+every process made by fork, every thread and every program executed calls as one of its first acts
+(glibc; others are not seen). Not fork itself: a signal would interrupt it, and a fork that fails
+with EINTR is what no program expects. Nobody looks at the result of set_robust_list.
 """
 
 from typing import Protocol

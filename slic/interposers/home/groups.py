@@ -1,8 +1,8 @@
 """`groups`: process groups and sessions are made elsewhere first, then by the kernel here.
 
 Has no form of its own on the command line: a supervisor whose job's processes have shadows on
-another machine (glunix.node.processes.groups) puts it into its policy. setpgid, setsid and tcsetpgrp
-(TIOCSPGRP) are held until the host has answered; the kernel makes every one.
+another machine (glunix.node.processes.groups) puts it into its policy. setpgid, setsid and
+tcsetpgrp (TIOCSPGRP) are held until the host has answered; the kernel makes every one.
 """
 
 import enum

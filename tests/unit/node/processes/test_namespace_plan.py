@@ -1,4 +1,4 @@
-"""Which process stands for whom inside a job's PID namespace (glunix.node.processes.namespace_plan)."""
+"""Which process stands for which of home's inside a job's PID namespace."""
 
 import pytest
 
