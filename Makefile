@@ -9,6 +9,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 UNIT := $(wildcard tests/unit tests/cli tests/slic/test_slic_contract.py) tests/test_layering.py \
 	--ignore tests/cli/test_real.py
 JOBS ?= auto
+# Of root's cluster, in `make test-user` and the short form of it in `make test`: any number will do.
+TEST_USER ?= 20001
+AS_USER = GLUNIX_TEST_USER=$(TEST_USER) $(BIN)/python -m pytest
+AS_USER_SHORT := $(patsubst %,tests/transparent/test_%.py,slice terminal identity home_paths)
 # `no`: no virtual machines in `make test`.
 VM ?= yes
 
@@ -24,10 +28,11 @@ ifneq ($(shell cat .venv/.stamp-at 2>/dev/null),$(CURDIR))
 .PHONY: .venv/.stamp-install
 endif
 
-.PHONY: help install demo test check shell bench test-long clean lab lab-test lab-down test-vm
+.PHONY: help install demo test check test-user shell bench test-long clean lab lab-test lab-down test-vm
 help:
 	@echo "make demo       install, start 4 nodes, run real jobs at both levels, stop"
 	@echo "make test       install what tests need, and pass them (VM=no: without virtual machines)"
+	@echo "make test-user  the tests of -T as an ordinary user of root's cluster (as root)"
 	@echo "make check      format, lint, types, unit tests: under a minute"
 	@echo "make shell      a shell with a cluster and the tools on PATH"
 	@echo "make bench      measure against peers      make test-long  the long campaigns"
@@ -75,7 +80,16 @@ test: .venv/.stamp-test
 	@$(BIN)/python -m pytest -n $(JOBS) tests || { \
 	  echo "what failed beside others is tried once more, alone; what fails again has failed"; \
 	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none tests; }
+	@[ "$$(id -u)" != 0 ] || $(AS_USER) -n $(JOBS) $(AS_USER_SHORT) || \
+	  $(AS_USER) --last-failed --last-failed-no-failures none $(AS_USER_SHORT)
 	@[ "$(VM)" = no ] || .ci/vm
+
+# All that -T does, done by an ordinary user of root's cluster.
+test-user: .venv/.stamp-test
+	@[ "$$(id -u)" = 0 ] || { echo "needs root, to become user $(TEST_USER)" >&2; exit 1; }
+	@$(AS_USER) -n $(JOBS) tests/transparent || { \
+	  echo "what failed beside others is tried once more, alone; what fails again has failed"; \
+	  $(AS_USER) --last-failed --last-failed-no-failures none tests/transparent; }
 
 # The `slow` tests take their long form.
 test-long: .venv/.stamp-test

@@ -11,13 +11,14 @@ Layout of the state folder (`GLUNIX_DIR`):
       journal.sqlite   the master's jobs
       NAME.log         one log per process
 
-No asyncio, no sockets, and pathlib (5 ms) only for those who ask for a Path: the startup imports
-this module.
+No asyncio, no sockets, no os (2 ms), and pathlib (5 ms) only for those who ask for a Path: the
+startup imports this module.
 """
 
 from __future__ import annotations
 
-import os
+import posix
+import sys
 
 TYPE_CHECKING = False
 
@@ -31,16 +32,46 @@ HEARTBEAT = 2.0
 LOST_AFTER = 3 * HEARTBEAT
 
 
+def is_machines_root() -> bool:
+    """Root, with the machine's own folders: not that of a user namespace like `unshare -Ur`."""
+    return posix.geteuid() == 0 and posix.access("/run", posix.W_OK)
+
+
+def encoded(text: str) -> bytes:
+    """As os.fsencode, for a str."""
+    return text.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+
+
+def decoded(data: bytes) -> str:
+    """As os.fsdecode, for bytes."""
+    return data.decode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+
+
+def variable(name: str) -> str:
+    """Of the environment; empty when it is not there. Where nobody has loaded os, nobody has
+    changed os.environ."""
+    if (os := sys.modules.get("os")) is not None:
+        return str(os.environ.get(name, ""))
+    return decoded(posix.environ.get(name.encode(), b""))
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return posix.stat(path).st_mode & 0o170000 == 0o040000
+    except (OSError, ValueError):
+        return False
+
+
 def state_folder() -> str:
     """The state folder: GLUNIX_DIR, else the user's own ~/.glunix, else root's /run/glunix."""
-    given = os.environ.get("GLUNIX_DIR")
+    given = variable("GLUNIX_DIR")
     if given:
         return given
     shared = "/run/glunix"
-    if os.geteuid() == 0:
+    if is_machines_root():
         return shared
-    own = os.environ.get("HOME", "") + "/.glunix"
-    return shared if os.path.isdir(shared) and not os.path.isdir(own) else own
+    own = variable("HOME") + "/.glunix"
+    return shared if _is_folder(shared) and not _is_folder(own) else own
 
 
 def state_dir() -> Path:
@@ -52,7 +83,7 @@ def state_dir() -> Path:
 
 def client_socket(folder: Path, node: str | None = None) -> Path:
     """Socket of the daemon a client talks to: the node it runs on (GLUNIX_NODE), else home."""
-    name = node or os.environ.get("GLUNIX_NODE") or HOME_NODE
+    name = node or variable("GLUNIX_NODE") or HOME_NODE
     return folder / f"{name}.sock"
 
 
@@ -73,7 +104,7 @@ def peer_socket(folder: Path, node: str) -> Path:
 
 def exit_error() -> int:
     """Exit status of GLUnix's own failures: GLUNIX_EXIT_ERROR, 1..255, else 125 (as env(1))."""
-    text = os.environ.get("GLUNIX_EXIT_ERROR", "")
+    text = variable("GLUNIX_EXIT_ERROR")
     return int(text) if text.isdecimal() and 1 <= int(text) <= 255 else 125
 
 

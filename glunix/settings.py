@@ -133,6 +133,30 @@ class LimitsSection(_Section, frozen=True):
 DEFAULT_LIMITS = LimitsSection()
 
 
+class BatchSection(_Section, frozen=True):
+    """The queue of batch jobs; only on the master's machine."""
+
+    half_life: Annotated[
+        float, Meta(ge=1, le=1e9, description="seconds after which half of a user's use is forgot")
+    ] = 7 * 86400.0
+    queued: Annotated[
+        int, Meta(ge=1, le=10**7, description="runs that one user may have in the queue")
+    ] = 200_000
+    running: Annotated[
+        int, Meta(ge=0, le=10**6, description="batch jobs of one user that run at a time; 0: any")
+    ] = 0
+    spare: Annotated[
+        float,
+        Meta(ge=0, le=1e6, description="load over a node's processors at which background jobs go"),
+    ] = 0.5
+    patience: Annotated[
+        float, Meta(ge=0, le=1e9, description="seconds until nodes are kept for who waits longest")
+    ] = 60.0
+
+
+DEFAULT_BATCH = BatchSection()
+
+
 class Settings(_Section, frozen=True):
     """The whole file."""
 
@@ -141,6 +165,7 @@ class Settings(_Section, frozen=True):
     master: MasterSection | None = None
     users: UsersSection = UsersSection()
     limits: LimitsSection = DEFAULT_LIMITS
+    batch: BatchSection = DEFAULT_BATCH
     state: Annotated[
         str, Meta(max_length=4096, description="folder of sockets and the journal; empty: this one")
     ] = ""
@@ -152,6 +177,7 @@ SECTIONS: dict[str, type[_Section]] = {
     "master": MasterSection,
     "users": UsersSection,
     "limits": LimitsSection,
+    "batch": BatchSection,
 }
 
 
@@ -289,7 +315,7 @@ def render(settings: Settings) -> str:
     lines += [f"state = {_toml(settings.state)}  # {state}", ""]
     for name, kind in SECTIONS.items():
         section = getattr(settings, name)
-        if section is None or (name == "users" and settings.master is None):
+        if section is None or (name in ("users", "batch") and settings.master is None):
             continue
         lines += [f"# {(kind.__doc__ or '').strip()}", f"[{name}]"]
         for key, text, _ in knobs(kind):

@@ -127,7 +127,7 @@ TABLE: Table = {**_SOURCE, **_DESTINATION}
 DEADLINE: dict[Phase, float] = {
     Source.PROBING: 5.0,
     Source.COPYING: 120.0,
-    Source.QUIETING: 0.05,
+    Source.QUIETING: 2.0,
     Source.FREEZING: 10.0,
     Source.LEFT: 20.0,
     Destination.BUILDING: 10.0,

@@ -39,6 +39,10 @@ class Tracee(Protocol):
     def uid(self) -> int:
         """The caller's effective user id."""
 
+    @property
+    def filters(self) -> int:
+        """How many seccomp filters the caller has, the engine's too; -1: unknown (before 5.9)."""
+
     def still_valid(self) -> bool:
         """Is the call still waiting for an answer?"""
 

@@ -28,7 +28,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "glunix.users",
     ),
     "glunix.trust": ("glunix.ids", "glunix.errors"),
-    "glunix.state": ("glunix.msg", "glunix.ids", "glunix.errors", "glunix.timer", "glunix.debug"),
+    "glunix.state": (
+        "migration.phases",
+        "glunix.msg",
+        "glunix.ids",
+        "glunix.errors",
+        "glunix.timer",
+        "glunix.debug",
+    ),
     "glunix.comm": (
         "glunix.addresses",
         "glunix.rate",
@@ -58,7 +65,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "glunix.debug",
         "glunix.config",
     ),
+    "glunix.batch": (
+        "glunix.api",
+        "glunix.msg",
+        "glunix.ids",
+        "glunix.errors",
+    ),
     "glunix.daemon": (
+        "glunix.batch",
         "glunix.addresses",
         "glunix.rate",
         "glunix.settings",
@@ -73,6 +87,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "glunix.debug",
         "glunix.config",
         "glunix.node",
+        "migration.phases",
         "slic",
     ),
     "glunix.home": (
@@ -88,6 +103,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "glunix.errors",
         "glunix.debug",
         "glunix.config",
+        "migration",
         "slic",
     ),
     "glunix.api": ("glunix.comm", "glunix.msg", "glunix.ids", "glunix.errors", "glunix.config"),

@@ -16,36 +16,51 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glunix.api.ask import connect, jobs, kill, nodes
+    from glunix.api.ask import connect, jobs, kill, move, nodes
     from glunix.api.client import Client
     from glunix.api.job import Job, Proc, job_spec, my_degree, my_npid, my_vnn
+    from glunix.api.queue import BatchJob, enqueue, enqueue_each, facts, hold, wait_for
 
 _HOME = {
+    "BatchJob": "queue",
     "Client": "client",
     "Job": "job",
     "Proc": "job",
     "connect": "ask",
+    "enqueue": "queue",
+    "enqueue_each": "queue",
+    "facts": "queue",
+    "hold": "queue",
     "job_spec": "job",
     "jobs": "ask",
     "kill": "ask",
+    "move": "ask",
     "my_degree": "job",
     "my_npid": "job",
     "my_vnn": "job",
     "nodes": "ask",
+    "wait_for": "queue",
 }
 
 __all__ = [
+    "BatchJob",
     "Client",
     "Job",
     "Proc",
     "connect",
+    "enqueue",
+    "enqueue_each",
+    "facts",
+    "hold",
     "job_spec",
     "jobs",
     "kill",
+    "move",
     "my_degree",
     "my_npid",
     "my_vnn",
     "nodes",
+    "wait_for",
 ]
 
 

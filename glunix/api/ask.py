@@ -8,6 +8,7 @@ only `Client` needs, because the tools start through here.
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from glunix import config
 from glunix.errors import FrameError, NotRunning, Refused
 from glunix.ids import CONTROL, Why
 from glunix.msg import client as wire
-from glunix.msg.base import Message, encode
+from glunix.msg.base import Decoder, Message, encode
 from glunix.msg.frame import Deframer, encode_frame
 from glunix.msg.job import JobRow, NodeRow
 
@@ -23,7 +24,10 @@ ANSWER = 15.0
 """Seconds that a question may take before the daemon counts as not answering."""
 
 _READ = 256 * 1024
-_R = TypeVar("_R", wire.Jobs, wire.Nodes, wire.Done)
+MOVE_WITHIN = 300.0
+"""Seconds that a move may take: its memory has to travel."""
+
+_R = TypeVar("_R", bound=Message)
 
 
 def connect(folder: Path | None = None, timeout: float = ANSWER) -> socket.socket:
@@ -61,12 +65,12 @@ def jobs(
     everything: bool = False, folder: Path | None = None, timeout: float = ANSWER
 ) -> list[JobRow]:
     """Pdb: the caller's running jobs; with `everything` also ended ones and other users'."""
-    return _ask(wire.ListJobs(1, everything), wire.Jobs, folder, timeout).rows
+    return ask(wire.ListJobs(1, everything), wire.Jobs, folder, timeout).rows
 
 
 def nodes(folder: Path | None = None, timeout: float = ANSWER) -> list[NodeRow]:
     """Ndb: every node the master knows, with its load."""
-    return _ask(wire.ListNodes(1), wire.Nodes, folder, timeout).rows
+    return ask(wire.ListNodes(1), wire.Nodes, folder, timeout).rows
 
 
 def kill(
@@ -81,23 +85,64 @@ def kill(
     Returns how many processes were addressed; signal 0 only asks. Refused with Why.NO_JOB or
     Why.NOT_YOURS when the cluster says no.
     """
-    return _ask(wire.KillJob(1, npid, vnn, signal), wire.Done, folder, timeout).count
+    return ask(wire.KillJob(1, npid, vnn, signal), wire.Done, folder, timeout).count
 
 
-def _ask(question: Message, kind: type[_R], folder: Path | None, timeout: float) -> _R:
+def move(
+    npid: int,
+    node: str = "",
+    vnn: int | None = None,
+    explain: bool = False,
+    engine: str = "",
+    step: Callable[[str], None] | None = None,
+    folder: Path | None = None,
+    timeout: float = MOVE_WITHIN,
+) -> tuple[str, str]:
+    """Move a running transparent job to `node` (none: the least loaded other one). Returns the node
+    that it is on and, to `explain`, what keeps it there, one reason a line.
+
+    Refused says why it stays. `step` hears how far it is.
+    """
+    question = wire.MoveJob(1, npid, vnn, node, explain, engine)
+    found = ask(question, wire.Moved, folder, timeout, step=step)
+    return found.node, found.text
+
+
+def ask(
+    question: Message,
+    kind: type[_R],
+    folder: Path | None,
+    timeout: float,
+    decoder: Decoder = wire.daemon_to_client,
+    late: bool = False,
+    step: Callable[[str], None] | None = None,
+) -> _R:
+    """One question, one answer of this kind; NotRunning, Refused.
+
+    `late`: no answer within `timeout` seconds is no fault of the daemon's, and a TimeoutError.
+    `step` hears how far a move is.
+    """
     deadline = time.monotonic() + timeout
     link = connect(folder, timeout)
     with link:
         try:
             link.sendall(encode_frame(CONTROL, encode(question)))
-            return _answer(link, kind, deadline)
+            return _answer(link, kind, deadline, decoder, step)
         except TimeoutError:
+            if late:
+                raise
             raise NotRunning(f"the daemon did not answer within {timeout:g} s") from None
         except OSError as error:
             raise NotRunning(f"lost the daemon: {_why(error)}") from None
 
 
-def _answer(link: socket.socket, kind: type[_R], deadline: float) -> _R:
+def _answer(
+    link: socket.socket,
+    kind: type[_R],
+    deadline: float,
+    decoder: Decoder,
+    step: Callable[[str], None] | None,
+) -> _R:
     deframer = Deframer()
     while True:
         link.settimeout(max(deadline - time.monotonic(), 0.001))
@@ -107,9 +152,13 @@ def _answer(link: socket.socket, kind: type[_R], deadline: float) -> _R:
         for stream, body in deframer.feed(data):
             if stream != CONTROL:
                 raise FrameError(f"a frame of stream {stream}, where only answers are expected")
-            message = wire.daemon_to_client.decode(body)
+            message = decoder.decode(body)
             if isinstance(message, wire.Refused):
                 raise refusal(message)
+            if isinstance(message, wire.MoveStep):
+                if step is not None:
+                    step(message.step)
+                continue
             if isinstance(message, kind):
                 return message
             raise FrameError(f"unexpected answer {type(message).__name__}")

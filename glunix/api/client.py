@@ -6,12 +6,13 @@ Never waits except in `poll`, and there only for the connection.
 
 import errno
 import selectors
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -50,8 +51,14 @@ class Client:
     end of a job is its life line).
     """
 
-    def __init__(self, folder: Path | None = None, timeout: float = ANSWER) -> None:
-        self._socket = connect(folder, timeout)
+    def __init__(
+        self,
+        folder: Path | None = None,
+        timeout: float = ANSWER,
+        connection: socket.socket | None = None,
+    ) -> None:
+        """Connect to this node's daemon, or speak on a `connection` that it gave; NotRunning."""
+        self._socket = connect(folder, timeout) if connection is None else connection
         self._socket.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
@@ -65,7 +72,10 @@ class Client:
         self._open = 0
         self._gone: NotRunning | None = None
 
-    def __enter__(self) -> "Client":
+    decoder = wire.daemon_to_client
+    """Of what the daemon says on stream 0; who uses more of it has more."""
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -218,7 +228,7 @@ class Client:
         try:
             for number, body in self._deframer.feed(data):
                 if number == CONTROL:
-                    self._control(wire.daemon_to_client.decode(body))
+                    self._control(self.decoder.decode(body))
                 elif number in self._streams:
                     stream = self._streams[number]
                     self._event(stream, flow.node_to_home.decode(body))
@@ -264,8 +274,12 @@ class Client:
         job = self._waiting.pop(message.request, None)
         if job is None:
             raise FrameError(f"an answer to request {message.request}, which is not open")
-        job.npid = message.npid
-        for part in message.streams:
+        self._begin(job, message.npid, message.streams)
+
+    def _begin(self, job: Job, npid: int, streams: Iterable[wire.StreamOf]) -> None:
+        """The job has its number and its nodes: from now on its streams are heard."""
+        job.npid = npid
+        for part in streams:
             stream = _Stream(part.stream, job, part.vnns)
             self._streams[part.stream] = stream
             job.streams.add(part.stream)
@@ -277,7 +291,7 @@ class Client:
             if not job.spec.transparent:
                 self._feed(stream)
         if not job.procs:
-            raise FrameError(f"job {message.npid} was placed without a process")
+            raise FrameError(f"job {npid} was placed without a process")
 
     def _lost(self, job: Job, message: wire.StreamLost) -> None:
         """A node is gone, and so the whole job is over (paper 4.2.3): nothing more will come."""

@@ -1,7 +1,7 @@
-"""`glunix completion bash`: completion for every tool, written from the tools' own parsers.
+"""`glunix completion bash|zsh|fish`: completion for every tool, from the tools' own parsers.
 
-Static text: nothing is asked of a cluster while a user presses Tab. Options come from argparse
-(glukill and glurun parse by hand and publish theirs), so a new option cannot be forgotten.
+Options come from argparse (glukill and glurun parse by hand and publish theirs), so a new option
+cannot be forgotten. Only names of nodes and numbers of jobs are asked for when Tab is pressed.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from importlib import import_module
 
-from glunix.cli import glukill, glups, glustat, main, signals
+from glunix.cli import glubatch, glukill, glumigrate, glups, glustat, main, signals
 from glunix.compare.guest import GUESTS
 from glunix.compare.ways import REGISTRY
 from glunix.errors import GlunixError
@@ -47,21 +47,47 @@ def sub_parsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
     return {}
 
 
+NODE_OPTIONS = ["-w", "--nodes", "-x", "--exclude"]
+"""Options of glurun whose value is names of nodes, with commas between."""
+
+JOB_TOOLS = ("glukill", "glumigrate", "glups")
+"""Tools whose arguments are numbers of jobs."""
+
+
+def tools() -> dict[str, Words]:
+    """Every tool but glunix and glurun."""
+    kill_options = [*glukill.OPTIONS, *(f"-{name}" for name in signals.names())]
+    return {
+        "glubatch": words_of(glubatch.parser()),
+        "glumigrate": words_of(glumigrate.parser()),
+        "glups": words_of(glups.parser()),
+        "glustat": words_of(glustat.parser()),
+        "glukill": Words(kill_options, ["-s", "--signal"], signals.names()),
+    }
+
+
 def bash() -> str:
     """The whole script."""
-    kill_options = [*glukill.OPTIONS, *(f"-{name}" for name in signals.names())]
     parts = [
         '# Completion for GLUnix. Made by `glunix completion bash`; use: eval "$(…)"\n',
-        _plain("glups", words_of(glups.parser())),
-        _plain("glustat", words_of(glustat.parser())),
-        _plain("glukill", Words(kill_options, ["-s", "--signal"], signals.names())),
+        _LIVE,
+        *(_plain(tool, words) for tool, words in tools().items()),
         _glunix(main.parser()),
-        _glurun(_glurun_words()),
+        _glurun(glurun_words()),
     ]
     return "\n".join(parts)
 
 
-def _glurun_words() -> Words:
+_LIVE = """\
+_glunix_first() {
+  local first rest
+  command "$@" 2>/dev/null | { read -r rest; while read -r first rest; do echo "$first"; done; }
+}
+"""
+"""The first column of a table, without its head."""
+
+
+def glurun_words() -> Words:
     """glurun parses by hand: which of its options take a value is learnt by asking its parser."""
     glurun = import_module("glunix.cli.glurun")
     options: list[str] = list(glurun.OPTIONS)
@@ -74,7 +100,8 @@ def _glurun_words() -> Words:
     return Words(options, valued)
 
 
-def _quoted(words: list[str]) -> str:
+def quoted(words: list[str]) -> str:
+    """The words as one of a shell's, to be split there."""
     assert not any(set(word) & set("'\\ \n") for word in words), words
     return "'" + " ".join(words) + "'"
 
@@ -82,22 +109,26 @@ def _quoted(words: list[str]) -> str:
 def _plain(tool: str, words: Words) -> str:
     """Options after a dash; fixed words after an option that takes a value, files elsewhere."""
     known = [*words.words]
+    jobs = tool in JOB_TOOLS
+    other = (
+        '    *) COMPREPLY=($(compgen -W "$(_glunix_first glups)" -- "$cur")) ;;\n' if jobs else ""
+    )
     return f"""\
 _glunix_{tool}() {{
   local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}}
   COMPREPLY=()
-  case " "{_quoted(words.valued)}" " in
-    *" $prev "*) COMPREPLY=($(compgen -W {_quoted(known)} -- "$cur")); return ;;
+  case " "{quoted(words.valued)}" " in
+    *" $prev "*) COMPREPLY=($(compgen -W {quoted(known)} -- "$cur")); return ;;
   esac
   case $cur in
-    -*) COMPREPLY=($(compgen -W {_quoted(words.options)} -- "$cur")) ;;
-  esac
+    -*) COMPREPLY=($(compgen -W {quoted(words.options)} -- "$cur")) ;;
+{other}  esac
 }}
 complete -F _glunix_{tool} {tool}
 """
 
 
-def _guests() -> list[str]:
+def guests() -> list[str]:
     """The programs that `glunix compare` can run; `-static` variants are left to be typed."""
     return [path.stem for path in GUESTS.iterdir() if path.suffix in (".c", ".py", ".sh")]
 
@@ -107,8 +138,8 @@ def _glunix(parser: argparse.ArgumentParser) -> str:
     cases = []
     for name, sub in sorted(subs.items()):
         found = words_of(sub)
-        more = sorted(_guests()) if name == "compare" else []
-        cases.append(f"    {name}) words={_quoted([*found.options, *found.words, *more])} ;;")
+        more = sorted(guests()) if name == "compare" else []
+        cases.append(f"    {name}) words={quoted([*found.options, *found.words, *more])} ;;")
     top = [*sorted(subs), *words_of(parser).options]
     lines = "\n".join(cases)
     return f"""\
@@ -116,12 +147,12 @@ _glunix_glunix() {{
   local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} words
   case ${{COMP_WORDS[1]}} in
 {lines}
-    *) words={_quoted(top)} ;;
+    *) words={quoted(top)} ;;
   esac
-  if ((COMP_CWORD == 1)); then words={_quoted(top)}; fi
+  if ((COMP_CWORD == 1)); then words={quoted(top)}; fi
   case $prev in
-    --engine) words={_quoted(list(ANSWERING))} ;;
-    --ways) words={_quoted(sorted(REGISTRY))} ;;
+    --engine) words={quoted(list(ANSWERING))} ;;
+    --ways) words={quoted(sorted(REGISTRY))} ;;
     --html) COMPREPLY=($(compgen -f -- "$cur")); return ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
@@ -137,7 +168,7 @@ _glunix_glurun() {{
   local cur=${{COMP_WORDS[COMP_CWORD]}} at=1
   COMPREPLY=()
   while ((at < COMP_CWORD)); do
-    case " "{_quoted(words.valued)}" " in
+    case " "{quoted(words.valued)}" " in
       *" ${{COMP_WORDS[at]}} "*) ((at += 2)); continue ;;
     esac
     case ${{COMP_WORDS[at]}} in
@@ -147,12 +178,19 @@ _glunix_glurun() {{
     esac
   done
   if ((at > COMP_CWORD)); then
+    case " "{quoted(NODE_OPTIONS)}" " in
+      *" ${{COMP_WORDS[COMP_CWORD-1]}} "*)
+        local before=
+        if [[ $cur == *,* ]]; then before=${{cur%,*}},; fi
+        COMPREPLY=($(compgen -P "$before" -W "$(_glunix_first glustat)" -- "${{cur##*,}}"))
+        return ;;
+    esac
     COMPREPLY=($(compgen -f -- "$cur"))
   elif ((at < COMP_CWORD)); then
     if declare -F _command_offset >/dev/null; then _command_offset "$at"; else
       COMPREPLY=($(compgen -f -- "$cur")); fi
   elif [[ $cur == -* ]]; then
-    COMPREPLY=($(compgen -W {_quoted(words.options)} -- "$cur"))
+    COMPREPLY=($(compgen -W {quoted(words.options)} -- "$cur"))
   else
     COMPREPLY=($(compgen -c -- "$cur"))
   fi
@@ -162,6 +200,11 @@ complete -o filenames -F _glunix_glurun glurun
 
 
 def run_completion(args: argparse.Namespace) -> int:
-    """Print the script for args.shell (bash is the only one the parser lets through)."""
-    sys.stdout.write(bash())
+    """Print the script for args.shell."""
+    if args.shell == "bash":
+        sys.stdout.write(bash())
+        return 0
+    from glunix.cli import completion_others
+
+    sys.stdout.write(completion_others.SHELLS[args.shell]())
     return 0

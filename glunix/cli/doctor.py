@@ -12,13 +12,13 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from glunix.cli import bpfprobes, machine_probes
+from glunix.cli import bpfprobes, confined, machine_probes
 from glunix.cli.common import one_line, show_table
 from glunix.cluster import native_code
 from glunix.errors import Refused
 from glunix.ids import Why
 from slic.ebpf.loader import PROGRAMS, Program
-from slic.kernel import probe
+from slic.kernel import forkevents, probe
 
 Try = Callable[[], str | int | None]
 """Returns a detail to show (or nothing) when the feature works, raises OSError when not."""
@@ -162,8 +162,13 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "CAP_SYS_RESOURCE",
-        _one(lambda: machine_probes.capability(24)),
+        _one(probe.hard_limit),
         "jobs cannot get hard limits above the daemon's; migration cannot restore exe links",
+    ),
+    Feature(
+        "fork events",
+        _one(lambda: forkevents.ForkEvents().close()),
+        "a process of a -T job looks asleep for a moment as it begins: its first call is caught",
     ),
     Feature(
         "BPF programs",
@@ -220,6 +225,42 @@ FEATURES: tuple[Feature, ...] = (
     Feature("Vagrant", _one(machine_probes.vagrant), "`vagrant up` is not available for the lab"),
 )
 
+_CONFINED = (
+    "A cluster that is started here works as the rows below say. A cluster of outside takes you\n"
+    "for whom you are there; your jobs have no_new_privs and no rights of this namespace there."
+)
+
+CONFINED: tuple[Feature, ...] = (
+    Feature(
+        "namespaces of nodes",
+        _one(confined.own_namespaces),
+        "nodes share host name, pids and mounts with this machine: at user level a job can find "
+        "out nothing of where it is; -T jobs have the node's pids and another terminal's number",
+    ),
+    Feature(
+        "jobs of other users",
+        _one(confined.become_another),
+        "a cluster started here serves the one user whose it is; files of everybody else are "
+        "nobody's (65534) at home and in jobs, and can be given to nobody",
+    ),
+    Feature(
+        "groups of jobs",
+        _one(confined.set_groups),
+        "jobs have the groups of the process that started the cluster, whatever a database says",
+    ),
+    Feature(
+        "group of terminals",
+        _one(confined.terminal_group),
+        "a -T job's terminal is of its user's own group: `ls -l $(tty)` shows it",
+    ),
+)
+"""What is asked only inside a user namespace (glunix.cli.confined)."""
+
+
+def asked() -> tuple[Feature, ...]:
+    """The features that matter where this process is."""
+    return FEATURES + CONFINED if confined.is_confined() else FEATURES
+
 
 def examine(features: Sequence[Feature] = FEATURES) -> list[Finding]:
     """Try every feature, each in processes of its own; nothing of a try remains."""
@@ -256,7 +297,8 @@ def run_doctor(args: argparse.Namespace) -> int:
         return run_paths(args)
     if args.path:
         raise Refused(Why.BAD_REQUEST, "paths are compared with --nodes")
-    findings = examine()
+    findings = examine(asked())
+    namespace = confined.described() if confined.is_confined() else None
     bad = any(found.needed and found.state is not State.WORKS for found in findings)
     if args.json:
         rows = [
@@ -269,10 +311,14 @@ def run_doctor(args: argparse.Namespace) -> int:
             }
             for found in findings
         ]
-        print(json.dumps({"kernel": os.uname().release, "uid": os.getuid(), "features": rows}))
+        where = {"kernel": os.uname().release, "uid": os.getuid(), "user_namespace": namespace}
+        print(json.dumps({**where, "features": rows}))
         return 1 if bad else 0
     who = "root" if os.getuid() == 0 else f"uid {os.getuid()}"
-    print(f"Linux {os.uname().release} on {os.uname().machine}, as {who}\n")
+    print(f"Linux {os.uname().release} on {os.uname().machine}, as {who}")
+    if namespace is not None:
+        print(f"inside a user namespace: {namespace}.\n{_CONFINED}")
+    print()
     table = [(found.name, str(found.state), one_line(found.detail) or "-") for found in findings]
     show_table(("FEATURE", "STATE", "DETAIL"), table)
     lost = [found for found in findings if found.state is not State.WORKS]

@@ -32,14 +32,57 @@ def parser() -> argparse.ArgumentParser:
         "-p", "--processes", action="store_true", help="one line for each process of a job"
     )
     found.add_argument("--json", action="store_true", help="print the rows as JSON")
+    found.add_argument(
+        "--why", action="store_true", help="say in one sentence what these jobs wait for"
+    )
+    found.add_argument(
+        "-w",
+        "--wait",
+        action="store_true",
+        help="wait until these jobs are over; the exit status is the highest of theirs",
+    )
     found.add_argument("npid", nargs="*", type=int, help="only these jobs")
     return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; 0, or 1 when a named job is not there or the cluster does not answer."""
-    args = parser().parse_args(as_script(argv))
+    made = parser()
+    args = made.parse_args(as_script(argv))
+    if (args.why or args.wait) and not args.npid:
+        made.error("which job?")
+    if args.why:
+        return run("glups", lambda: _why(args))
+    if args.wait:
+        return run("glups", lambda: _wait(args))
     return run("glups", lambda: _show(args))
+
+
+def _why(args: argparse.Namespace) -> int:
+    reasons = {}
+    for npid in args.npid:
+        told = api.facts(npid)
+        state = told.row.state if not told.why else told.why
+        reasons[npid] = f"{state} ({told.row.reason})" if told.row.reason else state
+    if args.json:
+        import json
+
+        print(json.dumps(reasons, indent=2))
+        return 0
+    for npid, reason in reasons.items():
+        print(f"{npid}: {one_line(reason)}" if len(reasons) > 1 else one_line(reason))
+    return 0
+
+
+def _wait(args: argparse.Namespace) -> int:
+    from glunix.cli.following import status_of
+
+    rows = [api.wait_for(npid).row for npid in args.npid]
+    if args.json:
+        import json
+
+        print(json.dumps([job_dict(row) for row in rows], indent=2))
+    return max(status_of(row) for row in rows)
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -93,11 +136,17 @@ def _line(row: JobRow, now: float) -> tuple[str, ...]:
         _user(row.uid),
         one_line(row.home),
         one_line(places) or "-",
-        one_line(f"{row.state} ({row.reason})" if row.reason else row.state),
+        one_line(_state(row)),
         span(end - row.started) if row.started else "-",
         "-T" if row.transparent else "user",
-        one_line(row.command),
+        one_line(f"{row.name}: {row.command}" if row.name else row.command),
     )
+
+
+def _state(row: JobRow) -> str:
+    if row.place:
+        return f"{row.state} {row.place}"
+    return f"{row.state} ({row.reason})" if row.reason else row.state
 
 
 def _proc_lines(row: JobRow) -> list[tuple[str, ...]]:

@@ -5,10 +5,11 @@ Options end at the first word that is none, as with ssh, srun and env, so the co
 need no `--`.
 """
 
-import os
+import posix
 import sys
 import time
 
+from glunix import config
 from glunix.errors import GlunixError
 from glunix.home.options import Options
 
@@ -154,9 +155,9 @@ def _number(name: str, text: str, least: int, most: int) -> int:
 
 
 def _open(option: str, path: str) -> int:
-    flags = os.O_RDONLY if option == "input" else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    flags = posix.O_RDONLY if option == "input" else posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC
     try:
-        return os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
+        return posix.open(path, flags | posix.O_CLOEXEC | posix.O_NOCTTY, 0o666)
     except OSError as error:
         raise GlunixError(f"{path}: {error.strerror}") from None
 
@@ -164,12 +165,14 @@ def _open(option: str, path: str) -> int:
 def _from_here(path: str) -> str:
     """The node's daemon is elsewhere: what is relative is relative to where the user is."""
     try:
-        return path if path.startswith("/") else os.path.join(os.getcwd(), path)
+        return path if path.startswith("/") else f"{posix.getcwd().rstrip('/')}/{path}"
     except OSError as error:
         raise GlunixError(f"the current directory is gone: {error.strerror}") from None
 
 
 def _home_path(path: str) -> bytes:
+    import os
+
     found = os.path.normpath(_from_here(path)) if path else ""
     if not found.strip("/"):
         raise UsageError(f"--home wants a path below the root, not {path!r}")
@@ -177,7 +180,7 @@ def _home_path(path: str) -> bytes:
         from glunix.home.submit import complain
 
         complain(f"note: --home={path}: not here (yet): the job may make it", None)
-    return b"/" + os.fsencode(found.lstrip("/"))
+    return b"/" + config.encoded(found.lstrip("/"))
 
 
 def _names(text: str) -> list[str]:
@@ -192,7 +195,7 @@ def _names(text: str) -> list[str]:
 
 def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
     """Make Options; opens the files of -i, -o and -e."""
-    options = Options([os.fsencode(word) for word in command])
+    options = Options([config.encoded(word) for word in command])
     for name, value in found:
         if name == "degree":
             options.degree = _number(name, value, 1, 4096)
@@ -207,11 +210,11 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
         elif name in ("input", "output", "error"):
             options.fds[("input", "output", "error").index(name)] = _open(name, value)
         elif name == "chdir":
-            options.chdir = os.fsencode(_from_here(value))
+            options.chdir = config.encoded(_from_here(value))
         elif name == "stage":
             options.stage = [
                 *(options.stage or []),
-                *(os.fsencode(f) for f in value.split(",") if f),
+                *(config.encoded(f) for f in value.split(",") if f),
             ]
         elif name == "time":
             options.time_limit = _seconds(value)
@@ -233,13 +236,12 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
         raise UsageError("--allow-tiocsti is for -T: other jobs cannot reach your terminal's input")
     if options.stats and not options.transparent:
         raise UsageError("--stats is for -T: other jobs make no calls home")
-    if "GLUNIX_TIMES" in os.environ:
+    if config.variable("GLUNIX_TIMES"):
         options.times = time.perf_counter()
     return options
 
 
 def _fail(line: str) -> int:
-    from glunix import config
     from glunix.home.submit import complain
 
     complain(line, None)
@@ -255,7 +257,7 @@ def _tell(text: str) -> int:
             sys.stdout.write(text or f"glurun (GLUnix) {__version__}\n")
             sys.stdout.flush()
     except OSError as error:
-        os._exit(_fail(f"cannot write output: {error.strerror}"))  # Python would try again
+        posix._exit(_fail(f"cannot write output: {error.strerror}"))  # Python would try again
     return 0
 
 
@@ -266,9 +268,9 @@ def _hold_closed() -> None:
     """
     for fd in (0, 1, 2):
         try:
-            os.fstat(fd)
+            posix.fstat(fd)
         except OSError:
-            os.open("/", os.O_PATH | os.O_CLOEXEC)  # the lowest free number, so this one
+            posix.open("/", posix.O_PATH | posix.O_CLOEXEC)  # the lowest free number, so this one
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -292,5 +294,5 @@ def main(argv: list[str] | None = None) -> int:
         # that the kernel does not. Nothing is left in sys.stdout, which only --help uses.
         if sys.stderr is not None:  # the user may have closed it
             sys.stderr.flush()
-        os._exit(status)
+        posix._exit(status)
     return status

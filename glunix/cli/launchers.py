@@ -11,9 +11,12 @@ the scripts are started by a small program, start.c, of which a copy lies beside
 they start the interpreter, with those limits: docs/launch.md.
 """
 
+import __future__
+
 import argparse
 import importlib.metadata
 import importlib.util
+import marshal
 import os
 import shutil
 import sys
@@ -22,6 +25,7 @@ from pathlib import Path
 
 import glunix
 from glunix import config
+from glunix.cli import begin
 from glunix.cli.common import Parser, run
 from glunix.cluster.native_code import START, compile_all
 from glunix.errors import GlunixError
@@ -35,36 +39,46 @@ SHEBANG_MAX = 127
 STARTER = ".glunix-start"
 """start.c's program, beside the scripts."""
 
+LAUNCH = (
+    "glunix/__init__.py",
+    "glunix/cli/__init__.py",
+    "glunix/cli/begin.py",
+    "glunix/cli/glurun.py",
+    "glunix/config.py",
+    "glunix/errors.py",
+    "glunix/msg/__init__.py",
+    "glunix/msg/frame.py",
+)
+"""What `glurun` loads besides home's half (tests/unit/test_startup_imports.py)."""
+
 NEED_LIMITS = ("glurun",)
 """Tools whose limits may be raised: they say what they were, and the program gets those."""
 
-_FIRST = """\
+_TEXT = """\
 import _signal
 if _signal.getsignal(2) is _signal.default_int_handler:
     _signal.signal(2, _signal.SIG_DFL)
-import gc, sys
+import gc, marshal, posix, sys
 gc.set_threshold(20000)
+sys.path += {folders!r}
+rows = {{}}
+try:
+    fd = posix.open({modules!r}, posix.O_RDONLY | posix.O_CLOEXEC)
+    data = posix.read(fd, posix.fstat(fd).st_size)
+    posix.close(fd)
+    if data[:4] == sys.modules["_frozen_importlib_external"].MAGIC_NUMBER:
+        rows = marshal.loads(data[4:])
+        exec(marshal.loads(rows["glunix.cli.begin"][4]))
+except (OSError, ValueError, EOFError, TypeError, KeyError):
+    rows = {{}}
+if not rows:
+    from glunix.cli.begin import begin
+begin({name!r}, rows)
+from {module} import {function}
+sys.exit({function}())
 """
 """Until the tool knows better, ^C ends it as any program: not with a traceback. What is imported is
-no garbage: looking for some costs a millisecond of the launch."""
-
-_NOTED = """\
-import posix
-for note in sys._xoptions.get("glunix", "").split(","):
-    if note == "i":
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (2,))
-    elif note[:1] == "d":
-        fd, _, high = note[1:].partition(":")
-        posix.dup2(int(high), int(fd))
-        posix.close(int(high))
-try:
-    fd = posix.open("/proc/self/comm", posix.O_WRONLY | posix.O_CLOEXEC)
-    posix.write(fd, {name!r})
-    posix.close(fd)
-except OSError:
-    pass
-"""
-"""What start.c had to put aside is put back, and ps(1) shows the tool's name."""
+no garbage: looking for some costs a millisecond of the launch. The rest is glunix.cli.begin."""
 
 _UNSAFE = set('"$`\\\n\r')
 
@@ -103,13 +117,18 @@ def targets() -> dict[str, str]:
 
 
 def text_of(
-    python: str, folders: Sequence[Path], target: str, starter: str = "", name: str = ""
+    python: str,
+    folders: Sequence[Path],
+    target: str,
+    starter: str = "",
+    name: str = "",
+    modules: Path | None = None,
 ) -> str | None:
     """One launcher; None when a path is one that neither kernel nor shell can be given.
 
     Short plain paths become a #! line. Others go through sh: its first word is also a Python
     string, so that the same file is a script for both. `starter`: start.c's program, which is to
-    execute `python` for the tool of this `name`.
+    execute `python` for the tool of this `name`; `modules`: the file of the compiled ones.
     """
     module, _, function = target.partition(":")
     words = [python, FLAGS]
@@ -120,13 +139,12 @@ def text_of(
         line = '#!/bin/sh\n"exec" ' + " ".join(f'"{word}"' for word in words) + ' "$0" "$@"'
     if any(set(word) & _UNSAFE or not word.isprintable() for word in words):
         return None
-    return (
-        f"{line}\n"
-        f"{_FIRST}"
-        f"{_NOTED.format(name=os.fsencode(name)) if starter else ''}"
-        f"sys.path += {[str(folder) for folder in folders]!r}\n"
-        f"from {module} import {function}\n"
-        f"sys.exit({function}())\n"
+    return f"{line}\n" + _TEXT.format(
+        folders=[str(folder) for folder in folders],
+        modules=str(modules or ""),
+        name=os.fsencode(name),
+        module=module,
+        function=function,
     )
 
 
@@ -137,9 +155,9 @@ def _interpreter(python: str, starter: str, raises: bool) -> str:
     return ("+" if raises else "-") + (name if beside else python)
 
 
-def _put(path: Path, text: str) -> None:
+def _put(path: Path, data: bytes) -> None:
     fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text)
+    fresh.write_bytes(data)
     fresh.chmod(0o755)
     fresh.replace(path)
 
@@ -157,17 +175,42 @@ def _put_starter(folder: Path) -> str:
     return str(starter)
 
 
+def _put_modules(folder: Path) -> Path | None:
+    """Compile what the launch of `glurun` needs into one file; None: it cannot be there."""
+    rows = {}
+    root = places()[0]
+    sources = [root / name for name in LAUNCH] + sorted((root / "glunix" / "home").rglob("*.py"))
+    for source in [*sources, Path(__future__.__file__)]:
+        is_package = source.name == "__init__.py"
+        parts = source.relative_to(root).parts[:-1] if source.is_relative_to(root) else ()
+        name = ".".join((*parts, *(() if is_package else (source.stem,))))
+        try:
+            found = source.stat()
+            code = compile(source.read_bytes(), str(source), "exec", dont_inherit=True)
+        except (OSError, SyntaxError):
+            continue
+        row = str(source), is_package, found.st_mtime_ns, found.st_size, marshal.dumps(code)
+        rows[name] = row
+    made = folder.absolute() / begin.NAME
+    try:
+        _put(made, importlib.util.MAGIC_NUMBER + marshal.dumps(rows))
+    except OSError:
+        return None
+    return made
+
+
 def write(folder: Path, python: str, wanted: Mapping[str, str]) -> list[str]:
     """Write a launcher for each tool into `folder`; return the tools left as they are."""
     folders = places()
     starter = _put_starter(folder)
+    modules = _put_modules(folder)
     left = []
     for name, target in sorted(wanted.items()):
-        text = text_of(python, folders, target, starter, name)
+        text = text_of(python, folders, target, starter, name, modules)
         if text is None:
             left.append(name)
         else:
-            _put(folder / name, text)
+            _put(folder / name, text.encode("utf-8", "surrogateescape"))
     return left
 
 

@@ -54,14 +54,6 @@ def _version(path: str) -> str:
     return first
 
 
-def capability(bit: int) -> None:
-    """Is this capability in our effective set (capabilities(7))?"""
-    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").split("\n"):
-        if line.startswith("CapEff:") and int(line.split()[1], 16) >> bit & 1:
-            return
-    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-
-
 def cgroups(proc: Path = Path("/proc/self")) -> str:
     """Which hierarchies a daemon started here would use, tried (glunix.node.processes.cgroups)."""
     return str(find_places(proc))

@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     text = "with --nodes: what to compare (folders, files, programs)"
     doctor.add_argument("path", nargs="*", metavar="PATH", help=text)
     completion = subs.add_parser("completion", help="print completion for a shell")
-    completion.add_argument("shell", choices=["bash"])
+    completion.add_argument("shell", choices=["bash", "fish", "zsh"])
     demo = subs.add_parser("demo", help="start 4 nodes, run real jobs, print what happened")
     demo.add_argument("-n", "--nodes", type=_node_count, default=NODES, metavar="N")
     shell = subs.add_parser("shell", help="a shell with a cluster that lives as long as it")

@@ -12,7 +12,6 @@ import os
 import resource
 import select
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -24,14 +23,13 @@ from glunix import config, settings
 from glunix.cli import launchers
 from glunix.cli.common import one_line
 from glunix.cluster.folder import cluster_folder, locked
+from glunix.cluster.hosts import resolve_own
+from glunix.cluster.isolation import ISOLATED, cannot_isolate, leave_shared, mount_own_proc
 from glunix.cluster.native_code import compile_all
 from glunix.errors import GlunixError
-from slic.kernel import prctl
 
 NODES = 4
 READY_TIMEOUT = 60.0
-ISOLATED = ("uts", "pid", "mount")
-"""What an isolated node does not share with the machine."""
 DESCRIPTORS = 1 << 18
 STOP_TIMEOUT = 8.0
 
@@ -84,53 +82,6 @@ def save(folder: Path, all_members: list[Member]) -> None:
 # -- namespaces ------------------------------------------------------------------------------
 
 
-def _leave_shared(name: str) -> None:
-    """Get a UTS, PID and mount namespace of our own; OSError where that cannot be had."""
-    uid, gid = os.geteuid(), os.getegid()
-    flags = prctl.CLONE_NEWUTS | prctl.CLONE_NEWPID | prctl.CLONE_NEWNS
-    if uid == 0:
-        prctl.unshare(flags)
-    else:
-        prctl.unshare(flags | prctl.CLONE_NEWUSER)
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
-    prctl.mount("none", "/", "", prctl.MS_REC | prctl.MS_PRIVATE)
-    socket.sethostname(name)
-
-
-def _own_proc() -> None:
-    """A /proc of our PID namespace: with another one's, pids would mean other processes."""
-    flags = prctl.MS_NOSUID | prctl.MS_NODEV | prctl.MS_NOEXEC
-    prctl.mount("proc", "/proc", "proc", flags)
-
-
-def cannot_isolate() -> str:
-    """Why nodes cannot have namespaces of their own here; empty when they can. Really tries.
-
-    All or nothing: a PID namespace cannot be left again when its /proc turns out not to be had.
-    """
-    said_r, said_w = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            _leave_shared("probe")
-            inner = os.fork()
-            if inner:
-                os.waitpid(inner, 0)
-                os._exit(0)
-            _own_proc()
-        except OSError as error:
-            os.write(said_w, str(error).encode())
-        finally:
-            os._exit(0)
-    os.close(said_w)
-    os.waitpid(pid, 0)
-    why = os.read(said_r, 4096).decode()
-    os.close(said_r)
-    return why
-
-
 # -- starting --------------------------------------------------------------------------------
 
 
@@ -158,7 +109,8 @@ def fork_member(
         _redirect(config.private(folder) / f"{name}.log")
         isolated = ISOLATED if isolate else ()
         if isolate:
-            _leave_shared(name)
+            leave_shared(name)
+            resolve_own(folder, name)
         told_r, told_w = os.pipe()
         inner = os.fork()  # into the new PID namespace, and away from our parent
         if inner:
@@ -212,7 +164,7 @@ def _serve(
     from glunix.master.server import run_master
 
     if "pid" in isolated:
-        _own_proc()
+        mount_own_proc()
     os.umask(0o022)
     many_descriptors()
     with suppress(OSError):

@@ -26,12 +26,12 @@ def cluster_folder(given: str | None = None) -> Path:
         return Path(given).absolute()
     if os.environ.get("GLUNIX_DIR"):
         return config.state_dir().absolute()
-    return Path(CLUSTER_FOLDER) if os.geteuid() == 0 else Path.home() / ".glunix"
+    return Path(CLUSTER_FOLDER) if config.is_machines_root() else Path.home() / ".glunix"
 
 
 def default_state(folder: Path) -> str:
     """What `state` in glunix.toml is to say: where tools look when nobody tells them."""
-    shared = os.geteuid() == 0 and str(folder) == CLUSTER_FOLDER
+    shared = config.is_machines_root() and str(folder) == CLUSTER_FOLDER
     return "/run/glunix" if shared else ""
 
 

@@ -82,16 +82,26 @@ _USER_LEVEL = {
 
 _TRANSPARENT: dict[str, Known] = {}
 
+_WITH_SLIC = Known("slic run: the program dies with its supervisor, by its parent-death signal")
+_FILTER_SEEN = Known("the engine's seccomp filter is seen, as in /proc/self/status")
+_STRACE_FILTERS = Known("strace --seccomp-bpf installs a filter, and no_new_privs for it")
+
 DIFFERENCES: dict[str, Mapping[str, Known]] = {
+    "strace": {"life_seccomp": _STRACE_FILTERS, "life_no_new_privs": _STRACE_FILTERS},
     "slic-unotify": {
+        "life_parent_death": _WITH_SLIC,
+        "life_seccomp": _FILTER_SEEN,
         "signal_group_once": Known(
             "slic/run.py: a signal to the whole group also comes from the supervisor", always=False
         ),
     },
     "slic-ptrace": {
+        "life_parent_death": _WITH_SLIC,
         "signal_group_once": Known("as under slic-unotify", always=False),
     },
     "slic-ptrace-seccomp": {
+        "life_parent_death": _WITH_SLIC,
+        "life_seccomp": _FILTER_SEEN,
         "signal_group_once": Known("as under slic-unotify", always=False),
     },
     "glurun": _USER_LEVEL,

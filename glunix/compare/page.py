@@ -75,6 +75,14 @@ td.n { text-align: right; font-variant-numeric: tabular-nums }
 .same { color: #567 } .listed { background: #fff3cd } .unexpected { background: #f8d0d0 }
 .cannot { color: #999 } .area th { background: #f3f5f7 } small { color: #567 }
 td details { max-width: 32em } code { overflow-wrap: anywhere }
+.wide { overflow-x: auto }
+@media (max-width: 50em) {
+  body { margin: 1em auto; padding: 0 .5em; font-size: 14px }
+  h1 { font-size: 1.3em } .wide { max-height: 90vh; overflow: auto }
+  .wide th:first-child { position: sticky; left: 0; background: #fff; max-width: 9em;
+    overflow-wrap: anywhere }
+  th, td { padding: .15em .35em } td details { max-width: 80vw }
+}
 """
 
 
@@ -84,14 +92,16 @@ def as_html(matrix: Matrix) -> str:
     machine = escape(f"Linux {platform.release()}, {platform.machine()}")
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>GLUnix compared with native Linux</title><style>{_STYLE}</style>"
         "<h1>GLUnix compared with native Linux</h1>"
         f"<p>{len(matrix.guests)} programs that check themselves, run natively and each way on "
         f"{machine}. <span class=listed>Expected</span> differences open to say why; "
         f"<span class=unexpected>unexpected</span> ones: {len(matrix.unexpected)}.</p>"
         f"<h2>What a call costs</h2>{_latency_table(matrix)}"
-        f"<h2>What programs see</h2><table><thead><tr><th>program</th>{heads}</tr></thead>"
-        f"<tbody>{_totals(matrix)}{''.join(_rows(matrix))}</tbody></table></html>\n"
+        "<h2>What programs see</h2><div class=wide><table><thead>"
+        f"<tr><th>program</th>{heads}</tr></thead>"
+        f"<tbody>{_totals(matrix)}{''.join(_rows(matrix))}</tbody></table></div></html>\n"
     )
 
 
@@ -106,7 +116,8 @@ def _latency_table(matrix: Matrix) -> str:
                 f"<td class=n>{found.nanoseconds[call] / 1000:.2f} µs</td>" for call in CALLS
             )
         rows.append(f"<tr><th>{escape(REGISTRY[name].title)}</th>{cells}</tr>")
-    return f"<table><thead><tr><th></th>{heads}</tr></thead>{''.join(rows)}</table>"
+    table = f"<table><thead><tr><th></th>{heads}</tr></thead>{''.join(rows)}</table>"
+    return f"<div class=wide>{table}</div>"
 
 
 def _totals(matrix: Matrix) -> str:

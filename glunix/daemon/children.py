@@ -87,6 +87,10 @@ class Children:
         self._again = False
         self.collect()
 
+    def spare(self, pid: int) -> None:
+        """A mover: it ends by itself."""
+        self._helpers.add(pid)
+
     def sweep(self, job: Job, group: JobGroup | None) -> None:
         """This job is over: end what it left to us."""
         self._helpers.update(job.roots())

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from glunix.comm.link import Link
 from glunix.comm.sockets import connections_max
 from glunix.errors import FrameError
-from glunix.msg import client
+from glunix.msg import batch, client
 from glunix.msg.base import Message
 from glunix.msg.frame import Budget
 from glunix.rate import Bucket
@@ -32,6 +32,13 @@ FRAME = 0.05
 """Requests that a frame for one's own job counts as."""
 
 MIB = 1024 * 1024
+
+
+TASKS = 4
+"""Tasks of one submission that count as one more request: the queue is the master's to limit."""
+
+UNCOUNTED = (client.TtyMode, batch.BatchReady, batch.BatchCannot)
+"""What a client says in answer, or of its own terminal."""
 
 
 class Share:
@@ -72,8 +79,10 @@ class Share:
 
     def may_ask(self, message: Message, now: float) -> bool:
         """Count a request; False: it is one too many now."""
-        if self.exempt or isinstance(message, client.TtyMode):
+        if self.exempt or isinstance(message, UNCOUNTED):
             return True
+        if isinstance(message, batch.Enqueue):
+            return self._bucket.take(now, 1 + len(message.tasks) / TASKS)
         return self._bucket.take(now, self._table() if isinstance(message, client.ListJobs) else 1)
 
     def frame_debt(self, now: float) -> float:

@@ -22,11 +22,11 @@ from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.daemon.chores import Chores
 from glunix.daemon.client_limits import Share, Shares
 from glunix.daemon.stream_relay import Join
-from glunix.daemon.submitter import Limits, limits_of, restricted, within
+from glunix.daemon.submitter import Limits, limits_of, restricted, with_io_priority, within
 from glunix.daemon.terminals import open_terminal_of
 from glunix.errors import FrameError
 from glunix.ids import CONTROL, StreamId, Why
-from glunix.msg import client
+from glunix.msg import batch, client
 from glunix.msg.base import Body, Message, encode
 from glunix.msg.frame import BODY_MAX, encode_frame
 from glunix.msg.job import Owner
@@ -116,6 +116,24 @@ class Clients:
         self._log(f"clients of uid {owner.uid}", f"uid {owner.uid} sends descriptors: closed")
         self._chores.do(owner, lambda: None, done, closing=fd)
 
+    def adopt(self, connection: socket.socket, owner: Owner, pid: int) -> int:
+        """Take in a process that the daemon has made for this owner; returns its link's number."""
+        share = self._shares.of(owner.uid, self._loop.now())
+        who = self._enter(owner, pid, share, limits_of(connection, pid))
+        self._loop.adopt(connection, who.link)
+        return who.number
+
+    def _enter(self, owner: Owner, pid: int, share: Share, limits: Limits | None) -> _Client:
+        name = f"pid {pid} of uid {owner.uid}"
+        link = Link(self._frame, self._closed, name, answers=True, budget=share.budget)
+        share.connections += 1
+        who = _Client(self._next, link, owner, pid, share, limits)
+        self._next += 1
+        self._by_number[who.number] = who
+        self._by_link[link] = who
+        self._up(who.number, owner)
+        return who
+
     def _accepted(self, connection: socket.socket) -> Link | None:
         pid, owner = peer_owner(connection)
         owner, limits = restricted(connection, pid, owner), limits_of(connection, pid)
@@ -128,15 +146,7 @@ class Clients:
             with contextlib.suppress(OSError):
                 connection.send(encode_frame(CONTROL, encode(refusal)))
             return None
-        name = f"pid {pid} of uid {owner.uid}"
-        link = Link(self._frame, self._closed, name, answers=True, budget=share.budget)
-        share.connections += 1
-        who = _Client(self._next, link, owner, pid, share, limits)
-        self._next += 1
-        self._by_number[who.number] = who
-        self._by_link[link] = who
-        self._up(who.number, owner)
-        return link
+        return self._enter(owner, pid, share, limits).link
 
     def _frame(self, link: Link, stream: StreamId, body: Body) -> None:
         who = self._by_link[link]
@@ -149,7 +159,7 @@ class Clients:
                 raise FrameError(f"stream {stream} is not its own")
             # else: the stream ended while this frame was under way
             return
-        message = client.client_to_daemon.decode(body)
+        message = batch.client_to_daemon.decode(body)
         if not who.share.may_ask(message, self._loop.now()):
             self._asks_too_often(who, getattr(message, "request", 0))
             return
@@ -158,7 +168,8 @@ class Clients:
             submit = self._submit(who, message, len(body))
             if submit is None:
                 return
-            message = submit
+            spec = with_io_priority(submit.spec, who.pid)
+            message = msgspec.structs.replace(submit, spec=spec)
         elif isinstance(message, client.TtyMode):
             who.left = message.left
         self._message(who.number, message)

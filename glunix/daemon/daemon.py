@@ -25,10 +25,12 @@ from glunix.comm.network import Network, UnixNetwork
 from glunix.comm.rate_limit import Turnstile
 from glunix.daemon.accounts import Accounts
 from glunix.daemon.authorization import limits_here, owner_here
+from glunix.daemon.batchservers import BatchServers, sealing_key
 from glunix.daemon.children import Children
 from glunix.daemon.chores import Chores
 from glunix.daemon.clients import Clients
 from glunix.daemon.groups import Groups
+from glunix.daemon.handover import Handover
 from glunix.daemon.membership import Membership
 from glunix.daemon.node_stream import NodeStream
 from glunix.daemon.peers import PeerLink, Peers
@@ -38,7 +40,7 @@ from glunix.daemon.transparent_job import SupervisedJob
 from glunix.daemon.uplink import Ending, Uplink
 from glunix.errors import Refused
 from glunix.ids import StreamId, Why
-from glunix.msg import master, stream
+from glunix.msg import client, master, stream
 from glunix.msg.base import Message
 from glunix.node.input.feeds import MOVED
 from glunix.node.spawn.sessions import Sessions
@@ -86,7 +88,9 @@ class Daemon:
         self.config = conf
         self._ready = ready
         self._boot = secrets.token_hex(8)
-        self._home = HomeJobs(conf.node, os.geteuid(), socket.gethostname(), conf.limits.jobs)
+        key = sealing_key(conf.folder, conf.node)
+        host = socket.gethostname()
+        self._home = HomeJobs(conf.node, os.geteuid(), host, conf.limits.jobs, key)
         self._streams: list[NodeStream] = []
         self._stopping = False
         self._reached: dict[str, PeerLink] = {}
@@ -105,6 +109,13 @@ class Daemon:
             self.log,
             conf.limits,
             self._chores,
+        )
+        self._batch_servers = BatchServers(
+            self._clients,
+            self._chores,
+            conf.limits.tasks,
+            lambda link, owner: self._do(self._home.batch.server_up(link, owner)),
+            lambda owner, why: self._do(self._home.batch.server_failed(owner, why)),
         )
         self._network = network or UnixNetwork(loop, conf.folder, conf.node, self.log)
         turnstile = Turnstile(loop, conf.limits.requests)
@@ -230,6 +241,10 @@ class Daemon:
                 join.open(self._reached[effect.node], effect.start)
             elif isinstance(effect, effects.CloseJoin):
                 self._clients.close_join(effect.link, effect.stream, effect.reason)
+            elif isinstance(effect, effects.StartBatchServer):
+                self._batch_servers.start(effect.owner)
+            elif isinstance(effect, effects.BeginMove):
+                self._begin_move(effect)
             elif isinstance(effect, effects.RestoreTty):
                 self._clients.restore_terminal(effect.link)
             else:
@@ -247,10 +262,32 @@ class Daemon:
 
         self._peers.dial(dial.node, dial.address, done)
 
+    def _begin_move(self, move: effects.BeginMove) -> None:
+        def dial(done: Callable[[PeerLink | None, str], None]) -> None:
+            self._peers.dial(move.node, move.address, done)
+
+        def step(what: str) -> None:
+            self._clients.send(move.asker, client.MoveStep(move.request, what))
+
+        def over(moved: bool, pid: int, why: str) -> None:
+            text = f"moved to {move.node}" if moved else f"stays: {why}"
+            if move.node:
+                self.log(f"job {move.npid} {text}")
+            self._do(self._home.move_over(move, moved, pid, why))
+
+        join = self._clients.join(move.link, move.stream)
+        Handover(self.loop, join, move.start, move.epoch, dial if move.node else None, step, over)
+
+    def spare(self, pid: int) -> None:
+        """This child is of no job, and not to be ended with one."""
+        self._children.spare(pid)
+
     # -- node side ---------------------------------------------------------------------------
 
-    def _started(self, mate: PeerLink, number: StreamId, start: stream.Start) -> NodeStream:
-        node_stream = NodeStream(self, mate, number, start)
+    def _started(
+        self, mate: PeerLink, number: StreamId, start: stream.Start, epoch: int
+    ) -> NodeStream:
+        node_stream = NodeStream(self, mate, number, start, epoch)
         self._streams.append(node_stream)
         return node_stream
 

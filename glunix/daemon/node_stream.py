@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from glunix.daemon.announced import Placed
+from glunix.daemon.arriving import Arriving
 from glunix.daemon.authorization import RefusedJob
+from glunix.daemon.leaving import Leaving
 from glunix.daemon.peers import PeerLink
 from glunix.daemon.transparent_job import SupervisedJob
 from glunix.errors import FrameError, Refused
 from glunix.ids import StreamId, Why
-from glunix.msg import master, stream
+from glunix.msg import master, move, peer, stream
 from glunix.msg.base import Body, Message
 from glunix.msg.frame import BODY_MAX
 from glunix.msg.job import RunningProc
@@ -32,7 +34,15 @@ if TYPE_CHECKING:
 class NodeStream:
     """The node's end of one job stream (a peers.Route)."""
 
-    def __init__(self, daemon: "Daemon", mate: PeerLink, number: StreamId, start: stream.Start):
+    def __init__(
+        self,
+        daemon: "Daemon",
+        mate: PeerLink,
+        number: StreamId,
+        start: stream.Start,
+        epoch: int,
+    ):
+        """`epoch`: of the move by which the job comes here; 0: it starts here."""
         self._daemon = daemon
         self._mate = mate
         self._number = number
@@ -69,7 +79,14 @@ class NodeStream:
             return
         if start.spec.transparent:
             setuid = daemon.config.setuid
-            self.job = SupervisedJob(start, node, loop, self.tell, self._relay, self._ended, setuid)
+            self.job = SupervisedJob(
+                start, node, loop, self.tell, self._relay, self._ended, setuid, epoch > 0
+            )
+            self.job.spare = daemon.spare
+            if epoch:
+                self.job.move = Arriving(
+                    loop, self.job, epoch, self._say, self._taken, self._live, self._dead
+                )
         else:
             ended = lambda job: self._ended()  # noqa: E731
             self.job = UserJob(start, node, loop, self.tell, self._output, ended, daemon.sessions)
@@ -126,7 +143,67 @@ class NodeStream:
         self._launched = True
         self._daemon.pace.add(self._launch_some)
 
+    # -- moves (glunix.daemon.handover) ------------------------------------------------------
+
+    def moving(self, message: peer.Moving) -> None:
+        """See peers.Route."""
+        if not isinstance(self.job, SupervisedJob):
+            return
+        under_way = self.job.move
+        if isinstance(message, move.MoveOrder):
+            if message.order in ("ask", "explain"):
+                self._leave(self.job, message)
+            elif under_way is not None:
+                under_way.order(message.order, message.epoch)
+        elif isinstance(message, move.MovePiece) and isinstance(under_way, Arriving):
+            under_way.piece(message)
+        elif isinstance(message, move.MoveTaken) and isinstance(under_way, Leaving):
+            under_way.taken(message.count)
+
+    def _leave(self, job: SupervisedJob, message: move.MoveOrder) -> None:
+        epoch = message.epoch
+        pid, _ = self.running.get(self.start.vnns[0], (0, False))
+        if job.move is not None or not pid:
+            why = "it is being moved already" if job.move else "it has not begun yet (may pass)"
+            self._mate.say(move.MoveSaid(self._number, epoch, "refused", why))
+            return
+
+        def piece(part: str, data: bytes) -> None:
+            self._mate.say(move.MovePiece(self._number, epoch, part, data))  # type: ignore[arg-type]
+
+        job.move = Leaving(
+            self._daemon.loop, job, pid, epoch, self._say, piece, lambda gone: self._left(job)
+        )
+        job.move.order(message.order, epoch)
+
+    def _left(self, job: SupervisedJob) -> None:
+        job.move = None
+
+    def _say(self, said: str, text: str, pid: int = 0) -> None:
+        under_way = self.job.move if isinstance(self.job, SupervisedJob) else None
+        if under_way is not None:
+            self._mate.say(
+                move.MoveSaid(self._number, under_way.epoch, said, text, pid)  # type: ignore[arg-type]
+            )
+
+    def _taken(self, count: int) -> None:
+        if isinstance(self.job, SupervisedJob) and self.job.move is not None:
+            self._mate.say(move.MoveTaken(self._number, self.job.move.epoch, count))
+
+    def _live(self, pid: int, stopped: bool) -> None:
+        """The job is here."""
+        self.running[self.start.vnns[0]] = (pid, stopped)
+        assert isinstance(self.job, SupervisedJob)
+        self.job.move = None
+        self.job.is_here()
+
+    def _dead(self) -> None:
+        """It does not come."""
+        self.job.abandon()
+
     def _refuse(self, refusal: Refused) -> None:
+        if isinstance(self.job, SupervisedJob) and isinstance(self.job.move, Arriving):
+            self.job.move.failed(str(refusal))
         self._daemon.sparse(self._mate.node, f"refused a job of {self._mate.node}: {refusal}")
         self.job = RefusedJob(self.start, refusal, self._tell_home, self._ended)
         self._launch_now()
@@ -161,6 +238,8 @@ class NodeStream:
 
     def closed(self, text: str, lost: bool) -> None:
         """Home gave up this stream: kill what still runs (paper 4.2.3)."""
+        if isinstance(self.job, SupervisedJob) and self.job.move is not None:
+            self.job.move.cut()
         if self.job.kill(signal.SIGKILL, None):
             why = text or "home closed the stream"
             self._daemon.sparse(self._mate.node, f"job {self.start.npid} killed: {why}")

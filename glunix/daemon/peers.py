@@ -16,7 +16,7 @@ from glunix.errors import FrameError, GlunixError
 from glunix.ids import CONTROL, StreamId
 from glunix.msg import peer
 from glunix.msg.base import MAJOR, MINOR, Body, Message
-from glunix.msg.stream import Start, opening
+from glunix.msg.stream import Restore, Start, opening
 from glunix.trust.peer import Peer
 from glunix.trust.revocation import Revocations
 
@@ -35,6 +35,9 @@ class Route(Protocol):
 
     def frame(self, body: Body) -> None:
         """A frame of the stream arrived."""
+
+    def moving(self, message: peer.Moving) -> None:
+        """The other side's daemon speaks of a move of this stream's job."""
 
     def closed(self, text: str, lost: bool) -> None:
         """The stream is over: the other side closed it, or (`lost`) its link broke."""
@@ -56,13 +59,18 @@ class PeerLink:
         """Highest stream number the other side opened: lower unknown ones are over."""
         self._next = 1
 
-    def open(self, route: Route, start: Start) -> StreamId:
+    def open(self, route: Route, start: Start | Restore) -> StreamId:
         """Open a stream with its first frame."""
         number = StreamId(self._next)
         self._next += 1
         self.routes[number] = route
         self.link.send(number, start)
         return number
+
+    def say(self, message: peer.Moving) -> None:
+        """Of a move of the job of a stream that is still open."""
+        if message.stream in self.routes:
+            self.link.send(CONTROL, message)
 
     def send_on(self, stream: StreamId, message: Message) -> None:
         """Send on a stream that is still open; else the message has nobody to go to."""
@@ -89,7 +97,7 @@ class Peers:
         turnstile: Turnstile,
         node: str,
         boot: str,
-        started: Callable[[PeerLink, StreamId, Start], Route],
+        started: Callable[[PeerLink, StreamId, Start, int], Route],
         log: Callable[[str], None],
     ) -> None:
         self._network = network
@@ -170,10 +178,11 @@ class Peers:
             route.frame(body)
         elif not mate.dialled and stream > mate.last_opened:
             mate.last_opened = stream
-            start = opening.decode(body)
+            first = opening.decode(body)
+            start, epoch = (first.start, first.epoch) if isinstance(first, Restore) else (first, 0)
             if start.home != mate.node:
                 raise FrameError(f"a job of {start.home} from {mate.node}")
-            route = self._started(mate, stream, start)
+            route = self._started(mate, stream, start, epoch)
             mate.routes[stream] = route
             route.opened()
         # else: the stream ended while this frame was under way
@@ -187,6 +196,11 @@ class Peers:
                 raise FrameError(f"{mate.node} says that it is {message.node!r}")
             mate.node = message.node
             mate.greeted = True
+            return
+        if not isinstance(message, peer.CloseStream):
+            moved = mate.routes.get(StreamId(message.stream))
+            if moved is not None:
+                moved.moving(message)
             return
         route = mate.routes.pop(StreamId(message.stream), None)
         if route is not None:

@@ -9,9 +9,11 @@ from collections.abc import Callable
 
 from glunix.comm.link import Link
 from glunix.daemon.client_limits import Share
+from glunix.daemon.handover import Handover
 from glunix.daemon.peers import PeerLink
 from glunix.errors import FrameError
 from glunix.ids import StreamId
+from glunix.msg import peer
 from glunix.msg.base import Body
 from glunix.msg.frame import BODY_MAX
 from glunix.msg.stream import INPUT_WINDOW, Start
@@ -33,6 +35,9 @@ class Join:
         """Frames of the startup that the node cannot take yet."""
         self._late_size = 0
         self._held = False
+        self._still = False
+        """The job is on its way to another node: nothing is sent to it."""
+        self.move: Handover | None = None
 
     def open(self, mate: PeerLink, start: Start) -> None:
         """The node can be reached: start there, then send what came meanwhile."""
@@ -43,7 +48,7 @@ class Join:
     def from_client(self, body: Body) -> None:
         """A frame of the startup for the node."""
         mate = self._mate
-        if mate is not None and not self._late and not mate.link.full:
+        if mate is not None and not self._still and not self._late and not mate.link.full:
             mate.link.relay(self._peer_stream, body)
             return
         self._share.budget.take(len(body))
@@ -54,6 +59,8 @@ class Join:
         self._wait()
 
     def _wait(self) -> None:
+        if self._still:
+            return
         if self._mate is not None and self._late and not self._held:
             self._held = True
             self._link.hold()
@@ -67,12 +74,42 @@ class Join:
     def _send_late(self) -> None:
         mate = self._mate
         assert mate is not None
-        while self._late and mate.link.is_open and not mate.link.full:
+        while self._late and not self._still and mate.link.is_open and not mate.link.full:
             body = self._late.popleft()
             self._forget(len(body))
             mate.link.relay(self._peer_stream, body)
         if mate.link.is_open:
             self._wait()
+
+    # -- a move ------------------------------------------------------------------------------
+
+    @property
+    def end(self) -> tuple[PeerLink, StreamId] | None:
+        """The node's end: its link and the stream's number there."""
+        return None if self._mate is None else (self._mate, self._peer_stream)
+
+    def be_still(self) -> bool:
+        """Keep what the startup sends; False: some has not gone yet, so that cannot be."""
+        if self._late:
+            return False
+        self._still = True
+        return True
+
+    def go_on(self, end: tuple[PeerLink, StreamId] | None = None) -> None:
+        """Send what was kept: to the same node, or (`end`) to the one where the job is now."""
+        if end is not None:
+            self._mate, self._peer_stream = end
+        self._still = False
+        self._send_late()
+
+    def lost(self, why: str) -> None:
+        """The node is lost, and the job with it."""
+        self._ended(self._stream, why)
+
+    def moving(self, message: peer.Moving) -> None:
+        """See peers.Route."""
+        if self.move is not None:
+            self.move.source_says(message)
 
     def _forget(self, size: int) -> None:
         self._late_size -= size
@@ -96,7 +133,10 @@ class Join:
 
     def closed(self, text: str, lost: bool) -> None:
         """The node closed the stream, or the link to it broke."""
-        self._ended(self._stream, (text or "link closed") if lost else "")
+        why = (text or "link closed") if lost else ""
+        if self.move is not None and self.move.source_lost(why):
+            return  # it has left already, and lives
+        self._ended(self._stream, why)
 
     def close(self, text: str) -> None:
         """End it from home: the node kills what still runs."""

@@ -29,6 +29,7 @@ from typing import NamedTuple
 import msgspec
 
 from glunix.msg.job import CAPS_ALL, JobSpec, Owner, Rlimit
+from glunix.node.spawn.carried import UNKNOWN, io_priority
 from slic.kernel import capabilities
 
 SO_PEERPIDFD = 77
@@ -114,6 +115,15 @@ def restricted(connection: socket.socket, pid: int, owner: Owner) -> Owner:
     """The owner, with what the process `pid` at the other end may not have."""
     no_new_privs, bounding = _restrictions(connection, pid, owner.uid)
     return msgspec.structs.replace(owner, no_new_privs=no_new_privs, bounding=bounding)
+
+
+def with_io_priority(spec: JobSpec, pid: int) -> JobSpec:
+    """The I/O priority of the process `pid`, where it says what it has but that (home/carried)."""
+    carried = spec.carried
+    if carried is None or pid <= 0 or carried.io_priority != UNKNOWN:
+        return spec
+    found = msgspec.structs.replace(carried, io_priority=io_priority(pid))
+    return msgspec.structs.replace(spec, carried=found)
 
 
 def parse_status(text: str, known: int) -> tuple[set[int], Restrictions]:

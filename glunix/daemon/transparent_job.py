@@ -12,12 +12,14 @@ from collections.abc import Callable
 
 from glunix.comm.link import Link
 from glunix.comm.loop import Loop
+from glunix.daemon.arriving import Arriving
+from glunix.daemon.leaving import Leaving
 from glunix.errors import FrameError
 from glunix.ids import StreamId
-from glunix.msg import stream
+from glunix.msg import move, stream
 from glunix.msg.base import Body, Message
 from glunix.msg.frame import BODY_MAX
-from glunix.node.bridge import RELAY, REPORT
+from glunix.node.bridge import MOVE, RELAY, REPORT
 from glunix.node.input.feeds import End, PipeEnd, SocketEnd
 from glunix.node.input.prefetched import FedInput, MakeEnd
 from glunix.node.processes.cgroups import JobGroup
@@ -63,8 +65,17 @@ class SupervisedJob:
         relay: Callable[[Body], None],
         ended: Callable[[], None],
         setuid: bool,
+        arriving: bool = False,
     ) -> None:
+        """`arriving`: it runs elsewhere, and is to move here."""
         self.start = start
+        self._arriving = arriving
+        self.move: Leaving | Arriving | None = None
+        """The move that is under way."""
+        self._gone = self._is_closed = False
+        self._withheld: list[tuple[StreamId, bytes]] = []
+        self.spare: Callable[[int], None] = lambda pid: None
+        """That child of the daemon is none of a job's."""
         self._setuid = setuid
         self._node = node
         self._loop = loop
@@ -74,7 +85,7 @@ class SupervisedJob:
         self._pid = 0
         self._reaped = False
         self._told_end = False
-        self._abandoned = False
+        self._abandoned = self._is_wound_up = False
         self._feeds = start.spec.stdin in ("pipe", "socket")
         self._fed: FedInput | None = None
         self._early: list[bytes] = []
@@ -90,7 +101,7 @@ class SupervisedJob:
     def launch_some(self) -> bool:
         """Fork the supervisor; there is never more to start."""
         if self._abandoned:
-            self._loop.call_soon(self._ended)
+            self._loop.call_soon(self._over)
             return False
         if len(self.start.vnns) != 1 or self.start.degree != 1:
             text = "a transparent job is one process (leave out -n)"
@@ -113,7 +124,9 @@ class SupervisedJob:
         return False
 
     def _fork(self, env: dict[bytes, bytes], fed: list[int]) -> tuple[int, socket.socket]:
-        return spawn_supervisor(self.start, env, fed, self._setuid, self.group, self.enter)
+        return spawn_supervisor(
+            self.start, env, fed, self._setuid, self.group, self.enter, self._arriving
+        )
 
     def _spawn(self, env: dict[bytes, bytes]) -> tuple[int, socket.socket]:
         if not self._feeds:
@@ -204,6 +217,66 @@ class SupervisedJob:
         if self._fed is not None:
             self._fed.look()
 
+    # -- a move to or from another node --------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        """Of the supervisor."""
+        return self._pid
+
+    def order(self, what: str) -> None:
+        """To the supervisor (glunix.node.migration), after all that came before for it."""
+        self._link.send(MOVE, move.Order(what))
+        if what == "resume":
+            self._let_out()
+
+    def send(self, state: move.State) -> None:
+        """What the supervisor at the other node knew."""
+        self._link.send(MOVE, state)
+
+    def go_away(self) -> None:
+        """The job is another node's now: nobody here tells how it ended."""
+        self._told_end = self._gone = True
+        self._withheld.clear()
+        self.order("gone")
+        self._end_supervisor_after(ENDING_SECONDS)
+        self._let_out()  # its supervisor may have ended before the decision
+
+    def is_here(self) -> None:
+        """It has arrived: from now on it is as one that was started here."""
+        self._arriving = False
+        self._let_out()
+
+    def _let_out(self) -> None:
+        withheld, self._withheld = self._withheld, []
+        for number, body in withheld:
+            self._frame(self._link, number, body)
+        if self._is_closed:
+            self._is_closed = False
+            self._closed(self._link, "")
+
+    def _moves(self, number: StreamId, body: Body) -> bool:
+        """Whether that was of a move, or has to wait for its end."""
+        if number == MOVE:
+            if self.move is not None:
+                self.move.supervisor_said(move.from_supervisor.decode(body))
+            return True
+        if self._gone:
+            return True
+        if self._arriving or (isinstance(self.move, Leaving) and self.move.withholds):
+            self._withheld.append((number, bytes(body)))
+            return True
+        return False
+
+    def _failure(self) -> str:
+        """Why it could not be started, if its supervisor has said so."""
+        for number, body in self._withheld:
+            if number == REPORT:
+                message = stream.node_to_home.decode(body)
+                if isinstance(message, stream.Failed):
+                    return message.text
+        return ""
+
     def kill(self, number: int, vnns: list[int] | None) -> int:
         """Signal the program's group, through its supervisor."""
         if self._told_end:
@@ -215,26 +288,44 @@ class SupervisedJob:
 
     def abandon(self) -> None:
         """Home hears nothing any more: the supervisor ends the job when its bridge closes."""
+        if self._abandoned:
+            return
         self._abandoned = True
         self._link.close("home is gone")
-        self._end_supervisor_after(ENDING_SECONDS)
+        self._end_supervisor_after(ENDING_SECONDS, self._over)
 
-    def _end_supervisor_after(self, seconds: float) -> None:
+    def _over(self) -> None:
+        """The supervisor has ended after home was gone, and all of the job before it: the master is
+        to hear it, or it would wait for this end in vain."""
+        if not self._told_end:
+            self._told_end = True
+            self._tell(stream.Exited(self.start.vnns[0], 0, signal.SIGKILL))
+        self._wind_up()
+
+    def _end_supervisor_after(
+        self, seconds: float, then: Callable[[], None] = lambda: None
+    ) -> None:
         """It is its user's, who may have stopped it: it would never do what it is told to.
 
-        By a descriptor: when the time has come its number may be another's.
+        By a descriptor: when the time has come its number may be another's. `then` is called when
+        it has ended.
         """
-        if not self._pid or self._reaped:
+        if not self._pid:
+            return  # `launch_some` sees it
+        if self._reaped:
+            then()
             return
         try:
             supervisor = os.pidfd_open(self._pid)
         except OSError:  # no descriptors left, or it has just ended
+            then()
             return
 
         def has_ended() -> None:
             self._loop.remove_reader(supervisor)
             os.close(supervisor)
             late.cancel()
+            then()
 
         self._loop.add_reader(supervisor, has_ended)
         kill = signal.pidfd_send_signal
@@ -256,6 +347,8 @@ class SupervisedJob:
         return pid == self._pid
 
     def _frame(self, link: Link, number: StreamId, body: Body) -> None:
+        if self._moves(number, body):
+            return
         if number == RELAY:
             if self._fed is not None and body[_ROOT_AT] == _ROOT:
                 self._fed.recall()
@@ -276,6 +369,14 @@ class SupervisedJob:
         self._tell(message)
 
     def _closed(self, link: Link, reason: str) -> None:
+        if isinstance(self.move, Leaving) and self.move.withholds and not self._gone:
+            self._is_closed = True  # the job may live elsewhere: the decider knows
+            return
+        if self._arriving:
+            self._told_end = True
+            if isinstance(self.move, Arriving):
+                self.move.failed(self._failure() or "its supervisor has ended")
+        self._let_out()
         if not self._told_end and not self._abandoned:
             if self._fed is not None:
                 self._fed.settle()
@@ -286,6 +387,13 @@ class SupervisedJob:
                 self._tell(stream.Out(vnn, fd, b""))
             self._told_end = True
             self._tell(stream.Exited(vnn, 0, signal.SIGKILL, orphaned=True))
+        if not self._abandoned:
+            self._wind_up()
+
+    def _wind_up(self) -> None:
+        if self._is_wound_up:
+            return
+        self._is_wound_up = True
         if self._fed is not None:
             self._fed.end()
         self._ended()

@@ -40,6 +40,9 @@ LOST = 0.6
 
 _STREAM = 1
 """As glunix.node.bridge.RELAY."""
+_REPORT = 15.0
+"""Seconds more for the daemon's word when the supervisor has said that it will end."""
+
 _WAITING_MAX = 64
 """Connections that have said nothing yet; then the oldest goes."""
 _QUEUE = 16
@@ -78,7 +81,12 @@ class Line:
         if self._news is None:
             import select  # not before the job is submitted
 
-            self._news = select.epoll()
+            try:
+                self._news = select.epoll()
+            except OSError:  # no descriptors left: nobody can come
+                self._close_door()
+                self._send_held()
+                return -1
             self._news.register(self._listener, select.EPOLLIN)
         return self._news.fileno()
 
@@ -208,10 +216,11 @@ class Line:
                 if found or self._direct.dry:
                     return found
         except NotRunning:
+            if self._is_over:  # it reads to the end: the job is on its way to another node
+                self._direct.send_rest()
             self._direct.close()
             self._direct = None
-            if not self._is_over:
-                self._lost_at = time.monotonic()
+            self._lost_at = time.monotonic() + (_REPORT if self._is_over else 0)
             return []
 
     def _ends(self, message: list[wire.Value]) -> bool:

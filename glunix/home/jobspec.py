@@ -1,13 +1,14 @@
 """What a job takes along from home (paper 4.2.1): environment, directory, limits, dispositions."""
 
+from __future__ import annotations
+
 import _signal
-import os
 import posix
 import resource
 import stat
 import sys
 
-from glunix.errors import GlunixError
+from glunix.home.carried import carried
 from glunix.home.options import Options
 
 _FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
@@ -15,6 +16,10 @@ _FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 
 _COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 """What Python's start may have put into LC_CTYPE (PEP 538)."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from glunix.home.directory import Giver
 
 _NOTES = sys._xoptions.get("glunix")
 """What the launcher noted (glunix/cli/start.c); None: there was none."""
@@ -43,13 +48,25 @@ def is_open(fd: int) -> bool:
     from fcntl import F_GETFL, fcntl  # only transparent jobs ask
 
     try:
-        return not fcntl(fd, F_GETFL) & os.O_PATH
+        return not fcntl(fd, F_GETFL) & posix.O_PATH
     except OSError:
         return False
 
 
-def _is_directory(fd: int) -> bool:
-    return is_open(fd) and stat.S_ISDIR(posix.fstat(fd).st_mode)
+def open_numbers() -> list[int]:
+    """Of our descriptors; without a /proc, of those that most have."""
+    try:
+        return sorted(int(name) for name in posix.listdir("/proc/self/fd"))
+    except OSError:
+        return [number for number in range(PLENTY) if _is_number(number)]
+
+
+def _is_number(fd: int) -> bool:
+    try:
+        posix.fstat(fd)
+    except OSError:
+        return False
+    return True
 
 
 def is_tight() -> bool:
@@ -57,8 +74,7 @@ def is_tight() -> bool:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if most == resource.RLIM_INFINITY or most >= PLENTY:
         return False
-    taken = sum(int(name) < most for name in os.listdir("/proc/self/fd"))
-    return most - taken < NEEDED
+    return most - sum(number < most for number in open_numbers()) < NEEDED
 
 
 def same_output() -> bool:
@@ -121,6 +137,12 @@ def _noted_limits() -> dict[int, tuple[int, int]]:
     return found
 
 
+def soft_limit(number: int) -> int | None:
+    """The program's; None: there is none."""
+    soft = _noted_limits().get(number, resource.getrlimit(number))[0]
+    return soft if soft >= 0 else None
+
+
 def environment() -> dict[bytes, bytes]:
     """The caller's: Python's start may have changed LC_CTYPE, the kernel has it as it was."""
     now = posix.environ
@@ -131,9 +153,11 @@ def environment() -> dict[bytes, bytes]:
     except OSError:
         return now
     found = b"\0"
-    try:
+    try:  # what fails to be read is as unknown
         while more := posix.read(fd, 1 << 20):  # a page at a time, whatever is asked for
             found += more
+    except OSError:
+        return now
     finally:
         posix.close(fd)
     _, is_there, rest = found.partition(b"\0LC_CTYPE=")
@@ -158,14 +182,21 @@ def _limits() -> list[object]:
     return found
 
 
-def _working_directory(options: Options) -> bytes:
+def working_directory(options: Options) -> tuple[bytes, bool, Giver | None]:
+    """JobSpec's `cwd` and `removed`, and what hands over a directory to which no name leads."""
     if options.chdir is not None:
-        return options.chdir
+        return options.chdir, False, None
     try:
-        real = os.getcwdb()
-    except OSError as error:
-        raise GlunixError(f"the current directory is gone: {error.strerror}") from None
-    return real
+        path = posix.getcwdb()
+        found, own = posix.stat(path), posix.stat(b".")
+        is_it = (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+        if is_it and posix.access(path, posix.X_OK):  # chdir(2) wants it
+            return path, False, None
+    except OSError:
+        pass
+    from glunix.home.directory import without_name
+
+    return without_name()
 
 
 def _own_host() -> str:
@@ -201,21 +232,27 @@ def submit_message(
     environ: object,
     line: bytes = b"",
     inherited: list[list[object]] | None = None,
+    standard: list[list[object]] | None = None,
     careful: bool = False,
+    where: tuple[bytes, bool, bytes] = (b"/", False, b""),
 ) -> list[object]:
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
     umask = posix.umask(0)
     posix.umask(umask)
-    stdin, one_output, sockets = ("pipe", 0), False, []
-    outputs: list[str] = []
-    if not options.transparent and _is_directory(options.fds[0]):
+    stdin, one_output, sockets, opened = ("pipe", 0), False, [], []
+    folders = [fd for fd in (0, 1, 2) if stat.S_ISDIR(posix.fstat(fd).st_mode)]
+    closed = [fd for fd in folders if not is_open(fd)]  # most jobs need not load fcntl
+    folders = [fd for fd in folders if fd not in closed]
+    if 0 in folders:
         stdin = ("dir", 0)
+    outputs = ["dir" if fd in folders else "" for fd in (1, 2)] if folders else []
     if options.transparent:
-        from glunix.home.descriptors.inherited import output_kind
-        from glunix.home.transparent import same_sockets, stdin_kind
+        from glunix.home.descriptors.inherited import open_states
+        from glunix.home.descriptors.kinds import output_kind, same_sockets, stdin_kind
 
+        opened = open_states()
         fd = options.fds[0]
-        stdin = stdin_kind(fd, tty is not None and os.isatty(fd))
+        stdin = stdin_kind(fd, tty is not None and posix.isatty(fd))
         one_output = same_output()
         outputs = [output_kind(options.fds[1]), output_kind(options.fds[2])]
         sockets = same_sockets() if stdin[0] == "socket" else []
@@ -228,7 +265,7 @@ def submit_message(
     spec: list[object] = [
         argv,
         environ,
-        _working_directory(options),
+        where[0],
         umask,
         posix.getpriority(posix.PRIO_PROCESS, 0),
         _limits(),
@@ -241,7 +278,7 @@ def submit_message(
         *stdin,
         one_output,
         output_window(options.degree),
-        [fd for fd in (0, 1, 2) if options.transparent and not is_open(fd)],
+        closed,
         bool(options.stats),
         options.home,
         _numbers() if options.transparent else None,
@@ -252,5 +289,11 @@ def submit_message(
         outputs,
         careful,
         line,
+        standard or [],
+        opened,
+        *where[1:],
+        False,
+        tty is not None,
+        carried(options.transparent),
     ]
     return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]

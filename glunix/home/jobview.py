@@ -11,13 +11,15 @@ from glunix.home.link import integer, text
 from glunix.home.wire import Value
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
+SIGINT = 2
 
 
 class ProcessView:
     """One process of the job as home hears of it."""
 
     __slots__ = (
-        "channels", "ended", "node", "parted", "started", "status", "stopped", "stream", "vnn",
+        "channels", "ended", "killed_by", "node", "parted", "started", "status", "stopped",
+        "stream", "vnn",
     )  # fmt: skip
 
     def __init__(self, stream: int, node: str, vnn: int) -> None:
@@ -30,6 +32,8 @@ class ProcessView:
         """Transparent: the program has ended, processes that it left behind live on."""
         self.ended = False
         self.status = 0
+        self.killed_by = 0
+        """Signal that ended it; 0: none."""
         self.channels = {1, 2}
 
 
@@ -98,6 +102,11 @@ class JobView:
         """The job's exit status."""
         return max(p.status for p in self.processes.values())
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether SIGINT ended it, as a `^C` does: all of its processes."""
+        return all(p.killed_by == SIGINT for p in self.processes.values())
+
     def exited(self, process: ProcessView, code: int, signal: int) -> None:
         """A process ended by itself or by a signal."""
         process.ended = True
@@ -111,6 +120,7 @@ class JobView:
     def _has_status(self, process: ProcessView, code: int, signal: int) -> None:
         process.stopped = 0
         process.status = 128 + signal if signal else code
+        process.killed_by = signal
         if self.degree == 1:
             self.killed_by = signal
 

@@ -7,13 +7,14 @@ modules, because the startup pays for every import (see glunix.home.wire).
 from __future__ import annotations
 
 import _socket
-import os
 import posix
 
+from glunix import config
 from glunix.errors import FrameError, NotRunning
 from glunix.home import wire
 from glunix.msg.frame import CHUNK, Deframer
 
+_SO_PEEK_OFF = 42
 _SUN_PATH_MAX = 107
 _SNDBUF = 4 * CHUNK
 """A chunk fits into the socket, so that one call sends it without a copy of ours."""
@@ -21,10 +22,10 @@ _SNDBUF = 4 * CHUNK
 
 def _connect(sock: _socket.socket, folder: str, name: str) -> None:
     path = f"{folder}/{name}"
-    if len(os.fsencode(path)) <= _SUN_PATH_MAX:
+    if len(config.encoded(path)) <= _SUN_PATH_MAX:
         sock.connect(path)
         return
-    at = posix.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    at = posix.open(folder, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
         sock.connect(f"/proc/self/fd/{at}/{name}")
     finally:
@@ -56,11 +57,15 @@ class HomeLink:
         self._control: wire.Shapes | None = wire.CONTROL
         """What is said on stream 0; None: nobody but a node is there."""
         sock.setblocking(False)
-        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SNDBUF)
+        try:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SNDBUF)
+        except OSError:
+            pass  # a chunk takes two calls
         self._frames = Deframer()
         self._out = bytearray()
         self.shapes = wire.USER_LEVEL
         """What a node may say."""
+        self._flags = 0
         self.dry = True
         """Whether the last `receive` took all that there was; else more may have come before."""
 
@@ -71,6 +76,12 @@ class HomeLink:
     def fileno(self) -> int:
         """For poll."""
         return self._sock.fileno()
+
+    def look_ahead(self, on: bool) -> None:
+        """From now on `receive` takes nothing from the socket, and finds each message once; or,
+        for the process that shares it, everything as ever."""
+        self._flags = _socket.MSG_PEEK if on else 0
+        self._sock.setsockopt(_socket.SOL_SOCKET, _SO_PEEK_OFF, 0 if on else -1)
 
     @property
     def pending(self) -> int:
@@ -116,6 +127,15 @@ class HomeLink:
                 return
             del self._out[:sent]
 
+    def send_rest(self) -> None:
+        """Send what waits, before the end; waits a second at most for the other side."""
+        try:
+            self._sock.settimeout(1.0)
+            self._sock.sendall(self._out)
+        except OSError:
+            pass  # it is gone, and has no use for it
+        self._out.clear()
+
     def receive(self) -> list[tuple[int, list[wire.Value]]]:
         """The messages that have come; NotRunning when the daemon is gone, FrameError with the
         path of the fault for one that the types of its direction refuse.
@@ -125,7 +145,7 @@ class HomeLink:
         self.dry = False
         try:
             room = self._frames.room()
-            count = self._sock.recv_into(room)
+            count = self._sock.recv_into(room, 0, self._flags)
         except BlockingIOError:
             self.dry = True
             return []

@@ -5,11 +5,14 @@ Owns the sinks of fds 1 and 2 and the credit owed to each channel (stream, vnn, 
 
 from __future__ import annotations
 
-import os
+import _signal
+import errno
+import posix
 import select
 
+from glunix import config
 from glunix.errors import FrameError
-from glunix.home.jobspec import output_window, same_output
+from glunix.home.jobspec import ignored_signals, output_window, same_output
 from glunix.home.jobview import JobView, ProcessView
 from glunix.home.options import Options
 from glunix.home.sinks import Labeller, Sink, gone
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from glunix.home.descriptors.inherited import Inherited
+    from glunix.home.terminal.keyflush import KeyFlush
     from glunix.home.terminal.tty import HomeTerminal
 
     Send = Callable[[int, list[object]], None]
@@ -48,7 +52,13 @@ class Outputs:
         self._ended: set[int] = set()
         """Channels that have ended and whose descriptor at home is still open."""
         self._lost = False
+        self._too_large = False
+        """A file has got over the limit of size (ulimit -f), and the job was sent SIGXFSZ."""
         self._careful = False
+        self._keys: KeyFlush | None = None
+        self._discards = 0
+        """How many times what the terminal's channels carry is void until the node says `flushed`.
+        """
         self._added: set[int] = set()
         """Channels that began while the job ran."""
         self.ends: Callable[[int], None] = lambda fd: None
@@ -66,12 +76,15 @@ class Outputs:
 
         `terminal` is a transparent job's, which may be neither fd 1 nor 2: that is channel 0.
         `answers`: it may write into its fd 0, a socket: channel 3 (glunix.msg.stream.ANSWERS).
-        `inherited`: its descriptors above 2.
+        `inherited`: its descriptors above 2, and those of 0-2 that go the same ways.
         `careful`: glunix.msg.job.JobSpec.careful.
         """
         fds = self._options.fds
-        for fd in (1, 2):
+        odd = {one.number for one in inherited}
+        for fd in {1, 2} - odd:
             self._sinks[fd] = Sink(fds[fd])
+        for process in job.processes.values():
+            process.channels -= odd
         if terminal is not None and not {1, 2} & set(terminal.fds):
             self._sinks[0] = Sink(terminal.fd)
         if answers:
@@ -145,6 +158,10 @@ class Outputs:
         """Output of one process on fd 1 or 2; empty is the end of that channel."""
         channel = (process.stream, process.vnn, fd)
         sink = self._sinks.get(fd)
+        if sink is None and fd in (1, 2):  # one that only a younger node knows how to serve
+            if data:
+                self._send(process.stream, ["refuse", process.vnn, fd])
+            return
         if sink is None:
             raise FrameError(f"output on channel {fd}, which this job has not")
         payload = self._labelled(process, channel, data)
@@ -156,7 +173,9 @@ class Outputs:
             if data:
                 self._send(process.stream, ["refuse", process.vnn, fd])
             return
-        if payload:
+        if self._discards and sink.is_tty and data:
+            self._owe(channel, len(data))
+        elif payload:
             sink.put(payload, channel, len(data))
             self.write(sink, ready=False)
             sink.own()
@@ -164,6 +183,42 @@ class Outputs:
             self._owe(channel, len(data))  # kept by the labeller, which bounds it
         if self._ended:
             self.let_go()
+
+    # -- output that a key throws away -------------------------------------------------------
+
+    def watch_keys(self, stream: int, is_known: bool) -> None:
+        """Whether the node of a transparent job, on this stream, knows what to do about them."""
+        if not is_known or self._terminal is None or self._keys is not None:
+            return
+        from glunix.home.terminal.keyflush import KeyFlush
+
+        self._keys, self._stream = KeyFlush(self._terminal), stream
+        for sink in self._sinks.values():
+            sink.look = self.look_for_keys
+
+    def look_for_keys(self) -> None:
+        """Before anything is sent or written that came after such a key."""
+        if self._keys is not None and self._keys.pressed():
+            self._discards += 1
+            self._send(self._stream, ["signal", 0, None, True])
+            self.drop_terminal()
+
+    def drop_terminal(self) -> None:
+        """What waits for the terminal is not shown."""
+        for sink in self._sinks.values():
+            for channel, count in sink.drop() if sink.is_tty else []:
+                assert isinstance(channel, tuple)
+                self._owe(channel, count)
+
+    def flushed(self) -> None:
+        """The node says so: by a key of which it was told, or one that its terminal saw."""
+        if self._keys is not None:
+            self._discards = max(0, self._discards - 1)
+            return
+        self.drop_terminal()
+        for sink in self._sinks.values():
+            if sink.is_tty:
+                sink.flush()
 
     def let_go(self) -> None:
         """Close what nobody in the job can write to any more, as the kernel would at home.
@@ -184,12 +239,14 @@ class Outputs:
         sink = self._sinks.pop(fd)
         self._added.discard(fd)
         if sink.error:
-            self._complain(OSError(sink.error, os.strerror(sink.error)))
+            self._complain(OSError(sink.error, posix.strerror(sink.error)))
         self.ends(fd)
 
     def go_on_alone(self) -> None:
         """The shadow has ended with the program: see `alone`."""
         self.alone = True
+        if self._keys is not None:
+            self._keys.end()
         self.let_go()
 
     def _stderr_too(self) -> bool:
@@ -232,12 +289,22 @@ class Outputs:
             self.let_go()
 
     def _refuse(self, sink: Sink, error: OSError) -> None:
-        if not gone(error):
+        if error.errno == errno.EFBIG and self._ends_by_size():
+            self._too_large = True
+        elif not gone(error):
             self._complain(error)
         fd = self._channel(sink)
         for process in self._job.processes.values():
             if fd in process.channels:
                 self._send(process.stream, ["refuse", process.vnn, fd])
+
+    def _ends_by_size(self) -> bool:
+        """A user-level job whose write was over its limit gets the signal that goes with it."""
+        if self._options.transparent or _signal.SIGXFSZ in ignored_signals():
+            return False  # writes of a transparent one fail as at home
+        for stream in {process.stream for process in self._job.live()}:
+            self._send(stream, ["signal", _signal.SIGXFSZ, None])
+        return True
 
     def _channel(self, sink: Sink) -> int:
         return next(n for n, s in self._sinks.items() if s is sink)
@@ -250,13 +317,18 @@ class Outputs:
         error, sink.error = sink.error, 0
         return error
 
-    def failed(self) -> bool:
-        """Whether output was lost because a file could not take it (a full disk), and the program
-        does not know it. Says so to the user, at the end of the job."""
+    def status(self, own: int) -> int:
+        """The job's, whose programs ended with `own`. Output may be lost because a file could not
+        take it (a full disk), and the program does not know it: says so to the user."""
         for sink in self._sinks.values():
             if sink.error:
-                self._complain(OSError(sink.error, os.strerror(sink.error)))
-        return self._lost
+                self._complain(OSError(sink.error, posix.strerror(sink.error)))
+        if self._too_large:  # also when all was written before we could say so
+            return max(own, 128 + int(_signal.SIGXFSZ))
+        if self._lost and not self._options.transparent:
+            # Whether the program got SIGPIPE for it, or had written all before, is chance.
+            return config.exit_error()
+        return own or (config.exit_error() if self._lost else 0)
 
     def _complain(self, error: OSError) -> None:
         from glunix.home.submit import complain

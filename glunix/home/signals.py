@@ -7,6 +7,7 @@ Owns the dispositions. Python's C handler writes the number of every caught sign
 from __future__ import annotations
 
 import _signal
+import _thread
 import posix
 import resource
 
@@ -28,11 +29,23 @@ _NAMES = (
 )  # fmt: skip
 
 FORWARDED = tuple(getattr(_signal, "SIG" + name) for name in _NAMES) + tuple(range(34, 65))
-"""Everything that can be caught, except faults of our own, SIGCHLD and SIGPIPE."""
+"""Everything that can be caught, except `OWN`."""
 
 FAULTS = (_signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL)
-"""Forwarded by who blocks signals: one of our own then ends us all the same (signal(7)), while a
-handler would return to what failed, for ever."""
+"""Blocked, one of our own ends us all the same (signal(7)), while a handler would return to what
+failed, for ever."""
+
+
+OWN = (*FAULTS, _signal.SIGCHLD, _signal.SIGPIPE, _signal.SIGXFSZ)
+"""What the kernel may also send for what we do ourselves: only what others send is forwarded."""
+
+
+def sent_by_others(info: _signal.struct_siginfo) -> bool:
+    """Whether this one of `OWN` was (sigaction(2), si_code). SIGPIPE and SIGXFSZ of our own come in
+    our own name."""
+    if info.si_signo in (_signal.SIGPIPE, _signal.SIGXFSZ):
+        return bool(info.si_pid != posix.getpid())
+    return bool(info.si_code <= 0)
 
 
 class Signals:
@@ -49,6 +62,32 @@ class Signals:
         """Catch all that are forwarded; what was ignored stays ignored."""
         self.listen()
         self.overhear()
+        self._hear_own()
+
+    def _hear_own(self) -> None:
+        """Those of `OWN`, which no handler can tell from our own: a thread waits for them, blocked
+        as they are. What Python ignores for itself (SIGPIPE, SIGXFSZ) is the program's to ignore.
+        """
+        pythons = (_signal.SIGPIPE, _signal.SIGXFSZ)
+        ignored = _signal.SIG_IGN
+        awaited = {n for n in OWN if n in pythons or _signal.getsignal(n) != ignored}
+        before = _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
+        try:
+            _thread.start_new_thread(self._wait_for, (awaited,))
+            before |= awaited
+        except RuntimeError:
+            pass  # no more tasks (RLIMIT_NPROC): these signals are ours alone, and do what they do
+        finally:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+
+    def _wait_for(self, awaited: set[int]) -> None:
+        while True:
+            info = _signal.sigwaitinfo(awaited)
+            if sent_by_others(info):
+                try:
+                    posix.write(self._write_fd, bytes((info.si_signo,)))
+                except BlockingIOError:
+                    pass  # 65536 wait to be read
 
     @property
     def fds(self) -> tuple[int, int]:

@@ -4,20 +4,27 @@ Owns the bytes between the stream and the descriptor. Credit is returned as byte
 written, so that a stopped reader stops the writer on the node.
 """
 
+from __future__ import annotations
+
 import _signal
 import _socket
 import errno
-import os
 import posix
 import stat
 
 from glunix.home.signals import BeingStopped, as_background
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PIPE_SIZE = 256 * 1024
 PIPE_USUAL = 64 * 1024
 """Bytes that a pipe holds if nobody changed it (pipe(7))."""
 
 _PIPE_BUF = 4096
+_TTY_WRITE = 2048
+"""Bytes that a write(2) to a terminal takes before it looks at signals (tty_io.c): so do we."""
 _LINE_MAX = 64 * 1024
 
 
@@ -28,14 +35,16 @@ def reopened(fd: int, flags: int) -> int:
     Returns -1 where the kernel or the permissions do not allow it.
     """
     try:
-        return posix.open(f"/proc/self/fd/{fd}", flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        return posix.open(
+            f"/proc/self/fd/{fd}", flags | posix.O_NONBLOCK | posix.O_CLOEXEC | posix.O_NOCTTY
+        )
     except OSError:
         return -1
 
 
 def to_nowhere(*fds: int) -> None:
     """Let go of what these lead to, but keep their numbers from being used again."""
-    nothing = posix.open("/", os.O_PATH | os.O_CLOEXEC)
+    nothing = posix.open("/", posix.O_PATH | posix.O_CLOEXEC)
     for fd in fds:
         try:
             posix.dup2(nothing, fd, inheritable=False)
@@ -83,7 +92,9 @@ class Sink:
         self._queue: list[tuple[memoryview, object, int]] = []
         self._kind = "direct"
         self._is_wide = False
-        self._is_tty = False
+        self.is_tty = False
+        self.look: Callable[[], object] = lambda: None
+        """Called before each write to a terminal: it may `drop` what waits."""
         self.is_open = True
         self.written = 0
         """Bytes that the descriptor has taken."""
@@ -101,8 +112,8 @@ class Sink:
             self._kind = "socket"
             self._sock = _socket.socket(fileno=posix.dup(fd))
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-            self._is_tty = posix.isatty(fd)
-            mine = reopened(fd, os.O_WRONLY)
+            self.is_tty = posix.isatty(fd)
+            mine = reopened(fd, posix.O_WRONLY)
             self._kind = "poll" if mine < 0 else "nonblock"
             self._fd = fd if mine < 0 else mine
 
@@ -119,6 +130,22 @@ class Sink:
     def queued(self) -> int:
         """Bytes that wait."""
         return sum(len(data) for data, _, _ in self._queue)
+
+    def drop(self) -> list[tuple[object, int]]:
+        """Forget what waits; the credits that are due for it."""
+        queue, self._queue = self._queue, []
+        self.written += sum(len(data) for data, _, _ in queue)
+        return [(tag, credit) for _, tag, credit in queue]
+
+    def flush(self) -> None:
+        """Empty the terminal's own queue (tcflush(3)), if it is ours to use."""
+        import termios
+
+        try:
+            if in_foreground(self._fd):
+                termios.tcflush(self._fd, termios.TCOFLUSH)
+        except termios.error:
+            pass  # hung up
 
     def close(self) -> None:
         """Let go of the descriptor: a reader at home must not wait for us."""
@@ -146,6 +173,10 @@ class Sink:
         """
         due: list[tuple[object, int]] = []
         while self._queue:
+            if self.is_tty:
+                self.look()
+                if not self._queue:
+                    break
             data, tag, credit = self._queue[0]
             try:
                 count = self._write_some(data, ready)
@@ -183,12 +214,12 @@ class Sink:
     def _write_some(self, data: memoryview, ready: bool) -> int:
         if self._kind == "socket":
             return self._sock.send(data, _socket.MSG_DONTWAIT)
-        if self._is_tty and not in_foreground(self._fd):
+        if self.is_tty and not in_foreground(self._fd):
             piece = data[:_PIPE_BUF]
             return as_background(_signal.SIGTTOU, lambda: posix.write(self._fd, piece))
         if self._kind == "poll":  # poll promises room for PIPE_BUF bytes, not more (pipe(7))
             return posix.write(self._fd, data[:_PIPE_BUF]) if ready else -1
-        return posix.write(self._fd, data)
+        return posix.write(self._fd, data[:_TTY_WRITE] if self.is_tty else data)
 
 
 class Labeller:

@@ -4,9 +4,7 @@ Owns the user's descriptors while the job runs: keystrokes go to the job, its ou
 signals are forwarded, the terminal is raw meanwhile and restored on every path out. One poll loop;
 never blocks on an output; reads input only as far as the node has given credit.
 
-A transparent job can outlive its program, so this is a child there: home's half, whose shadow the
-shell started (glunix.home.processes.root_shadow). Imports little:
-tests/unit/test_startup_imports.py counts.
+Under -T this is a child of what the shell started (glunix.home.processes.root_shadow).
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from glunix.home.link import integer, text, view
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
 from glunix.home.pollset import PollSet
-from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of, stop_self
+from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of
 from glunix.home.stdin import Input
 from glunix.home.submit import complain, not_started, times_told
 from glunix.home.wire import Value
@@ -37,13 +35,8 @@ if TYPE_CHECKING:
     from glunix.home.processes.root_shadow import Half
     from glunix.home.submit import Opening
     from glunix.home.terminal.modes import ModeWatch
+    from glunix.home.timers import TimeLimit, Unstarted
     from glunix.home.transparent import HomeCalls
-
-TIMED_OUT = 124
-"""Exit status when the time limit ended the job, as timeout(1)."""
-
-KILL_AFTER = 5.0
-"""Seconds between SIGTERM and SIGKILL when the time limit is over."""
 
 PATIENCE_MAX = 86400.0
 """Seconds of one poll(2) at most: it takes an int of milliseconds."""
@@ -53,10 +46,7 @@ BACKGROUND_LOOK = 0.25
 
 
 class Startup:
-    """One `glurun` whose job is submitted (glunix.home.submit).
-
-    `run` returns the exit status; errors are GlunixError with one line.
-    """
+    """A submitted job. `run` returns the exit status; errors are GlunixError with one line."""
 
     def __init__(self, options: Options, opening: Opening, half: Half | None) -> None:
         self._options = options
@@ -65,7 +55,7 @@ class Startup:
         self._terminal = opening.terminal
         self._tty = opening.tty
         self._times = opening.times
-        self._inherited, self._careful = opening.inherited, opening.careful
+        self._inherited, self._careful = opening.standard + opening.inherited, opening.careful
         self._time("more imports")
         self._half = half
         self._signals = Signals() if half is None else half.signals
@@ -77,8 +67,8 @@ class Startup:
         """What a transparent job asks of home."""
         self._modes: ModeWatch | None = None
         self._poll = PollSet()
-        self._deadline: float | None = None
-        self._timed_out = False
+        self._limit: TimeLimit | None = None
+        self._unstarted: Unstarted | None = None
         self._stats = opening.stats
         self._written: dict[int, int] | None = None
         """What is to be written before the shadow of an outlived job may end."""
@@ -107,12 +97,13 @@ class Startup:
             self._stats.tell(self._options.stats == "json")
         if self._options.times:
             sys.stderr.write(times_told(self._times, self._options.times))
-        if self._timed_out:
-            return TIMED_OUT
+        if self._limit is not None and self._limit.is_over:
+            return self._limit.status
         if self._half is not None and self._job.killed_by:
             self._half.end(0, self._job.killed_by, alone=False)  # so that the shell says so
-        lost = self._outputs.failed()
-        return self._job.status() or (config.exit_error() if lost else 0)
+        if self._half is None and self._job.interrupted:
+            die_of(_signal.SIGINT)  # a shell's loop ends by that, not by a status
+        return self._outputs.status(self._job.status())
 
     def _place(self) -> None:
         """Wait for Placed; the deadline covers a daemon or master that does not answer."""
@@ -155,7 +146,9 @@ class Startup:
             self._half.catch()
         self._enter_terminal()
         if self._options.time_limit is not None:
-            self._deadline = time.monotonic() + self._options.time_limit
+            from glunix.home.timers import TimeLimit
+
+            self._limit = TimeLimit(self._options.time_limit, self._signal_job)
 
     def _make_input(self, streams: list[int]) -> Input | HomeCalls:
         if self._half is None:
@@ -192,7 +185,9 @@ class Startup:
             if self._stats is not None:
                 self._stats.tell(self._options.stats == "json")
             by = self._job.killed_by
-            half.end(TIMED_OUT if self._timed_out else self._job.status(), by, alone=True)
+            limit = self._limit
+            status = limit.status if limit and limit.is_over else self._job.status()
+            half.end(status, by, alone=True)
             self._outputs.go_on_alone()
             self._look_again()
 
@@ -205,6 +200,7 @@ class Startup:
         self._outputs.go_on_alone()
         for process in self._job.live():
             self._send(process.stream, ["signal", _signal.SIGKILL, process.vnn])
+        self._must_start_or_end(_signal.SIGKILL)
 
     def _turn(self) -> None:
         """One round of the poll loop."""
@@ -223,7 +219,7 @@ class Startup:
         for sink in sinks:
             wanted[sink.fileno()] = select.POLLOUT
         ready = self._poll.wait(wanted, self._patience())
-        self._check_deadline()
+        self._check_timers()
         if self._in_back and self._tty is not None and self._tty.in_foreground():
             self._enter_terminal()  # a shell's `fg` sends SIGCONT only to what was stopped
         if half is not None and half.fileno() in ready and half.is_gone():
@@ -252,8 +248,9 @@ class Startup:
         """Milliseconds that poll may wait."""
         waits = [] if self._asked is None else self._asked.waits()
         waits += [] if self._line is None else self._line.patience()
-        if self._deadline is not None:
-            waits.append(max(0.0, self._deadline - time.monotonic()))
+        for timer in (self._limit, self._unstarted):
+            if timer is not None and timer.at is not None:
+                waits.append(max(0.0, timer.at - time.monotonic()))
         if self._in_back or self._input.in_background():
             waits.append(BACKGROUND_LOOK)
         if self._half is not None and not self._half.is_alone:
@@ -265,6 +262,8 @@ class Startup:
     def _send(self, stream: int, message: list[object]) -> None:
         if stream and self._modes is not None:
             self._modes.look()
+        if message[0] in ("signal", "shadowsignal"):
+            self._outputs.look_for_keys()  # what a key threw away came before its signal
         if stream and self._line is not None:
             self._line.send(stream, message)
         else:
@@ -335,16 +334,21 @@ class Startup:
     def _process_event(self, process: ProcessView, tag: Value, message: list[Value]) -> None:
         if tag == "started":
             process.started = True
+            self._outputs.watch_keys(process.stream, message[3:] == [True])
             if self._job.all_started():
                 self._time("started")
         elif tag == "stopped":
             process.stopped = integer(message[2])
         elif tag == "continued":
             process.stopped = 0
-            if self._half is not None:
+            if self._half is None:
+                self._enter_terminal()
+            else:
                 self._half.free()
                 self._hear([])
             self._look_again()
+        elif tag == "flushed":
+            self._outputs.flushed()
         elif tag == "exited":
             self._job.exited(process, integer(message[2]), integer(message[3]))
             self._input.maybe_over(self._job)
@@ -394,6 +398,8 @@ class Startup:
                 number = _signal.SIGTSTP
         # Where others have shadows of their own, what ours got is for the program alone.
         self._signal_job(number, not isinstance(self._input, Input) and self._input.has_shadows)
+        if not self._job.all_started():
+            self._must_start_or_end(number)
         if number == _signal.SIGCONT:
             self._enter_terminal()
             if self._half is not None and self._half.is_alone:
@@ -435,11 +441,18 @@ class Startup:
         if self._half is not None:
             return self._half.stop(number)
         self._leave_terminal()
-        stop_self(number)
-        self._job.goes_on()
-        self._look_again()
-        self._signal_job(_signal.SIGCONT)
-        self._enter_terminal()
+        from glunix.home.processes.waking import stop_until_news
+
+        woken = stop_until_news(self._link, number)
+        come = self._signals.read()
+        if woken:
+            come = [one for one in come if one != _signal.SIGCONT]
+        else:
+            self._job.goes_on()
+            if _signal.SIGCONT not in come:  # it is ignored, or a stop that came at once took it
+                come.append(_signal.SIGCONT)
+        for one in come:
+            self._signal(one)
         self._outputs.release()
         return True
 
@@ -462,17 +475,19 @@ class Startup:
         if not isinstance(self._input, Input):
             self._input.look_again()
 
-    def _check_deadline(self) -> None:
-        if self._deadline is None or time.monotonic() < self._deadline:
-            return
-        if self._timed_out:
-            self._deadline = None
-            self._signal_job(_signal.SIGKILL)
-            return
-        self._timed_out = True
-        self._deadline = time.monotonic() + KILL_AFTER
-        self._signal_job(_signal.SIGTERM)
-        self._signal_job(_signal.SIGCONT)
+    def _check_timers(self) -> None:
+        for timer in (self._limit, self._unstarted):
+            if timer is not None and timer.at is not None and time.monotonic() >= timer.at:
+                timer.due()
+                if timer is self._limit:
+                    self._must_start_or_end(_signal.SIGTERM)
+
+    def _must_start_or_end(self, number: int) -> None:
+        """The job is to end by this signal. If it has not started it may take a moment to."""
+        from glunix.home.timers import ENDING, Unstarted
+
+        if number in ENDING and self._unstarted is None and not self._job.all_started():
+            self._unstarted = Unstarted(number, self._job)
 
     # -- the terminal ------------------------------------------------------------------------
 
@@ -488,9 +503,7 @@ class Startup:
     def _leave_terminal(self) -> None:
         tty = self._tty
         if tty is not None and self._options.transparent:
-            if not (hasattr(self, "_job") and (self._job.over() or self._job.outlived())):
-                tty.undo()
-            tty.changed = False
+            tty.leave(hasattr(self, "_job") and (self._job.over() or self._job.outlived()))
             self._send(0, ["tty", False])  # the modes it leaves are its own, as at home
         if tty is not None and tty.is_raw:
             tty.restore()

@@ -6,7 +6,6 @@ published limit (type-ahead that the program never asked for is lost to the shel
 
 from __future__ import annotations
 
-import os
 import posix
 import stat
 
@@ -49,7 +48,7 @@ class Input:
             return
         if stat.S_ISFIFO(mode) or self._is_tty:
             self._may_widen = not self._is_tty
-            mine = reopened(self._fd, os.O_RDONLY)
+            mine = reopened(self._fd, posix.O_RDONLY)
             self._fd = self._fd if mine < 0 else mine
 
     def fileno(self) -> int:

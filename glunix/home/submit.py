@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import _signal
 import errno
-import os
 import posix
 import time
 
 from glunix import config
 from glunix.errors import GlunixError
-from glunix.home.jobspec import environment, is_tight, settle_fds, submit_message
+from glunix.home.jobspec import (
+    environment,
+    is_tight,
+    settle_fds,
+    submit_message,
+    working_directory,
+)
 from glunix.home.link import HomeLink
 
 TYPE_CHECKING = False
@@ -37,7 +42,7 @@ class Opening:
         """The home terminal, if the job has anything to do with it."""
         self.tty = self.terminal if options.degree == 1 else None
         """The terminal that the job gets one of its own for."""
-        node = os.fsdecode(posix.environ.get(b"GLUNIX_NODE") or config.HOME_NODE.encode())
+        node = config.decoded(posix.environ.get(b"GLUNIX_NODE") or config.HOME_NODE.encode())
         self.link = HomeLink(config.state_folder(), f"{node}.sock")
         self.times.append(("connect", time.perf_counter()))
         self.stats = self._make_stats(options)
@@ -46,12 +51,23 @@ class Opening:
         spec = self.tty.spec(options.transparent) if self.tty is not None else None
         fd = self.tty.fd if self.tty is not None else -1
         line = self.line.spec if self.line is not None else b""
+        self.standard = self._survey(options, fd)
+        """Those of fds 0-2 that go the ways of what is inherited."""
         self.inherited = self._inherit(options, fd)
-        rows = [one.row() for one in self.inherited]
         self.careful = self._is_careful(options)
-        message = submit_message(options, spec, environ, line, rows, self.careful)
+        path, removed, self.giver = working_directory(options)
+        where = path, removed, self.giver.spec if self.giver is not None else b""
+        rows, odd = ([one.row() for one in found] for found in (self.inherited, self.standard))
+        message = submit_message(options, spec, environ, line, rows, odd, self.careful, where)
         self.link.send_first(message)
         self.times.append(("submit", time.perf_counter()))
+
+    def _survey(self, options: Options, terminal_fd: int) -> list[Inherited]:
+        if not options.transparent:
+            return []
+        from glunix.home.descriptors.inherited import standard
+
+        return standard(terminal_fd)
 
     def _inherit(self, options: Options, terminal_fd: int) -> list[Inherited]:
         """The program's descriptors above 2."""
@@ -60,7 +76,7 @@ class Opening:
         from glunix.home.descriptors.inherited import inherited
 
         left_out: list[int] = []
-        found = inherited(terminal_fd, left_out)
+        found = inherited(terminal_fd, left_out, len(self.standard))
         if left_out:
             numbers = ", ".join(map(str, left_out))
             complain(f"not passed on to the job: descriptor {numbers}", self.terminal)
@@ -71,7 +87,7 @@ class Opening:
             return False
         from glunix.home.descriptors.inherited import is_careful
 
-        return is_careful(self.inherited)
+        return is_careful([*self.standard, *self.inherited])
 
     def _make_stats(self, options: Options) -> Stats | None:
         if not options.stats:
@@ -83,23 +99,26 @@ class Opening:
     def _listen(self, options: Options) -> Line | None:
         if not options.transparent or is_tight():
             return None
+        from glunix.home.descriptors.kinds import stdin_kind
         from glunix.home.direct import Line
-        from glunix.home.transparent import stdin_kind
 
         if stdin_kind(options.fds[0], False)[0] in ("pipe", "socket"):
             return None  # its bytes go ahead to the daemon, and must not be overtaken
-        return Line(self.link)
+        try:
+            return Line(self.link)
+        except OSError:  # no descriptors left, or no sockets allowed: frames go through the daemons
+            return None
 
 
 def _find_terminal(options: Options) -> HomeTerminal | None:
-    """The terminal of the job's fds 0-2, if one is; a transparent job's is also the session's."""
+    """The terminal of the job's fds 0-2, if one is; a transparent job's is the session's first."""
     found = [number for number, home_fd in options.fds.items() if posix.isatty(home_fd)]
     if not found and not options.transparent:
         return None  # a pipeline pays for no terminal code
-    from glunix.home.terminal.tty import HomeTerminal, controlling_terminal
+    from glunix.home.terminal.tty import HomeTerminal, transparent_terminal
 
-    if not found:
-        return controlling_terminal()
+    if options.transparent:
+        return transparent_terminal({number: options.fds[number] for number in found})
     return HomeTerminal(options.fds[found[0]], found)
 
 
@@ -124,6 +143,8 @@ def run(options: Options) -> int:
             from glunix.home.processes.root_shadow import divide
 
             half = divide()
+        if opening.giver is not None:
+            opening.giver.start()
     except GlunixError as error:
         complain(str(error), None)
         return config.exit_error()

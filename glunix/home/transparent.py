@@ -9,15 +9,14 @@ it, so that its poll never promises what a read will not find.
 from __future__ import annotations
 
 import _signal
-import _socket
 import errno
 import os
 import posix
 import select
-import stat
 from fcntl import ioctl
 
-from glunix.home.descriptors.inherited import AT_HOME, is_file, memory_device
+from glunix.home.descriptors.inherited import AT_HOME, is_file, is_read_output
+from glunix.home.descriptors.kinds import same_sockets, stdin_kind
 from glunix.home.input.source import Source
 from glunix.home.jobspec import is_open
 from glunix.home.jobview import JobView
@@ -55,46 +54,6 @@ _INT_MAX = 2**31 - 1
 
 TERMINAL_FD = 3
 """The number by which the node asks for the controlling terminal when none of fds 0-2 is it."""
-
-
-def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
-    """(kind, size) of home's fd 0, as glunix.msg.job.JobSpec.stdin has it."""
-    if not is_open(fd):
-        return "closed", 0
-    found = posix.fstat(fd)
-    if is_tty:
-        return "tty", 0
-    if stat.S_ISREG(found.st_mode):
-        return "file", found.st_size
-    if stat.S_ISSOCK(found.st_mode):
-        return ("socket" if _is_stream(fd) else "packets"), 0
-    if stat.S_ISFIFO(found.st_mode):
-        return "pipe", 0
-    return memory_device(found) or "other", 0
-
-
-def _is_stream(fd: int) -> bool:
-    """Whether this is a socket that carries bytes: neither packets nor connections."""
-    sock = _socket.socket(fileno=posix.dup(fd))
-    try:
-        accepts = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
-        return sock.type == _socket.SOCK_STREAM and not accepts
-    finally:
-        sock.close()
-
-
-def same_sockets() -> list[int]:
-    """Which of fds 0-2 are the socket that fd 0 is."""
-    own = posix.fstat(0)
-    found = []
-    for fd in (0, 1, 2):
-        try:
-            seen = posix.fstat(fd)
-        except OSError:
-            continue
-        if (seen.st_dev, seen.st_ino) == (own.st_dev, own.st_ino):
-            found.append(fd)
-    return found
 
 
 class HomeCalls:
@@ -144,7 +103,11 @@ class HomeCalls:
         self._ahead: Ahead | None = None
         self.answers = False
         """Whether what the program writes into its fd 0 is an output of its own."""
-        if is_open(0) and 0 not in self._sources:
+        others = {one.number for one in inherited}
+        for fd in {1, 2} - others:
+            if is_read_output(fd):
+                self._add(fd, Source(fd, None))
+        if is_open(0) and 0 not in self._sources and 0 not in others:
             kind = stdin_kind(0, False)[0]
             if kind in ("pipe", "socket"):
                 from glunix.home.input.prefetch import PipeAhead, SocketAhead
@@ -369,6 +332,11 @@ class HomeCalls:
         written = b"" if error else self._rights.results(command, buffer)
         self._send(["ioctled", ask, value, error, written])
 
+    def drops_output(self, may_write: bool, drop: Callable[[], None]) -> None:
+        """tcflush(3) empties the terminal's queue, if it is made (`_make`): also what is ahead."""
+        if self._terminal is not None and (may_write or self._terminal.in_foreground()):
+            drop()
+
     def _make(self, call: Callable[[], int], command: int, may_write: bool) -> int:
         if command not in STOPPING or self._terminal is None or self._terminal.in_foreground():
             return call()
@@ -459,8 +427,8 @@ class HomeCalls:
             del self._by_own[source.fileno()]
             try:
                 self._epoll.unregister(source)
-            except PermissionError:
-                pass  # a file: see _add
+            except OSError:
+                pass  # a file: see _add; or let go of already, as an output
             source.close()
         if self._held is not None:
             self._held.close(fd)

@@ -252,9 +252,10 @@ CONTROL: Shapes = {
 """What this node's daemon says to a startup."""
 
 USER_LEVEL: Shapes = {
-    "started": (3, (VNN, PID)),
+    "started": (3, (VNN, PID, BOOL)),
     "failed": (5, (VNN, NAME, ERRNO, TEXT)),
     "out": (4, (VNN, ("int", 0, 1023), DATA)),
+    "flushed": (3, (VNN, ("int", 0, 1023))),
     "incredit": (2, (COUNT,)),
     "inclosed": (1, ()),
     "stopped": (3, (VNN, REAL_SIGNAL)),

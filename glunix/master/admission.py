@@ -24,6 +24,7 @@ from glunix.master.server import MasterConfig, Server
 from glunix.msg import master as messages
 from glunix.msg import trust
 from glunix.msg.base import MAJOR, Body, Message
+from glunix.msg.batch import AskJobAt, EnqueueAt, HoldAt
 from glunix.settings import MASTER_PORT, MasterSection, Settings, read_users
 from glunix.state.events import clip
 from glunix.trust import certs
@@ -52,6 +53,9 @@ COSTS: dict[type[Message], float] = {
     messages.KillRequest: 1.0,
     messages.NodesQuery: 1.0,
     messages.JobsQuery: 4.0,
+    EnqueueAt: 1.0,
+    HoldAt: 1.0,
+    AskJobAt: 1.0,
     messages.Renew: 500.0,
 }
 """Requests that a message of the daemon of one user counts as; a report is REPORT of one."""
@@ -324,6 +328,11 @@ def serve(folder: Path, state: Path, settings: Settings, ready: Callable[[], Non
     loop = Loop()
     door = CertifiedDoor(loop, settings, section, folder, say)
     conf = MasterConfig(
-        state, settings.cluster.name, section.heartbeat, section.lost_after, settings.limits
+        state,
+        settings.cluster.name,
+        section.heartbeat,
+        section.lost_after,
+        settings.limits,
+        settings.batch,
     )
     return loop.run(Server(loop, conf, ready, door).start)

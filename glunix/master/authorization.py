@@ -13,6 +13,7 @@ from glunix.errors import FrameError, Refused
 from glunix.ids import Why
 from glunix.msg import master as messages
 from glunix.msg.base import Message
+from glunix.msg.batch import AskJobAt, EnqueueAt, HoldAt
 from glunix.msg.job import JobRow
 from glunix.state.master import PROCESSES_EACH
 from glunix.trust.peer import Peer
@@ -24,6 +25,9 @@ HIDDEN = "(hidden)"
 
 NOBODY = -1
 """No user's uid: whose table of jobs has no row of his own."""
+
+NOBODY_ELSE = 2**32 - 1
+"""No user's uid either, where a field must have one."""
 
 ASKED_MAX = 65536
 REPORTED_MAX = 65536
@@ -65,10 +69,21 @@ class Vetting:
             not_his = [other.node for other in connected if not self._serves(other, uid)]
             exclude = [*message.exclude, *(n for n in not_his if n not in message.exclude)]
             return msgspec.structs.replace(message, uid=uid, exclude=exclude)
+        if isinstance(message, EnqueueAt):
+            uid = self.users.may_run(peer.node, self._speaks_for(peer, message.uid))
+            return msgspec.structs.replace(message, uid=uid)
+        if isinstance(message, HoldAt | AskJobAt):
+            uid = self.users.canonical(peer.node, self._speaks_for(peer, message.uid))
+            if uid == ROOT and not self._is_root(peer):
+                uid = NOBODY_ELSE  # root of another machine sees what everybody sees
+            return msgspec.structs.replace(message, uid=uid)
         if isinstance(message, messages.KillRequest):
             uid = self.users.canonical(peer.node, self._speaks_for(peer, message.uid))
             if uid == ROOT and not self._is_root(peer):
                 self._own_job(peer, message.npid)
+            return msgspec.structs.replace(message, uid=uid)
+        if isinstance(message, messages.MoveQuery):
+            uid = self.users.canonical(peer.node, self._speaks_for(peer, message.uid))
             return msgspec.structs.replace(message, uid=uid)
         if isinstance(message, messages.JobsQuery):
             return self._table_asked(peer, message)

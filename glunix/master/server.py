@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from glunix import config
 from glunix.comm.link import Link
 from glunix.comm.logline import Sparse, say
@@ -24,8 +26,11 @@ from glunix.ids import CONTROL, Npid, StreamId, Why
 from glunix.master.journal import Journal
 from glunix.msg import master as messages
 from glunix.msg.base import Body, Message
-from glunix.settings import DEFAULT_LIMITS, LimitsSection
+from glunix.msg.batch import Launch
+from glunix.msg.job import PlacedProc
+from glunix.settings import DEFAULT_BATCH, DEFAULT_LIMITS, BatchSection, LimitsSection
 from glunix.state import events
+from glunix.state.core import BatchRules
 from glunix.state.events import LinkId
 from glunix.state.master import Master
 from glunix.trust.peer import Peer
@@ -66,6 +71,7 @@ class MasterConfig:
     heartbeat: float = config.HEARTBEAT
     lost_after: float = config.LOST_AFTER
     limits: LimitsSection = DEFAULT_LIMITS
+    batch: BatchSection = DEFAULT_BATCH
 
 
 class Server:
@@ -87,6 +93,13 @@ class Server:
             conf.lost_after,
             epoch=time.time() - loop.now(),
             processes_each=conf.limits.processes,
+            rules=BatchRules(
+                conf.batch.half_life,
+                conf.batch.queued,
+                conf.batch.running,
+                conf.batch.spare,
+                conf.batch.patience,
+            ),
         )
         self._journal = Journal(config.private(conf.folder) / "journal.sqlite")
         self._links: dict[LinkId, Link] = {}
@@ -99,7 +112,8 @@ class Server:
 
     def start(self) -> None:
         """Take over what the journal knows, then listen."""
-        self._do(self._master.restore(self._journal.load(), self._loop.now()))
+        rows, queued, used = self._journal.load(), self._journal.queue(), self._journal.usage()
+        self._do(self._master.restore(rows, self._loop.now(), queued, used))
         if self._door is not None:
             self._door.open(self)
         else:
@@ -210,10 +224,8 @@ class Server:
         """Once a turn: a commit costs as much as five events, and all that wait can share one."""
         todo, self._todo = self._todo, []
         for effect in todo:
-            if isinstance(effect, events.SaveJob):
-                self._journal.save(effect.row)
-            elif isinstance(effect, events.ForgetJob):
-                self._journal.forget(effect.npid)
+            if isinstance(effect, events.JournalEffect):
+                self._journal.take(effect)
         try:
             self._journal.commit()
         except GlunixError as error:  # a full disk: serve on, a restart would forget
@@ -226,12 +238,30 @@ class Server:
             link = self._links.get(effect.link)
             if link is not None:
                 self._send(effect.link, link, effect.message)
+        elif isinstance(effect, events.SendFromQueue):
+            link = self._links.get(effect.link)
+            if link is not None:
+                self._send(effect.link, link, self._filled(effect))
         elif isinstance(effect, events.Close):
             link = self._links.get(effect.link)
             if link is not None:
                 link.close(effect.reason)
         elif isinstance(effect, events.Log):
             self._log_sparsely(f"{effect.level}: {effect.text}")
+
+    def _filled(self, effect: events.SendFromQueue) -> Message:
+        """A message with the blobs that only the journal has."""
+        task, seal = self._journal.task(effect.npid)
+        if not isinstance(effect.message, Launch):
+            return msgspec.structs.replace(effect.message, task=task)
+        around, around_seal = self._journal.surroundings(effect.surroundings)
+        return msgspec.structs.replace(
+            effect.message,
+            surroundings=around,
+            surroundings_seal=around_seal,
+            task=task,
+            task_seal=seal,
+        )
 
     def _send(self, number: LinkId, link: Link, message: Message) -> None:
         peer = self._peers.get(number)
@@ -240,14 +270,17 @@ class Server:
             return
         if isinstance(message, messages.RequestRefused) and message.why == Why.NOT_YOURS:
             self._door.refused(peer, message.text)
-        if isinstance(message, messages.PlacedJob):
+        if isinstance(message, messages.PlacedJob | Launch):
             self._announce(peer, message)
+        if isinstance(message, messages.MayMove):
+            there = PlacedProc(message.vnn, message.node)
+            self._announce(peer, messages.PlacedJob(0, message.npid, [there], {}))
         link.send(CONTROL, self._door.answered(peer, message))
         if isinstance(message, messages.Welcome):
             for more in self._door.news():
                 link.send(CONTROL, more)
 
-    def _announce(self, home: Peer, placed: messages.PlacedJob) -> None:
+    def _announce(self, home: Peer, placed: messages.PlacedJob | Launch) -> None:
         """Nodes hear from us what this home may start there, and as whom."""
         job = self._master.books.pdb.jobs.get(Npid(placed.npid))
         if job is None:

@@ -74,13 +74,27 @@ class ListNodes(Message, frozen=True, tag="nodes"):
     request: U32
 
 
+class MoveJob(Message, frozen=True, tag="move"):
+    """Move a process of a transparent job to another node (none: the least loaded other one), or
+    only `explain` what would keep it where it is."""
+
+    request: U32
+    npid: NpidField
+    vnn: VnnField | None = None
+    node: Annotated[str, Meta(max_length=64)] = ""
+    explain: bool = False
+    engine: Annotated[str, Meta(max_length=32)] = ""
+
+
 class Shutdown(Message, frozen=True, tag="shutdown"):
     """Stop this daemon in an orderly way (root or the daemon's own uid only)."""
 
     request: U32
 
 
-ClientToDaemon = Submit | TtyMode | KillJob | ListJobs | ListNodes | Shutdown
+ClientToDaemon = Submit | TtyMode | KillJob | ListJobs | ListNodes | MoveJob | Shutdown
+"""What a startup and the small tools say; what batch adds is in msg.batch, which they do not load.
+"""
 
 
 class StreamOf(Record, frozen=True):
@@ -128,6 +142,22 @@ class Nodes(Message, frozen=True, tag="nodelist"):
     rows: Annotated[list[NodeRow], Meta(max_length=ROWS_MAX)]
 
 
+class MoveStep(Message, frozen=True, tag="movestep"):
+    """A move has come so far (`movable`, `built`, `quiet`, `left`, `ready`)."""
+
+    request: U32
+    step: NameField
+
+
+class Moved(Message, frozen=True, tag="moved"):
+    """Answer to MoveJob: the job runs on `node` now; or, to `explain`, what keeps it (one reason a
+    line; empty: nothing)."""
+
+    request: U32
+    node: NameField
+    text: Annotated[str, Meta(max_length=65536)] = ""
+
+
 class StreamLost(Message, frozen=True, tag="lost"):
     """A node of the job is gone: nothing more comes on this stream."""
 
@@ -136,7 +166,7 @@ class StreamLost(Message, frozen=True, tag="lost"):
     text: TextField
 
 
-DaemonToClient = Placed | Refused | Done | Jobs | Nodes | StreamLost
+DaemonToClient = Placed | Refused | Done | Jobs | Nodes | MoveStep | Moved | StreamLost
 
 client_to_daemon = Decoder(ClientToDaemon, "client to daemon")
 daemon_to_client = Decoder(DaemonToClient, "daemon to client")

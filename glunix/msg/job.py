@@ -71,6 +71,8 @@ class TtySpec(Record, frozen=True):
     mode: Annotated[int, Meta(ge=0, le=0o777)] = 0o600
     gid: Annotated[int, Meta(ge=-1, le=2**32 - 1)] = -1
     """Transparent: who else may write to it (mesg(1))."""
+    controls: bool = True
+    """It is the controlling terminal of the job's session."""
 
 
 PidField = Annotated[int, Meta(ge=0, le=2**22)]
@@ -114,6 +116,24 @@ AT_HOME = {
 """Kinds of Inherited that are asked for at home, and what stands in for each."""
 
 
+class Standard(Inherited, frozen=True):
+    """One of fds 0-2 that home has open in another way than `<`, `>` and `>>` open it: it goes the
+    ways of what is inherited above 2."""
+
+    number: Annotated[int, Meta(ge=0, le=2)]
+
+
+class OpenState(Record, frozen=True):
+    """What an open file of home says of itself (fcntl(2)): flags, owner, signal."""
+
+    flags: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    """F_GETFL; O_PATH for a descriptor that is closed."""
+    owner: Annotated[int, Meta(ge=-(2**22), le=2**22)] = 0
+    """F_GETOWN: a pid, less than 0: a process group."""
+    signal: SignalField = 0
+    """F_GETSIG."""
+
+
 class StagedFile(Record, frozen=True):
     """A file that goes along where there is no shared file system (glurun --stage)."""
 
@@ -124,6 +144,28 @@ class StagedFile(Record, frozen=True):
     """Compressed (zlib)."""
     size: Annotated[int, Meta(ge=0, le=STAGED_MAX)]
     """Bytes of the file; what is decompressed may not be more."""
+
+
+class Carried(Record, frozen=True):
+    """What a process natively inherits besides limits; a node gives it as far as the user may."""
+
+    processors: Annotated[bytes, Meta(max_length=1024)] = b""
+    """Those that it may use (sched_setaffinity(2)), a bit each, the lowest first; empty: all."""
+    policy: U32 = 0
+    """sched_setscheduler(2), with SCHED_RESET_ON_FORK."""
+    priority: Annotated[int, Meta(ge=0, le=99)] = 0
+    personality: Annotated[int, Meta(ge=-1, le=2**32 - 1)] = -1
+    """personality(2); -1: not known."""
+    oom: Annotated[int, Meta(ge=-1000, le=1000)] = 0
+    """oom_score_adj (proc(5))."""
+    slack: U63 = 0
+    """Nanoseconds of timer slack (PR_SET_TIMERSLACK); 0: none, or not known."""
+    io_priority: Annotated[int, Meta(ge=-1, le=0xFFFF)] = -1
+    """ioprio_set(2); -1: not known."""
+    domain: Annotated[str, Meta(max_length=64, pattern=r"\A[ -~]*\Z")] = ""
+    """Transparent: home's NIS domain name (getdomainname(2))."""
+    proc_flags: Annotated[int, Meta(ge=-1, le=2**31 - 1)] = -1
+    """Transparent: how home's /proc is mounted (statvfs(3), f_flag); -1: not known."""
 
 
 class JobSpec(Record, frozen=True):
@@ -146,7 +188,7 @@ class JobSpec(Record, frozen=True):
     fills in its own for who says none."""
     stdin: Annotated[str, Meta(max_length=16)] = "pipe"
     """Transparent: what home's fd 0 is: tty, pipe, file, socket, a memory device's name
-    (null, zero, ...), other or closed. A socket is a stream socket; other ones are packets.
+    (null, zero, ...), dir, other or closed. A socket is a stream socket; other ones are packets.
     User-level: pipe, or dir for a directory, which nobody can read."""
     stdin_size: U63 = 0
     """Transparent: st_size of a file on fd 0."""
@@ -155,7 +197,7 @@ class JobSpec(Record, frozen=True):
     window: Annotated[int, Meta(ge=4096, le=16 * 1024 * 1024)] = 1024 * 1024
     """Bytes that may be under way per output channel before home gives credit."""
     closed: Annotated[list[Annotated[int, Meta(ge=0, le=2)]], Meta(max_length=3)] = []
-    """Transparent: which of fds 0-2 are closed at home."""
+    """Which of fds 0-2 are closed at home."""
     stats: bool = False
     """Transparent: count what forwarded calls cost, and tell home at the end (stream.Bill)."""
     home_paths: Annotated[
@@ -173,8 +215,8 @@ class JobSpec(Record, frozen=True):
     inherited: Annotated[list[Inherited], Meta(max_length=64)] = []
     """Transparent: descriptors above 2."""
     outputs: Annotated[list[Annotated[str, Meta(max_length=16)]], Meta(max_length=2)] = []
-    """Transparent: what home's fds 1 and 2 are: `file`, `socket` (of bytes), the name of a memory
-    device, or empty for anything else."""
+    """What home's fds 1 and 2 are: `dir` for a directory, which nobody can write; transparent, too:
+    `file`, `socket` (of bytes), the name of a memory device; or empty for anything else."""
     careful: bool = False
     """Transparent: what is written to files is looked at before: there is little room for it, or
     one file is open twice, which makes the order of writes matter."""
@@ -183,6 +225,26 @@ class JobSpec(Record, frozen=True):
     first, half each (stream.LineHello), and the name of an abstract socket (unix(7)) where the
     startup listens for the supervisor, which then sends and hears this stream's frames there. It
     goes nowhere but to that supervisor. Empty: frames go through the daemons."""
+    standard: Annotated[list[Standard], Meta(max_length=3)] = []
+    """Transparent: those of fds 0-2 that `stdin` and `outputs` do not describe."""
+    opened: Annotated[list[OpenState], Meta(max_length=3)] = []
+    """Transparent: fds 0-2 as home's kernel shows them; empty: an older startup does not say."""
+    removed: bool = False
+    """Home's working directory was removed; `cwd` says nothing then."""
+    directory: Annotated[bytes, Meta(max_length=LINE_SECRET + 64)] = b""
+    """Of a working directory that `cwd` does not lead to, even at home: as `own_line`, where the
+    startup hands it over (glunix.home.directory), to all of the secret. Empty: it leads there."""
+    stays: bool = False
+    """It is not to be moved to another node (glurun --no-migrate)."""
+    flushes: bool = False
+    """The startup understands stream.Flushed."""
+    carried: Carried | None = None
+    """None: an older startup, or glunix.api: the program has the node's own."""
+
+    def soft_limit(self, number: int) -> int | None:
+        """Of getrlimit(2); None: there is none."""
+        found = (one.soft for one in self.rlimits if one.resource == number)
+        return next((soft for soft in found if soft >= 0), None)
 
 
 WINDOW_MIN = 64 * 1024
@@ -246,6 +308,10 @@ class JobRow(Record, frozen=True):
     ended: MomentField
     reason: TextField
     procs: Annotated[list[ProcRow], Meta(max_length=DEGREE_MAX)]
+    name: Annotated[str, Meta(max_length=64)] = ""
+    """Of a batch job (glubatch -J)."""
+    place: U32 = 0
+    """In the queue, from 1; 0: it is not in the queue, or its place was not asked for."""
 
 
 class NodeRow(Record, frozen=True):

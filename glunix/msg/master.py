@@ -6,6 +6,15 @@ from msgspec import Meta
 
 from glunix.ids import DEGREE_MAX
 from glunix.msg.base import Decoder, Message, Record
+from glunix.msg.batch import (
+    AskJobAt,
+    EnqueueAt,
+    HoldAt,
+    JobFactsAt,
+    Launch,
+    NotLaunched,
+    Queued,
+)
 from glunix.msg.client import ROWS_MAX, Names
 from glunix.msg.job import (
     U32,
@@ -17,6 +26,7 @@ from glunix.msg.job import (
     NameField,
     NodeRow,
     NpidField,
+    PidField,
     PlacedProc,
     RunningProc,
     SignalField,
@@ -125,6 +135,25 @@ class KillRequest(Message, frozen=True, tag="kill"):
     signal: SignalField
 
 
+class MoveQuery(Message, frozen=True, tag="move"):
+    """Home daemon asks where a process of its job may move (`node` empty: the least loaded)."""
+
+    request: U32
+    uid: U32
+    npid: NpidField
+    vnn: VnnField
+    node: Annotated[str, Meta(max_length=64)]
+
+
+class ProcMoved(Message, frozen=True, tag="moved"):
+    """A move is over: the process runs on `node`, as this pid (0: it stayed where it was)."""
+
+    npid: NpidField
+    vnn: VnnField
+    node: NameField
+    pid: PidField
+
+
 class JobsQuery(Message, frozen=True, tag="jobs"):
     """A client asks for Pdb."""
 
@@ -158,10 +187,16 @@ DaemonToMaster = (
     | ProcExited
     | JobOver
     | KillRequest
+    | MoveQuery
+    | ProcMoved
     | JobsQuery
     | NodesQuery
     | Renew
     | Leave
+    | EnqueueAt
+    | HoldAt
+    | AskJobAt
+    | NotLaunched
 )
 
 
@@ -195,6 +230,16 @@ class RequestRefused(Message, frozen=True, tag="refused"):
     request: U32
     why: NameField
     text: TextField
+
+
+class MayMove(Message, frozen=True, tag="maymove"):
+    """Answer to MoveQuery: there, and where to dial it."""
+
+    request: U32
+    node: NameField
+    address: Address
+    npid: NpidField
+    vnn: VnnField
 
 
 class KillOrder(Message, frozen=True, tag="kill"):
@@ -279,6 +324,7 @@ MasterToDaemon = (
     | Goodbye
     | PlacedJob
     | RequestRefused
+    | MayMove
     | KillOrder
     | KillDone
     | JobsTable
@@ -288,6 +334,9 @@ MasterToDaemon = (
     | TrustNews
     | UserPolicy
     | Expect
+    | Queued
+    | Launch
+    | JobFactsAt
 )
 
 daemon_to_master = Decoder(DaemonToMaster, "daemon to master")

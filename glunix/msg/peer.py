@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from glunix.msg.base import Decoder, Message
 from glunix.msg.job import U32, NameField, TextField, VersionField
+from glunix.msg.move import MoveOrder, MovePiece, MoveSaid, MoveTaken
 
 
 class PeerHello(Message, frozen=True, tag="hello"):
@@ -28,5 +29,6 @@ class CloseStream(Message, frozen=True, tag="close"):
     text: TextField = ""
 
 
-PeerToPeer = PeerHello | CloseStream
+Moving = MoveOrder | MoveSaid | MovePiece | MoveTaken
+PeerToPeer = PeerHello | CloseStream | Moving
 peer_to_peer = Decoder(PeerToPeer, "daemon to daemon")

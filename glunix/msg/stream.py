@@ -82,7 +82,15 @@ class Start(Message, frozen=True, tag="start"):
     spec: JobSpec
 
 
-opening = Decoder(Start, "stream opening")
+class Restore(Message, frozen=True, tag="restore"):
+    """Home daemon to node daemon, first on a stream: this job runs elsewhere, and is to move here.
+    `start` is what it was started with; `epoch`: glunix.msg.move."""
+
+    start: Start
+    epoch: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+
+
+opening = Decoder(Start | Restore, "stream opening")
 
 
 class In(Message, frozen=True, tag="in"):
@@ -121,6 +129,9 @@ class Signal(Message, frozen=True, tag="signal"):
 
     signal: SignalField
     vnn: VnnField | None = None
+    flush: bool = False
+    """Transparent, with signal 0: a key threw away what the terminal had not shown. What was
+    written before the signal that the key sends, which follows, goes the same way: `Flushed`."""
 
 
 class Resize(Message, frozen=True, tag="resize"):
@@ -226,6 +237,8 @@ class Started(Message, frozen=True, tag="started"):
 
     vnn: VnnField
     pid: LivePid
+    flushes: bool = False
+    """Transparent: `Signal.flush` is understood."""
 
 
 class Failed(Message, frozen=True, tag="failed"):
@@ -243,6 +256,14 @@ class Out(Message, frozen=True, tag="out"):
     vnn: VnnField
     fd: OutFd
     data: Data
+
+
+class Flushed(Message, frozen=True, tag="flushed"):
+    """Node to home, which has said that it knows it (JobSpec.flushes): what came on this channel of
+    a terminal and is not shown yet was thrown away, by a key or tcflush(3)."""
+
+    vnn: VnnField
+    fd: OutFd
 
 
 class InCredit(Message, frozen=True, tag="incredit"):
@@ -375,6 +396,7 @@ class LineOver(Message, frozen=True, tag="lineover"):
 NodeToHome = (
     Started
     | Failed
+    | Flushed
     | Out
     | InCredit
     | InClosed

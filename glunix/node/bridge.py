@@ -5,6 +5,7 @@ REPORT carries what the daemon itself must know: from the supervisor the life of
 the daemon signals. Both keep their order on this one socket.
 """
 
+import contextlib
 import os
 import socket
 import sys
@@ -18,6 +19,8 @@ from glunix.node.reactor import Reactor
 
 RELAY = StreamId(1)
 REPORT = StreamId(2)
+MOVE = StreamId(3)
+"""Between daemon and supervisor only (glunix.node.migration.migrating)."""
 
 
 def complain(why: str) -> None:
@@ -122,6 +125,11 @@ class Bridge:
         if self._waits and self._open:
             self._waits = False
             self._reactor.remove_writer(self._sock.fileno())
+
+    def end_writing(self) -> None:
+        """The other side reads to the end of it; we still hear what it has sent."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
 
     @property
     def pending(self) -> bool:

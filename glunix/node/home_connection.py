@@ -21,7 +21,7 @@ from glunix.msg.base import Body, Message, encode
 from glunix.msg.frame import encode_frame
 from glunix.msg.job import LINE_SECRET
 from glunix.msg.stream import Exited, Failed, LineAnswer, LineHello, LineOver
-from glunix.node.bridge import RELAY, REPORT, Bridge, complain
+from glunix.node.bridge import MOVE, RELAY, REPORT, Bridge, complain
 from glunix.node.reactor import Reactor
 
 _UCRED = struct.Struct("3i")
@@ -85,10 +85,14 @@ class WayHome:
             reactor.call_later(ANSWER, self._answered)
         self._way = self._line or self._bridge
         self._late: list[Message] = []
+        self._left: Callable[[], None] | None = None
+        """To be called when the line has ended as we wanted it to."""
 
     # -- the line ----------------------------------------------------------------------------
 
     def _from_line(self, stream: StreamId, body: Body) -> None:
+        if stream != RELAY:
+            raise FrameError("no such stream on a job's line")
         if not self._answer:
             self._frame(stream, body)
         elif compare_digest(bytes(body), self._answer):
@@ -102,6 +106,11 @@ class WayHome:
 
     def _line_ended(self) -> None:
         """A startup that is gone is the daemon's to tell: it knows what is to become of the job."""
+        left, self._left = self._left, None
+        if left is not None:
+            self._line = None
+            left()
+            return
         self._reactor.call_later(LOST, self._end, "lost the line to the job's startup")
 
     def _end(self, why: str) -> None:
@@ -110,11 +119,35 @@ class WayHome:
             complain(why)
             self._gone()
 
+    def leave_line(self, done: Callable[[], None]) -> None:
+        """All frames go through the daemons from now on, and come through them; `done`: nothing
+        more is on the line. The startup closes it when it finds our end of it."""
+        if self._line is None:
+            done()
+        elif self._answer or self._line.pending:
+            self._reactor.call_later(0.002, self.leave_line, done)
+        else:
+            self._is_over = True
+            self._line.send(RELAY, LineOver())
+            self._left = done
+            self._cut()
+
+    def _cut(self) -> None:
+        if self._line is not None and self._line.pending:
+            self._reactor.call_later(0.002, self._cut)
+        elif self._line is not None:
+            self._line.end_writing()
+            self._way = self._bridge
+
     # -- what is sent ------------------------------------------------------------------------
 
     def send(self, message: Message) -> None:
         """A message of the job's stream."""
         self._way.send(RELAY, message)
+
+    def say(self, message: Message) -> None:
+        """Of a move, to the daemon, after all that was sent before."""
+        self._bridge.send(MOVE, message)
 
     def relay(self, head: bytes, data: Body) -> None:
         """An encoded message of the job's stream, in two parts."""

@@ -4,11 +4,12 @@ Owns the choice: a namespace where the kernel can answer by itself, interposers 
 and no engine at all when nothing is. The supervisor serves what comes of it.
 """
 
+import contextlib
 import errno
 import os
 import socket
 
-from glunix.msg.job import AT_HOME, JobSpec
+from glunix.msg.job import AT_HOME, JobSpec, Owner
 from glunix.node.calls.mounts import HomePlaces
 from glunix.node.descriptors.standins import StandIns
 from glunix.node.processes.foreign import OwnersPolicy
@@ -28,21 +29,31 @@ from slic.interposers.home.sockets import SOCKETS, HomeSockets
 from slic.interposers.home.stdio import HomeStdio
 from slic.interposers.home.writes import HomeWrites
 from slic.interposers.identity import Identity
-from slic.kernel.prctl import CLONE_NEWUTS, unshare
+from slic.interposers.ownfilter import OwnFilter
+from slic.kernel.pidfd import status_fields
+from slic.kernel.prctl import CLONE_NEWUTS, set_domain_name, unshare
 from slic.policy import Policy
 
 DEFAULT_ENGINE = "unotify"
+FILTERING = ("unotify", "ptrace-seccomp")
 
 
 class Interposing:
     """Made in the supervisor before it forks the program. StepFailed when it cannot be."""
 
     def __init__(
-        self, spec: JobSpec, stand_ins: StandIns, numbers: Numbers, setuid: bool = False
+        self,
+        spec: JobSpec,
+        owner: Owner,
+        stand_ins: StandIns,
+        numbers: Numbers | None,
+        setuid: bool = False,
     ) -> None:
-        """`setuid`: the job may run programs with more rights than its owner has. What these go by
-        is then this node's own, whatever home says: their files, their host name (sudoers(5)), and
-        of all calls but plain reads and the terminal's the kernel's answer
+        """`numbers` are to hear of what begins by a caught call; None: they hear otherwise
+        (glunix.node.processes.forkwatch). `setuid`: the job may run programs with more rights than
+        its owner has. What these go by is then this node's own, whatever home says: their files,
+        their host name (sudoers(5)), and of all calls but plain reads and the terminal's the
+        kernel's answer
         (glunix.node.processes.foreign).
         """
         self.launch: Launch | None = None
@@ -52,8 +63,9 @@ class Interposing:
         self.fds: HomeFds | None = None
         self.places: HomePlaces | None = None
         """Directories of home, when the job has any (--home)."""
-        interposers = _host_name(spec.home_host, own=not setuid)
-        held = {one.kind for one in spec.inherited} & AT_HOME.keys()
+        domain = "" if spec.carried is None else spec.carried.domain
+        interposers = _host_name(spec.home_host, domain, own=not setuid)
+        held = {one.kind for one in (*spec.standard, *spec.inherited)} & AT_HOME.keys()
         if stand_ins.interposed or spec.home_paths or held:
             self.fds = HomeFds(stand_ins.interposed, opens=bool(spec.home_paths or held))
             if spec.home_paths or "dir" in held:
@@ -64,10 +76,11 @@ class Interposing:
             if spec.home_paths or held:
                 interposers.append(HomeFiles(self.fds))
             if spec.home_paths:
-                self.places = HomePlaces([] if setuid else spec.home_paths)
-                self.places.make(spec.cwd)
+                self.places = HomePlaces([] if setuid else spec.home_paths, owner)
+                with contextlib.suppress(OSError):  # chdir(2) will say so
+                    self.places.make(spec.cwd)
             else:
-                self.places = HomePlaces([])
+                self.places = HomePlaces([], owner)
             if spec.tty is not None:
                 interposers.append(HomeMesg(self.fds))
             if stand_ins.files and spec.careful:
@@ -82,8 +95,9 @@ class Interposing:
                 interposers.append(HomeCopies(self.fds, stand_ins.read_files))
             interposers.append(self.fds)
         if spec.pids is not None:
-            interposers += [Forks(numbers), Groups()]
+            interposers += [Groups()] if numbers is None else [Forks(numbers), Groups()]
         if interposers:
+            interposers += _own_filter(spec.engine or DEFAULT_ENGINE)
             policy = OwnersPolicy(interposers, self.fds) if setuid else Policy(interposers)
             self._prepare(policy, spec.engine or DEFAULT_ENGINE)
 
@@ -96,13 +110,21 @@ class Interposing:
             raise StepFailed("engine", errno.ENOSYS, f"cannot run transparently: {error}") from None
 
 
-def _host_name(host: str, own: bool) -> list[Interposer]:
+def _own_filter(engine: str) -> list[Interposer]:
+    """The program is not to know of its engine's filter, if it has one and we have none."""
+    filters = status_fields(os.getpid()).get("Seccomp_filters", "")
+    return [OwnFilter(1)] if filters == "0" and engine in FILTERING else []
+
+
+def _host_name(host: str, domain: str, own: bool) -> list[Interposer]:
     """Home's host name: from a UTS namespace where there can be one, else by interposition."""
     if not own:
         return [Identity(os.fsencode(host))]
     try:
         unshare(CLONE_NEWUTS)
         socket.sethostname(host)
+        if domain:
+            set_domain_name(domain)
     except OSError:
         return [Identity(os.fsencode(host))]
     return []

@@ -16,6 +16,7 @@ import signal
 
 from glunix.msg.job import Owner
 from slic.kernel import capabilities as caps
+from slic.kernel.libc import SYS_SETFSUID, syscall
 from slic.kernel.prctl import set_parent_death_signal
 
 SET_UP = (
@@ -32,6 +33,9 @@ SET_UP = (
 SERVING = caps.CAP_SYS_PTRACE
 """Permitted, not effective: raised for a look into a program that made itself undumpable
 (prctl(2), PR_SET_DUMPABLE), as ssh-agent does (slic.kernel.undumpable)."""
+
+_LINES_MAX = 300
+"""Of a map of a user namespace: 340 lines, in 4096 bytes (user_namespaces(7))."""
 
 
 def for_init() -> int:
@@ -89,11 +93,31 @@ def be_init(owner: Owner) -> None:
     set_parent_death_signal(signal.SIGKILL)  # forgotten with the ids (prctl(2))
 
 
-def give_up(owner: Owner, until_filter: bool = False) -> None:
+CHOOSING = caps.CAP_CHECKPOINT_RESTORE
+"""What the stub of a job that moves here has (glunix.node.launch): clone3(2), set_tid."""
+
+
+def give_up(owner: Owner, until_filter: bool = False, kept: int = 0) -> None:
     """In any other process of the job: nothing is left. `until_filter`: but what a filter without
-    no_new_privs needs (seccomp(2))."""
+    no_new_privs needs (seccomp(2)). `kept` stays, and outlives the next exec."""
     if is_needed(owner):
-        _keep(caps.CAP_SYS_ADMIN if until_filter else 0, effective=True)
+        _keep((caps.CAP_SYS_ADMIN if until_filter else 0) | kept, effective=True)
+        if kept and not until_filter:
+            caps.set(caps.get()._replace(inheritable=kept))
+            caps.raise_ambient(kept)
+
+
+def map_owner(pid: int, owner: Owner) -> None:
+    """Have the owner, and the groups of the owner, be the only ones who have a number in the new
+    user namespace of this child. OSError. The kernel takes it from root only, whose file it is."""
+    syscall(SYS_SETFSUID, 0)
+    try:
+        for name, numbers in (("uid_map", {owner.uid}), ("gid_map", {owner.gid, *owner.groups})):
+            lines = "".join(f"{number} {number} 1\n" for number in sorted(numbers)[:_LINES_MAX])
+            with open(f"/proc/{pid}/{name}", "wb", buffering=0) as file:
+                file.write(lines.encode())
+    finally:
+        syscall(SYS_SETFSUID, owner.uid)
 
 
 def _keep(wanted: int, effective: bool) -> None:

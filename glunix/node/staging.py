@@ -62,7 +62,9 @@ class Stage:
 
     def start(self, start: Start) -> Start:
         """The Start with this directory in place of the files."""
-        spec = msgspec.structs.replace(start.spec, cwd=os.fsencode(self.path), staged=[])
+        spec = msgspec.structs.replace(
+            start.spec, cwd=os.fsencode(self.path), removed=False, staged=[]
+        )
         return msgspec.structs.replace(start, spec=spec)
 
     def empty(self) -> None:

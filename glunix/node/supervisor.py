@@ -7,6 +7,7 @@ If it dies the kernel kills the program; if the daemon dies the kernel kills it.
 """
 
 import os
+import resource
 import signal
 import socket
 import time
@@ -20,7 +21,9 @@ from glunix.msg.base import Body, Message
 from glunix.msg.homecalls import HomeDone, PagesDone
 from glunix.msg.shadows import ShadowMoved, ShadowSignal, ShadowsMade
 from glunix.node import privilege
+from glunix.node.bridge import MOVE
 from glunix.node.calls.files import HomeFiles as NodeHomeFiles
+from glunix.node.calls.mounts import HomePlaces
 from glunix.node.calls.reads import Asks
 from glunix.node.calls.router import Questions
 from glunix.node.calls.stats import Bill
@@ -28,16 +31,20 @@ from glunix.node.descriptors.standins import StandIns
 from glunix.node.home_connection import WayHome, connect
 from glunix.node.interposition import Interposing
 from glunix.node.launch import Birth
+from glunix.node.migration.migrating import Migrating
 from glunix.node.output.channel import Output
 from glunix.node.output.reopened import Reopened
 from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.processes.foreign import restrict_looks
+from glunix.node.processes.forkwatch import ForkWatch
 from glunix.node.processes.groups import Moves
 from glunix.node.processes.namespace import PidSpace, Plain
 from glunix.node.processes.pid_allocator import Numbers
 from glunix.node.processes.signals import deliver, kill_one
 from glunix.node.processes.tree import Family
-from glunix.node.spawn.exec import StepFailed
+from glunix.node.spawn.exec import StepFailed, join_terminal
+from glunix.node.spawn.going import kept_going
+from glunix.node.terminal.keyflush import KeyFlush
 from glunix.node.userlevel.process import set_size
 from glunix.node.userlevel.session_leader import GRACE, end_descendants
 from slic.engine import Launch, Session
@@ -59,9 +66,11 @@ class Supervisor:
         setuid: bool,
         entered: Callable[[], None],
         folder: str,
+        arriving: bool = False,
     ) -> None:
         """`entered` returns when this process is in the job's control groups; StepFailed. `folder`:
-        of the cluster's state, as its daemon knows it."""
+        of the cluster's state, as its daemon knows it. `arriving`: the job
+        runs elsewhere, and is to move here."""
         self._folder = folder
         self._start = start
         self._entered = entered
@@ -74,10 +83,13 @@ class Supervisor:
         # No line while input goes ahead: the daemon says how much of it was read, and what the
         # program writes must not come before that (glunix.node.input.prefetched).
         way = self._spec.own_line
-        line = None if fed else connect(way, start.owner.uid)
+        line = None if fed or arriving else connect(way, start.owner.uid)
         self._way = WayHome(self._reactor, sock, line, way, self._frame, self._abandoned)
         self._asks = Asks(self._to_home, self, self._reactor, self._way.hear if fed else None)
-        self._numbers = Numbers(start.npid, self._to_home, self._reactor)
+        self._numbers = Numbers(
+            start.npid, self._to_home, self._reactor, self._spec.soft_limit(resource.RLIMIT_NPROC)
+        )
+        self._forks = ForkWatch(self._reactor)
         self._moves = Moves(self._numbers, self._to_home, self, self._reactor)
         self._outputs: dict[int, Output] = {}
         self._reopened: Reopened | None = None
@@ -96,6 +108,7 @@ class Supervisor:
         """Everything of the job is to be killed."""
         self._ended = False
         self._bill = Bill(time.monotonic) if start.spec.stats else None
+        self._migrating = Migrating(self, self._way.say, arriving)
         self._questions = Questions(
             self, self._asks, self._moves, self._outputs, self._bill, self._numbers.look
         )
@@ -109,9 +122,14 @@ class Supervisor:
         try:
             self._stand_ins = StandIns(self._spec, self._fed)
             self._questions.stand_ins = self._stand_ins
+            self._key_flush = KeyFlush(self._stand_ins, self._reactor, self._flushed)
             if self._spec.stdin == "file":
                 self._asks.read_ahead(0)
-            caught = Interposing(self._spec, self._stand_ins, self._numbers, self._setuid)
+            noticed = self._spec.pids is not None and self._forks.prepare()
+            numbers = None if noticed else self._numbers
+            caught = Interposing(
+                self._spec, self._start.owner, self._stand_ins, numbers, self._setuid
+            )
             self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
                 self._questions.home_files = NodeHomeFiles(
@@ -124,7 +142,7 @@ class Supervisor:
                     self._open_files(caught.fds),
                 )
                 self._stand_ins.hold(self._spec, self._questions.home_files.hold)
-            self._main = self._fork_program(caught.launch)
+            self._main = self._fork_program(caught.launch, caught.places)
         except StepFailed as error:
             self._report(stream.Failed(self._vnn, error.step, error.error, error.text))
             self._finish()
@@ -152,22 +170,28 @@ class Supervisor:
             self._turn()
         if self._session is not None:
             self._session.close()
+        self._forks.close()
         self._numbers.close()  # the namespace's init waits for the helper in it
         if isinstance(self._place, PidSpace):
             self._place.close()
         end_descendants(GRACE)
 
-    def _fork_program(self, launch: Launch | None) -> int:
+    @kept_going()
+    def _fork_program(self, launch: Launch | None, places: HomePlaces | None) -> int:
         around = self._stand_ins
         self._entered()
         self._birth = birth = Birth(self._spec, self._start, self._env, self._setuid)
-        first = self._numbers.first(self._turn) if self._spec.pids is not None else 0
-        self._place = birth.fork(around, launch, first)
+        first = 0
+        if self._spec.pids is not None and not self._migrating.arriving:
+            first = self._numbers.first(self._turn)
+        self._place = birth.fork(around, launch, first, places, self._migrating.arriving)
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
             self._place.heralds.tell = self._tell_late
-            self._numbers.open(self._place)
+            self._keep_terminal()
+            self._numbers.open(self._place, self._forks)
             self._moves.open(around)
+            self._forks.open(self._place.program, self._has_begun, self._numbers)
         else:
             self._numbers.give_up()
         around.close_theirs()
@@ -178,9 +202,20 @@ class Supervisor:
         self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)
-        for fd in {1, 2} - self._outputs.keys():  # the same place as the other: one channel
+        odd = {one.number for one in self._spec.standard}
+        for fd in {1, 2} - self._outputs.keys() - odd:  # the same place as the other: one channel
             self._to_home(stream.Out(self._vnn, fd, b""))
         return self._place.program
+
+    def _keep_terminal(self) -> None:
+        """A terminal of another session's is so here, too: TIOCSCTTY is EPERM (ioctl_tty(2)).
+
+        Not where the program is in our session, which then is not to have it.
+        """
+        tty, pids = self._spec.tty, self._spec.pids
+        if tty is not None and not tty.controls and pids is not None and pids.session:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # to its session's leader, at its hang-up
+            join_terminal(self._stand_ins.slave)
 
     def _born(self) -> None:
         """Exec has succeeded, or something before it has failed: home hears which."""
@@ -199,10 +234,18 @@ class Supervisor:
         else:
             if self._setuid:
                 restrict_looks()
-            self._report(stream.Started(self._vnn, self._main))
             self._stand_ins.started()
+            if self._migrating.arriving:
+                self._migrating.born(self._main, birth)
+                return
+            self._report(stream.Started(self._vnn, self._main, flushes=True))
             self._numbers.program_name.begins(self._main, self._spec.pids)
             kill_one(self._main, self._early_stop)  # 0: none has
+
+    def _has_begun(self, tid: int, is_new: bool) -> None:
+        held = self._numbers.begun(tid, is_new)
+        if held is not None:
+            self._moves.follow(*held, tid)
 
     def _open_files(self, fds: HomeFds) -> Reopened:
         files = self._stand_ins.files
@@ -211,6 +254,7 @@ class Supervisor:
 
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
+            self._forks.catch_up()  # where a process is that wrote this, home hears first
             self._asks.settle()
             if data:
                 self._way.relay(stream.out_head(self._vnn, fd, len(data)), data)
@@ -312,6 +356,9 @@ class Supervisor:
         self._way.report(message)
 
     def _frame(self, number: StreamId, body: Body) -> None:
+        if number == MOVE:
+            self._migrating.frame(body)
+            return
         message = stream.home_to_node.decode(body)
         if not self._main and not isinstance(message, ShadowsMade):
             self._early.append((number, bytes(body)))
@@ -348,11 +395,14 @@ class Supervisor:
                 self._outputs[message.fd].close()
             self._questions.ask_held()
         elif isinstance(message, stream.Signal):
+            if message.flush:
+                self._key_flush.begin()
             self._asks.drop_ahead()
             if message.vnn is not None:
                 self._signal_program(message.signal)
             else:
                 self._kill(message.signal)
+            self._key_flush.signalled(message.signal)
         elif isinstance(message, ShadowsMade):
             self._numbers.made(message)
         elif isinstance(message, ShadowMoved):
@@ -390,6 +440,10 @@ class Supervisor:
         self._asks.drop_ahead()
         if self._numbers.signal(message.pid, message.signal) and self._session is not None:
             self._session.sweep()
+        self._key_flush.signalled(message.signal)
+
+    def _flushed(self) -> None:
+        self._to_home(stream.Flushed(self._vnn, self._stand_ins.terminal_channel))
 
     def _abandoned(self) -> None:
         """The daemon closed the bridge: the job is over, whatever it does."""
@@ -429,6 +483,8 @@ class Supervisor:
             self._born()  # home hears of the start before it hears of the end
         if pid != self._main or self._ended or self._root is not None:
             return
+        if self._migrating.keeps_to_itself(status):
+            return
         if os.WIFSTOPPED(status) and self._birth is not None:
             # Not the program yet, and nobody may hear of it: it goes on, and stops as the program.
             self._early_stop = os.WSTOPSIG(status)
@@ -456,7 +512,7 @@ class Supervisor:
         self._born()
         space.ended = True
         self._reactor.remove_reader(space.fileno())
-        if self._root is None and not self._ended:
+        if self._root is None and not self._ended and not self._migrating.arriving:
             self._root = stream.Exited(self._vnn, 0, signal.SIGKILL)
 
     def _look_after(self) -> None:

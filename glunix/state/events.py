@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NewType
 
 from glunix.msg.base import Message
+from glunix.msg.batch import JobFactsAt, Launch, QueueRow
 from glunix.msg.job import JobRow
 
 LinkId = NewType("LinkId", int)
@@ -94,7 +95,65 @@ class ForgetJob:
     npid: int
 
 
-Effect = Send | Close | Log | SaveJob | ForgetJob
+@dataclass(frozen=True, slots=True)
+class SaveSurroundings:
+    """Put the surroundings of some batch jobs into the journal."""
+
+    number: int
+    blob: bytes
+    seal: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetSurroundings:
+    """No batch job needs them any more."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveQueued:
+    """Put this entry of the queue into the journal; `task` and `seal` only with a new one."""
+
+    row: QueueRow
+    task: bytes = b""
+    seal: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetQueued:
+    """Remove this entry of the queue from the journal."""
+
+    npid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveUsage:
+    """Put what users have used (uid -> processor-seconds) into the journal."""
+
+    used: dict[int, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SendFromQueue:
+    """Send this Launch or JobFactsAt with the blobs of entry `npid` from the journal in it."""
+
+    link: LinkId
+    message: Launch | JobFactsAt
+    npid: int
+    surroundings: int = 0
+
+
+JournalEffect = (
+    SaveJob
+    | ForgetJob
+    | SaveSurroundings
+    | ForgetSurroundings
+    | SaveQueued
+    | ForgetQueued
+    | SaveUsage
+)
+Effect = Send | SendFromQueue | Close | Log | JournalEffect
 
 
 class Outbox:
@@ -106,6 +165,10 @@ class Outbox:
     def send(self, link: LinkId, message: Message) -> None:
         """Add a Send."""
         self._effects.append(Send(link, message))
+
+    def add(self, effect: Effect) -> None:
+        """Add any other effect."""
+        self._effects.append(effect)
 
     def close(self, link: LinkId, reason: str) -> None:
         """Add a Close."""

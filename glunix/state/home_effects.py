@@ -4,6 +4,7 @@ import dataclasses
 
 from glunix.ids import StreamId
 from glunix.msg.base import Message
+from glunix.msg.job import Owner
 from glunix.msg.stream import Start
 
 
@@ -60,8 +61,41 @@ class CloseJoin:
 
 
 @dataclasses.dataclass(frozen=True)
+class StartBatchServer:
+    """Start a batch server for this owner, then say `server_up` or `server_failed`."""
+
+    owner: Owner
+
+
+@dataclasses.dataclass(frozen=True)
+class BeginMove:
+    """Move the job of this client stream to `node` (empty: only ask whether it could), and tell
+    `asker` (a client link), which made this request."""
+
+    npid: int
+    link: int
+    stream: StreamId
+    start: Start
+    epoch: int
+    node: str
+    address: str
+    asker: int
+    request: int
+
+
+@dataclasses.dataclass(frozen=True)
 class StopDaemon:
     """End this daemon in an orderly way."""
 
 
-DaemonEffect = ToClient | ToMaster | RestoreTty | Dial | Join | CloseJoin | StopDaemon
+DaemonEffect = (
+    ToClient
+    | ToMaster
+    | RestoreTty
+    | Dial
+    | Join
+    | CloseJoin
+    | BeginMove
+    | StartBatchServer
+    | StopDaemon
+)

@@ -12,11 +12,12 @@ import msgspec
 
 from glunix.errors import FrameError
 from glunix.ids import StreamId, Why
-from glunix.msg import client, master
+from glunix.msg import batch, client, master
 from glunix.msg.base import Message
 from glunix.msg.job import JobSpec, Owner, fair_window
 from glunix.msg.stream import Start
 from glunix.state.home_effects import (
+    BeginMove,
     CloseJoin,
     DaemonEffect,
     Dial,
@@ -26,6 +27,7 @@ from glunix.state.home_effects import (
     ToClient,
     ToMaster,
 )
+from glunix.state.homebatch import HomeBatch
 
 
 @dataclasses.dataclass
@@ -42,6 +44,7 @@ class _Request:
     uid: int
     request: int
     submit: client.Submit | None
+    move: client.MoveJob | None
     answer: type[Message]
     """What the master may say to it, besides no."""
 
@@ -56,6 +59,9 @@ class _HomeJob:
     streams: dict[StreamId, client.StreamOf]
     waiting: set[StreamId]
     """Streams whose node is still being dialled."""
+    epoch: int = 0
+    """Counts the moves that were begun."""
+    moving: bool = False
 
 
 def command_text(spec: JobSpec) -> str:
@@ -64,19 +70,41 @@ def command_text(spec: JobSpec) -> str:
     return words.decode("utf-8", "replace").replace("\n", " ")
 
 
+STARTUP_GONE = "startup is gone"
+
+Question = (
+    client.Submit
+    | client.KillJob
+    | client.ListJobs
+    | client.ListNodes
+    | client.MoveJob
+    | batch.Enqueue
+    | batch.Hold
+    | batch.AskJob
+)
+"""What the master answers."""
+
 ANSWERS: dict[type[Message], type[Message]] = {
     client.KillJob: master.KillDone,
     client.ListJobs: master.JobsTable,
     client.ListNodes: master.NodesTable,
+    client.MoveJob: master.MayMove,
     client.Submit: master.PlacedJob,
+    batch.Enqueue: batch.Queued,
+    batch.Hold: master.KillDone,
+    batch.AskJob: batch.JobFactsAt,
 }
 
 
 class HomeJobs:
     """Clients and jobs of one home node. Effects are appended to the list given to each call."""
 
-    def __init__(self, node: str, uid: int, host: str, jobs_each: int) -> None:
+    def __init__(
+        self, node: str, uid: int, host: str, jobs_each: int, key: bytes = b"unsealed"
+    ) -> None:
+        """`key` seals batch jobs (glunix.state.homebatch)."""
         self.node = node
+        self.batch = HomeBatch(self, node, uid, host, key)
         self._jobs_each = jobs_each
         """Jobs and unanswered requests that one user may have here: more would keep the others
         from the master, whose queue is everybody's."""
@@ -104,16 +132,19 @@ class HomeJobs:
         if isinstance(message, client.TtyMode):
             who.raw_tty = message.raw
             return []
-        assert isinstance(
-            message,
-            client.Submit | client.KillJob | client.ListJobs | client.ListNodes | client.Shutdown,
-        )
+        if isinstance(message, batch.BatchReady):
+            return self.batch.ready(link, message)
+        if isinstance(message, batch.BatchCannot):
+            return self.batch.cannot(link, message)
+        assert isinstance(message, Question | client.Shutdown)
         refusal = self._refusal(who, message)
         if refusal is not None:
             why, text = refusal
             return [ToClient(link, client.Refused(message.request, why, text))]
         if isinstance(message, client.Shutdown):
             return [ToClient(link, client.Done(message.request)), StopDaemon()]
+        if isinstance(message, client.MoveJob) and message.explain:
+            return self._begin_move(link, message, "", "")
         return self._ask_master(link, who, message)
 
     def _refusal(self, who: _Client, message: Message) -> tuple[Why, str] | None:
@@ -132,6 +163,11 @@ class HomeJobs:
             if uid not in (0, self.uid):
                 return Why.NOT_YOURS, "only the cluster's own user may stop a daemon"
             return None
+        if isinstance(message, client.MoveJob):
+            if refusal := self._stays(uid, message):
+                return refusal
+            if message.explain:
+                return None
         if not self.master_up:
             return Why.NO_MASTER, "the daemon has no master: is the cluster up?"
         # Whoever has started that many jobs can still look at them and end them.
@@ -142,6 +178,60 @@ class HomeJobs:
             text = f"uid {uid} has {most} jobs and requests under way here ([limits] jobs)"
             return Why.BAD_REQUEST, text
         return None
+
+    def _stays(self, uid: int, ask: client.MoveJob) -> tuple[Why, str] | None:
+        """Why a job cannot be moved, as far as its home knows."""
+        job = self._jobs.get(ask.npid)
+        if job is None:
+            return Why.NO_JOB, f"no job {ask.npid} has its home here"
+        if uid not in (0, job.owner.uid):
+            return Why.NOT_YOURS, f"job {ask.npid} belongs to uid {job.owner.uid}"
+        if not job.spec.transparent:
+            return Why.BAD_REQUEST, f"job {ask.npid} is not transparent (glurun -T): it cannot move"
+        if ask.vnn not in (None, 0) or len(job.streams) != 1 or job.waiting:
+            return Why.NO_JOB, f"no process {ask.npid}.{ask.vnn or 0} runs"
+        if ask.engine not in ("", "native"):
+            return Why.BAD_REQUEST, f"no engine {ask.engine[:32]!r} moves jobs between nodes"
+        if job.spec.stays:
+            return Why.BAD_REQUEST, f"job {ask.npid} was started to stay (--no-migrate)"
+        if job.moving:
+            return Why.BAD_REQUEST, f"job {ask.npid} is being moved already"
+        return None
+
+    def _begin_move(
+        self, asker: int, ask: client.MoveJob, node: str, address: str
+    ) -> list[DaemonEffect]:
+        job = self._jobs[ask.npid]
+        job.moving = True
+        job.epoch += 1
+        ((number, of),) = job.streams.items()
+        start = Start(job.npid, job.degree, of.vnns, self.node, job.owner, job.spec)
+        begin = BeginMove(
+            job.npid, job.link, number, start, job.epoch, node, address, asker, ask.request
+        )
+        return [begin]
+
+    def move_over(self, begun: BeginMove, moved: bool, pid: int, why: str) -> list[DaemonEffect]:
+        """A move has come to its end. `moved`: the job runs on the other node, as `pid`."""
+        job = self._jobs.get(begun.npid)
+        effects: list[DaemonEffect] = []
+        node = begun.node
+        if job is not None and job.epoch == begun.epoch:
+            job.moving = False
+            of = job.streams[begun.stream]
+            if moved:
+                job.streams[begun.stream] = client.StreamOf(of.stream, node, of.vnns)
+                effects.append(ToMaster(master.ProcMoved(job.npid, of.vnns[0], node, pid)))
+            else:
+                node = of.node
+                if begun.node:
+                    effects.append(ToMaster(master.ProcMoved(job.npid, of.vnns[0], node, 0)))
+        if begun.asker not in self._clients:
+            return effects
+        answer: Message = client.Moved(begun.request, node or "?", why)
+        if begun.node and not moved:
+            answer = client.Refused(begun.request, Why.BAD_REQUEST, why[:4000])
+        return [*effects, ToClient(begun.asker, answer)]
 
     def _more(self, uid: int, change: int) -> None:
         count = self._under_way.get(uid, 0) + change
@@ -154,13 +244,14 @@ class HomeJobs:
         self,
         link: int,
         who: _Client,
-        message: client.Submit | client.KillJob | client.ListJobs | client.ListNodes,
+        message: Question,
     ) -> list[DaemonEffect]:
         number = self._next_request
         self._next_request = number % 0xFFFFFFFF + 1
         submit = message if isinstance(message, client.Submit) else None
         answer = ANSWERS[type(message)]
-        self._requests[number] = _Request(link, who.owner.uid, message.request, submit, answer)
+        ask = message if isinstance(message, client.MoveJob) else None
+        self._requests[number] = _Request(link, who.owner.uid, message.request, submit, ask, answer)
         self._more(who.owner.uid, 1)
         question: Message
         if isinstance(message, client.Submit):
@@ -177,8 +268,18 @@ class HomeJobs:
             question = master.KillRequest(
                 number, who.owner.uid, message.npid, message.vnn, message.signal
             )
+        elif isinstance(message, client.MoveJob):
+            question = master.MoveQuery(
+                number, who.owner.uid, message.npid, message.vnn or 0, message.node
+            )
         elif isinstance(message, client.ListJobs):
             question = master.JobsQuery(number, who.owner.uid, message.everything)
+        elif isinstance(message, batch.Enqueue):
+            question = self.batch.question(number, who.owner, message)
+        elif isinstance(message, batch.Hold):
+            question = batch.HoldAt(number, who.owner.uid, message.npid, message.held)
+        elif isinstance(message, batch.AskJob):
+            question = batch.AskJobAt(number, who.owner.uid, message.npid, message.wait)
         else:
             question = master.NodesQuery(number)
         return [ToMaster(question)]
@@ -187,11 +288,12 @@ class HomeJobs:
         """A client is gone: its terminal is restored if it was raw, its jobs are killed (4.2.3)."""
         who = self._clients.pop(link)
         effects: list[DaemonEffect] = [RestoreTty(link)] if who.raw_tty else []
+        what = "its batch server is gone" if self.batch.is_server(link) else STARTUP_GONE
         for npid in sorted(who.jobs):
             job = self._jobs[npid]
-            effects += [CloseJoin(link, s, "startup is gone") for s in sorted(job.streams)]
-            effects += self._over(job, "startup is gone" if job.streams else "")
-        return effects
+            effects += [CloseJoin(link, s, what) for s in sorted(job.streams)]
+            effects += self._over(job, what if job.streams else "")
+        return effects + self.batch.server_down(link, what)
 
     # -- the master --------------------------------------------------------------------------
 
@@ -209,6 +311,8 @@ class HomeJobs:
 
     def master_message(self, message: Message) -> list[DaemonEffect]:
         """An answer to one of our requests; FrameError when it is none to what was asked."""
+        if isinstance(message, batch.Launch):
+            return self.batch.launch(message)
         number = getattr(message, "request", 0)
         request = self._requests.get(number)
         if request is None:
@@ -221,21 +325,35 @@ class HomeJobs:
         self._more(request.uid, -1)
         if request.link not in self._clients:
             if isinstance(message, master.PlacedJob):
-                return [ToMaster(master.JobOver(message.npid, "startup is gone"))]
+                return [ToMaster(master.JobOver(message.npid, STARTUP_GONE))]
             return []
         answer: Message
         if isinstance(message, master.PlacedJob):
             return self._placed(request, message)
+        if isinstance(message, master.MayMove):
+            return self._may_move(request, message)
         if isinstance(message, master.RequestRefused):
             answer = client.Refused(request.request, message.why, message.text)
         elif isinstance(message, master.KillDone):
             answer = client.Done(request.request, message.count)
         elif isinstance(message, master.JobsTable):
             answer = client.Jobs(request.request, message.rows)
+        elif isinstance(message, batch.Queued):
+            answer = batch.Queued(request.request, message.npids)
+        elif isinstance(message, batch.JobFactsAt):
+            answer = self.batch.facts(request.request, message)
         else:
             assert isinstance(message, master.NodesTable)
             answer = client.Nodes(request.request, message.rows)
         return [ToClient(request.link, answer)]
+
+    def _may_move(self, request: _Request, message: master.MayMove) -> list[DaemonEffect]:
+        ask = request.move
+        assert ask is not None
+        refusal = self._stays(request.uid, ask)  # it may have ended meanwhile
+        if refusal is not None:
+            return [ToClient(request.link, client.Refused(request.request, *refusal))]
+        return self._begin_move(request.link, ask, message.node, message.address)
 
     def _must_fit(self, request: _Request, placed: master.PlacedJob) -> None:
         """FrameError unless this is one new job, with a place for each of its processes."""
@@ -259,19 +377,48 @@ class HomeJobs:
             who.next_stream += 1
             streams[number] = client.StreamOf(number, node, vnns)
         spec = msgspec.structs.replace(submit.spec, home_host=submit.spec.home_host or self.host)
-        job = _HomeJob(
-            placed.npid, request.link, who.owner, spec, submit.degree, streams, set(streams)
-        )
-        self._jobs[placed.npid] = job
-        self._more(who.owner.uid, 1)
-        who.jobs.add(placed.npid)
+        self.begin(placed.npid, request.link, who.owner, spec, submit.degree, streams)
         answer = client.Placed(request.request, placed.npid, list(streams.values()))
         effects: list[DaemonEffect] = [ToClient(request.link, answer)]
         for stream in streams.values():
             address = placed.addresses.get(stream.node, "")
             number = StreamId(stream.stream)
-            effects.append(Dial(placed.npid, job.link, number, stream.node, address))
+            effects.append(Dial(placed.npid, request.link, number, stream.node, address))
         return effects
+
+    # -- batch (glunix.state.homebatch) ------------------------------------------------------
+
+    def has(self, npid: int) -> bool:
+        """Whether this job has begun here."""
+        return npid in self._jobs
+
+    def take_streams(self, link: int, count: int) -> list[int]:
+        """Numbers for so many new streams of this client."""
+        who = self._clients[link]
+        who.next_stream += count
+        return list(range(who.next_stream - count, who.next_stream))
+
+    def begin(
+        self,
+        npid: int,
+        link: int,
+        owner: Owner,
+        spec: JobSpec,
+        degree: int,
+        streams: dict[StreamId, client.StreamOf],
+    ) -> None:
+        """A job of this client has its nodes, which are about to be dialled."""
+        self._jobs[npid] = _HomeJob(npid, link, owner, spec, degree, streams, set(streams))
+        self._more(owner.uid, 1)
+        self._clients[link].jobs.add(npid)
+
+    def abandon(self, npid: int, link: int, reason: str) -> list[DaemonEffect]:
+        """A job of this client ends for its client's sake; nothing when it is not its."""
+        job = self._jobs.get(npid)
+        if job is None or job.link != link:
+            return []
+        effects: list[DaemonEffect] = [CloseJoin(link, s, reason) for s in sorted(job.streams)]
+        return effects + self._over(job, reason)
 
     def owner_of(self, npid: int) -> Owner | None:
         """Who the kernel said started this job here; None: no job of this home."""
@@ -283,7 +430,7 @@ class HomeJobs:
         return [
             master.HomeJob(j.npid, j.owner.uid, command_text(j.spec), j.degree, j.spec.transparent)
             for j in self._jobs.values()
-        ]
+        ] + self.batch.on_the_way()
 
     # -- nodes -------------------------------------------------------------------------------
 

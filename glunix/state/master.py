@@ -5,25 +5,30 @@ nothing, and is never surprised by a peer: whatever a daemon says ends in an ans
 its link. Only a bug raises (glunix.debug.Bug), with the story of what went before.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from glunix.debug import Bug, InvariantBroken
 from glunix.ids import Npid
 from glunix.msg.base import Message
+from glunix.msg.batch import AskJobAt, EnqueueAt, HoldAt, NotLaunched, QueueRow
 from glunix.msg.job import JobRow
 from glunix.msg.master import (
     JobOver,
     JobsQuery,
     KillRequest,
     LoadReport,
+    MoveQuery,
     NodeHello,
     NodesQuery,
     Place,
     ProcExited,
+    ProcMoved,
     ProcStarted,
     ProcStopped,
 )
-from glunix.state.core import Books, Deadline, PeerFault
+from glunix.state.asking import Asking
+from glunix.state.batch import Batch
+from glunix.state.core import BatchRules, Books, Deadline, PeerFault
 from glunix.state.events import (
     Effect,
     Event,
@@ -36,7 +41,9 @@ from glunix.state.events import (
     SaveJob,
     Tick,
 )
+from glunix.state.feeder import Feeder
 from glunix.state.jobs import JobState
+from glunix.state.moving import Moving
 from glunix.state.ndb import Node, NodeState
 from glunix.state.nmgt import Nmgt
 from glunix.state.queries import jobs_table, nodes_table
@@ -72,6 +79,7 @@ class Master:
         grace: float | None = None,
         epoch: float = 0.0,
         processes_each: int = PROCESSES_EACH,
+        rules: BatchRules | None = None,
     ) -> None:
         self.books = Books(
             cluster=cluster,
@@ -80,15 +88,26 @@ class Master:
             grace=2 * lost_after if grace is None else grace,
             epoch=epoch,
             processes_each=processes_each,
+            rules=rules or BatchRules(),
         )
         self._ending = Ending(self.books)
-        self._nmgt = Nmgt(self.books, self._ending)
-        self._rexec = Rexec(self.books)
+        self._batch = Batch(self.books, self._ending)
+        self._feeder = Feeder(self.books, self._batch)
+        self._asking = Asking(self.books, self._batch, self._feeder)
+        self._nmgt = Nmgt(self.books, self._ending, self._batch)
+        self._rexec = Rexec(self.books, self._batch)
         self._reports = Reports(self.books)
+        self._moving = Moving(self.books)
         self._started = False
 
-    def restore(self, rows: Iterable[JobRow], now: float) -> list[Effect]:
-        """Take in the journal, once, before the first event."""
+    def restore(
+        self,
+        rows: Iterable[JobRow],
+        now: float,
+        queued: Iterable[QueueRow] = (),
+        used: Mapping[int, float] | None = None,
+    ) -> list[Effect]:
+        """Take in the journal, once, before the first event: jobs, the queue, usage by uid."""
         if self._started:
             raise Bug("restore() after the first event")
         self._started = True
@@ -101,6 +120,8 @@ class Master:
             if job.settling:
                 self.books.timer.set((Deadline.SETTLE, job.npid), now + self.books.grace)
         self._nmgt.expect(now)
+        for fault in self._batch.restore(queued, dict(used or {}), now):
+            self.books.out.log(Level.ERROR, fault)
         return self._effects(now)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -114,6 +135,7 @@ class Master:
                     raise Bug(f"link {link} is up twice")
                 self._nmgt.peer_up(link, now)
             case PeerDown(link, reason):
+                self._asking.forget(link)
                 self._nmgt.peer_down(link, reason, now)
             case Tick():
                 self._tick(now)
@@ -148,7 +170,8 @@ class Master:
             self._nmgt.drop(link, str(fault), now)
 
     def _load(self, node: Node, link: LinkId, message: LoadReport, now: float) -> None:
-        self._nmgt.load(node, message)
+        self._nmgt.load(node, message, now)
+        self._feeder.relieve(node.name, now)
 
     def _place(self, node: Node, link: LinkId, message: Place, now: float) -> None:
         self._rexec.place(link, node, message, now)
@@ -173,11 +196,29 @@ class Master:
     def _kill(self, node: Node, link: LinkId, message: KillRequest, now: float) -> None:
         self._rexec.kill(link, message, now)
 
+    def _may_move(self, node: Node, link: LinkId, message: MoveQuery, now: float) -> None:
+        self._moving.asked(link, node, message, now)
+
+    def _proc_moved(self, node: Node, link: LinkId, message: ProcMoved, now: float) -> None:
+        self._moving.moved(node, message, now)
+
     def _jobs(self, node: Node, link: LinkId, message: JobsQuery, now: float) -> None:
         self.books.out.send(link, jobs_table(self.books, message))
 
     def _nodes(self, node: Node, link: LinkId, message: NodesQuery, now: float) -> None:
         self.books.out.send(link, nodes_table(self.books, message))
+
+    def _enqueue(self, node: Node, link: LinkId, message: EnqueueAt, now: float) -> None:
+        self._batch.enqueue(link, node, message, now)
+
+    def _not_launched(self, node: Node, link: LinkId, message: NotLaunched, now: float) -> None:
+        self._batch.not_launched(node, message, now)
+
+    def _ask_job(self, node: Node, link: LinkId, message: AskJobAt, now: float) -> None:
+        self._asking.ask(link, message, now)
+
+    def _hold(self, node: Node, link: LinkId, message: HoldAt, now: float) -> None:
+        self._asking.hold(link, message, now)
 
     def _tick(self, now: float) -> None:
         timer = self.books.timer
@@ -191,6 +232,8 @@ class Master:
         for kind, about in timer.due(now):
             if kind is Deadline.SAVE:
                 self.books.pdb.save_all()
+            elif kind is Deadline.LIMIT:
+                self._batch.overdue(Npid(int(about)), now)
             elif kind is Deadline.ENDING or kind is Deadline.SETTLE:
                 self._job_overdue(kind, Npid(int(about)), now)
             else:
@@ -211,6 +254,11 @@ class Master:
 
     def _effects(self, now: float) -> list[Effect]:
         pdb, timer = self.books.pdb, self.books.timer
+        while finished := pdb.take_finished():
+            for row in finished:
+                self._batch.finished(row, now)
+                self._asking.over(row)
+        self._feeder.feed(now)
         rows, forgotten = pdb.take_changes()
         for row in rows:
             if row.npid not in pdb.jobs:
@@ -229,6 +277,7 @@ class Master:
         ndb, pdb, timer = self.books.ndb, self.books.pdb, self.books.timer
         ndb.check()
         pdb.check()
+        self.books.queue.check()
         alive = (NodeState.UP, NodeState.EXPECTED)
         for name, procs in pdb.by_node.items():
             self._must(
@@ -242,6 +291,9 @@ class Master:
                 wanted.add((Deadline.ENDING, npid))
             if job.settling:
                 wanted.add((Deadline.SETTLE, npid))
+            entry = self.books.queue.runs.get(npid)
+            if entry is not None and entry.terms.seconds and (Deadline.LIMIT, npid) in timer:
+                wanted.add((Deadline.LIMIT, npid))
         for name, node in ndb.nodes.items():
             if node.state is NodeState.UP:
                 wanted.add((Deadline.SILENT, name))
@@ -265,13 +317,19 @@ class Master:
 Handler = Callable[..., None]
 
 HANDLERS: dict[type[Message], Handler] = {
+    AskJobAt: Master._ask_job,
+    EnqueueAt: Master._enqueue,
+    HoldAt: Master._hold,
+    NotLaunched: Master._not_launched,
     JobOver: Master._job_over,
     JobsQuery: Master._jobs,
     KillRequest: Master._kill,
     LoadReport: Master._load,
+    MoveQuery: Master._may_move,
     NodesQuery: Master._nodes,
     Place: Master._place,
     ProcExited: Master._proc_exited,
+    ProcMoved: Master._proc_moved,
     ProcStarted: Master._proc_started,
     ProcStopped: Master._proc_stopped,
 }

@@ -8,6 +8,7 @@ is refused. Paper 4.1.
 from glunix.ids import node_name
 from glunix.msg.base import MAJOR, MINOR
 from glunix.msg.master import Goodbye, LoadReport, NodeHello, Welcome
+from glunix.state.batch import Batch
 from glunix.state.core import Books, Deadline
 from glunix.state.events import Level, LinkId, clip, many
 from glunix.state.ndb import Node, NodeInput, NodeState
@@ -18,10 +19,10 @@ from glunix.state.termination import Ending
 class Nmgt:
     """Links and nodes."""
 
-    def __init__(self, books: Books, ending: Ending) -> None:
+    def __init__(self, books: Books, ending: Ending, batch: Batch) -> None:
         self._books = books
         self._ending = ending
-        self._returning = Returning(books, ending)
+        self._returning = Returning(books, ending, batch)
         self.silent_links: set[LinkId] = set()
         """Links that have not said hello."""
 
@@ -68,15 +69,21 @@ class Nmgt:
         books.out.log(Level.INFO, f"node {node.name} {how} with {running}")
         books.out.send(link, Welcome(MAJOR, MINOR, books.cluster, books.heartbeat))
         self._returning.agree(node, hello, known, now)
+        average = "pid" not in hello.isolated  # glunix.daemon.uplink.measure_load
+        books.seats.node_up(
+            node.name, hello.cpus, hello.memory_total, hello.accepts_jobs, average, now
+        )
+        books.queue.home_up(node.name)
 
     def heard(self, node: Node, now: float) -> None:
         """Any message of a node is a sign of life."""
         self._books.ndb.heard(node, now)
         self._books.timer.set((Deadline.SILENT, node.name), now + self._books.lost_after)
 
-    def load(self, node: Node, report: LoadReport) -> None:
+    def load(self, node: Node, report: LoadReport, now: float) -> None:
         """The load of a node."""
         self._books.ndb.report(node, report.load, report.memory_free)
+        self._books.seats.report(node.name, report.load, report.memory_free, now)
 
     def expect(self, now: float) -> None:
         """After the journal was read: every node that a job names has the grace to come back."""

@@ -5,7 +5,7 @@ nothing; what must go to the journal is collected until `take_changes()`. Paper 
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from glunix.debug import Bug, IllegalTransition, InvariantBroken, Story
 from glunix.ids import NPID_MAX, NodeName, Npid, Vnn
@@ -29,7 +29,13 @@ HISTORY = 200
 class Pdb:
     """Jobs by NPID: those that live, and the last that ended."""
 
-    def __init__(self, story: Story, epoch: float = 0.0) -> None:
+    def __init__(
+        self, story: Story, epoch: float = 0.0, queued: Container[Npid] = frozenset()
+    ) -> None:
+        """`queued`: NPIDs that belong to the queue of batch jobs."""
+        self._queued = queued
+        self.finished: list[JobRow] = []
+        """Jobs that came to their end since `take_finished`."""
         self.jobs: dict[Npid, Job] = {}
         self.ended: dict[Npid, JobRow] = {}
         self.by_node: dict[NodeName, dict[tuple[Npid, Vnn], Proc]] = {}
@@ -42,16 +48,32 @@ class Pdb:
         self.unsaved: dict[Npid, None] = {}
         """Live jobs with changes that can wait: a 1,000-way job is not saved 2,000 times."""
         self._forgotten: dict[Npid, None] = {}
+        self._left: dict[tuple[Npid, Vnn], set[NodeName]] = {}
+        """Where live processes were once."""
+        self._intents: dict[tuple[Npid, Vnn], NodeName] = {}
+        """Where live processes are to move."""
 
     def allocate(self) -> Npid:
         """The next NPID: 1..NPID_MAX, then from 1 again, never one that is still known."""
         npid = self.last_npid
-        for _ in range(len(self.jobs) + len(self.ended) + 1):
+        for _ in range(NPID_MAX):
             npid = npid % NPID_MAX + 1
-            if npid not in self.jobs and npid not in self.ended:
+            if npid not in self.jobs and npid not in self.ended and npid not in self._queued:
                 self.last_npid = npid
                 return Npid(npid)
         raise Bug("no NPID is free")
+
+    def take_finished(self) -> list[JobRow]:
+        """The jobs that came to their end since the last call."""
+        finished, self.finished = self.finished, []
+        return finished
+
+    def conclude(self, row: JobRow) -> None:
+        """Something that was no job of this database (an array, a queued job) is over."""
+        self.ended[Npid(row.npid)] = row
+        self.finished.append(row)
+        self._changed[Npid(row.npid)] = None
+        self._bound()
 
     def add(self, job: Job, nodes: Iterable[NodeName], now: float) -> None:
         """A new job; VNN i goes to the i-th of `nodes`."""
@@ -95,6 +117,8 @@ class Pdb:
         proc.row = None
         if not proc.live:
             proc.pending.clear()
+            self._intents.pop((proc.npid, proc.vnn), None)
+            self._left.pop((proc.npid, proc.vnn), None)
             del self.by_node[proc.node][proc.npid, proc.vnn]
         self.settle(job, now)
 
@@ -118,8 +142,34 @@ class Pdb:
             self.held[job.uid] -= job.degree
             if not self.held[job.uid]:
                 del self.held[job.uid]
-            self.ended[job.npid] = job.as_row(ended=self._epoch + now)
+            row = self.ended[job.npid] = job.as_row(ended=self._epoch + now)
+            self.finished.append(row)
             self._bound()
+
+    def intend(self, proc: Proc, node: NodeName | None) -> None:
+        """This process is to move there; None: it stays."""
+        if node is None:
+            self._intents.pop((proc.npid, proc.vnn), None)
+        else:
+            self._intents[proc.npid, proc.vnn] = node
+
+    def intended(self, proc: Proc) -> NodeName | None:
+        """Where it is to move, if anywhere."""
+        return self._intents.get((proc.npid, proc.vnn))
+
+    def has_left(self, proc: Proc, node: NodeName) -> bool:
+        """Whether it was on that node once: what that one still says of it is old."""
+        return node in self._left.get((proc.npid, proc.vnn), ())
+
+    def relocate(self, proc: Proc, node: NodeName, now: float) -> None:
+        """A live process runs on another node from now on."""
+        del self.by_node[proc.node][proc.npid, proc.vnn]
+        self._left.setdefault((proc.npid, proc.vnn), set()).add(proc.node)
+        self._story.note(f"job {proc.npid}", now, f".{proc.vnn} moved from {proc.node} to {node}")
+        proc.node, proc.row = node, None
+        self.by_node.setdefault(node, {})[proc.npid, proc.vnn] = proc
+        self._intents.pop((proc.npid, proc.vnn), None)
+        self.unsaved[proc.npid] = None
 
     def blame(self, job: Job, reason: str) -> None:
         """Say why the job ends; the first reason stays."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from glunix.msg.frame import BODY_MAX
 from glunix.msg.job import JobRow
 from glunix.msg.master import JobsQuery, JobsTable, NodesQuery, NodesTable
+from glunix.state.asking import queued_row
 from glunix.state.core import Books
 from glunix.state.jobs import JobState
 
@@ -31,7 +32,10 @@ def jobs_table(books: Books, ask: JobsQuery) -> JobsTable:
         rows = [
             job.as_row() for job in jobs if job.uid == ask.uid and job.state is not JobState.ENDING
         ]
-    room, told, left_off = ROOM, [], 0
+    waiting = queued(books, ask)
+    again = {row.npid for row in waiting}
+    rows = [*(row for row in rows if not row.ended or row.npid not in again), *waiting]
+    room, told, left_off = ROOM, [], max(0, queue_length(books, ask) - QUEUED_TOLD)
     for row in rows:
         room -= size(row)
         if room >= 0:
@@ -40,6 +44,33 @@ def jobs_table(books: Books, ask: JobsQuery) -> JobsTable:
             left_off += 1
     told.sort(key=lambda row: (row.started, row.npid))
     return JobsTable(ask.request, told, left_off)
+
+
+QUEUED_TOLD = 2000
+"""Entries of the queue that one answer tells."""
+
+
+def queue_length(books: Books, ask: JobsQuery) -> int:
+    """Entries of the queue that the asker may see."""
+    entries = books.queue.entries.values()
+    if ask.everything:
+        return len(entries)
+    return sum(entry.uid == ask.uid for entry in entries)
+
+
+def queued(books: Books, ask: JobsQuery) -> list[JobRow]:
+    """The first of the queue that have something to start, each with its place."""
+    rows: list[JobRow] = []
+    place = 0
+    for entry in books.queue.entries.values():
+        if not entry.pending():
+            continue
+        place += 1
+        if ask.everything or entry.uid == ask.uid:
+            rows.append(queued_row(entry, place))
+            if len(rows) == QUEUED_TOLD:
+                break
+    return rows
 
 
 def nodes_table(books: Books, ask: NodesQuery) -> NodesTable:

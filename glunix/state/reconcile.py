@@ -14,6 +14,7 @@ for a daemon that lost its link for a moment:
 from glunix.ids import NodeName, Npid, Vnn, node_name
 from glunix.msg.job import RunningProc
 from glunix.msg.master import HomeJob, JobOver, KillOrder, NodeHello, ProcExited
+from glunix.state.batch import Batch
 from glunix.state.core import Books, Deadline
 from glunix.state.events import Level
 from glunix.state.jobs import Job, Proc, ProcState
@@ -41,16 +42,17 @@ def fault(hello: NodeHello) -> str:
 class Returning:
     """Brings a hello and the books together."""
 
-    def __init__(self, books: Books, ending: Ending) -> None:
+    def __init__(self, books: Books, ending: Ending, batch: Batch) -> None:
         self._books = books
         self._ending = ending
+        self._batch = batch
         self._reports = Reports(books)
 
     def agree(self, node: Node, hello: NodeHello, known: bool, now: float) -> None:
         """`known`: this master saw this daemon (same boot) before, so it knew all its jobs."""
         for report in hello.unsent:
             self._unsent(node, report, now)
-        self._homes(node, hello.homes, known, now)
+        self._homes(node, hello.homes, hello.boot, known, now)
         told = {(Npid(proc.npid), Vnn(proc.vnn)): proc for proc in hello.running}
         for proc in self._books.pdb.on_node(node.name):
             if not proc.live:
@@ -75,14 +77,19 @@ class Returning:
         if job is not None and job.home == node.name:
             self._ending.home_over(job, report.reason, now)
 
-    def _homes(self, node: Node, homes: list[HomeJob], known: bool, now: float) -> None:
+    def _homes(self, node: Node, homes: list[HomeJob], boot: str, known: bool, now: float) -> None:
         books = self._books
         told = {Npid(job.npid): job for job in homes}
         for job in books.pdb.homed(node.name):
-            if told.pop(job.npid, None) is None and not job.ending:
+            if told.pop(job.npid, None) is not None or job.ending:
+                continue
+            if self._batch.was_never_launched(job, boot):
+                self._batch.never_began(job, f"{node.name} was not told of it", now)
+            else:
                 self._ending.doom(job, f"its startup on {node.name} is gone", now)
         for npid, home in told.items():
-            if known or npid in books.pdb.jobs or npid in books.pdb.ended:
+            over = npid in books.pdb.ended or npid in books.queue.entries
+            if known or over or npid in books.pdb.jobs:
                 books.out.log(Level.INFO, f"{node.name} is home of job {npid}, which is over")
                 continue
             self._again(

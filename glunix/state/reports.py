@@ -21,7 +21,7 @@ class Reports:
 
     def started(self, node: Node, told: ProcStarted, now: float) -> None:
         """A process runs; it gets the signals that were sent to it before."""
-        proc = self._find(node, told) or self._missing(node, told)
+        proc = self._find(node, told, now) or self._missing(node, told)
         if proc is None or not proc.live:
             text = f"{node.name} started {told.npid}.{told.vnn}, which is over: killed"
             self._books.out.log(Level.INFO, text)
@@ -39,7 +39,7 @@ class Reports:
 
     def stopped(self, node: Node, told: ProcStopped, now: float) -> None:
         """A process stopped, or with signal 0 went on."""
-        proc = self._find(node, told)
+        proc = self._find(node, told, now)
         if proc is None or not proc.live:
             return
         if proc.state is ProcState.PLACED:
@@ -50,7 +50,7 @@ class Reports:
 
     def exited(self, node: Node, told: ProcExited, now: float) -> None:
         """A process ended or could not be started."""
-        proc = self._find(node, told)
+        proc = self._find(node, told, now)
         if proc is None or not proc.live:
             return
         pdb = self._books.pdb
@@ -61,7 +61,9 @@ class Reports:
         proc.code, proc.signal = told.code, told.signal
         pdb.move(proc, ProcState.KILLED if told.signal else ProcState.EXITED, now)
 
-    def _find(self, node: Node, told: ProcStarted | ProcStopped | ProcExited) -> Proc | None:
+    def _find(
+        self, node: Node, told: ProcStarted | ProcStopped | ProcExited, now: float
+    ) -> Proc | None:
         """The process of a live job, on the node that speaks of it; None when there is none."""
         job = self._books.pdb.jobs.get(Npid(told.npid))
         if job is None:
@@ -70,6 +72,10 @@ class Reports:
         if proc is None:
             if told.vnn >= job.degree:
                 raise PeerFault(f"no process {told.npid}.{told.vnn}: {job.degree}-way")
+            return None
+        if proc.node != node.name and self._books.pdb.intended(proc) == node.name:
+            self._books.pdb.relocate(proc, node.name, now)  # its home's word is still under way
+        if proc.node != node.name and self._books.pdb.has_left(proc, node.name):
             return None
         if proc.node != node.name:
             raise PeerFault(f"process {told.npid}.{told.vnn} is on {proc.node}")

@@ -5,18 +5,23 @@ the nodes that it is told.
 """
 
 from collections.abc import Sequence
-from signal import SIGKILL
+from signal import SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM
 
 from glunix.errors import Refused
 from glunix.ids import NodeName, Npid, Vnn, Why
 from glunix.msg.job import PlacedProc
 from glunix.msg.master import KillDone, KillOrder, KillRequest, Place, PlacedJob, RequestRefused
+from glunix.state.batch import Batch
 from glunix.state.core import Books
 from glunix.state.events import Level, LinkId, clip
 from glunix.state.jobs import Job, Proc, ProcState
 from glunix.state.ndb import Ndb, Node, NodeState
+from glunix.state.queue import Entry
 
 ROOT = 0
+ENDS = frozenset({SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM})
+"""Signals that remove a job from the queue, and after which it does not run again."""
+
 NAMED = 8
 """Unknown names that a refusal lists."""
 TOLD = 1000
@@ -56,8 +61,9 @@ def _why_nowhere(ndb: Ndb, wanted: Sequence[str], excluded: Sequence[str]) -> st
 class Rexec:
     """Answers Place and KillRequest."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, batch: Batch) -> None:
         self._books = books
+        self._batch = batch
         self._told: set[tuple[int, int]] = set()
 
     def place(self, link: LinkId, home: Node, ask: Place, now: float) -> None:
@@ -80,6 +86,7 @@ class Rexec:
         )
         books.pdb.add(job, names, now)
         books.ndb.placed(names)
+        books.seats.placed(names, now)
         books.out.send(
             link,
             PlacedJob(
@@ -99,6 +106,10 @@ class Rexec:
 
     def kill(self, link: LinkId, ask: KillRequest, now: float) -> None:
         """Order a signal for the owner or root, or say why not. Signal 0 only asks."""
+        entry = self._books.queue.entries.get(Npid(ask.npid))
+        if entry is not None and ask.vnn is None:
+            self._kill_queued(link, entry, ask, now)
+            return
         try:
             procs = self._target(ask)
         except Refused as refusal:
@@ -110,6 +121,27 @@ class Rexec:
             self._books.pdb.note(Npid(ask.npid), now, f"signal {ask.signal} from uid {ask.uid}")
             self._deliver(procs, ask.signal)
         self._books.out.send(link, KillDone(ask.request, len(procs)))
+
+    def _kill_queued(self, link: LinkId, entry: Entry, ask: KillRequest, now: float) -> None:
+        """A signal for a batch job: what runs of it gets it, what waits is removed or held."""
+        books = self._books
+        if ask.uid not in (entry.uid, ROOT):
+            refusal = Refused(Why.NOT_YOURS, f"job {ask.npid} belongs to uid {entry.uid}")
+            self._log_attempt(link, ask, refusal, now)
+            self._refuse(link, ask.request, refusal)
+            return
+        count = entry.pending()
+        runs = [books.pdb.jobs[npid] for npid in entry.runs if npid in books.pdb.jobs]
+        for job in runs:
+            procs = job.live_procs()
+            count += len(procs)
+            if ask.signal and procs:
+                self._deliver(procs, ask.signal)
+        if ask.signal in ENDS:
+            self._batch.cancel(entry, now)
+        elif ask.signal in (SIGSTOP, SIGCONT) and entry.pending():
+            self._batch.hold(entry, ask.signal == SIGSTOP, now)
+        books.out.send(link, KillDone(ask.request, count))
 
     def _target(self, ask: KillRequest) -> list[Proc]:
         name = f"{ask.npid}" if ask.vnn is None else f"{ask.npid}.{ask.vnn}"

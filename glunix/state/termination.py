@@ -11,7 +11,7 @@ from glunix.msg.master import KillOrder, NodeLost
 from glunix.state.core import Books, Deadline
 from glunix.state.events import Level, clip, many
 from glunix.state.jobs import Job, JobState, ProcState
-from glunix.state.ndb import Node, NodeInput
+from glunix.state.ndb import Node, NodeInput, NodeState
 
 SIGKILL = int(signal.SIGKILL)
 ORDERS = 2
@@ -28,6 +28,7 @@ class Ending:
         """A node is gone: tell the others, end what ran there and what was started from there."""
         books, name = self._books, node.name
         books.ndb.lost(node, how, now)
+        books.seats.node_gone(name, now)
         for deadline in (Deadline.SILENT, Deadline.EXPECTED):
             books.timer.cancel((deadline, name))
         text = clip(f"node {name} lost: {reason}")
@@ -35,6 +36,11 @@ class Ending:
         for other in books.ndb.up():
             assert other.link is not None
             books.out.send(other.link, NodeLost(name, text))
+        for proc in books.pdb.on_node(name):
+            # It may have left already: its home knows, and says so, or that the job is over.
+            to = books.pdb.intended(proc)
+            if to is not None and books.ndb.state(to) is NodeState.UP:
+                books.pdb.relocate(proc, to, now)
         gone = books.pdb.on_node(name)
         for job in [books.pdb.jobs[npid] for npid in dict.fromkeys(p.npid for p in gone)]:
             self._decide(job, text)

@@ -7,17 +7,16 @@ then what makes it run: timers, pending signals, registers.
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from migration.native import areas, calls, inject, pages, proc, trace
+from migration.native import areas, calls, credentials, inject, pages, proc, taskstate, trace
 from migration.native.files import Standard, kind_of_record
 from migration.native.inject import Batch, Place
 from migration.native.job import Job
-from migration.native.model import Area, Credentials, Process, Thread
+from migration.native.model import Area, Process, Thread
 from slic.kernel import memory, ptrace, regset
 from slic.kernel.regset import R
 
@@ -29,6 +28,7 @@ WAITID, SET_ROBUST_LIST, DUP3, RSEQ, CLONE3, CLOSE_RANGE, MSEAL = 247, 273, 292,
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_TIMERSLACK = 1, 4, 15, 29
 PR_SET_MM, PR_SET_MM_MAP, PR_SET_CHILD_SUBREAPER, PR_SET_THP_DISABLE = 35, 14, 36, 41
 PR_TIMER_CREATE_RESTORE_IDS = 77
+PRLIMIT = 302
 SCRATCH = 1 << 18
 _FIXED_NEW, _PRIVATE, _SHARED, _ANONYMOUS = 0x100000, 2, 1, 0x20
 _GROWSDOWN, _NORESERVE = 0x100, 0x4000
@@ -226,27 +226,41 @@ class Assembly:
     def set_outside(self) -> None:
         """What the mover sets without the process: limits, priorities, processors."""
         process = self.process
-        own = process.threads[0].credentials.uids[0]
-        for number, (soft, hard) in enumerate(process.limits):
-            if own:  # a user's job gets no more than we have
-                ours = resource.getrlimit(number)[1] & ptrace.WORD
-                soft, hard = min(soft, ours), min(hard, ours)
-            resource.prlimit(self.pid, number, (_limit(soft), _limit(hard)))
-        Path(f"/proc/{self.pid}/oom_score_adj").write_text(str(process.oom_score_adj))
+        self._set_limits()
+        spared = Path(f"/proc/{self.pid}/oom_score_adj")
+        if int(spared.read_text()) != process.oom_score_adj:
+            spared.write_text(str(process.oom_score_adj))
         Path(f"/proc/{self.pid}/coredump_filter").write_text(hex(process.core_filter))
         here = os.sched_getaffinity(0)
         for thread in process.threads:
             tid, how = self.tids[thread.tid], thread.scheduling
-            os.sched_setscheduler(tid, how.policy, os.sched_param(how.priority))
-            os.setpriority(os.PRIO_PROCESS, tid, how.nice)
-            os.sched_setaffinity(tid, here & set(how.processors) or here)
+            if os.sched_getscheduler(tid) != how.policy or how.priority:
+                os.sched_setscheduler(tid, how.policy, os.sched_param(how.priority))
+            if os.getpriority(os.PRIO_PROCESS, tid) != how.nice:
+                os.setpriority(os.PRIO_PROCESS, tid, how.nice)
+            wanted = here & set(how.processors) or here
+            if os.sched_getaffinity(tid) != wanted:
+                os.sched_setaffinity(tid, wanted)
+
+    def _set_limits(self) -> None:
+        """By the process itself: of another user's only CAP_SYS_RESOURCE can (prlimit(2)). The job
+        of a user gets no more than its stub has."""
+        process = self.process
+        now = taskstate.limits(self.pid)
+        batch = self.batch()
+        for number, ((soft, hard), (_, most)) in enumerate(zip(process.limits, now, strict=True)):
+            if process.threads[0].credentials.uids[0]:
+                soft, hard = min(soft, most), min(hard, most)
+            data = batch.bytes_at(struct.pack("=QQ", soft, hard))
+            batch.add(f"prlimit {number}", PRLIMIT, 0, number, data, 0)
+        self.run(batch)
 
     def set_credentials(self) -> None:
         """Of each thread by itself: the calls of the kernel change one thread."""
         for thread in self.process.threads:
             tid = self.tids[thread.tid]
             batch = self.batch()
-            add_credentials(batch, thread.credentials)
+            credentials.add(batch, thread.credentials, self.pid)
             dumpable = int(self.process.dumpable == 1)
             batch.add("dumpable", PRCTL, PR_SET_DUMPABLE, dumpable)
             if thread.parent_death:
@@ -359,10 +373,6 @@ def _still_armed(setting: bytes) -> bytes:
     return struct.pack("=4q", seconds, microseconds, left, rest or (0 if left else 1))
 
 
-def _limit(value: int) -> int:
-    return -1 if value >= 1 << 63 else value
-
-
 def _mmap(area: Area, numbers: Numbers) -> tuple[int, ...]:
     flags = _FIXED_NEW
     protection = area.protection
@@ -399,42 +409,3 @@ def clone3(tid: int, place: Place, flags: int, exit_signal: int, number: int) ->
         ptrace.request(ptrace.CONT, new)
     ptrace.set_signal_mask(new, trace.ALL_BLOCKED)
     return new
-
-
-PR_CAPBSET_DROP, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_SET_NO_NEW_PRIVS = 24, 28, 47, 38
-SETGROUPS, SETRESUID, SETRESGID, SETFSUID, SETFSGID, CAPSET = 116, 117, 119, 122, 123, 126
-_KEEP_CAPS = 1 << 4
-_AMBIENT_RAISE = 2
-_CAPABILITY_VERSION = 0x20080522
-
-
-def add_credentials(batch: Batch, wanted: Credentials) -> None:
-    """Calls by which a thread that has all of root's gets these and no more."""
-    own_bounding = int(proc.status(os.getpid())["CapBnd"], 16)
-    for number in range(64):
-        if own_bounding & ~wanted.bounding & 1 << number:
-            batch.add(f"drop capability {number}", PRCTL, PR_CAPBSET_DROP, number)
-    batch.add("keep capabilities", PRCTL, PR_SET_SECUREBITS, _KEEP_CAPS)
-    groups = b"".join(struct.pack("=I", group) for group in wanted.groups)
-    batch.add("setgroups", SETGROUPS, len(wanted.groups), batch.bytes_at(groups or bytes(4)))
-    batch.add("setresgid", SETRESGID, *wanted.gids[:3])
-    batch.add("setfsgid", SETFSGID, wanted.gids[3])
-    batch.add("setresuid", SETRESUID, *wanted.uids[:3])
-    batch.add("setfsuid", SETFSUID, wanted.uids[3])
-    head = struct.pack("=II", _CAPABILITY_VERSION, 0)
-    most = own_bounding
-    batch.add("capset", CAPSET, batch.bytes_at(head), batch.bytes_at(_sets(most, most, 0)))
-    batch.add("securebits", PRCTL, PR_SET_SECUREBITS, wanted.securebits)
-    sets = _sets(wanted.effective, wanted.permitted, wanted.inheritable)
-    batch.add("capset", CAPSET, batch.bytes_at(head), batch.bytes_at(sets))
-    for number in range(64):
-        if wanted.ambient & 1 << number:
-            batch.add("ambient", PRCTL, PR_CAP_AMBIENT, _AMBIENT_RAISE, number)
-    if wanted.no_new_privs:
-        batch.add("no_new_privs", PRCTL, PR_SET_NO_NEW_PRIVS, 1)
-
-
-def _sets(effective: int, permitted: int, inheritable: int) -> bytes:
-    low = [word & 0xFFFFFFFF for word in (effective, permitted, inheritable)]
-    high = [word >> 32 for word in (effective, permitted, inheritable)]
-    return struct.pack("=6I", *low, *high)

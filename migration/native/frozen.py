@@ -13,6 +13,7 @@ from migration.native import proc, refusal, trace
 from migration.native.dump import Dump
 from migration.native.held import Held, release, stop_process
 from migration.native.precopy import Precopy
+from migration.native.surroundings import PLAIN, Surroundings
 from migration.native.survey import Survey
 from slic.kernel import ptrace, regset
 
@@ -86,14 +87,20 @@ def _await_end(tid: int) -> None:
             return
 
 
-def freeze(root: int, deadline: float, stdio: bool = False, armed: bool = False) -> FrozenJob:
+def freeze(
+    root: int,
+    deadline: float,
+    stdio: bool = False,
+    armed: bool = False,
+    around: Surroundings = PLAIN,
+) -> FrozenJob:
     """Stop the job; Refused, or trace.Late, and it runs on as before."""
     held: dict[int, Held] = {}
     job: FrozenJob | None = None
     try:
         with trace.within(deadline, f"freezing process {root}"):
             _stop_all(root, held)
-            survey = Survey.of(root, stdio)
+            survey = Survey.of(root, stdio, around)
             found = refusal.reasons(survey, tracer=os.getpid(), armed=armed)
             found += _odd_registers(held)
         if found:

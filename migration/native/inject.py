@@ -54,6 +54,15 @@ def clone(tid: int, at: int, number: int, *arguments: int) -> tuple[int, int]:
     return _call(tid, at, number, arguments, 0)
 
 
+def await_end(tid: int) -> None:
+    """Wait for a tracee that was killed."""
+    try:
+        while os.WIFSTOPPED(os.waitpid(tid, ptrace.WALL)[1]):
+            pass
+    except ChildProcessError:
+        return
+
+
 def enter(tid: int, at: int, number: int, arguments: tuple[int, ...], stack: int) -> None:
     """Up to the entry of the call."""
     registers = regset.general(tid)

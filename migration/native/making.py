@@ -33,11 +33,15 @@ class RestoreFailed(RuntimeError):
 class Making:
     """All open files, backings, memories and folders of an image, as descriptors of the mover."""
 
-    def __init__(self, job: Job, pages: int, standard: Mapping[str, int]) -> None:
-        """`pages`: the file of pages; `standard`: what `stdin`, `stdout`, `stderr` are to be."""
+    def __init__(
+        self, job: Job, pages: int, standard: Mapping[str, int], resident: int = 0
+    ) -> None:
+        """`pages`: the file of pages; `standard`: what `stdin`, `stdout`, `stderr` are to be;
+        `resident`: a process at the site, whose /proc the job is to find; 0: none."""
         self._job = job
         self._pages = pages
-        self._standard = standard
+        self.given = standard
+        self._resident = resident
         self._stack = ExitStack()
         self._owner = job.processes[0].threads[0].credentials
         self._memories: dict[int, int] = {}
@@ -109,6 +113,11 @@ class Making:
                 raise
         return fd
 
+    def path(self, path: bytes) -> bytes:
+        if self._resident and path.startswith(b"/proc/"):
+            return b"/proc/%d/root" % self._resident + path
+        return path
+
     @contextmanager
     def as_owner(self) -> Iterator[None]:
         owner = self._owner
@@ -121,9 +130,9 @@ class Making:
             yield
 
     def standard(self, name: str) -> int:
-        if name not in self._standard:
+        if name not in self.given:
             raise RestoreFailed(f"its {name} led outside the job, and no new one was given")
-        return self._standard[name]
+        return self.given[name]
 
     def pipe(self, index: int) -> tuple[int, int]:
         if index not in self._pipes:

@@ -7,7 +7,7 @@ answer counts. Reads /proc, stops nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from migration.engine import Reason
 from migration.native import areas, proc
@@ -61,9 +61,11 @@ def of_process(pid: int, survey: Survey, tracer: int) -> Iterator[Reason]:
     status, stat = proc.status(pid), proc.stat(pid)
     if status["TracerPid"] not in ("0", str(tracer)):
         yield Reason(pid, "", f"traced by process {status['TracerPid']}")
-    if status.get("Seccomp", "0") != "0":
+    # Before Linux 5.9 the kernel does not say how many.
+    filters = status.get("Seccomp_filters") or str(int(status.get("Seccomp", "0") != "0"))
+    if filters != str(survey.around.filters):
         yield Reason(pid, "", "has a seccomp filter of its own")
-    if int(stat[_TTY_FIELD]) and not survey.stdio:
+    if _foreign_terminal(int(stat[_TTY_FIELD]), survey):
         yield Reason(pid, "", "has a terminal of this machine")
     if pid != survey.root and stat[_EXIT_SIGNAL_FIELD] != _SIGCHLD:
         yield Reason(pid, "", "its parent expects another signal than SIGCHLD at its end")
@@ -73,7 +75,7 @@ def of_process(pid: int, survey: Survey, tracer: int) -> Iterator[Reason]:
     if _in_vfork(pid):
         yield Reason(pid, "", "waits for a vfork child to execute a program", passing=True)
     yield from _places(pid)
-    yield from _foreign_namespaces(pid)
+    yield from _foreign_namespaces(pid, survey)
     yield from _odd_threads(pid)
 
 
@@ -103,24 +105,36 @@ def _places(pid: int) -> Iterator[Reason]:
         yield Reason(pid, "exe", f"its program {executable} is not found by name")
 
 
-def _foreign_namespaces(pid: int) -> Iterator[Reason]:
-    own = os.getpid()
+def _foreign_terminal(packed: int, survey: Survey) -> bool:
+    """Has it a controlling terminal (proc(5), tty_nr) that the destination has not?"""
+    if not packed or survey.stdio:
+        return False
+    device = os.makedev(packed >> 8 & 0xFFF, packed & 0xFF | packed >> 12 & 0xFFF00)
+    return not survey.around.is_terminal(device)
+
+
+def _foreign_namespaces(pid: int, survey: Survey) -> Iterator[Reason]:
+    own, around = os.getpid(), survey.around
     for name in _NAMESPACES:
+        if name in around.namespaces:
+            continue
         try:
             if proc.link(pid, f"ns/{name}") != proc.link(own, f"ns/{name}"):
                 yield Reason(pid, f"ns/{name}", f"is in another {name} namespace")
         except ProcessLookupError:
             continue
-    if proc.link(pid, "ns/mnt") != proc.link(own, "ns/mnt") and mounts(pid) != mounts(own):
+    if proc.link(pid, "ns/mnt") != proc.link(own, "ns/mnt") and (
+        mounts(pid, around.mounts) != mounts(own, around.mounts)
+    ):
         yield Reason(pid, "ns/mnt", "sees other mounts")
 
 
-def mounts(pid: int) -> set[tuple[str, ...]]:
-    """What is mounted where, but for /proc itself: a restored job has one of its own."""
+def mounts(pid: int, but: Container[str]) -> set[tuple[str, ...]]:
+    """What is mounted where, but for places of which a restored job has its own."""
     found: set[tuple[str, ...]] = set()
     for line in proc.text(pid, "mountinfo").splitlines():
         words = line.split()
-        if words[4] != "/proc":
+        if words[4] not in but:
             found.add((words[2], words[3], words[4]))
     return found
 

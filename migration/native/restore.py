@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import time
@@ -14,22 +15,26 @@ from migration.engine import EngineUnavailable
 from migration.native import assemble, inject, proc, taskstate, trace, tree
 from migration.native.assemble import SCRATCH, Assembly, Numbers, gap
 from migration.native.dump import vdso_digest
+from migration.native.files.terminal import TERMINAL, Terminal
 from migration.native.inject import Place
 from migration.native.job import Job, decode
 from migration.native.making import Making, RestoreFailed
 from migration.native.model import Process, Zombie
-from migration.native.space import SYSCALL_AT, Space, SpaceFailed
+from migration.native.place import BASE, SYSCALL_AT
+from migration.native.site import Site
+from migration.native.space import Space, SpaceFailed
 from slic.kernel import ptrace
 
 _EXIT_GROUP, _SETSID, _SETPGID, _MUNMAP, _MMAP = 231, 112, 109, 11, 9
 _STUB_ROOM = 1 << 20
 _DEADLINE = 60.0
+_TTY_FLAGS = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK
 
 
 class RestoredJob:
     """Paragraph 7 of the contract: everything is there, and nothing runs before `go`."""
 
-    def __init__(self, space: Space, assemblies: list[Assembly]) -> None:
+    def __init__(self, space: Space | Site, assemblies: list[Assembly]) -> None:
         self.space = space
         self._assemblies = assemblies
         self._gone = False
@@ -37,6 +42,11 @@ class RestoredJob:
     @property
     def root(self) -> int:
         return self.space.root
+
+    @property
+    def is_stopped(self) -> bool:
+        """Was the root stopped by a signal, and is so still?"""
+        return bool(self._assemblies[0].process.stopped)
 
     def go(self) -> None:
         """Children first: none of their signals finds a parent that has not begun."""
@@ -68,22 +78,35 @@ class RestoredJob:
         self.close()
 
 
-def restore(folder: str, standard: Mapping[str, int], user: int | None = None) -> RestoredJob:
+def restore(
+    folder: str,
+    standard: Mapping[str, int],
+    user: int | None = None,
+    site: Site | None = None,
+    foreground: int = 0,
+    rights: int | None = None,
+) -> RestoredJob:
     """Build the job of an image; BadImage or RestoreFailed, and nothing of it remains.
 
-    `user`: whose image it must be. `standard`: what `stdin` and its like are to be.
+    `user`: whose image it must be. `standard`: what `stdin` and its like are to be. `site`: where;
+    None: in a namespace of its own. `foreground`: the group (the job's own number) that is to be in
+    the foreground of the site's terminal. `rights`: the user above whose rights nothing may be
+    asked for; None: the image's owner.
     """
     with image.opened(folder, user) as opened:
+        if rights is not None:
+            opened = dataclasses.replace(opened, owner=rights)
         job = decode(opened)
         try:
-            plan = tree.plan(tree.members(job.processes, job.zombies))
+            standing = site.standing if site is not None else ()
+            plan = tree.plan(tree.members(job.processes, job.zombies), standing)
         except tree.Unbuildable as error:
             raise RestoreFailed(str(error)) from None
         with (
-            Making(job, opened.pages, standard) as making,
+            Making(job, opened.pages, standard, site.root if site else 0) as making,
             trace.within(_DEADLINE, "restoring"),
         ):
-            return _Building(job, plan, making, opened.pages).build()
+            return _Building(job, plan, making, opened.pages).build(site, foreground)
 
 
 class _Building:
@@ -100,15 +123,20 @@ class _Building:
         self._processes = {process.pid: process for process in job.processes}
         self._zombies = {zombie.pid: zombie for zombie in job.zombies}
         self._place: Place | None = None
+        self._files: dict[int, int] = {}
+        self._foreground = 0
 
-    def build(self) -> RestoredJob:
-        base = gap(self._taken, _STUB_ROOM)
+    def build(self, site: Site | None = None, foreground: int = 0) -> RestoredJob:
         numbers, files = self._numbers()
         root = self._job.processes[0].pid
+        self._foreground = foreground
+        base = BASE if site is not None else gap(self._taken, _STUB_ROOM)
+        space: Space | Site
         try:
-            space = Space(self._plan.leader, root, base, files)
+            space = site or Space(self._plan.leader, root, base, files)
         except SpaceFailed as error:
             raise RestoreFailed(str(error)) from None
+        self._files = files
         try:
             return self._build_in(space, base, numbers)
         except (OSError, trace.TaskEnded) as error:
@@ -118,7 +146,7 @@ class _Building:
             self._end(space)
             raise
 
-    def _end(self, space: Space) -> None:
+    def _end(self, space: Space | Site) -> None:
         space.close(tuple(self._pids.values()))
 
     def _numbers(self) -> tuple[Numbers, dict[int, int]]:
@@ -131,12 +159,17 @@ class _Building:
         every = [fd for kind in kinds for fd in kind]
         return numbers, {first + index: fd for index, fd in enumerate(every)}
 
-    def _build_in(self, space: Space, base: int, numbers: Numbers) -> RestoredJob:
+    def _build_in(self, space: Space | Site, base: int, numbers: Numbers) -> RestoredJob:
         trace.seize(space.root, trace.TARGET_OPTIONS)
         trace.stop(space.root).block()
         self._pids[self._job.processes[0].pid] = space.root
         self._move_in(space.root, base)
+        if isinstance(space, Site):
+            self._furnish(space, numbers)
         self._give_birth()
+        if isinstance(space, Site) and self._foreground:
+            terminal = numbers.file(len(self._files) - 1)
+            space.set_foreground(self._place_in(space.root), terminal, self._foreground)
         assemblies = [self._assembly(process) for process in self._job.processes]
         for index, one in enumerate(assemblies):
             one.map_all(numbers)
@@ -183,6 +216,24 @@ class _Building:
     def _place_in(self, pid: int) -> Place:
         assert self._place is not None
         return Place(pid, self._place.start, self._place.size)
+
+    def _furnish(self, site: Site, numbers: Numbers) -> None:
+        """The files of the job in the stub, the site's terminal last."""
+        root = self._job.processes[0]
+        if site.leads == (root.session != root.pid):
+            raise RestoreFailed("the job's root leads no session here, or should not")
+        if site.leads:
+            self._plan.steps.remove(tree.BeginSession(root.pid))
+        place = self._place_in(site.root)
+        ours = list(self._files.values())
+        if TERMINAL in self._making.given:
+            ours.append(self._making.standard(TERMINAL))
+            self._files[numbers.first + len(self._files)] = ours[-1]
+        site.make_room(place, numbers.first + len(ours) + 16)
+        site.send(place, numbers.first, ours)
+        for index, file in enumerate(self._job.files):
+            if isinstance(file.what, Terminal) and file.what.controlling:
+                site.open_controlling(place, numbers.file(index), file.flags & _TTY_FLAGS)
 
     def _give_birth(self) -> None:
         for step in self._plan.steps:

@@ -10,35 +10,21 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import struct
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from migration.native import proc
+from migration.native.place import stub_program
 from slic.kernel import libc, prctl
 
 _SYS_SETNS, _SYS_CLOSE_RANGE = 308, 436
 _ALL = 0xFFFFFFFF
-# mov eax, 34 (pause); syscall; jmp back
-_WAITS = b"\xb8\x22\x00\x00\x00\x0f\x05\xeb\xf7"
 _LIVE_ON = signal.SIGUSR1
-_HEADERS = 64 + 56
-SYSCALL_AT = _HEADERS + 5
-PAGE = 4096
 
 
 class SpaceFailed(RuntimeError):
     """The namespace or the stub could not be made; the message says at what."""
-
-
-def stub_program(base: int) -> bytes:
-    """A static ELF file of one page that is loaded at `base` and waits for ever (elf(5))."""
-    size = _HEADERS + len(_WAITS)
-    ident = b"\x7fELF" + bytes([2, 1, 1]) + bytes(9)
-    header = struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, base + _HEADERS, 64, 0, 0, 64, 56, 1, 0, 0, 0)
-    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, PAGE)
-    return ident + header + segment + _WAITS
 
 
 class Space:

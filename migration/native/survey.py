@@ -13,6 +13,7 @@ from functools import cached_property
 
 from migration.engine import Reason
 from migration.native import proc
+from migration.native.surroundings import PLAIN, Surroundings
 from slic.kernel import kcmp, pidfd
 
 STDIO = ("stdin", "stdout", "stderr")
@@ -66,6 +67,7 @@ class Survey:
     root: int
     stdio: bool = False
     """Are the root's descriptors 0 to 2, if they lead outside, given anew when it is restored?"""
+    around: Surroundings = PLAIN
     pids: list[int] = field(default_factory=list)
     zombies: list[int] = field(default_factory=list)
     files: list[OpenFile] = field(default_factory=list)
@@ -73,9 +75,9 @@ class Survey:
     """(pid, fd): its place in `files`."""
 
     @classmethod
-    def of(cls, root: int, stdio: bool = False) -> Survey:
+    def of(cls, root: int, stdio: bool = False, around: Surroundings = PLAIN) -> Survey:
         """Look at everything. ProcessLookupError if the root is gone."""
-        survey = cls(root, stdio)
+        survey = cls(root, stdio, around)
         for pid in proc.family(root):
             try:
                 state = proc.stat(pid)[3]
@@ -115,6 +117,10 @@ class Survey:
     @cached_property
     def _by_inode(self) -> dict[tuple[int, int], list[int]]:
         return {}
+
+    def path(self, seen: Seen) -> str:
+        """The name by which the mover finds what the process has: its mounts may be others."""
+        return self.around.seen_by(seen.pid, seen.link)
 
     def with_inode(self, seen: Seen) -> list[Seen]:
         """One descriptor of every open file of the job with the same inode."""

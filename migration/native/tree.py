@@ -7,7 +7,7 @@ begun by *placeholders*, which have its number for as long as that is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from migration.native.model import Process, Zombie
@@ -79,8 +79,8 @@ def members(processes: list[Process], zombies: list[Zombie]) -> list[Member]:
     return [Member(one.pid, one.parent, one.group, one.session) for one in everybody]
 
 
-def plan(all_members: list[Member]) -> Plan:
-    """The order for a tree, the root first; Unbuildable."""
+def plan(all_members: list[Member], standing: Collection[int] = ()) -> Plan:
+    """The order for a tree, the root first; Unbuildable. `standing`: groups that need no member."""
     root = all_members[0]
     children: dict[int, list[Member]] = {}
     for one in all_members[1:]:
@@ -90,7 +90,7 @@ def plan(all_members: list[Member]) -> Plan:
     made = Plan(leader)
     made.steps.append(Birth(OUTSIDE, root.pid))
     made.steps += _grow(root, leader, children)
-    made.steps += _groups(all_members, leader)
+    made.steps += _groups(all_members, leader, standing)
     return made
 
 
@@ -134,9 +134,10 @@ def _must_be_born_in(one: Member, children: dict[int, list[Member]]) -> int:
     return 0
 
 
-def _groups(all_members: list[Member], leader: int) -> Iterator[Step]:
+def _groups(all_members: list[Member], leader: int, standing: Collection[int]) -> Iterator[Step]:
     pids = {one.pid for one in all_members}
-    ready = {one.pid for one in all_members if one.session == one.pid} | {leader}
+    ready = {one.pid for one in all_members if one.session == one.pid}
+    ready |= {leader, *standing}
     placeholders: list[End] = []
     used = {one.group for one in all_members}
     for one in all_members:

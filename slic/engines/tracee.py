@@ -64,6 +64,10 @@ class TaskTracee:
     def uid(self) -> int:
         return int(self._status()["Uid"].split()[1])
 
+    @property
+    def filters(self) -> int:
+        return int(self._status().get("Seccomp_filters", -1))
+
     def _status(self) -> dict[str, str]:
         """Read once: a thread in a call does not change its credentials (another thread of its
         process can change the umask, as it could at any moment of the real call)."""

@@ -6,8 +6,10 @@ to the whole process (its memory). A process with threads sets itself up before 
 Sets of capabilities are integers with bit N for capability N.
 """
 
+import contextlib
 import functools
 import struct
+from collections.abc import Iterator
 from ctypes import create_string_buffer
 from pathlib import Path
 from typing import NamedTuple
@@ -120,6 +122,17 @@ def set(caps: Caps) -> None:  # the kernel's name: capabilities.set(...)
     low = (mask & 0xFFFFFFFF for mask in caps)
     high = (mask >> 32 for mask in caps)
     syscall(_SYS_CAPSET, struct.pack("=Ii", _VERSION_3, 0), _EACH.pack(*low, *high))
+
+
+@contextlib.contextmanager
+def raised(mask: int) -> Iterator[None]:
+    """A block in which those of `mask` that the calling thread is permitted are in effect, too."""
+    have = get()
+    set(have._replace(effective=have.effective | have.permitted & mask))
+    try:
+        yield
+    finally:
+        set(have)
 
 
 def bounding() -> int:

@@ -42,7 +42,7 @@ def terminal_of(tid: int) -> tuple[int, int]:
 
 
 _WANTED = re.compile(
-    r"^(CapPrm|Gid|Groups|NSpgid|NSpid|NSsid|NStgid|SigBlk|SigCgt|SigIgn|Tgid|TracerPid|Uid|Umask):\t(.*)$",
+    r"^(CapPrm|Gid|Groups|NSpgid|NSpid|NSsid|NStgid|Seccomp_filters|SigBlk|SigCgt|SigIgn|Tgid|TracerPid|Uid|Umask):\t(.*)$",
     re.MULTILINE,
 )
 

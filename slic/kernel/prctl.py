@@ -17,9 +17,12 @@ CLONE_NEWPID = 0x20000000
 MS_NOSUID = 2
 MS_NODEV = 4
 MS_NOEXEC = 8
+MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
+MS_RELATIME = 1 << 21
+MS_STRICTATIME = 1 << 24
 MNT_DETACH = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -55,6 +58,12 @@ def unshare(flags: int) -> None:
     _checked(_libc.unshare(flags), "unshare")
 
 
+def set_domain_name(name: str) -> None:
+    """setdomainname(2): the NIS domain of this UTS namespace."""
+    word = name.encode()
+    _checked(_libc.setdomainname(word, len(word)), "setdomainname")
+
+
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
     """Mount; an empty `kind` with MS_PRIVATE changes propagation only."""
     words = source.encode(), os.fsencode(target), kind.encode() or None
@@ -64,3 +73,21 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
 def umount(target: str, flags: int) -> None:
     """umount2(2)."""
     _checked(_libc.umount2(os.fsencode(target), flags), f"umount {target}")
+
+
+_TIMES = {1024: 1024, 2048: 2048, 4096: MS_RELATIME}
+"""How statvfs(3) tells of access times -> how mount(2) does."""
+
+
+def mount_proc(like: int) -> None:
+    """Mount a /proc of this PID namespace, as another is that has these flags (statvfs(3), f_flag;
+    -1: not known). Never read-only."""
+    usual = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    if like < 0:
+        mount("proc", "/proc", "proc", usual)
+        return
+    times = sum(bit for told, bit in _TIMES.items() if like & told)
+    try:
+        mount("proc", "/proc", "proc", like & usual | (times or MS_STRICTATIME))
+    except PermissionError:  # in a user namespace none that is looser (mount_namespaces(7))
+        mount("proc", "/proc", "proc", usual)

@@ -11,6 +11,7 @@ import fcntl
 import mmap
 import os
 import platform
+import resource
 import select
 import signal
 import struct
@@ -333,6 +334,19 @@ def clone3_set_tid(also: int = 0) -> None:
 # -- terminals: pty(7), ioctl_tty(2) ---------------------------------------------------------
 
 _EXTPROC = 0o200000
+
+
+def hard_limit() -> None:
+    """Raise a hard limit that was lowered (setrlimit(2)): root of a user namespace may not."""
+
+    def work() -> None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        try:
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 1))
+        except ValueError:  # so Python calls EPERM
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM)) from None
+
+    in_child(work)
 
 
 def new_pty() -> None:

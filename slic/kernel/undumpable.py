@@ -40,12 +40,8 @@ def can_look(tid: int) -> bool:
 @contextmanager
 def looking() -> Iterator[None]:
     """A block in which this thread may look."""
-    have = caps.get()
-    caps.set(have._replace(effective=have.effective | caps.CAP_SYS_PTRACE))
-    try:
+    with caps.raised(caps.CAP_SYS_PTRACE):
         yield
-    finally:
-        caps.set(have)
 
 
 def held(tid: int, check: Callable[[], None], change: Callable[[], _Done]) -> _Done:

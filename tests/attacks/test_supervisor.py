@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -156,6 +158,19 @@ def test_setuid_programs_have_no_more_rights(
     assert native.text == "uid 0\nread hello", "the file system has no setuid programs"
     ours = shared.shell(f"echo hello | glurun -T --engine {engine} {rights}", uid=nobody)
     assert ours.text == f"uid {nobody}\nread hello", ours
+
+
+def test_file_capabilities_give_nothing(shared: Cluster, nobody: int, place: Path) -> None:
+    """Those of `ping`, say: a transparent job has no_new_privs."""
+    program = place / "grep"
+    shutil.copy(shutil.which("grep") or "", program)
+    raw = 1 << 13
+    attribute = struct.pack("<5I", 0x02000001, raw, 0, 0, 0)  # version 2, effective (capability.h)
+    os.setxattr(program, "security.capability", attribute)
+    line = f"{program} CapEff /proc/self/status"
+    assert int(shared.shell(line, uid=nobody).text.split()[1], 16) == raw
+    assert int(shared.shell(f"glurun {line}", uid=nobody).text.split()[1], 16) == raw
+    assert int(shared.shell(f"glurun -T {line}", uid=nobody).text.split()[1], 16) == 0
 
 
 def _setuid(built: str, place: Path) -> Path:

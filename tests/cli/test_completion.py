@@ -1,12 +1,16 @@
 """The completion script, run by a real bash; every option of every parser must be in it."""
 
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
+import pexpect
 import pytest
 
-from glunix.cli import completion, glups, glustat, main
+from glunix.cli import completion, completion_others, glups, glustat, main
 from glunix.errors import GlunixError
 
 
@@ -49,6 +53,7 @@ def test_sub_commands() -> None:
     assert {"up", "down", "doctor", "demo"} <= complete("glunix", "")
     assert complete("glunix", "do") == {"down", "doctor"}
     assert complete("glunix", "completion", "b") == {"bash"}
+    assert complete("glunix", "completion", "f") == {"fish"}
 
 
 def test_signals() -> None:
@@ -66,3 +71,79 @@ def test_glurun_options_then_a_command() -> None:
 def test_the_script_as_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["completion", "bash"]) == 0
     assert capsys.readouterr().out == completion.bash()
+
+
+@pytest.fixture
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """glustat and glups that show two nodes and a job."""
+    rows = {
+        "glustat": "NODE  STATE\nnode1 up\nnode2 up",
+        "glups": "NPID USER COMMAND\n 17 root make",
+    }
+    for tool, text in rows.items():
+        script = tmp_path / tool
+        script.write_text(f"#!/bin/sh\nprintf '%s\\n' '{text}'\n")
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+@pytest.mark.usefixtures("tables")
+def test_nodes_and_jobs_of_the_cluster() -> None:
+    assert complete("glurun", "-w", "n") == {"node1", "node2"}
+    assert complete("glurun", "-w", "node1,n") == {"node1,node1", "node1,node2"}
+    assert complete("glukill", "") == {"17"}
+    assert complete("glups", "1") == {"17"}
+
+
+@pytest.mark.usefixtures("tables")
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("glurun -w no", {"node1", "node2"}),
+        ("glurun -w node1,no", {"node1,node1", "node1,node2"}),
+        ("glurun --kee", {"--keep"}),
+        ("glukill ", {"17"}),
+        ("glukill -KI", {"-KILL"}),
+        ("glups --proc", {"--processes"}),
+        ("glunix completi", {"completion"}),
+        ("glunix completion z", {"zsh"}),
+    ],
+)
+def test_fish(tmp_path: Path, line: str, expected: set[str]) -> None:
+    if not shutil.which("fish"):
+        pytest.skip("no fish")
+    script = tmp_path / "words.fish"
+    script.write_text(completion_others.fish())
+    code = f"source {script}; complete -C '{line}'"
+    told = subprocess.run(
+        ["fish", "--no-config", "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert {row.partition("\t")[0] for row in told.stdout.splitlines()} == expected, told
+
+
+@pytest.mark.usefixtures("tables")
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("glurun -w node1,nod", "glurun -w node1,node"),
+        ("glurun --kee", "glurun --keep "),
+        ("glukill ", "glukill 17 "),
+        ("glukill -KIL", "glukill -KILL "),
+        ("glunix completion f", "glunix completion fish "),
+    ],
+)
+def test_zsh(tmp_path: Path, line: str, expected: str) -> None:
+    """At a terminal: zsh completes nowhere else."""
+    if not shutil.which("zsh"):
+        pytest.skip("no zsh")
+    script = tmp_path / "words.zsh"
+    script.write_text(completion_others.zsh())
+    around = {**os.environ, "TERM": "dumb"}
+    shell = pexpect.spawn(
+        "zsh", ["-f", "-i"], env=around, encoding="utf-8", timeout=30, dimensions=(40, 120)
+    )
+    shell.sendline(f"PS1='@''@ '; autoload -Uz compinit; compinit -u -D; source {script}")
+    shell.expect("@@ ")
+    shell.send(f"{line}\t")
+    shell.expect_exact(expected)
+    shell.close(force=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from glunix.cli import launchers
+from glunix.cli import begin, launchers
 from glunix.cluster.native_code import START
 
+ROOT = Path(__file__).parents[2]
 PROBE = "glunix.cli.main:main"
 
 
@@ -62,10 +64,10 @@ def test_plain_path_is_a_shebang_without_site(tmp_path: Path) -> None:
     text = launchers.text_of("/venv/bin/python", [Path("/a b")], "glunix.cli.main:main")
     assert text is not None
     assert text.splitlines()[0] == "#!/venv/bin/python -IS"
-    assert len(text.splitlines()) == 9
+    assert len(text.splitlines()) == 22
     (tmp_path / "probe.py").write_text("import sys\ndef main(): print('site' in sys.modules)\n")
     python = python_at(tmp_path / "bin")
-    text = launchers.text_of(python, [tmp_path], "probe:main")
+    text = launchers.text_of(python, [tmp_path, ROOT], "probe:main")
     assert text is not None
     tool = tmp_path / "probe"
     tool.write_text(text)
@@ -105,7 +107,7 @@ def started(tmp_path: Path) -> Path:
     if made is None:
         pytest.skip("no gcc, or not x86-64")
     (tmp_path / "probe.py").write_text(NOTED)
-    text = launchers.text_of(sys.executable, [tmp_path], "probe:main", made, "glurun")
+    text = launchers.text_of(sys.executable, [tmp_path, ROOT], "probe:main", made, "glurun")
     assert text is not None
     tool = tmp_path / "glurun"
     tool.write_text(text)
@@ -192,3 +194,62 @@ def test_scripts_of_pip_become_launchers(tmp_path: Path, monkeypatch: pytest.Mon
     assert launchers.STARTER in now.pop("glurun")
     assert now == {name: texts[name] for name in now}
     assert run(tmp_path / "bin" / "glurun", "--version").stdout.startswith("glurun (GLUnix)")
+
+
+# -- the file of compiled modules --------------------------------------------------------------
+
+LOADERS = """
+import sys
+def main():
+    import glunix.config, glunix.errors
+    for module in (glunix, glunix.config, glunix.errors):
+        print(module.__name__, type(module.__loader__).__name__, module.__file__)
+"""
+
+
+def loaders(folder: Path) -> list[list[str]]:
+    """[module, what loaded it, its file] of a tool in `folder`, whose modules lie in a copy."""
+    ran = run(folder / "glurun")
+    assert (ran.returncode, ran.stderr) == (0, ""), ran
+    return [line.split() for line in ran.stdout.splitlines()]
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a tool and a copy of what it loads."""
+    shutil.copytree(ROOT / "glunix" / "home", tmp_path / "glunix" / "home")
+    for name in launchers.LAUNCH:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(ROOT / name, tmp_path / name)
+    (tmp_path / "probe.py").write_text(LOADERS)
+    monkeypatch.setattr(launchers, "places", lambda: [tmp_path])
+    assert launchers.write(tmp_path, sys.executable, {"glurun": "probe:main"}) == []
+    return tmp_path
+
+
+def test_the_modules_of_a_launch_come_from_one_file(copied: Path) -> None:
+    own = str(copied / "glunix")
+    assert loaders(copied) == [
+        ["glunix", "Modules", f"{own}/__init__.py"],
+        ["glunix.config", "Modules", f"{own}/config.py"],
+        ["glunix.errors", "Modules", f"{own}/errors.py"],
+    ]
+
+
+def test_a_changed_module_is_imported_as_ever(copied: Path) -> None:
+    with (copied / "glunix" / "config.py").open("a") as file:
+        file.write("\n")
+    assert [row[1] for row in loaders(copied)] == ["Modules", "SourceFileLoader", "Modules"]
+
+
+@pytest.mark.parametrize("how", ["none", "empty", "cut", "other python", "a folder"])
+def test_no_file_of_modules_is_only_slower(copied: Path, how: str) -> None:
+    made = copied / begin.NAME
+    data = made.read_bytes()
+    made.unlink()
+    if how == "a folder":
+        made.mkdir()
+    elif how != "none":
+        damaged = {"empty": b"", "cut": data[: len(data) // 2], "other python": b"?" + data[1:]}
+        made.write_bytes(damaged[how])
+    assert {row[1] for row in loaders(copied)} == {"SourceFileLoader"}

@@ -13,6 +13,7 @@ import os
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -69,11 +70,19 @@ def as_tested_user(argv: Sequence[str]) -> tuple[list[str], Callable[[], None] |
 
 
 def users_own(folder: Path) -> Path:
-    """The folder, which is the tested user's from now on."""
+    """The folder, which is the tested user's from now on with all that is in it."""
     folder.chmod(0o755)
     if os.geteuid() != TESTED_USER:
-        os.chown(folder, TESTED_USER, TESTED_USER)
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, TESTED_USER, TESTED_USER, follow_symlinks=False)
     return folder
+
+
+def _give_pipes(uid: int) -> None:
+    """Pipes on fds 0-2 become this user's; what else is there has an owner already."""
+    for fd in range(3):
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            os.fchown(fd, uid, uid)
 
 
 def make_launchers(
@@ -157,7 +166,7 @@ def guests_of(member: Member, everything: Mapping[int, tuple[int, str]] | None =
 
 
 def programs_of(member: Member) -> list[int]:
-    """The guests of a node without the reapers beside them (glunix/node/reaper.c)."""
+    """The guests of a node without the reapers beside them (glunix/node/spawn/reaper.c)."""
     found = []
     for pid in guests_of(member):
         with contextlib.suppress(OSError):
@@ -281,8 +290,11 @@ class Cluster:
         found.pop("PYTHONPATH", None)
         return {**found, **(more or {})}
 
+    def _user(self, argv: Sequence[str], uid: int | None) -> int:
+        return uid if uid is not None else self.uid if argv[0] == "glunix" else self.user
+
     def _words(self, argv: Sequence[str], uid: int | None) -> list[str]:
-        user = uid if uid is not None else self.uid if argv[0] == "glunix" else self.user
+        user = self._user(argv, uid)
         found = shutil.which(argv[0], path=self.environment()["PATH"])
         assert found, f"{argv[0]} is not installed"
         prefix = as_user(user) if user != os.geteuid() else []
@@ -298,7 +310,13 @@ class Cluster:
         stdout: int = subprocess.PIPE,
         stderr: int = subprocess.PIPE,
     ) -> subprocess.Popen[bytes]:
-        """Start a command in a process group of its own."""
+        """Start a command in a process group of its own.
+
+        Pipes that are made for it are its user's, as those of his own shell would be: else he
+        might not open /dev/stderr.
+        """
+        user = self._user(argv, uid)
+        give = None if user == os.geteuid() else functools.partial(_give_pipes, user)
         return subprocess.Popen(
             self._words(argv, uid),
             env=self.environment(env),
@@ -306,6 +324,7 @@ class Cluster:
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
+            preexec_fn=give,
             process_group=0,  # not a session: the kernel would not let it be stopped (orphaned)
         )
 

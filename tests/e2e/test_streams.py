@@ -196,9 +196,32 @@ def test_only_one_stream_has_no_reader(shared: Cluster) -> None:
     assert result.complaint == "no reader"
 
 
-def test_full_device(shared: Cluster) -> None:
-    result = shared.shell("glurun seq 1000000 >/dev/full")
-    assert result.status != 0
+@pytest.mark.parametrize(
+    "command",
+    ["seq 9", "seq 100000", "seq 1000000", "sh -c 'seq 100000; sleep 0.1; seq 9; exit 3'"],
+)
+def test_full_device(shared: Cluster, command: str) -> None:
+    """One status, however far the program came before it was told."""
+    for _ in range(8):
+        result = shared.shell(f"glurun {command} >/dev/full")
+        assert (result.status, result.complaint) == (
+            125,
+            "glurun: cannot write output: No space left on device",
+        )
+
+
+def test_full_device_at_the_interposed_level(shared: Cluster) -> None:
+    """The program is told, as at home."""
+    for command in ("seq 9", "seq 100000"):
+        native = shared.shell(f"{command} >/dev/full")
+        assert native.status == 1
+        result = shared.shell(f"glurun -T {command} >/dev/full")
+        assert (result.status, result.err) == (native.status, native.err)
+
+
+def test_full_device_and_a_parallel_job(shared: Cluster) -> None:
+    result = shared.shell("glurun -n 2 seq 1000000 >/dev/full")
+    assert result.status == 125
     assert result.complaint.startswith("glurun: cannot write output: No space left on device")
     assert result.err.count(b"\n") == 1
 

@@ -255,3 +255,13 @@ def test_terminal_of_an_ordinary_user(unprivileged: Cluster) -> None:
     finally:
         os.close(master)
         os.close(slave)
+
+
+def test_a_node_resolves_its_own_name(shared: Cluster) -> None:
+    """Where it has one of its own (a UTS namespace)."""
+    if "mount" not in shared.nodes()["node1"].isolated:
+        pytest.skip("nodes have no mounts of their own here")
+    name, _, found = shared.glurun(
+        "-w", "node1", "sh", "-c", "hostname; getent hosts $(hostname)"
+    ).text.partition("\n")
+    assert name == "node1" and found.split()[1:] == ["node1"], found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from e2e.cluster import Cluster, users_own
+from e2e.cluster import Cluster, everybodys_python, make_launchers, users_own
 from e2e.conftest import no_leaks, nobody, own, shared, tools
 
 from .compare import TRANSPARENT, Both
@@ -61,6 +62,21 @@ def terminal(shared: Cluster, place: Path) -> Iterator[Callable[..., Terminal]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def users_tools() -> Iterator[Path]:
+    """Launchers that ordinary users may run from a shell (see `situations`)."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to become an ordinary user, and for devpts")
+    python = everybodys_python()
+    if python is None:
+        pytest.skip("ordinary users can run no interpreter of this version")
+    folder = Path(tempfile.mkdtemp(prefix="glunix-bin-"))
+    folder.chmod(0o755)
+    make_launchers(folder, python)
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

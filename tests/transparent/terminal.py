@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pexpect
@@ -30,20 +30,29 @@ class Terminal:
     """`level` is what `$G` stands for in lines typed here."""
 
     def __init__(
-        self, cluster: Cluster, level: str, folder: Path, rows: int = 24, cols: int = 80
+        self,
+        cluster: Cluster,
+        level: str,
+        folder: Path,
+        rows: int = 24,
+        cols: int = 80,
+        words: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
     ) -> None:
+        """`words` and `env`: another shell than the tested user's bash, and its environment."""
         self.screen = pyte.Screen(cols, rows)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
         self.folder = folder
         more = {"G": level, "PS1": "$ ", "TERM": "linux", "PYTHON": PYTHON, "HOME": str(folder)}
         more |= {"HISTFILE": "", "INPUTRC": "/dev/null", "LESSHISTFILE": "-"}
-        env = cluster.environment(more)
-        words = ["--norc", "--noprofile", "-i"]
-        words, prepare = as_tested_user(["bash", *words])
+        env = {**(cluster.environment() if env is None else env), **more}
+        own, prepare = as_tested_user(["bash", "--norc", "--noprofile", "-i"])
+        if words:
+            own, prepare = list(words), None
         self.child = pexpect.spawn(
-            words[0],
-            words[1:],
+            own[0],
+            own[1:],
             env=env,
             cwd=str(folder),
             dimensions=(rows, cols),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e.cluster import until
+from e2e.cluster import GROUP_TTY, TESTED_USER, until
 
 from .compare import NATIVE, TRANSPARENT
 from .terminal import Terminal
@@ -159,6 +159,12 @@ def test_who_may_write_to_it_is_set_at_home(terminal: MakeTerminal, level: str) 
         "is y",
         "620",
     ]
+    if TESTED_USER:
+        assert tty.run("$G chgrp 1 $(tty) 2>&1 | sed s/.*://; stat -c '%u %g' $(tty)") == [
+            " Operation not permitted",
+            f"{TESTED_USER} {GROUP_TTY}",
+        ]
+        return
     program = "import os; os.fchown(0, 1, 2); print(os.fstat(1)[4:6])"
     assert tty.run(f"$G $PYTHON -c '{program}'; stat -c '%u %g' $(tty); chown 0:5 $(tty)") == [
         "(1, 2)",

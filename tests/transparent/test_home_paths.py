@@ -16,16 +16,11 @@ from pathlib import Path
 import pytest
 from e2e.cluster import Cluster
 
-from .compare import NATIVE, PYTHON, Both
+from .compare import NATIVE, PYTHON, Both, Mounted, may_mount
 
 GUESTS = Path(__file__).parent / "guests"
 AT_HOME = "glurun -T --home h"
-
-
-def may_mount() -> bool:
-    return not subprocess.run(
-        ["unshare", "-m", "true"], check=False, stderr=subprocess.DEVNULL
-    ).returncode
+HOME_ONLY = Mounted("h")
 
 
 pytestmark = pytest.mark.skipif(not may_mount(), reason="no mount namespace can be made here")
@@ -36,10 +31,9 @@ def home(both: Both) -> Callable[[str], None]:
     """Compares a line, run where `h` is a directory that only home has."""
 
     def same(line: str) -> None:
-        script = f"mount -t tmpfs none h && {{ {line}\n}}; echo status $?; cd h; find . | sort"
-        whole = "mkdir h; unshare -m bash <<'END'\n" + script
-        native = both.run(whole + "\nEND", NATIVE, 60)
-        ours = both.run(whole + "\nEND", AT_HOME, 60)
+        script = f"{{ {line}\n}}; echo status $?; cd h; find . | sort"
+        native = both.run(script, NATIVE, 60, HOME_ONLY)
+        ours = both.run(script, AT_HOME, 60, HOME_ONLY)
         assert (ours.out.split(b"\n"), ours.err) == (native.out.split(b"\n"), native.err), line
         assert native.out
 
@@ -125,10 +119,10 @@ def test_programs(home: Callable[[str], None], line: str) -> None:
 def test_what_a_link_leads_to_must_be_listed(both: Both) -> None:
     """Else a node could read all that the user can."""
     line = (
-        "mkdir h; unshare -m sh -c 'mount -t tmpfs none h; ln -s /etc/passwd h/l; echo a >h/a;"
-        " ln -s a h/m; $G cat h/m; $G cat h/l; $G cat h/../h/l; $G ls h'"
+        "ln -s /etc/passwd h/l; echo a >h/a;"
+        " ln -s a h/m; $G cat h/m; $G cat h/l; $G cat h/../h/l; $G ls h"
     )
-    result = both.run(line, AT_HOME)
+    result = both.run(line, AT_HOME, mounted=HOME_ONLY)
     assert result.out.split() == [b"a", b"a", b"l", b"m"]
     assert result.err.count(b"Permission denied") == 2
 
@@ -147,7 +141,7 @@ def test_limits_are_told(both: Both) -> None:
         "told(os.link, 'h/f', '/tmp/glunix-none')\n"
         "told(os.mknod, 'h/d', 0o20600, 259)\n"
     )
-    result = both.run(_quoted(program), AT_HOME)
+    result = both.run(_quoted(program), AT_HOME, mounted=HOME_ONLY)
     expected = [
         "ENODEV",
         "b'x'",
@@ -160,16 +154,12 @@ def test_limits_are_told(both: Both) -> None:
 
 
 def _quoted(program: str) -> str:
-    text = program.replace("'", '"')
-    return (
-        f"cat >p.py <<'END'\n{text}END\n"
-        "mkdir h; unshare -m sh -c 'mount -t tmpfs none h; $G $PYTHON p.py'"
-    )
+    return f"cat >p.py <<'END'\n{program}END\n$G $PYTHON p.py"
 
 
 def test_without_it_files_are_the_nodes(both: Both) -> None:
-    line = "mkdir h; unshare -m sh -c 'mount -t tmpfs none h; echo a >h/a; glurun -T ls h'"
-    assert both.run(line, NATIVE).out == b""
+    result = both.run("echo a >h/a; glurun -T ls h", NATIVE, mounted=HOME_ONLY)
+    assert (result.status, result.out) == (0, b"")
 
 
 @pytest.mark.parametrize(

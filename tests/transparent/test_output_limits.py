@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from .compare import TRANSPARENT, Both
-from .test_home_paths import may_mount
+from .compare import TRANSPARENT, Both, Mounted, may_mount
 
 CALLS = """import errno, os, sys
 def told(call, *words):
@@ -90,8 +89,7 @@ SPACE = [
 @pytest.mark.parametrize("line", SPACE)
 def test_full_disk(both: Both, line: str) -> None:
     """Of home: nodes do not see what is mounted."""
-    setup = "mkdir m; unshare -m bash <<'END'\nmount -t tmpfs -o size=64k none m\n"
-    both.same(f"{setup}{line}\nmd5sum <m/f; exit 0\nEND")
+    both.same(f"{line}\nmd5sum <m/f; exit 0", mounted=Mounted("m", "64k"))
 
 
 LATE = """
@@ -118,12 +116,11 @@ def test_somebody_else_fills_the_disk(both: Both) -> None:
     """The error comes at a later write: never is it lost, or glurun's own."""
     line = (
         f"cat >p.py <<'E'\n{LATE}E\n"
-        "mkdir m; unshare -m bash <<'END'\nmount -t tmpfs -o size=8m none m\n"
         "(until [ -e begun ]; do sleep 0.01; done; head -c 9000000 /dev/zero >m/other 2>&-;"
         " : >filled) &\n"
-        "$G $PYTHON p.py >m/f; echo $?; wait\nEND"
+        "$G $PYTHON p.py >m/f; echo $?; wait"
     )
-    native = both.same(line)
+    native = both.same(line, mounted=Mounted("m", "8m"))
     assert native.err.count(b"No space left on device") == 2
 
 

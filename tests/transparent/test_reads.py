@@ -31,7 +31,8 @@ SHORT = "seq 12 >f; "
         "chmod 640 f; $G stat -c '%F %s %a %U %h' - <f; echo more >>f",
         "$G sh -c 'echo more >>f; stat -L -c %s -; wc -c' <f",
         "$G cat <f >>f; echo $?",
-        "flock f sleep 1 & until ! flock -n f true; do :; done; $G flock -n 0 <f; echo $?",
+        "flock f sh -c 'until [ -e over ]; do sleep 0.05; done' & until ! flock -n f true; do :;"
+        " done; $G flock -n 0 <f; echo $?; : >over; wait",
         "seq 50000 >h; $G git hash-object --stdin <h",
         "$G grep -c 7 <f",
         "$G md5sum <f",

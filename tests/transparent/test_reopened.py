@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from e2e.cluster import TESTED_USER
 
-from .compare import TRANSPARENT, Both
+from .compare import NATIVE, TRANSPARENT, Both
 
 OUTPUTS = [
     "$G sh -c 'echo first; echo second >/dev/stdout; echo third' >f",
@@ -32,6 +33,9 @@ OUTPUTS = [
     "$G $PYTHON -c 'import os\nfor n in range(200):\n os.write(1, b\"%d\\n\" % n)\n"
     " fd = os.open(\"/dev/stdout\", os.O_WRONLY | os.O_APPEND)\n"
     " os.write(fd, b\"-%d\\n\" % n)\n os.close(fd)' >>f",
+    "$G sh -c 'echo written >&2; cat /dev/stderr; echo more >&2; cat /dev/fd/2' </etc/group 2>f",
+    "$G sh -c 'exec 3</dev/stdout; echo a; read x <&3; echo $x >&2; echo b; cat <&3 >&2'"
+    " </etc/group >f",
     "$G sh -c 'echo x >/dev/stdout && echo $? >&2' >f; chmod 400 f; exec 5<f;"
     " $G sh -c 'cat </dev/fd/5'",
 ]  # fmt: skip
@@ -60,6 +64,16 @@ INPUTS = [
 @pytest.mark.parametrize("line", INPUTS)
 def test_an_input(both: Both, line: str) -> None:
     both.same(f"seq 10000 >f; {{ {line}; }} <f")
+
+
+def test_an_output_is_not_waited_for(both: Both) -> None:
+    """Where there is no input that is a file, it cannot be read by name: that is said at once."""
+    if not TESTED_USER:
+        pytest.skip("root may open everything (GLUNIX_TEST_USER)")
+    line = "$G sh -c 'echo written >&2; timeout 9 cat /dev/fd/2; echo $?' 2>f; tail -n 1 f"
+    assert both.run(line, NATIVE).text.split() == ["written", "0", "written"]
+    ours = both.run(line, TRANSPARENT)
+    assert ours.text.split("\n") == ["1", "cat: /dev/fd/2: Permission denied"], ours
 
 
 def test_of_others_nothing_changes(both: Both) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from e2e.cluster import as_tested_user, users_own
 
 from .compare import NATIVE, TRANSPARENT
 from .terminal import Step, Terminal, same_screens
@@ -108,8 +109,9 @@ SCREENS: dict[str, Sequence[Step]] = {
 def prepare(name: str, folder: Path) -> None:
     for file, content in FILES[name].items():
         (folder / file).write_text(content)
+    users_own(folder)
     if name == "git":
-        words = ["sh", "-c", ". ./rc; . ./make"]
+        words, _ = as_tested_user(["sh", "-c", ". ./rc; . ./make"])
         subprocess.run(words, cwd=folder, check=True, timeout=30, env={"PATH": os.environ["PATH"]})
 
 

@@ -199,7 +199,8 @@ def test_a_daemons_group_can_be_signalled_by_anybody(shared: Cluster) -> None:
     job = "setsid sh -c 'sleep 61.7 & sleep 61.8 & echo $$; exec sleep 61.9'; echo $?"
     words = [str(shared.bin / "glurun"), "-T", "sh", "-c", job]
     user = [*as_user(NOBODY)[:-1], "--no-new-privs", "--"]  # no rights of files
-    with shared.start(*user, *words, env={"GLUNIX_DIR": str(shared.folder)}) as process:
+    folder = {"GLUNIX_DIR": str(shared.folder)}
+    with shared.start(*user, *words, uid=os.geteuid(), env=folder) as process:
         group = int(read_line(process))
 
         def members() -> list[str]:

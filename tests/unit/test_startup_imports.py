@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 FORBIDDEN = {
     "argparse", "asyncio", "collections", "dataclasses", "enum", "functools", "json", "logging",
-    "msgpack", "msgspec", "pathlib", "re", "signal", "socket", "struct", "subprocess", "typing",
+    "msgpack", "msgspec", "os", "pathlib", "re", "signal", "socket", "struct", "subprocess",
+    "typing",
 }  # fmt: skip
 """Each costs between 1 and 40 ms."""
 

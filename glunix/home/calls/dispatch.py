@@ -15,6 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from glunix.home.wire import Value
 
+TCFLSH, _DROP_OUTPUT = 0x540B, (1, 2)
+"""tcflush(3): TCOFLUSH, TCIOFLUSH."""
+
 _ON_THE_TERMINAL = ("want", "ioctl", "ioctlpages")
 
 
@@ -44,6 +47,8 @@ class Asked:
     def take(self, tag: Value, message: list[Value]) -> bool:
         """Do what is asked; False when it is another message."""
         flows = tag == "ioctl" and message[3] == TCXONC  # what waits may wait for just that
+        if tag == "ioctl" and message[3] == TCFLSH and message[4] in _DROP_OUTPUT:
+            self._calls.drops_output(message[6] is True, self._outputs.drop_terminal)
         if self._outputs.terminal_waits and tag in _ON_THE_TERMINAL and not flows:
             # What was written before is on the screen before this acts.
             self._held.append([kept(value) for value in message])

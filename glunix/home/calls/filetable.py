@@ -26,6 +26,8 @@ _NOW, _OMIT = -(1 << 62), -(1 << 62) - 1
 """See slic.interposers.home.files."""
 
 _SETTABLE = os.O_APPEND | os.O_NOATIME
+_OF_A_FILE = _SETTABLE | os.O_NONBLOCK | os.O_ASYNC
+"""What else means nothing to a file, and is shown."""
 _TYPES = {
     stat.S_IFDIR: 4, stat.S_IFREG: 8, stat.S_IFLNK: 10, stat.S_IFCHR: 2, stat.S_IFBLK: 6,
     stat.S_IFIFO: 1, stat.S_IFSOCK: 12,
@@ -62,8 +64,9 @@ def _space(fd: int) -> list[int]:
 
 # -- calls on descriptors ------------------------------------------------------------------------
 def _set_flags(opened: OpenFile, numbers: list[int]) -> Answer:
-    now = fcntl(opened.fd, F_GETFL)
-    fcntl(opened.fd, F_SETFL, now & ~_SETTABLE | numbers[0] & _SETTABLE)
+    now, is_file = fcntl(opened.fd, F_GETFL), stat.S_ISREG(posix.fstat(opened.fd).st_mode)
+    changed = _OF_A_FILE if is_file else _SETTABLE
+    fcntl(opened.fd, F_SETFL, now & ~changed | numbers[0] & changed)
     return 0, [], b""
 
 

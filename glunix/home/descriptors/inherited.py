@@ -14,14 +14,16 @@ passed on, nor is more than MOST; the user is told.
 
 from __future__ import annotations
 
-import _socket
 import os
 import posix
 import stat
 from fcntl import F_GETFL, fcntl
 
-from glunix.home.descriptors.openfile import must_care, same_open
+from glunix.home.descriptors.openfile import F_GETSIG, must_care, same_open
+from glunix.home.jobspec import open_numbers
 from glunix.home.terminal.tty import device_of
+
+_F_GETOWN_EX, _F_OWNER_PGRP = 16, 2
 
 FIRST, MOST = 16, 64
 """Channel numbers; those that follow are glunix.home.calls.files's."""
@@ -50,33 +52,13 @@ def is_file(fd: int) -> bool:
         return False
 
 
-def output_kind(fd: int) -> str:
-    """What fd 1 or 2 is, as glunix.msg.job.JobSpec.outputs has it."""
-    try:
-        found, flags = posix.fstat(fd), fcntl(fd, F_GETFL)
-    except OSError:
-        return ""  # closed
-    if flags & os.O_PATH or flags & os.O_ACCMODE == os.O_RDONLY:
-        return ""
-    if stat.S_ISREG(found.st_mode):
-        return "file"
-    if stat.S_ISSOCK(found.st_mode) and _carries_bytes(fd):
-        return "socket"
-    name = memory_device(found)
-    return f"{name}+" if name and flags & os.O_ACCMODE == os.O_RDWR else name
-
-
-def _carries_bytes(fd: int) -> bool:
-    sock = _socket.socket(fileno=posix.dup(fd))
-    try:
-        return bool(sock.type == _socket.SOCK_STREAM)
-    finally:
-        sock.close()
+def _is_read_only(fd: int) -> bool:
+    return fcntl(fd, F_GETFL) & os.O_ACCMODE == os.O_RDONLY
 
 
 def is_careful(found: list[Inherited]) -> bool:
     """As glunix.msg.job.JobSpec.careful."""
-    outputs = [fd for fd in (1, 2) if output_kind(fd) == "file"]
+    outputs = [fd for fd in (1, 2) if is_file(fd) and not _is_read_only(fd)]
     more = [one.number for one in found if one.kind in (FILE_OUTPUT, "file-both")]
     written = any(one.kind == FILE_OUTPUT for one in found)
     return bool(outputs or written) and must_care(outputs + more)
@@ -99,13 +81,12 @@ class Inherited:
         return [self.number, self.channel, self.kind, self.size, self.path]
 
 
-def inherited(terminal_fd: int, left_out: list[int]) -> list[Inherited]:
+def inherited(terminal_fd: int, left_out: list[int], channels: int = 0) -> list[Inherited]:
     """What there is; from now on our own children do not inherit it. `terminal_fd` -1: none.
 
-    `left_out` gets those that are not passed on.
+    `left_out` gets those that are not passed on. `channels` from FIRST on are taken (`standard`).
     """
-    numbers = sorted(int(name) for name in os.listdir("/proc/self/fd"))
-    given = [fd for fd in numbers if fd > 2 and _is_inheritable(fd)]
+    given = [fd for fd in open_numbers() if fd > 2 and _is_inheritable(fd)]
     if not given:
         return []
     terminal = device_of(terminal_fd) if terminal_fd >= 0 else 0
@@ -118,7 +99,7 @@ def inherited(terminal_fd: int, left_out: list[int]) -> list[Inherited]:
     found: list[Inherited] = []
     for fd in given:
         posix.set_inheritable(fd, False)
-        if len(found) == MOST:
+        if channels + len(found) == MOST:
             left_out.append(fd)
             continue
         kind, size = _kind(fd, terminal)
@@ -129,12 +110,73 @@ def inherited(terminal_fd: int, left_out: list[int]) -> list[Inherited]:
             kind, size = (kind, size) if same == fd else ("as", same)
             others.append(fd)
         if kind:
-            found.append(Inherited(fd, FIRST + len(found), kind, size))
+            found.append(Inherited(fd, FIRST + channels + len(found), kind, size))
             if kind in AT_HOME:
                 found[-1].path = os.readlink(b"/proc/self/fd/%d" % fd)
         else:
             left_out.append(fd)
     return found
+
+
+_USUAL = (
+    {"tty", "pipe", "file", "stream"},
+    {"tty", "out", FILE_OUTPUT, "file-both", "stream"},
+)
+"""Kinds of fd 0, and of fds 1 and 2, that glunix.msg.job.JobSpec has always described; a memory
+device only says how it is open (JobSpec.opened)."""
+
+
+def standard(terminal_fd: int) -> list[Inherited]:
+    """Those of fds 0-2 that are open in another way than shells open them: `0<>file`, `1<file`, a
+    directory, another terminal, packets. `terminal_fd` -1: none."""
+    terminal = device_of(terminal_fd) if terminal_fd >= 0 else 0
+    found: list[Inherited] = []
+    for fd in (0, 1, 2):
+        try:
+            kind, size = _kind(fd, terminal)
+        except OSError:
+            continue  # closed
+        # What two of them share is one: that is seen in the order of what is written to it.
+        known = [o.number for o in found] if kind in AT_HOME else [1, 2] if fd == 0 else []
+        same = next((other for other in known if _is_same(fd, other)), None)
+        if same is not None and kind in ("out", FILE_OUTPUT, *AT_HOME):
+            kind, size = "as", same
+        if kind and kind not in _USUAL[fd > 0] and kind not in DEVICES.values():
+            found.append(Inherited(fd, FIRST + len(found), kind, size))
+            if kind in AT_HOME:
+                found[-1].path = os.readlink(b"/proc/self/fd/%d" % fd)
+    return found
+
+
+def _is_same(fd: int, other: int) -> bool:
+    try:
+        return _identity(fd) == _identity(other) and same_open(fd, other)
+    except OSError:
+        return False  # closed
+
+
+def open_states() -> list[list[int]]:
+    """Of fds 0-2, as glunix.msg.job.OpenState."""
+    found = []
+    for fd in (0, 1, 2):
+        try:
+            state = [fcntl(fd, F_GETFL), _owner(fd), fcntl(fd, F_GETSIG)]
+        except OSError:
+            state = [os.O_PATH, 0, 0]
+        found.append(state)
+    return found
+
+
+def _owner(fd: int) -> int:
+    """As F_GETOWN has it, which Python takes for an error when it is a group's (fcntl(2))."""
+    found = fcntl(fd, _F_GETOWN_EX, bytes(8))
+    kind, pid = (int.from_bytes(found[at : at + 4], "little", signed=True) for at in (0, 4))
+    return -pid if kind == _F_OWNER_PGRP else pid
+
+
+def is_read_output(fd: int) -> bool:
+    """Whether this output is a file that the program may read as well."""
+    return is_file(fd) and fcntl(fd, F_GETFL) & os.O_ACCMODE == os.O_RDWR
 
 
 def memory_device(found: os.stat_result) -> str:

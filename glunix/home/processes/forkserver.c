@@ -28,8 +28,9 @@
  * elsewhere, which has both go on, to tell of it.
  *
  * A shadow blocks all signals and waits for them one by one. Those that the nursery queues with a
- * value are commands; what the nursery sends otherwise (SIGCONT, SIGSTOP) is no news. The kernel
- * kills the nursery with the half and the shadows with the nursery (PR_SET_PDEATHSIG). */
+ * value are commands; what the nursery sends otherwise (SIGCONT, SIGSTOP) is no news. When the half
+ * has ended, however it did, our socket has: we end our children and wait for them, so that no init
+ * or subreaper at home gets any. The kernel kills them with us (PR_SET_PDEATHSIG). */
 
 #include "forkserver.h"
 
@@ -294,6 +295,29 @@ static void end(const i32 *pids, i64 count)
 				;
 }
 
+/* End every child, and wait for it: nobody else is to get them as orphans. */
+static void end_all(void)
+{
+	static char text[4096];
+	i64 fd, size;
+	i32 status;
+	while ((fd = call(SYS_open, "/proc/thread-self/children", 0, 0)) >= 0) {
+		size = call(SYS_read, fd, text, sizeof text);
+		call(SYS_close, fd, 0, 0);
+		while (size > 0 && text[size - 1] != ' ') /* a number that is cut */
+			size--;
+		for (const char *at = text; at < text + size; at++) {
+			i32 pid = (i32)number(&at);
+			if (is_ours(pid, &status))
+				call(SYS_kill, pid, SIGKILL, 0);
+		}
+		if (size <= 0 || call4(SYS_wait4, -1, &status, 0, 0) < 0)
+			break;
+		while (call4(SYS_wait4, -1, &status, WNOHANG, 0) > 0)
+			;
+	}
+}
+
 static void reap(void)
 {
 	i32 words[3] = {'w', 0, 0};
@@ -489,9 +513,8 @@ static i32 peer(void)
 static void divide(void)
 {
 	i32 watch = (i32)call(SYS_getpid, 0, 0, 0), status;
+	i64 parent = call(SYS_getppid, 0, 0, 0);
 	half = peer();
-	if (call(SYS_getppid, 0, 0, 0) == half)
-		call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
 	i64 child = call6(SYS_clone, SIGCHLD, 0, 0, 0, 0, 0);
 	if (child == 0) {
 		call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
@@ -505,7 +528,8 @@ static void divide(void)
 		if (call4(SYS_wait4, child, &status, WUNTRACED, 0) != child ||
 		    (status & 0xff) != 0x7f)
 			die(0);
-		call(SYS_kill, half, SIGCONT, 0);
+		if (call(SYS_getppid, 0, 0, 0) == parent) /* its number may be another's later */
+			call(SYS_kill, half, SIGCONT, 0);
 		call(SYS_kill, child, SIGCONT, 0);
 	}
 }
@@ -555,6 +579,7 @@ __attribute__((noreturn, used)) static void start(void)
 			take(words, size);
 		}
 	}
+	end_all();
 	call(SYS_kill, call(SYS_getppid, 0, 0, 0), SIGCONT, 0); /* who watches is to see our end */
 	die(0);
 }

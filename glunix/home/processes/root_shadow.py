@@ -284,11 +284,12 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
 
     from glunix.home.processes.root_signals import Ear  # while the half goes on
 
-    ear = Ear(sock, signals.fds[1])
+    ear = Ear(sock, signals.fds[1], half)
     title: Title | None = None
     while True:
         words, fds = ear.packet()
         if not words:
+            _await(half)  # or it would be an orphan of ours
             die_of(_signal.SIGKILL)  # without the half there is no job
         kind, number = words[:1], words[1] if words[1:] else 0
         if kind == _CATCH:

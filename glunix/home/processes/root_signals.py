@@ -12,15 +12,20 @@ import _socket
 import fcntl
 import posix
 
-from glunix.home.signals import FAULTS, FORWARDED
+from glunix.home.signals import FORWARDED, OWN, sent_by_others
 
 _PACKET = 4096
+_PYTHONS = (_signal.SIGPIPE, _signal.SIGXFSZ)
+"""Python ignores these for itself, whatever the program is to do."""
+_ENDING = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM)
 
 
 class Ear:
     """`pipe` takes the numbers of signals that come, from `catch` on."""
 
-    def __init__(self, sock: _socket.socket, pipe: int) -> None:
+    def __init__(self, sock: _socket.socket, pipe: int, half: int) -> None:
+        """`half`: our child that reads the pipe."""
+        self._half = half
         self._sock = sock
         self._pipe = pipe
         self._forwarded: set[int] = set()
@@ -31,8 +36,8 @@ class Ear:
         ignored = _signal.SIG_IGN
         self._forwarded = {
             one
-            for one in (*FORWARDED, *FAULTS, _signal.SIGCHLD)
-            if _signal.getsignal(one) != ignored
+            for one in (*FORWARDED, *OWN)
+            if one in _PYTHONS or _signal.getsignal(one) != ignored
         }
         self._awaited = {*self._forwarded, _signal.SIGIO}
         _signal.pthread_sigmask(_signal.SIG_BLOCK, self._awaited)
@@ -57,9 +62,13 @@ class Ear:
             return packet, [int.from_bytes(data[:4], "little") for _, _, data in more]
 
     def _tell(self, info: _signal.struct_siginfo) -> None:
-        kernels = info.si_signo in (_signal.SIGIO, _signal.SIGCHLD) and info.si_code > 0
-        if info.si_signo in self._forwarded and not kernels:
+        ours = info.si_signo == _signal.SIGIO and info.si_code > 0
+        if info.si_signo in OWN:
+            ours = not sent_by_others(info)
+        if info.si_signo in self._forwarded and not ours:
             try:
                 posix.write(self._pipe, bytes((info.si_signo,)))
             except BlockingIOError:
                 pass  # 65536 wait to be read
+            if info.si_signo in _ENDING:  # it may have been stopped, which it is not to be alone
+                posix.kill(self._half, _signal.SIGCONT)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import _signal
 import errno
 import posix
+import resource
 import select
 import time
 
-from glunix.home.jobspec import is_tight
+from glunix.home.jobspec import is_tight, soft_limit
 from glunix.home.link import blob, integer
 from glunix.home.processes.forkserver import Nursery, spawn
 from glunix.home.sinks import in_foreground, job_groups
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 _AT_ONCE = 256
 
 _ROW = 32
+
+_SHARE = 8
+"""As glunix.node.processes.pid_allocator."""
 
 _MOST = 1 << 15
 """Shadows of one job: a node may ask for ever."""
@@ -103,7 +107,8 @@ class Shadows:
 
     def begin(self) -> None:
         """The job begins: the first row is there before its program can fork."""
-        self._make(posix.getpgrp(), _ROW)
+        most = soft_limit(resource.RLIMIT_NPROC)
+        self._make(posix.getpgrp(), _ROW if most is None else min(_ROW, max(2, most // _SHARE)))
 
     def _make(self, group: int, count: int) -> None:
         if not self._had:

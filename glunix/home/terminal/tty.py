@@ -37,6 +37,8 @@ class HomeTerminal:
         if not self.in_foreground():
             self.saved = sane(self.saved)  # the shell's, which is just editing a line
         self.is_raw = False
+        self.controls = True
+        """It is the controlling terminal of our session (tty_ioctl(4))."""
         self.changed = False
         """A transparent job changed its modes."""
         self.left = b""
@@ -65,19 +67,20 @@ class HomeTerminal:
         if not transparent and not self.can_be_raw:
             # Line ends are made once: here, where the terminal is not raw.
             modes[_OFLAG] &= ~termios.OPOST
-        seen = self._identity() if transparent else []
+        seen = [*self._identity(), self.controls] if transparent else []
         return [self.fds, bytes(modes), self.told, *seen]
 
     def _identity(self) -> list[object]:
         """[N of /dev/pts/N or -1, permissions, group]: /dev/tty has these of its own."""
         device = device_of(self.fd)
         number = device & 0xFF | device >> 12 & 0xFFF00
+        none: list[object] = [-1, 0o600, -1]
         if device >> 8 & 0xFFF != _PTS_MAJOR:
-            return []
+            return none
         try:
             seen = posix.stat(f"/dev/pts/{number}")
         except OSError:
-            return []  # of another mount namespace
+            return none  # of another mount namespace
         return [number, seen.st_mode & 0o777, seen.st_gid]
 
     def in_foreground(self) -> bool:
@@ -133,6 +136,12 @@ class HomeTerminal:
         self.is_raw = self.changed
         self.restore()
 
+    def leave(self, over: bool) -> None:
+        """A transparent job has ended; it is `over` by itself if its modes are its own choice."""
+        if not over:
+            self.undo()
+        self.changed = False
+
     def undo_late(self) -> None:
         """`undo` when the shell may have taken the terminal back: nothing stops us for it.
 
@@ -163,10 +172,26 @@ def sane(modes: bytes) -> bytes:
     return bytes(found)
 
 
-def controlling_terminal() -> HomeTerminal | None:
-    """What /dev/tty leads to, for a job that has it nowhere else (tty(4))."""
+def transparent_terminal(fds: dict[int, int]) -> HomeTerminal | None:
+    """The one that a transparent job has a stand-in of; `fds` are those of 0-2 that are terminals.
+
+    It is what /dev/tty leads to (tty(4)), though none of fds 0-2 may; without that, as after
+    setsid(1), it is the first of these, and no session's of the job. Other ones are served call by
+    call (glunix.home.descriptors.inherited).
+    """
     try:
-        fd = posix.open("/dev/tty", posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC)
+        own = posix.open("/dev/tty", posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC)
     except OSError:
-        return None
-    return HomeTerminal(fd, [])
+        if not fds:
+            return None
+        first = min(fds)
+        device = device_of(fds[first])
+        terminal = HomeTerminal(fds[first], [n for n in fds if device_of(fds[n]) == device])
+        terminal.controls = False
+        return terminal
+    device = device_of(own)
+    same = [number for number in fds if device_of(fds[number]) == device]
+    if not same:
+        return HomeTerminal(own, [])
+    posix.close(own)
+    return HomeTerminal(fds[same[0]], same)

@@ -105,8 +105,12 @@ class HomeFiles:
             self._raise(call, question.number, tid)
             return
         if isinstance(question, HavePlace):
-            self._places.make(question.path)
-            self._calls.answer(call, None)
+            failed = None
+            try:
+                self._places.make(question.path)
+            except OSError as error:  # the node has a directory above it in which it cannot be made
+                failed = error
+            self._calls.answer(call, failed)
             return
         try:
             umask = int(status_fields(tid)["Umask"], 8)

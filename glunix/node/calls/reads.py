@@ -348,6 +348,29 @@ class Asks:
         self._calls.unread(fd, True)
         self.retry(fd)
 
+    # -- a move to another node ---------------------------------------------------------------
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether home has not answered something."""
+        return bool(self._reads or self._others or self._pages or self._seeks)
+
+    @property
+    def next_number(self) -> int:
+        """Of the next question."""
+        return self._next
+
+    def kept(self, fd: int) -> bytes:
+        """Bytes of home's `fd` that were fetched and not delivered."""
+        return self._kept.get(fd, b"")
+
+    def adopt(self, next_number: int, kept: dict[int, bytes]) -> None:
+        """Go on where another node stopped."""
+        self._next = max(next_number, 1)
+        for fd, data in kept.items():
+            if data:
+                self._keep(fd, data, first=True)
+
     def left_over(self) -> list[tuple[int, bytes]]:
         """Bytes that nobody asked for again, by home descriptor; for `Back`."""
         return [(fd, data) for fd, data in self._kept.items() if data]

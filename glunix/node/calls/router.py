@@ -5,6 +5,7 @@ Owns the questions that wait for output: what the program wrote before a questio
 glunix.node.processes.groups.
 """
 
+import termios
 from collections.abc import Callable, Mapping
 from signal import SIGTTOU
 
@@ -17,7 +18,7 @@ from glunix.node.output.write_budget import Rooms
 from glunix.node.processes.groups import Moves
 from slic.interposers.home.descriptors import IoctlHome, Native, PagesHome, ReadHome, SeekHome
 from slic.interposers.home.groups import MoveShadow
-from slic.interposers.home.ioctls import STOPPING_IOCTLS, TCXONC, TIOCGPGRP
+from slic.interposers.home.ioctls import STOPPING_IOCTLS, TCFLSH, TCXONC, TIOCGPGRP
 from slic.interposers.home.questions import CallHome, HavePlace, MayStream, RaiseSignal
 from slic.tracee import Tracee
 
@@ -72,7 +73,9 @@ class Questions:
                 self._calls.answer(call_id, Native())
                 self._stops()  # the kernel here does it
                 return
-        if not self._has_gone(question) and not _is_of(question, *_AT_ONCE):
+        if _drops_output(question):
+            around.drop_output()
+        elif not self._has_gone(question) and not _is_of(question, *_AT_ONCE):
             self._held.append((call_id, question, tid, may_write))
             return
         self._put(call_id, question, tid, may_write)
@@ -121,6 +124,15 @@ _AT_ONCE = TCXONC, TIOCGPGRP
 
 def _is_of(question: object, *commands: int) -> bool:
     return isinstance(question, IoctlHome) and question.command in commands
+
+
+def _drops_output(question: object) -> bool:
+    """Whether this throws away what was written: then nothing waits for it (tcflush(3))."""
+    return (
+        isinstance(question, IoctlHome)
+        and question.command == TCFLSH
+        and question.argument in (termios.TCOFLUSH, termios.TCIOFLUSH)
+    )
 
 
 def _is_natives(question: object) -> bool:

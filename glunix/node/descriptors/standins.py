@@ -12,12 +12,16 @@ import contextlib
 import errno
 import os
 import socket
+import stat
+import struct
 import termios
 import threading
 from collections.abc import Callable, Sequence
-from fcntl import ioctl
+from fcntl import F_GETFL, F_SETFL, fcntl, ioctl
 
-from glunix.msg.job import ALSO_READ, AT_HOME, Inherited, JobSpec
+from msgspec.structs import replace
+
+from glunix.msg.job import ALSO_READ, AT_HOME, Inherited, JobSpec, OpenState
 from glunix.msg.stream import ANSWERS
 from glunix.node.spawn.exec import StepFailed
 from glunix.node.terminal.devpts import stand_in_terminal
@@ -29,6 +33,9 @@ TOKEN = b"\0"
 
 TERMINAL_FD = 3
 """The number under which home knows the terminal when none of fds 0-2 is it."""
+
+O_LARGEFILE = 0o100000
+"""open(2); Python says 0, because the C library always means it (x86-64)."""
 
 TIOCGSID = 0x5429
 """ioctl_tty(2); Python has no name for it."""
@@ -51,6 +58,11 @@ class _Token:
         """Poll at home says so."""
         self._home = readable
         self._update()
+
+    @property
+    def is_home(self) -> bool:
+        """What poll at home said last."""
+        return self._home
 
     def kept(self, some: bool) -> None:
         """There are bytes on the node that left home already."""
@@ -120,6 +132,12 @@ class SocketToken(_Token):
             self._theirs.recv(1, socket.MSG_DONTWAIT)
 
 
+def _let_nobody_read(output: int) -> None:
+    """Of the pipe that an output to a file is: opened by name (/dev/fd/2), it would give to its
+    reader what was written, and have him wait for the rest."""
+    os.fchmod(output, 0o200)
+
+
 class StandIns:
     """The descriptors of one transparent job. `theirs` are the child's 0, 1, 2."""
 
@@ -131,28 +149,55 @@ class StandIns:
         self.files: set[int] = set()
         """Channels whose end at home is a file."""
         self.slave = self._master = -1
+        self._controls = True
+        """The terminal is the controlling one of the job's session."""
         self._last_foreground = 0
+        self.flow_stopped = self._paused = False
+        """Whether home's terminal takes no output; whether none is taken for a moment."""
         self.terminal_fd = -1
         """Home's number of the terminal."""
         self.terminal_channel = -1
         self._tokens: dict[int, _Token] = {}
         self._kept: list[socket.socket] = []
         self._spare: list[int] = []
+        self._access = [one.flags & os.O_ACCMODE for one in spec.opened]
+        odd = {one.number for one in spec.standard}
         if spec.tty is not None:
             self._make_terminal(spec)
-        if 0 not in self.theirs:
+        for given in spec.standard:
+            if given.kind != "as":
+                self._inherit(given)
+        if not {0} & (odd | self.theirs.keys()):
             self._make_input(spec, fed)
-        self._make_outputs(spec)
-        for one in spec.inherited:
+        self._make_outputs(spec, {1, 2} - odd)
+        self._open_large(spec)
+        for one in [*(s for s in spec.standard if s.kind == "as"), *spec.inherited]:
             self._inherit(one)
+
+    def _open_large(self, spec: JobSpec) -> None:
+        """A pipe that home has by its name (mkfifo, bash's `<(...)`) shows O_LARGEFILE, which none
+        of pipe(2) does, and which only an open gives."""
+        for fd, state in enumerate(spec.opened):
+            own = self.theirs.get(fd, -1)
+            if own < 0 or not state.flags & O_LARGEFILE or not stat.S_ISFIFO(os.fstat(own).st_mode):
+                continue
+            flags = fcntl(own, F_GETFL)
+            if flags & O_LARGEFILE:
+                continue  # the other one is the same
+            how = flags & os.O_ACCMODE | os.O_NONBLOCK | os.O_CLOEXEC
+            opened = os.open(f"/proc/self/fd/{own}", how)
+            fcntl(opened, F_SETFL, flags)
+            os.dup2(opened, own, inheritable=False)
+            os.close(opened)
 
     def _make_terminal(self, spec: JobSpec) -> None:
         assert spec.tty is not None
         fds = spec.tty.fds
+        self._controls = spec.tty.controls
         master, self.slave, self._spare = stand_in_terminal(spec.tty)
         _make_transparent(self.slave)
         for fd in fds:
-            self.theirs[fd] = self.slave
+            self.theirs[fd] = self._opened(fd)
         self.terminal_fd = min(fds, default=TERMINAL_FD)
         self.terminal_channel = min((fd for fd in fds if fd in (1, 2)), default=0)
         device = os.fstat(self.slave).st_rdev
@@ -161,10 +206,25 @@ class StandIns:
         self._master = os.dup(master)
         self.outputs.append((self.terminal_channel, master))
 
+    def _opened(self, fd: int) -> int:
+        """The slave as home's terminal is open there: `</dev/tty` cannot be written."""
+        access = self._how(fd, os.O_RDWR)
+        if access == os.O_RDWR:
+            return self.slave
+        same = (n for n in self.theirs if self._how(n, os.O_RDWR) == access)
+        for other in same:
+            return self.theirs[other]
+        return os.open(f"/proc/self/fd/{self.slave}", access | os.O_NOCTTY | os.O_CLOEXEC)
+
+    def _how(self, fd: int, usual: int) -> int:
+        """How home has it open (O_ACCMODE); `usual` where an older startup does not say."""
+        return self._access[fd] if fd < len(self._access) else usual
+
     def _make_input(self, spec: JobSpec, fed: Sequence[int]) -> None:
         if spec.stdin in _DEVICES or spec.stdin == "closed":
             name = spec.stdin if spec.stdin in _DEVICES else "null"
-            self.theirs[0] = os.open(f"/dev/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            how = self._how(0, os.O_RDONLY) if spec.stdin != "closed" else os.O_RDONLY
+            self.theirs[0] = os.open(f"/dev/{name}", how | os.O_CLOEXEC)
             return
         if spec.stdin == "file":
             self.theirs[0] = _file(spec.stdin_size)
@@ -188,8 +248,8 @@ class StandIns:
         seen = os.fstat(self.theirs[0])
         self.interposed.append(StandIn(0, spec.stdin, seen.st_dev, seen.st_ino))
 
-    def _make_outputs(self, spec: JobSpec) -> None:
-        for fd in (1, 2):
+    def _make_outputs(self, spec: JobSpec, fds: set[int]) -> None:
+        for fd in sorted(fds):
             if fd in self.theirs:
                 continue
             if fd == 2 and spec.one_output and 1 in self.theirs:
@@ -197,7 +257,7 @@ class StandIns:
                 continue
             kind = dict(enumerate(spec.outputs, 1)).get(fd, "")
             if kind.removesuffix(ALSO_READ) in _DEVICES:
-                how = os.O_RDWR if kind.endswith(ALSO_READ) else os.O_WRONLY
+                how = self._how(fd, os.O_RDWR if kind.endswith(ALSO_READ) else os.O_WRONLY)
                 device = f"/dev/{kind.removesuffix(ALSO_READ)}"
                 self.theirs[fd] = os.open(device, how | os.O_CLOEXEC)
                 continue
@@ -205,12 +265,14 @@ class StandIns:
             self.outputs.append((fd, ours))
             seen = os.fstat(self.theirs[fd])
             if kind == "file":
+                _let_nobody_read(self.theirs[fd])
                 self.files.add(fd)
+            both = kind == "file" and self._how(fd, os.O_WRONLY) == os.O_RDWR
             kind = FILE_OUTPUT if kind == "file" else "out"
-            self.interposed.append(StandIn(fd, kind, seen.st_dev, seen.st_ino))
+            self.interposed.append(StandIn(fd, kind, seen.st_dev, seen.st_ino, is_read=both))
 
     def _inherit(self, one: Inherited) -> None:
-        """A descriptor above 2, in the same ways."""
+        """A descriptor above 2, or one of 0-2 that is open in its own way."""
         if one.kind in AT_HOME:
             return  # see `hold`
         if one.kind == "as":
@@ -228,6 +290,7 @@ class StandIns:
             ours, self.theirs[one.number] = pipe()
             self.outputs.append((one.channel, ours))
             if one.kind == FILE_OUTPUT:
+                _let_nobody_read(self.theirs[one.number])
                 self.files.add(one.channel)
         elif one.kind == "file":
             self.theirs[one.number] = _file(one.size)
@@ -240,13 +303,28 @@ class StandIns:
         self.interposed.append(StandIn(one.channel, one.kind, seen.st_dev, seen.st_ino))
 
     def hold(self, spec: JobSpec, make: Callable[[Inherited], int]) -> None:
-        """Descriptors above 2 whose every call is asked of home: `make` makes the stand-ins."""
-        for one in spec.inherited:
+        """Descriptors whose every call is asked of home: `make` makes the stand-ins."""
+        given = [*spec.standard, *spec.inherited]
+        for one in given:
             if one.kind in AT_HOME:
                 self.theirs[one.number] = make(one)
-        for one in spec.inherited:
+        for one in given:
             if one.kind == "as" and one.size in self.theirs:
                 self.theirs.setdefault(one.number, self.theirs[one.size])
+
+    def states(self, spec: JobSpec) -> dict[int, OpenState]:
+        """What fds 0-2 are to show of themselves, as far as this kernel does it."""
+        written = {(s.device, s.inode) for s in self.interposed if s.kind == FILE_OUTPUT}
+        shown = {
+            fd: state
+            for fd, state in enumerate(spec.opened)
+            if fd not in spec.closed and not state.flags & os.O_PATH
+        }
+        for fd in list(shown):
+            seen = os.fstat(self.theirs[fd])
+            if (seen.st_dev, seen.st_ino) in written:  # its flags are asked of home (HomeStdio)
+                shown[fd] = replace(shown[fd], flags=fcntl(self.theirs[fd], F_GETFL))
+        return shown
 
     @property
     def inherited(self) -> dict[int, int]:
@@ -304,6 +382,8 @@ class StandIns:
         """The stand-in terminal's foreground group; 0 when there is none."""
         if self.slave < 0:
             return self._last_foreground
+        if not self._controls:
+            return 0  # the session's that keeps it from the job's
         try:
             return os.tcgetpgrp(self._master)  # may be asked from outside of its session
         except OSError:
@@ -343,9 +423,51 @@ class StandIns:
 
     def set_flow(self, stopped: bool) -> None:
         """Home's terminal does (not) take output: nor does the stand-in."""
+        self.flow_stopped = stopped
+        self._update_flow()
+
+    def pause_output(self, paused: bool) -> None:
+        """Take no output for a moment."""
+        self._paused = paused
+        self._update_flow()
+
+    def drop_output(self) -> None:
+        """Throw away what was written to the terminal and has not gone home (tcflush(3))."""
+        if self.slave >= 0:
+            with contextlib.suppress(termios.error):  # hung up
+                termios.tcflush(self.slave, termios.TCOFLUSH)
+
+    def _update_flow(self) -> None:
+        stopped = self.flow_stopped or self._paused
         if self.slave >= 0:
             with contextlib.suppress(OSError, termios.error):  # hung up
                 termios.tcflow(self.slave, termios.TCOOFF if stopped else termios.TCOON)
+
+    # -- a move to another node ----------------------------------------------------------------
+
+    @property
+    def size(self) -> tuple[int, int, int, int]:
+        """Of the stand-in terminal (struct winsize)."""
+        data = ioctl(self.slave, termios.TIOCGWINSZ, bytes(8)) if self.slave >= 0 else bytes(8)
+        rows, cols, xpixel, ypixel = struct.unpack("4H", data)
+        return rows, cols, xpixel, ypixel
+
+    @property
+    def tostop(self) -> bool:
+        """Whether background writers are stopped."""
+        return self.slave >= 0 and bool(termios.tcgetattr(self.slave)[3] & termios.TOSTOP)
+
+    def readable(self) -> dict[int, bool]:
+        """Home's descriptors whose readiness is mirrored, and what home last said of it."""
+        return {fd: token.is_home for fd, token in self._tokens.items()}
+
+    def adopt(self, size: tuple[int, int, int, int], tostop: bool, flow_stopped: bool) -> None:
+        """Be as the stand-in of another node was."""
+        if self.slave >= 0:
+            ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("4H", *size))
+            self._set_tostop(tostop)
+            if flow_stopped:
+                self.set_flow(True)
 
     def _set_tostop(self, wanted: bool) -> None:
         """Background writers are stopped by this kernel."""

@@ -60,6 +60,16 @@ class Output:
         """Whether the channel has ended."""
         return self._closed
 
+    @property
+    def credit_left(self) -> int:
+        """Bytes that home takes yet."""
+        return self._credit
+
+    def adopt(self, credit: int) -> None:
+        """Go on with the credit that another node had."""
+        self._credit = min(max(credit, 0), self._window)
+        self._update()
+
     def credit(self, count: int) -> None:
         """Home can take `count` bytes more."""
         self._credit = min(self._credit + count, self._window)  # never more than was agreed
@@ -115,7 +125,7 @@ class Output:
         if self._before is not None:
             self._before()
         try:
-            count = os.readv(self._fd, (_READ[: min(CHUNK, self._credit)],))
+            count = self._fill(_READ[: min(CHUNK, self._credit)])
         except BlockingIOError:
             self._is_settled()
             if self._finishing:
@@ -138,6 +148,10 @@ class Output:
         if self._last <= 0:
             self.close()
         return True
+
+    def _fill(self, room: memoryview) -> int:
+        """One read(2) of what was written."""
+        return os.readv(self._fd, (room,))
 
     def close(self) -> None:
         """End the channel now; a writer gets EPIPE (or a hang-up) from here on."""
@@ -174,6 +188,7 @@ class Input:
         self._ending = False
         self._writing = False
         self._open = True
+        self._held = False
         self.total = 0
         """Bytes that reached the process."""
         os.set_blocking(fd, False)
@@ -197,7 +212,19 @@ class Input:
         if data and self._queue:
             self._queue[-1] = memoryview(bytes(self._queue[-1]))
 
+    def hold(self) -> None:
+        """Write nothing until `release`."""
+        self._held = True
+
+    def release(self) -> None:
+        """There is a program for it now."""
+        self._held = False
+        if self._open:
+            self._flush()
+
     def _flush(self) -> None:
+        if self._held:
+            return
         before = self.total
         while self._queue and self._open:
             piece = self._queue[0]

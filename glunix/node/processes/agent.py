@@ -10,6 +10,7 @@ the namespace.
 import os
 import socket
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from glunix.node.processes.agent_process import (
@@ -23,14 +24,19 @@ from glunix.node.processes.agent_process import (
     STATE,
     STOP,
     SWEEP,
+    WATCH,
     packed,
     unpacked,
 )
 
 ANSWER_SECONDS = 5.0
-HIRE = struct.Struct("=2i")
+AT_ONCE = 1000
+"""Numbers in one packet."""
+
+HIRE = struct.Struct("=3i")
 """The order for an agent: the first number of the row that the kernel is in, and the one after its
-last. With it come two sockets, for questions and for news."""
+last, and the number that the agent itself is to have (0: any). With it come two sockets, for
+questions and for news."""
 
 _UCRED = struct.Struct("=3i")
 
@@ -66,21 +72,21 @@ News = Ended | Named | Stopped
 class Hirer(Protocol):
     """The namespace's init, as glunix.node.processes.namespace has it."""
 
-    def hire(self, asks: socket.socket, news: socket.socket, run: range) -> None: ...
+    def hire(self, asks: socket.socket, news: socket.socket, run: range, own: int) -> None: ...
 
 
 class Clerk:
     """The supervisor's side. `run` is the row of numbers that the kernel is in."""
 
-    def __init__(self, space: Hirer, run: range) -> None:
-        """OSError or ClerkGone when it cannot be forked."""
+    def __init__(self, space: Hirer, run: range, own: int = 0) -> None:
+        """`own`: the number that it is to have; 0: any. OSError or ClerkGone when there is none."""
         self._asks, asks = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._news, news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._asks.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._asks.settimeout(ANSWER_SECONDS)
         self._news.setblocking(False)
         try:
-            space.hire(asks, news, run)
+            space.hire(asks, news, run, own)
         finally:
             asks.close()
             news.close()
@@ -119,6 +125,11 @@ class Clerk:
     def sweep(self) -> None:
         """Look who has come: tell their names, and when they have ended, once."""
         self._ask(packed(SWEEP))
+
+    def watch(self, numbers: Sequence[int]) -> None:
+        """Look who of these, which were given elsewhere, is there: as `sweep` does."""
+        for at in range(0, len(numbers), AT_ONCE):
+            self._ask(packed(WATCH, *numbers[at : at + AT_ONCE]))
 
     def name(self, number: int) -> None:
         """Tell its name again."""

@@ -40,7 +40,7 @@ shadow got it."""
 _STOPS = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT}
 
 LAST_PID = "/proc/sys/kernel/ns_last_pid"
-JUMP, LAST, SWEEP, NAME, KILL, LOOK, STOP = b"JLSNKOT"
+JUMP, LAST, SWEEP, NAME, KILL, LOOK, STOP, WATCH = b"JLSNKOTW"
 ENDED, NAMED, STATE = b"ent"
 
 
@@ -83,6 +83,7 @@ class Inside:
             KILL: self._kill,
             LOOK: self._look_soon,
             STOP: self._is_stopped_now,
+            WATCH: self._watch,
         }
         self._processes: set[int] = set()
         """Who of the living is no thread of another."""
@@ -159,6 +160,12 @@ class Inside:
         last = min(last, self._run[-1])
         self._new += range(self._seen + 1, last + 1)
         self._seen = max(self._seen, last)
+
+    def _watch(self, *numbers: int) -> None:
+        """These came from another node (glunix.node.migration.migrating)."""
+        self._new += numbers
+        self._sweep()
+        self._look_soon()
 
     def _sweep(self) -> None:
         self._note(self._last())

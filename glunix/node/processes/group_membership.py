@@ -16,6 +16,11 @@ class Whereabouts:
         self._sessions: dict[int, set[int]] = {}
         """Session that the job has made -> numbers that are in it."""
 
+    @property
+    def is_simple(self) -> bool:
+        """Whether all are where the program began."""
+        return not self._places
+
     def moved(self, number: int, group: int, session: int) -> None:
         """It is, or will be, in this group of this session (its own: it makes it)."""
         self._leave(number)
@@ -24,6 +29,18 @@ class Whereabouts:
             self._sessions.setdefault(session, set())
         if session in self._sessions:
             self._sessions[session].add(number)
+
+    def has_made(self, session: int) -> None:
+        """The job has made this session."""
+        self._sessions.setdefault(session, set())
+
+    def places(self) -> list[tuple[int, int, int]]:
+        """Number, group and session of every shadow that was moved."""
+        return [(number, *place) for number, place in self._places.items()]
+
+    def sessions(self) -> list[int]:
+        """Those that the job has made."""
+        return list(self._sessions)
 
     def known(self, number: int, group: int, session: int) -> bool:
         """Whether it is there."""

@@ -41,6 +41,10 @@ class Moves:
         self._next = 1
         self._asked: dict[int, int] = {}
         """ask -> the call that waits."""
+        self._followed: dict[int, int] = {}
+        """ask for which no call waits -> whose shadow moves."""
+        self._after: dict[int, list[ShadowMove]] = {}
+        """Process whose shadow moves so -> what is to be done with it then."""
 
     def open(self, stand_ins: StandIns) -> None:
         """The job has home's numbers. `stand_ins` has its terminal."""
@@ -50,13 +54,29 @@ class Moves:
 
     def ask(self, call: int, question: MoveShadow, tid: int) -> None:
         """A process (pid `tid` of the node) is about to move."""
+        self._numbers.catch_up()  # it was forked somewhere first
         moved = self._message(question, tid)
         if moved is None:
             self._calls.answer(call, None)
             return
         self._asked[moved.ask] = call
+        self._begin(moved)
+
+    def follow(self, number: int, group: int, tid: int) -> None:
+        """A process has begun in this group. It does not wait for its shadow, but what it does next
+        about groups and sessions does."""
+        moved = self._message(MoveShadow(Move.GROUP, number, group), tid)
+        if moved is not None:
+            self._followed[moved.ask] = moved.pid
+            self._begin(moved)
+            self._after.setdefault(moved.pid, [])
+
+    def _begin(self, moved: ShadowMove) -> None:
         self._next = moved.ask % 0xFFFFFFFF + 1
-        self._send(moved)
+        if moved.pid in self._after:
+            self._after[moved.pid].append(moved)
+        else:
+            self._send(moved)
         self._reactor.call_later(PATIENCE, self.done, ShadowMoved(moved.ask, 0))
 
     def _message(self, question: MoveShadow, tid: int) -> ShadowMove | None:
@@ -86,6 +106,11 @@ class Moves:
             return None  # the kernel here stops it
         return ShadowMove(self._next, 0, question.group)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether home has not answered something."""
+        return bool(self._asked)
+
     def numbers_are_homes(self, tid: int) -> bool:
         """Whether home's foreground group is this thread's terminal's, by the same number."""
         around = self._stand_ins
@@ -93,6 +118,9 @@ class Moves:
 
     def done(self, message: ShadowMoved) -> None:
         """Home has done it, or could not."""
+        if (moved := self._followed.pop(message.ask, 0)) and moved in self._after:
+            for waiting in self._after.pop(moved):
+                self._send(waiting)
         call = self._asked.pop(message.ask, None)
         if call is not None:
             self._calls.answer(call, None)

@@ -26,6 +26,7 @@ from collections.abc import Callable
 
 from glunix.msg.job import HomePids, Owner
 from glunix.msg.stream import Start
+from glunix.node.calls.mounts import HomePlaces
 from glunix.node.processes.agent import HIRE
 from glunix.node.processes.namespace_build import (
     FAILED,
@@ -65,10 +66,13 @@ class PidSpace:
         program: Callable[[], object],
         owner: Owner,
         first: int = 0,
+        places: HomePlaces | None = None,
+        proc_flags: int = -1,
     ) -> None:
         """Fork everything; `program` is called in the child that becomes it, in its group, and
         leaves by exec. What it forks has number `first` (0: any) and those after it.
-        SpaceUnavailable tells why it cannot be.
+        `proc_flags`: how home's /proc is mounted (glunix.msg.job.Carried). SpaceUnavailable tells
+        why it cannot be.
         """
         self.ended = False
         self.number = home.pid
@@ -81,7 +85,9 @@ class PidSpace:
         self._says.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._orders, orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         """To the init: its end is the init's."""
-        builder = Builder(todo, tty, theirs, orders, program, owner, first, home.highest)
+        builder = Builder(
+            todo, tty, theirs, orders, program, owner, first, home.highest, places, proc_flags
+        )
         if todo.leader == OUTSIDE and tty is not None:
             join_terminal(tty)
 
@@ -180,9 +186,9 @@ class PidSpace:
         """Pid 1 of it."""
         return self._init
 
-    def hire(self, asks: socket.socket, news: socket.socket, run: range) -> None:
+    def hire(self, asks: socket.socket, news: socket.socket, run: range, own: int) -> None:
         """Have the init fork the agent (.agent), which has these sockets. OSError."""
-        order = HIRE.pack(run.start, run.stop)
+        order = HIRE.pack(run.start, run.stop, own)
         socket.send_fds(self._orders, [order], [asks.fileno(), news.fileno()])
 
     def helper(self, pid: int) -> None:
@@ -233,7 +239,9 @@ class Plain:
         """Nobody stands for home's processes here."""
 
     @classmethod
-    def fork(cls, tty: int | None, body: Callable[[], object]) -> "Plain":
+    def fork(
+        cls, tty: int | None, body: Callable[[], object], places: HomePlaces | None = None
+    ) -> "Plain":
         """Fork it as our own child, leading a group in our session, on our terminal."""
         if tty is not None:
             join_terminal(tty)
@@ -241,6 +249,8 @@ class Plain:
         def child() -> None:
             own_group(tty)
             prctl.set_parent_death_signal(signal.SIGKILL)
+            if places is not None:
+                places.enter_alone()
             body()
 
         found = cls()
@@ -262,15 +272,23 @@ class Plain:
 
 
 def fork_program(
-    start: Start, tty: int | None, body: Callable[[], object], first: int
+    start: Start,
+    tty: int | None,
+    body: Callable[[bool], object],
+    first: int,
+    places: HomePlaces | None = None,
 ) -> PidSpace | Plain:
-    """Fork a job's program, with home's numbers if that can be; `body` becomes it by exec."""
+    """Fork a job's program, with home's numbers if that can be; `body` becomes it by exec, and is
+    told whether it has to see to it that the program ends with us."""
     if start.spec.pids is not None:
         try:
-            return PidSpace(start.spec.pids, tty, body, start.owner, first)
+            carried = start.spec.carried
+            flags = -1 if carried is None else carried.proc_flags
+            program = lambda: body(False)  # noqa: E731 - the kernel does, with the namespace's init
+            return PidSpace(start.spec.pids, tty, program, start.owner, first, places, flags)
         except SpaceUnavailable as error:  # `glunix doctor` tells what is lost
             print(f"job {start.npid} has the pids of this node: {error}", flush=True)
-    return Plain.fork(tty, body)
+    return Plain.fork(tty, lambda: body(True), places)
 
 
 def _fork_in_new_namespace(body: Callable[[], object]) -> int:

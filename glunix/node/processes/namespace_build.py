@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from glunix.msg.job import Owner
 from glunix.node import privilege
+from glunix.node.calls.mounts import HomePlaces
 from glunix.node.processes.agent import HIRE
 from glunix.node.processes.agent_process import Inside
 from glunix.node.processes.namespace_plan import Plan
@@ -53,13 +54,17 @@ class Builder:
         owner: Owner,
         first: int,
         highest: int,
+        places: HomePlaces | None = None,
+        proc_flags: int = -1,
     ) -> None:
         self._first = first
         self._orders = orders
         self._owner = owner
         self._highest = highest
+        self._proc_flags = proc_flags
         self._plan = todo
         self._tty = tty
+        self._places = places
         self._says = says
         self._program = program
 
@@ -81,10 +86,11 @@ class Builder:
         """A /proc of this namespace: with the node's, pids would mean other processes."""
         prctl.unshare(prctl.CLONE_NEWNS)
         prctl.mount("none", "/", "", prctl.MS_REC | prctl.MS_PRIVATE)
-        flags = prctl.MS_NOSUID | prctl.MS_NODEV | prctl.MS_NOEXEC
-        prctl.mount("proc", "/proc", "proc", flags)
+        prctl.mount_proc(self._proc_flags)
         if self._highest and _is_own_pid_max():
             _PID_MAX.write_text(str(self._highest))
+        if self._places is not None:
+            self._places.enter()
 
     def _lead(self) -> None:
         os.setsid()
@@ -209,7 +215,10 @@ class Builder:
                 order, fds, _, _ = socket.recv_fds(self._orders, HIRE.size, 2)
                 if not order:
                     os._exit(0)
-                run = range(*HIRE.unpack(order))
+                first, end, own = HIRE.unpack(order)
+                run = range(first, end)
+                if own:
+                    self._choose(own)
                 asks, news = (socket.socket(fileno=fd) for fd in fds)
                 fork_child(lambda: Inside(run, asks, news, self._owner.uid).serve())  # noqa: B023 - at once
                 asks.close()

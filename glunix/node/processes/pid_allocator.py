@@ -17,7 +17,9 @@ from typing import Protocol
 
 from glunix.msg import shadows
 from glunix.msg.base import Message
+from glunix.msg.move import Place, State
 from glunix.node.processes.agent import Clerk, ClerkGone, Ended, Named, Stopped
+from glunix.node.processes.forkwatch import ForkWatch
 from glunix.node.processes.group_membership import Whereabouts
 from glunix.node.processes.program_title import ProgramName
 from glunix.node.processes.tree import descendants
@@ -27,6 +29,9 @@ from slic.kernel.pidfd import status_fields
 
 ROW, LONGEST_ROW = 32, 64
 """Shadows asked for at a time: at first, and in the end by a job that goes on forking."""
+
+SHARE = 8
+"""Of a user's limit of processes (RLIMIT_NPROC), the part that a row may be: shadows count too."""
 
 LOW = 10
 """Numbers left in a row when the next is begun: as many can be forked meanwhile."""
@@ -55,14 +60,22 @@ class Space(Protocol):
     @property
     def group_number(self) -> int: ...
     def helper(self, pid: int) -> None: ...
-    def hire(self, asks: socket.socket, news: socket.socket, run: range) -> None: ...
+    def hire(self, asks: socket.socket, news: socket.socket, run: range, own: int) -> None: ...
 
 
 class Numbers:
     """Does nothing until home has `made` shadows and the namespace is there (`open`)."""
 
-    def __init__(self, npid: int, send: Callable[[Message], None], reactor: Reactor) -> None:
-        """`send` sends home."""
+    def __init__(
+        self,
+        npid: int,
+        send: Callable[[Message], None],
+        reactor: Reactor,
+        processes: int | None = None,
+    ) -> None:
+        """`send` sends home; `processes`: the program's limit of them (ulimit -u)."""
+        most = LONGEST_ROW if processes is None else max(2, processes // SHARE)
+        self._longest = min(LONGEST_ROW, most)
         self._npid = npid
         self._send = send
         self._reactor = reactor
@@ -76,7 +89,7 @@ class Numbers:
         """How many of it can at least be given without a look."""
         self._rows: deque[range] = deque()
         self._asked = False
-        self._row = ROW
+        self._row = min(ROW, self._longest)
         """How many to ask for next."""
         self._shadows: set[int] = set()
         """Every number that has a shadow, given or not."""
@@ -92,6 +105,9 @@ class Numbers:
         self.budget = Budget()
         """See slic.interposers.home.forks: so many may begin until the row is to be looked at, but
         the first makes us look soon who has come."""
+        self._given: list[int] = []
+        """Numbers of processes that came from another node."""
+        self._forks: ForkWatch | None = None
         self._depth = 0
         """Which of a process's numbers is that in the job (proc(5), NSpid)."""
 
@@ -112,9 +128,10 @@ class Numbers:
         self._left = len(self._run)
         return self._run[0]
 
-    def open(self, space: Space) -> None:
+    def open(self, space: Space, forks: ForkWatch) -> None:
         """The namespace is there, and the program about to begin in it."""
         self._space = space
+        self._forks = forks
         self._depth = len(status_fields(space.init)["NSpid"].split()) - 1
 
     def give_up(self) -> None:
@@ -160,9 +177,9 @@ class Numbers:
 
     # -- forks (slic.interposers.home.forks.Numbers) -------------------------------------------
 
-    def begun(self, tid: int) -> tuple[int, int] | None:
+    def begun(self, tid: int, is_new: bool = True) -> tuple[int, int] | None:
         """A process or thread has begun, or executed a program. None: it may go on; else its
-        shadow (number) is to move to another group first."""
+        shadow (number) is to move to another group first. Not `is_new`: it was there before."""
         space = self._space
         if space is not None and tid == space.program:
             self.program_name.look_later()
@@ -174,10 +191,12 @@ class Numbers:
         else:
             self._begun.add(tid)
             self._sweep_later()
-        self._left -= 1
+        self._left -= is_new
         if self._left <= self._low or self._clerk is None:
             self._look()
         self._grant()
+        if not is_new:
+            return None
         try:
             if os.getpgid(tid) == space.group:
                 return None
@@ -202,6 +221,23 @@ class Numbers:
         else:
             self.budget.grant(max(0, self._left - self._low), space.group, space.program)
 
+    def catch_up(self) -> None:
+        """Hear of all that has begun by now."""
+        if self._forks is not None:
+            self._forks.catch_up()
+
+    @property
+    def spare(self) -> int:
+        """How many may begin unheard."""
+        if self._is_off:
+            return LONGEST_ROW
+        return self._left - self._low if self._whereabouts.is_simple else 0
+
+    def look_at_row(self) -> None:
+        """Much may have begun unseen."""
+        if self._clerk is not None and not self._is_off:
+            self._look()
+
     @property
     def _low(self) -> int:
         return min(LOW, len(self._run) // 2)
@@ -225,10 +261,10 @@ class Numbers:
                 self._next_run()
         except ClerkGone as error:
             self._turn_off(str(error))
-        if sum(map(len, self._rows)) < ROW and not self._asked:
+        if sum(map(len, self._rows)) < min(ROW, self._longest) and not self._asked:
             self._asked = True
             self._send(shadows.ShadowsWanted(self._group_number(), self._row))
-            self._row = min(2 * self._row, LONGEST_ROW)
+            self._row = min(2 * self._row, self._longest)
 
     def _next_run(self) -> None:
         assert self._clerk is not None
@@ -282,6 +318,48 @@ class Numbers:
         except ClerkGone as error:
             self._turn_off(str(error))
 
+    # -- a move to another node ----------------------------------------------------------------
+
+    def state(self) -> dict[str, object]:
+        """What another node has to know to go on (fields of glunix.msg.move.State)."""
+        last = self._run.start - 1
+        if self._clerk is not None and not self._is_off:
+            last = max(last, self._clerk.last())
+        rest = range(max(self._run.start, last + 1), self._run.stop)
+        rows = [(row.start, row.stop) for row in (rest, *self._rows) if len(row)]
+        return {
+            "shadows": sorted(self._shadows),
+            "rows": rows,
+            "asked": self._asked,
+            "row": self._row,
+            "strays": self._has_strays,
+            "off": self._is_off,
+            "places": [Place(*place) for place in self._whereabouts.places()],
+            "sessions": self._whereabouts.sessions(),
+        }
+
+    def adopt(self, state: State) -> None:
+        """Go on where another node stopped; the job is about to be here."""
+        self._shadows = set(state.shadows)
+        self._rows = deque(range(*row) for row in state.rows)
+        self._asked, self._row, self._has_strays = state.asked, state.row, state.strays
+        for place in state.places:
+            self._whereabouts.moved(place.number, place.group, place.session)
+        for session in state.sessions:
+            self._whereabouts.has_made(session)
+        self._given = sorted(self._shadows - {n for row in self._rows for n in row})
+        if state.off or not self._rows:
+            self._turn_off("the node it came from had none left")
+            return
+        self._run = self._rows.popleft()
+        if self._clerk_is_there(own=self._run[0]):
+            self._left = len(self._run) - 1
+
+    def watch(self) -> None:
+        """The job is here: who of those that came has ended on the way?"""
+        if self._clerk is not None and not self._is_off:
+            self._clerk.watch(self._given)
+
     # -- ends, names ---------------------------------------------------------------------------
 
     def _sweep_later(self) -> None:
@@ -289,6 +367,7 @@ class Numbers:
         self._reactor.call_later(SWEEP, self._sweep)
 
     def _sweep(self) -> None:
+        self.catch_up()
         self._sweeping = False
         self._note_unseen()
         alive = [tid for tid in self._begun if _is_there(tid)]
@@ -296,6 +375,8 @@ class Numbers:
         if self._begun:
             self._sweep_later()
         self._grant()
+        if self._forks is not None:
+            self._forks.lives(alive)
         self._in_vain += 1
         if self._clerk is None or self._is_off:
             return
@@ -310,10 +391,10 @@ class Numbers:
         except ClerkGone as error:
             self._turn_off(str(error))
 
-    def _clerk_is_there(self) -> bool:
+    def _clerk_is_there(self, own: int = 0) -> bool:
         if self._clerk is None and self._space is not None and not self._is_off:
             try:
-                self._clerk = Clerk(self._space, self._run)
+                self._clerk = Clerk(self._space, self._run, own)
             except (OSError, ClerkGone) as error:
                 self._turn_off(f"no helper inside: {error}")
                 return False
@@ -345,6 +426,10 @@ class Numbers:
             self._whereabouts.over(left)
             for session in left:
                 self._send(shadows.ShadowsEnded([], [session]))
+
+    def hears_nothing(self, why: str) -> None:
+        """By glunix.node.processes.forkwatch."""
+        self._turn_off(why)
 
     def _turn_off(self, why: str) -> None:
         """Processes made from now on have numbers of the namespace, and no shadows."""

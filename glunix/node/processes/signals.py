@@ -10,6 +10,7 @@ from glunix.node.processes.tree import descendants, living_groups
 
 _KEYBOARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _EVERYBODY = (signal.SIGHUP, signal.SIGCONT)
+_PASSES = 8
 
 
 def kill_one(pid: int, number: int) -> None:
@@ -25,10 +26,11 @@ def deliver(
 
     `group` is the program's; `foreground` the stand-in terminal's, 0 without one. `outlived`: the
     program has ended, and the number of its group may be somebody else's. `helpers` are in these
-    groups, too, and get none of what the supervisor says to them with the same signals.
+    groups, too, and get none of what the supervisor says to them with the same signals; nor a
+    SIGSTOP, of which nobody could tell whether the job has sent it to home's part of its group.
     """
     groups = _groups(number, group, foreground, outlived)
-    if number in (DISMISS, FLUSH):
+    if number in (DISMISS, FLUSH, signal.SIGSTOP):
         _to_each(number, groups, helpers)
         return
     for one in groups:
@@ -37,10 +39,17 @@ def deliver(
 
 
 def _to_each(number: int, groups: set[int], helpers: Collection[int]) -> None:
-    for pid in list(descendants()):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if pid not in helpers and os.getpgid(pid) in groups:
-                os.kill(pid, number)
+    """Also those that are forked meanwhile, by processes that have not got it yet."""
+    done: set[int] = set(helpers)
+    for _ in range(_PASSES):
+        found = [pid for pid in descendants() if pid not in done]
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if os.getpgid(pid) in groups:
+                    os.kill(pid, number)
+        done.update(found)
+        if not found:
+            break
 
 
 def _groups(number: int, group: int, foreground: int, outlived: bool) -> set[int]:

@@ -26,6 +26,8 @@ from typing import NoReturn
 from glunix.errors import REQUIRED_MISSING
 from glunix.msg.job import JobSpec, Owner
 from glunix.node.privilege import set_groups
+from glunix.node.spawn import directory
+from glunix.node.spawn.carried import put_on, raise_oom
 from glunix.node.spawn.interpreters import missing_interpreter
 from slic.kernel import capabilities
 from slic.kernel.prctl import set_parent_death_signal
@@ -318,31 +320,40 @@ def become(
     owner: Owner,
     extra_env: dict[bytes, bytes],
     before_user: Callable[[], None] | None = None,
+    dies_with_parent: bool = True,
 ) -> NoReturn:
     """Turn the calling process into the program; StepFailed says what could not be done.
 
-    `before_user` is called while the process still has the daemon's privileges.
+    `before_user` is called while the process still has the daemon's privileges. Not
+    `dies_with_parent`: the kernel ends it with its PID namespace, so that it need not have a
+    parent-death signal (prctl(2)), which nothing that a shell starts has.
     """
     step = "engine"
     try:
         if before_user is not None:
             before_user()
         step = "user"
+        raise_oom(spec.carried)
         enter_user(owner)
         step = "limits"
         _set_limits(spec)
         _set_nice(spec)
+        put_on(spec.carried)
         step = "cwd"
         os.umask(spec.umask)
-        os.chdir(spec.cwd)
+        directory.enter(spec)
+        if not dies_with_parent:
+            set_parent_death_signal(0)
         step = "exec"
         _default_signals(spec.ignored)
+        if not spec.transparent:  # of those, who keeps descriptors sees to it (glunix.node.launch)
+            for fd in spec.closed:
+                os.close(fd)
         _execute(spec.argv, {**spec.env, **extra_env})
     except (OSError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) and error.errno else errno.EINVAL
-        what = (
-            f"cannot enter {_shown(spec.cwd)} on this node"
-            if step == "cwd"
-            else f"cannot set up {step}"
-        )
+        what = f"cannot set up {step}"
+        if step == "cwd":
+            where = "a directory that was removed" if spec.removed else _shown(spec.cwd)
+            what = f"cannot enter {where} on this node"
         raise StepFailed(step, number, f"{what}: {os.strerror(number)}") from None

@@ -141,13 +141,18 @@ def report_failure(status: socket.socket, error: StepFailed) -> None:
 
 
 def spawn_direct(
-    around: Surroundings, born: Callable[[], None] | None = None
+    around: Surroundings,
+    ends_with_init: bool | None = None,
+    born: Callable[[], None] | None = None,
 ) -> tuple[int, socket.socket]:
     """Start a process without a terminal. Returns (pid, status socket). `born` is done first of all
     in the child.
 
     The status socket ends without a packet when exec succeeded; else it gives one "failed".
+    `ends_with_init`: the init of this PID namespace is a daemon; None: it is if we are it.
     """
+    if ends_with_init is None:
+        ends_with_init = os.getpid() == 1
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
 
@@ -157,11 +162,12 @@ def spawn_direct(
                 born()
             around.enter_group()
             own_group(None)
-            set_parent_death_signal(signal.SIGKILL)
+            if not ends_with_init:
+                set_parent_death_signal(signal.SIGKILL)
             enter_groups(around.groups)
             leave_terminal()
             place_fds(around.stdin, around.stdout, around.stderr)
-            become(around.spec, around.owner, around.env)
+            become(around.spec, around.owner, around.env, dies_with_parent=not ends_with_init)
         except StepFailed as error:
             report_failure(theirs, error)
             os._exit(127)

@@ -3,7 +3,8 @@
 A fork of the daemon copies its page tables: 4 ms of two processors' time, where vfork takes 1. It
 serves when the job is the daemon's own user's, with its own limits and no control group. The
 program gets a reaper of its own (reaper.c), by which the kernel knows what belongs to the job.
-Everything else, and every failure, is for glunix.node.userlevel.session_leader, which explains it to the user.
+Everything else, and every failure, is for glunix.node.userlevel.session_leader, which explains it
+to the user.
 
 The daemon waits for the exec meanwhile. That is why it does not touch other users' files.
 """
@@ -19,7 +20,8 @@ import stat
 from collections.abc import Iterator
 
 from glunix import config
-from glunix.msg.job import JobSpec, Owner, Rlimit
+from glunix.msg.job import Carried, JobSpec, Owner, Rlimit
+from glunix.node.spawn import carried
 from glunix.node.spawn.exec import inherits_nothing
 from glunix.node.spawn.fork import Report, Surroundings, decode_report
 from slic.kernel import capabilities
@@ -34,6 +36,9 @@ PATIENCE = 5.0
 _LIMITS = 16
 """RLIM_NLIMITS of Linux, which the resource module leaves out."""
 
+_PYTHONS = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals that Python ignores for itself."""
+
 
 @dataclasses.dataclass(frozen=True)
 class _Own:
@@ -42,6 +47,9 @@ class _Own:
     owner: Owner
     limits: dict[int, tuple[int, int]]
     nice: int
+    ignored: frozenset[int]
+    """Of the signals that Python ignores, those that are; a program is given back the others."""
+    carried: Carried
     is_clean: bool
     """Nothing else is inherited that `become` would take away."""
 
@@ -54,7 +62,9 @@ def _own(pid: int) -> _Own:
         os.geteuid(), os.getegid(), groups, capabilities.no_new_privs(), capabilities.bounding()
     )
     limits = {number: resource.getrlimit(number) for number in range(_LIMITS)}
-    return _Own(owner, limits, os.getpriority(os.PRIO_PROCESS, 0), inherits_nothing())
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    ignored = frozenset(n for n in _PYTHONS if signal.getsignal(n) == signal.SIG_IGN)
+    return _Own(owner, limits, nice, ignored, carried.own(), inherits_nothing())
 
 
 def is_plain(spec: JobSpec, owner: Owner) -> bool:
@@ -68,7 +78,8 @@ def is_plain(spec: JobSpec, owner: Owner) -> bool:
         and user.no_new_privs >= owner.no_new_privs
         and not user.bounding & ~owner.bounding
         and spec.nice == own.nice
-        and not any(spec.ignored)
+        and carried.is_inherited(spec.carried, own.carried)
+        and own.ignored.issuperset(number for number in spec.ignored if number)
         and all(
             own.limits.get(r.resource) == (r.soft, r.hard) for r in spec.rlimits if _inherited(r)
         )
@@ -131,8 +142,10 @@ def spawn_quickly(around: Surroundings) -> tuple[int, socket.socket, Report] | N
     Packets on the socket are as those of glunix.node.userlevel.session_leader.spawn_kept.
     """
     reaper = _reaper()
-    is_bare = around.groups or around.enter
-    if reaper is None or is_bare or not is_plain(around.spec, around.owner):
+    is_bound = around.groups or around.enter
+    if reaper is None or is_bound or not is_plain(around.spec, around.owner):
+        return None
+    if signal.SIGCHLD in around.spec.ignored:  # it would be the reaper's, too
         return None
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = 0
@@ -155,6 +168,12 @@ def spawn_quickly(around: Surroundings) -> tuple[int, socket.socket, Report] | N
     return pid, ours, decode_report(packet)
 
 
+def _mode(spec: JobSpec) -> bytes:
+    """With a daemon that is the init of its PID namespace the kernel ends all, and a program needs
+    no parent-death signal, which it could see."""
+    return (b"k" if spec.keep else b"-") + (b"i" if os.getpid() == 1 else b"-")
+
+
 def _spawn(reaper: str, around: Surroundings, status: socket.socket) -> int:
     """The reaper's pid; 0: it could not be started."""
     spec = around.spec
@@ -163,6 +182,8 @@ def _spawn(reaper: str, around: Surroundings, status: socket.socket) -> int:
     # One thread, so the daemon's own directory and umask may be the job's for a moment.
     umask = os.umask(spec.umask)
     try:
+        if spec.removed:
+            return 0
         os.chdir(spec.cwd)
         path = _program(spec.argv[0], env)
         if path is None:
@@ -170,16 +191,17 @@ def _spawn(reaper: str, around: Surroundings, status: socket.socket) -> int:
         with _descriptors(spec):
             return os.posix_spawn(
                 reaper,
-                [b"glunix-reaper", b"k" if spec.keep else b"-", path, *spec.argv],
+                [b"glunix-reaper", _mode(spec), path, *spec.argv],
                 env,
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, around.stdin, 0),
                     (os.POSIX_SPAWN_DUP2, around.stdout, 1),
                     (os.POSIX_SPAWN_DUP2, around.stderr, 2),
                     (os.POSIX_SPAWN_DUP2, status.fileno(), 3),
+                    *((os.POSIX_SPAWN_CLOSE, fd) for fd in spec.closed),
                 ],
                 setsigmask=(),
-                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+                setsigdef=[number for number in _PYTHONS if number not in spec.ignored],
             )
     except (OSError, ValueError):
         return 0

@@ -6,13 +6,15 @@
  * No libc, so that it costs 0.3 ms and 10 kB. glunix.node.userlevel.session_leader does the same in Python, for
  * programs that need a terminal, another user or other limits; the packets are the same:
  *
- *     reaper MODE FILE WORD...     MODE: `k` keep, `-` end. Descriptors 0-2 are the program's, 3 is a
- *                                  SOCK_SEQPACKET to the daemon
+ *     reaper MODE FILE WORD...     MODE: `k` keep, `-` end; then `i`: the daemon is an init, with which
+ *                                  all ends. Descriptors 0-2 are the program's, if they are open, 3 is
+ *                                  a SOCK_SEQPACKET to the daemon
  *     to the daemon    S pid       the program runs        F errno     it could not be executed
  *                      W status    its state changed (wait4(2)); after its end the socket is closed
  *     from the daemon  one byte    a signal for the program's group; the end: SIGKILL
  *
- * The kernel kills the reaper with the daemon, and the program with the reaper (PR_SET_PDEATHSIG). */
+ * The kernel kills the reaper with the daemon, and without an init the program with the reaper
+ * (PR_SET_PDEATHSIG). */
 
 typedef unsigned long u64;
 typedef unsigned int u32;
@@ -28,7 +30,7 @@ enum {
 enum { SIGHUP = 1, SIGKILL = 9, SIGCHLD = 17, SIGCONT = 18, SIG_SETMASK = 2 };
 enum { WNOHANG = 1, WUNTRACED = 2, WCONTINUED = 8, ECHILD = 10, EINTR = 4 };
 enum { PR_SET_PDEATHSIG = 1, PR_SET_NAME = 15, PR_SET_CHILD_SUBREAPER = 36 };
-enum { CLONE_VFORK = 0x4000, F_SETFD = 2, FD_CLOEXEC = 1, POLLIN = 1, NOSIGNAL = 0x4000 };
+enum { CLONE_VFORK = 0x4000, F_SETFD = 2, F_DUPFD_CLOEXEC = 1030, FD_CLOEXEC = 1, POLLIN = 1, NOSIGNAL = 0x4000 };
 enum { DAEMON = 3, TOLD = 4096, GRACE = 1000, GIVE_UP = 10000, AGAIN = 200 };
 
 struct look { i32 fd; short events, revents; };
@@ -72,7 +74,7 @@ static i64 now(void)
 }
 
 /* Start the program; 0, or errno. The kernel lets us go on when it is executed, or has ended. */
-static i32 start(const char *file, char **words, char **environment)
+static i32 start(const char *file, char **words, char **environment, int has_init)
 {
 	u64 none = 0;
 	volatile i32 *fault = (i32 *)call6(SYS_mmap, 0, 4096, 3 /* read, write */, 0x21 /* shared */, -1, 0);
@@ -81,7 +83,8 @@ static i32 start(const char *file, char **words, char **environment)
 		return (i32)-pid;
 	if (pid == 0) {
 		call(SYS_setpgid, 0, 0, 0);
-		call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
+		if (!has_init)
+			call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
 		call4(SYS_rt_sigprocmask, SIG_SETMASK, &none, 0, 8);
 		*fault = (i32)-call(SYS_execve, file, words, environment);
 		die(127);
@@ -199,7 +202,10 @@ __attribute__((noreturn, used)) static void reaper(i64 *stack)
 	call(SYS_fcntl, DAEMON, F_SETFD, FD_CLOEXEC);
 	call4(SYS_rt_sigprocmask, SIG_SETMASK, &all, 0, 8);
 	i64 changes = call4(SYS_signalfd4, -1, &child, 8, 02004000 /* close-on-exec, non-blocking */);
-	i32 fault = changes < 0 ? (i32)-changes : start(words[2], words + 3, environment);
+	if (changes >= 0) /* not one of the program's, which may be closed */
+		changes = call(SYS_fcntl, changes, F_DUPFD_CLOEXEC, DAEMON + 1);
+	i32 fault = changes < 0 ? (i32)-changes
+				: start(words[2], words + 3, environment, words[1][1] == 'i');
 	if (fault) {
 		say('F', fault);
 		die(127);

@@ -31,10 +31,11 @@ from collections.abc import Iterator
 
 from glunix.errors import FrameError
 from glunix.msg.frame import BODY_MAX
-from glunix.msg.job import Owner
+from glunix.msg.job import Carried, Owner
 from glunix.msg.session import FDS_MAX, FIXED, StartProgram, requests
 from glunix.node.processes.cgroups import limit_tasks
 from glunix.node.processes.wait import changed
+from glunix.node.spawn.carried import raise_oom
 from glunix.node.spawn.exec import StepFailed, enter_groups, enter_user
 from glunix.node.spawn.fork import (
     Report,
@@ -68,6 +69,7 @@ class _Program:
     keep: bool
     beginning: socket.socket | None
     """Ends when the child has become the program; a packet before says why it could not."""
+    carried: Carried | None = None
     is_let_go: bool = False
     """The daemon wants to hear no more of it."""
 
@@ -100,7 +102,7 @@ def serve(
     except OSError as error:
         failure = StepFailed("user", error.errno or 0, f"cannot become the user: {error.strerror}")
     capabilities.set_dumpable(capabilities.NOT_DUMPABLE)
-    SessionServer(daemon, failure).run()
+    SessionServer(daemon, failure, os.getppid() == 1).run()
 
 
 def _name_self() -> None:
@@ -111,9 +113,12 @@ def _name_self() -> None:
 class SessionServer:
     """The loop. `failure`: why nothing can be started, told for each request."""
 
-    def __init__(self, daemon: socket.socket, failure: StepFailed | None) -> None:
+    def __init__(
+        self, daemon: socket.socket, failure: StepFailed | None, ends_with_init: bool
+    ) -> None:
         self._daemon = daemon
         self._failure = failure
+        self._ends_with_init = ends_with_init
         self._programs: dict[int, _Program] = {}
         self._by_fd: dict[int, _Program] = {}
         """By the descriptors of status sockets and beginnings."""
@@ -173,13 +178,14 @@ class SessionServer:
         )
         try:
             with _raised() if into >= 0 else contextlib.nullcontext():
-                pid, beginning = spawn_direct(around, _lowered if into >= 0 else None)
+                born = _lowered if into >= 0 else None
+                pid, beginning = spawn_direct(around, self._ends_with_init, born)
         except OSError as error:
             text = f"cannot start a process: {error.strerror}"
             report_failure(status, StepFailed("session", error.errno or 0, text))
             return
         kept = socket.socket(fileno=os.dup(status.fileno()))
-        program = _Program(pid, kept, spec.keep, beginning)
+        program = _Program(pid, kept, spec.keep, beginning, spec.carried)
         self._programs[pid] = program
         self._watch(program, kept, 0)
         pidfd = os.pidfd_open(pid)
@@ -219,6 +225,8 @@ class SessionServer:
             packet = b""
         self._unwatch(program.beginning)
         program.beginning = None
+        if not packet:
+            raise_oom(program.carried, program.pid)
         self._say(program, decode_report(packet) if packet else Report("started", program.pid), [])
 
     def _say(self, program: _Program, report: Report, fds: list[int]) -> None:

@@ -15,6 +15,7 @@ from glunix import config
 from glunix.msg import stream
 from glunix.node import privilege
 from glunix.node.processes.cgroups import JobGroup
+from glunix.node.spawn.carried import raise_oom
 from glunix.node.spawn.exec import StepFailed, shed_inherited
 from glunix.node.spawn.fork import close_others, fork_child
 from glunix.node.supervisor import Supervisor
@@ -29,13 +30,14 @@ def spawn_supervisor(
     setuid: bool = False,
     group: JobGroup | None = None,
     limit: Callable[[], None] | None = None,
+    arriving: bool = False,
 ) -> tuple[int, socket.socket]:
     """Fork a supervisor for the one process of `start`. Returns (its pid, our bridge end).
 
     `fed` is what becomes standard input when the daemon fills it: the read end of a pipe, or two
     sockets, the program's and the one from which its answers are read. `setuid`: the job may run
     programs with more rights than its owner has (glunix.toml). `group`: of the job; `limit`: what
-    its owner may have where there is none.
+    its owner may have where there is none. `arriving`: the job runs elsewhere, and is to move here.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
@@ -48,9 +50,10 @@ def spawn_supervisor(
         folder = config.state_folder()
         sieve.load(folder)  # while only root's files are taken for ours (slic.kernel.compiled)
         shed_inherited(start.owner)
+        raise_oom(start.spec.carried)
         privilege.begin(start.owner)
         set_parent_death_signal(signal.SIGKILL)  # now: a change of ids forgets it (prctl(2))
-        Supervisor(start, env, theirs, fed, setuid, entered, folder).run()
+        Supervisor(start, env, theirs, fed, setuid, entered, folder, arriving).run()
 
     try:
         if group is None:

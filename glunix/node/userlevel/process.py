@@ -20,7 +20,9 @@ from glunix.msg import stream
 from glunix.msg.base import Body, Message
 from glunix.msg.job import Owner, TtySpec, WinSize
 from glunix.node.output.channel import Input, Output
+from glunix.node.output.packets import PacketOutput
 from glunix.node.reactor import Reactor, Timer
+from glunix.node.spawn.directory import empty_directory
 from glunix.node.spawn.fork import Report, Surroundings, decode_report, spawn_direct
 from glunix.node.spawn.posix_spawn import spawn_quickly
 from glunix.node.spawn.served import Program
@@ -179,21 +181,25 @@ class Process:
                 theirs[2] = self._stderr_terminal(tty, stack)
         if 0 in tty_fds:
             self._wire_input(os.dup(master), is_tty=True)
-        elif self._start.spec.stdin == "dir":  # it is home's: a read of ours says EISDIR, too
-            theirs[0] = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        elif self._start.spec.stdin == "dir":
+            theirs[0] = empty_directory()
             stack.callback(os.close, theirs[0])
         else:
             theirs[0], ours = pipe(self._start.owner)
             stack.callback(os.close, theirs[0])
             self._wire_input(ours, is_tty=False)
+        kinds = dict(enumerate(self._start.spec.outputs, 1))
         for fd in (1, 2):
             if fd not in theirs:
                 ours, theirs[fd] = pipe(self._start.owner)
                 stack.callback(os.close, theirs[fd])
                 self._wire_output(fd, ours)
+                if kinds.get(fd) == "dir":  # what nobody writes ends at once
+                    theirs[fd] = empty_directory()
+                    stack.callback(os.close, theirs[fd])
         if tty is not None:
             if 1 in tty_fds:
-                self._wire_output(1, master)
+                self._wire_output(1, master, is_tty=True)
             else:
                 # Nobody at home shows this terminal's echo; drain it, or the job would block.
                 self._drain(master)
@@ -203,19 +209,28 @@ class Process:
         master, slave = open_terminal(tty, self._start.owner.uid)
         stack.callback(os.close, slave)
         self._terminals.append(os.dup(master))
-        self._wire_output(2, master)
+        self._wire_output(2, master, is_tty=True)
         return slave
 
-    def _wire_output(self, fd: int, ours: int) -> None:
+    def _wire_output(self, fd: int, ours: int, is_tty: bool = False) -> None:
         def send(data: Body) -> None:
             self._output(self.vnn, fd, data)
             if not data:
                 self._maybe_over()
 
-        self._outputs[fd] = Output(self._reactor, ours, self._start.spec.window, send)
+        def flushed() -> None:
+            self._tell(stream.Flushed(self.vnn, fd))
+
+        window = self._start.spec.window
+        if is_tty and self._start.spec.flushes:
+            self._outputs[fd] = PacketOutput(self._reactor, ours, window, send, flushed)
+        else:
+            self._outputs[fd] = Output(self._reactor, ours, window, send)
 
     def _wire_input(self, ours: int, is_tty: bool) -> None:
         self.input = Input(self._reactor, ours, is_tty, self._input_moved, self._input_moved)
+        if is_tty:
+            self.input.hold()  # a ^C that nobody is there for yet would be lost
 
     def _drain(self, master: int) -> None:
         self._drained = Output(self._reactor, master, 1 << 62, lambda _: None)
@@ -288,6 +303,8 @@ class Process:
     def _take(self, report: Report) -> None:
         if report.kind == "started":
             self.pid = report.a
+            if self.input is not None:
+                self.input.release()
             self._tell(stream.Started(self.vnn, report.a))
         elif report.kind == "failed":
             self._end(stream.Failed(self.vnn, report.step, report.a, report.text))

@@ -11,6 +11,7 @@ from migration.native.files.pipe import Pipe, PipeEnd, PipeFile
 from migration.native.files.regular import Named, Nameless, NamelessFile, RegularFile
 from migration.native.files.signalfd import SignalFd, SignalFile
 from migration.native.files.standard import Standard
+from migration.native.files.terminal import Terminal, TerminalFile
 from migration.native.files.timerfd import TimerFd, TimerFile
 from migration.native.files.unixsocket import SocketFile, UnixSocketEnd, UnixSocketFile
 from migration.native.survey import Seen
@@ -21,6 +22,7 @@ KINDS: tuple[Kind, ...] = (
     RegularFile(),
     NamelessFile(),
     PipeFile(),
+    TerminalFile(),
     DeviceFile(),
     EventFd(),
     TimerFd(),
@@ -39,6 +41,7 @@ AnyFile = (
     | PipeEnd
     | SignalFile
     | Standard
+    | Terminal
     | TimerFile
     | UnixSocketEnd
     | Watches

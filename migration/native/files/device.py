@@ -12,7 +12,6 @@ from migration.native.model import Path, Record
 from migration.native.survey import Seen, Survey, is_kind
 
 _SAME_EVERYWHERE = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)}
-_TERMINAL_MAJORS = {4, 5, *range(136, 144)}
 
 
 class Device(Record, tag="device", frozen=True):
@@ -24,7 +23,7 @@ class Device(Record, tag="device", frozen=True):
 
 
 class DeviceFile(Plain):
-    """Kept: the path. Stays: every other device, terminals among them."""
+    """Kept: the path. Stays: every other device."""
 
     record = Device
 
@@ -33,9 +32,7 @@ class DeviceFile(Plain):
 
     def refuse(self, seen: Seen, survey: Survey) -> Iterator[Reason]:
         number = os.major(seen.stat.st_rdev), os.minor(seen.stat.st_rdev)
-        if number[0] in _TERMINAL_MAJORS and is_kind(seen, stat.S_IFCHR):
-            yield seen.reason("a terminal of this machine")
-        elif number not in _SAME_EVERYWHERE or not is_kind(seen, stat.S_IFCHR):
+        if number not in _SAME_EVERYWHERE or not is_kind(seen, stat.S_IFCHR):
             yield seen.reason("a device of this machine")
 
     def dump(self, seen: Seen, dumping: Dumping) -> Device:

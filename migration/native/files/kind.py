@@ -34,6 +34,9 @@ class Dumping(Protocol):
 class Making(Protocol):
     """What kinds may use while files are made again, in the mover."""
 
+    def path(self, path: bytes) -> bytes:
+        """The name by which the mover finds what the job finds under this one."""
+
     def memory(self, index: int) -> int:
         """A descriptor of a nameless file, open for reading and writing; not the caller's."""
 

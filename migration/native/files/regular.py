@@ -45,7 +45,7 @@ class RegularFile(Plain):
 
     def refuse(self, seen: Seen, survey: Survey) -> Iterator[Reason]:
         yield from refuse_locks(seen)
-        if (why := same_by_name(seen.link, seen.stat)) != "":
+        if (why := same_by_name(survey.path(seen), seen.stat)) != "":
             yield seen.reason(why)
         if in_proc_of_a_process(seen.link):
             yield seen.reason("a file of /proc that names a process")
@@ -60,7 +60,7 @@ class RegularFile(Plain):
 
     def make(self, record: Named, making: Making, flags: int, position: int) -> int:
         with making.as_owner():
-            fd = os.open(record.path, flags & _REOPENED | os.O_NOCTTY | os.O_NONBLOCK)
+            fd = os.open(making.path(record.path), flags & _REOPENED | os.O_NOCTTY | os.O_NONBLOCK)
         try:
             found = os.fstat(fd)
             wanted = stat.S_IFDIR if record.directory else stat.S_IFREG

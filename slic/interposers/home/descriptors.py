@@ -108,6 +108,8 @@ class StandIn(NamedTuple):
     inode: int
     path: bytes = b""
     place: str = ""
+    is_read: bool = False
+    """It is written, and its file at home can be read as well."""
 
 
 def is_within(pieces: Iterable[tuple[int, int]], address: int, size: int) -> bool:
@@ -169,7 +171,7 @@ class HomeFds(Interposer):
     def declarations(self) -> Iterable[Handler]:
         """What is only written is no reason to catch reads, nor what has no offset seeks."""
         kinds = self.kinds()
-        if self._opens or kinds & set(SEEKABLE):
+        if self._opens or kinds & set(SEEKABLE) or any(s.is_read for s in self._others.values()):
             return type(self).handlers
         if kinds <= set(OUTPUTS):
             return [h for h in type(self).handlers if h.method == "ioctl"]
@@ -238,7 +240,7 @@ class HomeFds(Interposer):
         self, tracee: Tracee, fd: int, buf: Address, count: int, pos: int
     ) -> Verdict | Asking:
         stand_in = self.find(tracee, fd)
-        if stand_in is None or stand_in.kind != "file" or pos < 0:
+        if stand_in is None or not self._has_offset(stand_in) or pos < 0:
             return PASS  # ESPIPE and EINVAL are the kernel's to say
         return self._ask(tracee, stand_in, fd, [(buf, count)], pos)
 
@@ -247,9 +249,13 @@ class HomeFds(Interposer):
         self, tracee: Tracee, fd: int, vec: Address, vlen: int, pos_l: int
     ) -> Verdict | Asking:
         stand_in = self.find(tracee, fd)
-        if stand_in is None or (stand_in.kind != "file" and pos_l != -1):
+        if stand_in is None or (not self._has_offset(stand_in) and pos_l != -1):
             return PASS
         return self._ask(tracee, stand_in, fd, tracee.iovec(vec, vlen), pos_l)
+
+    @staticmethod
+    def _has_offset(stand_in: StandIn) -> bool:
+        return stand_in.kind == "file" or stand_in.is_read
 
     def _ask(
         self,
@@ -260,7 +266,7 @@ class HomeFds(Interposer):
         offset: int,
     ) -> Asking:
         flags = tracee.fd_flags(fd)
-        if flags & os.O_ACCMODE == os.O_WRONLY:
+        if flags & os.O_ACCMODE == os.O_WRONLY and not stand_in.is_read:
             return PASS
         if stand_in.kind == "dir":
             return Fail(errno.EISDIR)
@@ -277,7 +283,7 @@ class HomeFds(Interposer):
             return Return(tracee.scatter(vector, data))
         except BadAddress:
             # Natively a wrong pointer loses nothing either.
-            if offset < 0 and stand_in.kind == "file":
+            if offset < 0 and self._has_offset(stand_in):
                 yield SeekHome(stand_in.fd, -len(data), os.SEEK_CUR)
             elif offset < 0:
                 yield TakeBack(stand_in.fd, data)
@@ -301,7 +307,9 @@ class HomeFds(Interposer):
 
     def _no_copy(self, tracee: Tracee, fd: int) -> Verdict:
         stand_in = self.find(tracee, fd)
-        return PASS if stand_in is None or stand_in.kind in OUTPUTS else Fail(errno.EINVAL)
+        if stand_in is None or (stand_in.kind in OUTPUTS and not stand_in.is_read):
+            return PASS
+        return Fail(errno.EINVAL)
 
     # -- seeks and ioctls --------------------------------------------------------------------
 

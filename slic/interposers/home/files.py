@@ -41,7 +41,7 @@ NOW, OMIT = -(1 << 62), -(1 << 62) - 1
 
 def settable(flags: int) -> int:
     """What F_SETFL changes of a file at home."""
-    return flags & (os.O_APPEND | os.O_NOATIME)
+    return flags & (os.O_APPEND | os.O_NOATIME | os.O_NONBLOCK | os.O_ASYNC)
 
 
 def owner(user: int, group: int) -> tuple[int, int]:

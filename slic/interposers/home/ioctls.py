@@ -95,7 +95,7 @@ STOPPING_IOCTLS = frozenset(
 )
 """Those for which a background process is stopped (SIGTTOU; termios(3), tty_check_change)."""
 
-TCXONC = 0x540A
+TCXONC, TCFLSH = 0x540A, 0x540B
 TIOCGPGRP = 0x540F
 FIONREAD = 0x541B
 TIOCOUTQ = 0x5411

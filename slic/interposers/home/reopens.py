@@ -6,10 +6,11 @@ its file anew, and the program gets another stand-in: an input whose reads are a
 output that streams.
 
 Limits: only names of just this form are known, no links to them. Opened for reading and writing, it
-is refused with EINVAL where the job has nothing else that is open so. An output that is opened for
-reading is the stand-in itself. One that is mapped is empty. Two open files of one file keep the
-order of their writes where the job is careful (`HomeWrites`); else what was written to the youngest
-goes home first.
+is refused with EINVAL where the job has nothing else that is open so. An output is not opened for
+reading where the job has no input that is a file: nothing would be caught then, and its stand-in
+lets nobody read (EACCES; root waits there). One that is mapped is empty. Two open files of one file
+keep the order of their writes where the job is careful (`HomeWrites`); else what was written to the
+youngest goes home first.
 """
 
 import errno
@@ -76,8 +77,6 @@ class HomeReopens(Interposer):
         if stand_in is None or stand_in.kind not in ("file", FILE_OUTPUT):
             return PASS
         access = asked.flags & os.O_ACCMODE
-        if access == os.O_RDONLY and stand_in.kind == FILE_OUTPUT:
-            return PASS
         if access not in (os.O_RDONLY, os.O_WRONLY) and not self._whole:
             return Fail(errno.EINVAL)
         return self._reopen(asked, stand_in)

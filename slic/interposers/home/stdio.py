@@ -9,7 +9,6 @@ poll sees a pipe.
 """
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterable
 
@@ -112,36 +111,37 @@ class HomeStdio(DescriptorCalls):
         stand_in = self._output(tracee, fd)
         if stand_in is None:
             return PASS
-        own = tracee.fd_flags(fd) & os.O_NONBLOCK
-        return self._get_flags(stand_in, own | self._direct.get(stand_in.fd, 0))
+        return self._get_flags(stand_in)
 
-    def _get_flags(self, stand_in: StandIn, own: int) -> Asking:
+    def _get_flags(self, stand_in: StandIn) -> Asking:
         flags, _, _ = yield CallHome("getfl", stand_in.fd)
-        return Return(flags & ~os.O_NONBLOCK | own)
+        return Return(flags | self._direct.get(stand_in.fd, 0))
 
     @on("fcntl", where={"cmd": {F_SETFL}}, about="fd")
     def set_flags(self, tracee: Tracee, fd: int, arg: int) -> Verdict | Asking:
         stand_in = self._output(tracee, fd)
         if stand_in is None:
             return PASS
-        if arg & os.O_DIRECT or self._direct.get(stand_in.fd):
-            return self._set_direct(stand_in, tracee.fd_dup(fd), arg)
         return self._set_flags(stand_in, arg)
 
-    def _set_direct(self, stand_in: StandIn, own: int, arg: int) -> Asking:
-        """O_DIRECT is shown, not done: it would make packets of what a pipe takes (pipe(2)), and
-        home's half writes from memory that no device takes."""
-        try:
-            yield CallHome("setfl", stand_in.fd, (), (settable(arg),))
-            if self._fds.leading(os.fstat(own)) is not stand_in:
-                return PASS  # exchanged meanwhile
-            fcntl.fcntl(own, F_SETFL, arg & ~os.O_DIRECT)
-            self._direct[stand_in.fd] = arg & os.O_DIRECT
-        finally:
-            os.close(own)
+    def _set_flags(self, stand_in: StandIn, arg: int) -> Asking:
+        """Home's file has them, the pipe that stands for it none: with O_NONBLOCK it would refuse
+        what a file takes. O_DIRECT is shown, not done: home's half writes from memory that no
+        device takes."""
+        yield CallHome("setfl", stand_in.fd, (), (settable(arg),))
+        self._direct[stand_in.fd] = arg & os.O_DIRECT
         return Return(0)
 
     # -- its content ---------------------------------------------------------------------------
+
+    # By number: reads of other descriptors are many, and cost nothing this way.
+    @on("pread64", "preadv", "preadv2", where={"fd": {0, 1, 2}}, about="fd")
+    def pread(self, tracee: Tracee, fd: int, pos: int = 0, pos_l: int = 0) -> Verdict:
+        """A pipe would say ESPIPE."""
+        stand_in = self._output(tracee, fd)
+        if stand_in is None or stand_in.is_read or pos < 0 or pos_l < 0:
+            return PASS
+        return Fail(errno.EBADF)
 
     @on("pwrite64", about="fd")
     def pwrite(self, tracee: Tracee, fd: int, buf: int, count: int, pos: int) -> Verdict | Asking:

@@ -52,7 +52,7 @@ def unbounded(kind: Any, path: str) -> Iterator[str]:
     elif isinstance(kind, look.StrType | look.BytesType):
         if kind.max_length is None and path not in FRAME_IS_THE_LIMIT:
             yield path
-    elif isinstance(kind, look.ListType):
+    elif isinstance(kind, look.ListType | look.VarTupleType):
         if kind.max_length is None:
             yield f"{path}: how many"
         yield from unbounded(kind.item_type, f"{path}[]")
@@ -62,7 +62,7 @@ def unbounded(kind: Any, path: str) -> Iterator[str]:
         for one in (kind.key_type, kind.value_type):
             yield from unbounded(one, f"{path}{{}}")
     else:
-        assert isinstance(kind, look.BoolType | look.NoneType), kind
+        assert isinstance(kind, look.BoolType | look.LiteralType | look.NoneType), kind
 
 
 @pytest.mark.parametrize("what", UNIONS)

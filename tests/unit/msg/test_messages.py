@@ -13,18 +13,18 @@ from msgspec.inspect import type_info
 
 from glunix.errors import FrameError
 from glunix.ids import DEGREE_MAX, NPID_MAX
-from glunix.msg import client, master, peer, stream
+from glunix.msg import batch, client, master, peer, stream
 from glunix.msg.base import Decoder, Message, encode
 from glunix.msg.frame import BODY_MAX, CHUNK
 from glunix.msg.job import TERMIOS_SIZE
 
 DIRECTIONS: dict[str, tuple[Any, Decoder]] = {
-    "client to daemon": (client.ClientToDaemon, client.client_to_daemon),
-    "daemon to client": (client.DaemonToClient, client.daemon_to_client),
+    "client to daemon": (batch.ClientToDaemon, batch.client_to_daemon),
+    "daemon to client": (batch.DaemonToClient, batch.daemon_to_client),
     "daemon to master": (master.DaemonToMaster, master.daemon_to_master),
     "master to daemon": (master.MasterToDaemon, master.master_to_daemon),
     "peer to peer": (peer.PeerToPeer, peer.peer_to_peer),
-    "stream opening": (stream.Start, stream.opening),
+    "stream opening": (stream.Start | stream.Restore, stream.opening),
     "home to node": (stream.HomeToNode, stream.home_to_node),
     "node to home": (stream.NodeToHome, stream.node_to_home),
 }
@@ -56,6 +56,8 @@ def simple(kind: Any) -> st.SearchStrategy[Any]:
         return st.booleans()
     if isinstance(kind, msgspec.inspect.NoneType):
         return st.none()
+    if isinstance(kind, msgspec.inspect.LiteralType):
+        return st.sampled_from(kind.values)
     if isinstance(kind, msgspec.inspect.StrType):
         most = 20 if kind.max_length is None else min(kind.max_length, 20)
         if kind.pattern is not None:
@@ -70,12 +72,16 @@ def simple(kind: Any) -> st.SearchStrategy[Any]:
     if isinstance(kind, msgspec.inspect.ListType):
         most = 3 if kind.max_length is None else min(kind.max_length, 3)
         return st.lists(simple(kind.item_type), min_size=kind.min_length or 0, max_size=most)
+    if isinstance(kind, msgspec.inspect.VarTupleType):
+        return st.lists(simple(kind.item_type), max_size=3).map(tuple)
     if isinstance(kind, msgspec.inspect.DictType):
         return st.dictionaries(simple(kind.key_type), simple(kind.value_type), max_size=3)
     if isinstance(kind, msgspec.inspect.UnionType):
         return st.one_of([simple(one) for one in kind.types])
     assert isinstance(kind, msgspec.inspect.StructType), kind
     fields = {field.name: simple(field.type) for field in kind.fields}
+    if kind.cls is batch.Array:
+        return st.builds(lambda n, m: batch.Array(n, n + m), *[st.integers(0, 1000)] * 2)
     if kind.cls is stream.ShadowsMade:
         fields["pids"] = st.sampled_from([[], [2], [7, 8, 9]])
     for (cls, name), size in ALL_OR_NOTHING.items():
@@ -120,6 +126,8 @@ def plain(kind: Any) -> Any:
         return kind.ge or 0
     if isinstance(kind, msgspec.inspect.StrType):
         return "x" * (kind.min_length or 0)
+    if isinstance(kind, msgspec.inspect.LiteralType):
+        return kind.values[0]
     if isinstance(kind, msgspec.inspect.ListType):
         return [plain(kind.item_type)] * (kind.min_length or 0)
     if isinstance(kind, msgspec.inspect.BytesType):
@@ -128,6 +136,7 @@ def plain(kind: Any) -> Any:
         return None if kind.includes_none else plain(kind.types[0])
     values: dict[type, Any] = {
         msgspec.inspect.BoolType: False,
+        msgspec.inspect.VarTupleType: (),
         msgspec.inspect.DictType: {},
         msgspec.inspect.FloatType: 0.0,
     }

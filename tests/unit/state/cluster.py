@@ -5,6 +5,7 @@ from typing import Any
 
 from glunix.ids import Npid
 from glunix.msg.base import MAJOR, MINOR, Message
+from glunix.msg.batch import QueueRow
 from glunix.msg.job import JobRow, RunningProc
 from glunix.msg.master import (
     HomeJob,
@@ -16,18 +17,24 @@ from glunix.msg.master import (
     ProcStarted,
     Welcome,
 )
+from glunix.state.core import BatchRules
 from glunix.state.events import (
     Close,
     Effect,
     Event,
     ForgetJob,
+    ForgetQueued,
+    ForgetSurroundings,
     LinkId,
     Log,
     PeerDown,
     PeerUp,
     Received,
     SaveJob,
+    SaveQueued,
+    SaveSurroundings,
     Send,
+    SendFromQueue,
     Tick,
 )
 from glunix.state.master import SAVE_AFTER, Master
@@ -89,12 +96,24 @@ class Cluster:
     """Runs `check()` after every event and keeps what was not looked at yet."""
 
     def __init__(
-        self, *nodes: str, rows: Iterable[JobRow] | None = None, processes_each: int = 16384
+        self,
+        *nodes: str,
+        rows: Iterable[JobRow] | None = None,
+        processes_each: int = 16384,
+        queued: Iterable[QueueRow] = (),
+        rules: BatchRules | None = None,
     ) -> None:
         self.now = 1.0
         self.master = Master(
-            "test", HEARTBEAT, LOST_AFTER, grace=GRACE, processes_each=processes_each
+            "test",
+            HEARTBEAT,
+            LOST_AFTER,
+            grace=GRACE,
+            processes_each=processes_each,
+            rules=rules,
         )
+        self.queue: dict[int, QueueRow] = {row.npid: row for row in queued}
+        self.surroundings: set[int] = {row.surroundings for row in self.queue.values()}
         self.journal: dict[int, JobRow] = {}
         self.links: dict[str, LinkId] = {}
         self.unseen: list[tuple[str, Message]] = []
@@ -104,7 +123,11 @@ class Cluster:
         self._names: dict[LinkId, str] = {}
         if rows is not None:
             self.journal = {row.npid: row for row in rows}
-            self._do(self.master.restore(list(self.journal.values()), self.now))
+            self._do(
+                self.master.restore(
+                    list(self.journal.values()), self.now, list(self.queue.values())
+                )
+            )
         for node in nodes:
             self.join(node)
 
@@ -125,6 +148,16 @@ class Cluster:
                     self.journal[row.npid] = row
                 case ForgetJob(npid):
                     self.journal.pop(npid, None)
+                case SaveQueued(row):
+                    self.queue[row.npid] = row
+                case ForgetQueued(npid):
+                    self.queue.pop(npid, None)
+                case SaveSurroundings(number):
+                    self.surroundings.add(number)
+                case ForgetSurroundings(number):
+                    self.surroundings.remove(number)
+                case SendFromQueue(link, message):
+                    self.unseen.append((self._names[link], message))
                 case Log(_, text):
                     self.logs.append(text)
 

@@ -197,7 +197,7 @@ def test_a_number_that_was_anothers_is_no_hang_up() -> None:
     with contextlib.ExitStack() as stack:
         _, ours = map(stack.enter_context, socket.socketpair())
         theirs, kept = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        server = session_server.SessionServer(ours, None)
+        server = session_server.SessionServer(ours, None, ends_with_init=False)
         program = session_server._Program(NOBODYS_PID, kept, False, None)
         server._watch(program, kept, 0)
         server._event(kept.fileno())

@@ -1,0 +1,1 @@
+"""The node's part of a move (docs/migration.md): supervisor and movers."""
