@@ -6,15 +6,17 @@ import socket
 
 from glunix import config
 from glunix.home.processes import forkserver, forkserver_build
+from glunix.node.spawn import posix_spawn
 from slic.ebpf import objects
 from slic.kernel import sieve
-from slic.kernel.compiled import Compiled
+from slic.kernel.compiled import NO_LIBC, Compiled
 
 SHADOWS = forkserver_build.PROGRAM
 SIEVE = sieve.LIBRARY
+REAPER = posix_spawn.REAPER
 PROGRAMS = objects.OBJECT
 _CLI = os.path.join(os.path.dirname(os.path.dirname(__file__)), "cli")
-START = Compiled((os.path.join(_CLI, "start.c"),), forkserver_build.FLAGS)
+START = Compiled((os.path.join(_CLI, "start.c"),), NO_LIBC)
 """What the tools' scripts name in their first line (glunix.cli.launchers)."""
 
 _PATIENCE = 5.0
@@ -24,7 +26,7 @@ _PATIENCE = 5.0
 def compile_all(state: str | None = None) -> None:
     """Make what is not there, beside its source or in a cluster's state folder, by who may."""
     folders = (state or config.state_folder(),)
-    for part in (SHADOWS, SIEVE, PROGRAMS, START):
+    for part in (SHADOWS, SIEVE, REAPER, PROGRAMS, START):
         path = part.build(*folders)
         if part is SHADOWS and path is not None:
             forkserver_build.let_choose(path)

@@ -1,24 +1,21 @@
 """The daemon's children: reaped here, told to their jobs, and nothing left behind.
 
 Once a job is over, what it left gets SIGHUP, then SIGKILL (paper 4.2.3). Whose a process is, its
-control group says (glunix.node.processes.cgroups). Without groups, each process of another user's
-job has a reaper of its own, which ends what it left (glunix.node.userlevel.session_leader). What
-remains are the daemon's own user's jobs without a group: the daemon is pid 1 of its node or a child
-subreaper, so what they abandon becomes its child (prctl(2)), and the environment names the job. The
-environment of no other user's process is ever read: its pages may lie where a read of them does not
-end. A stray names no job: it goes with its user's last job here, unless he ever said --keep.
+control group says (glunix.node.processes.cgroups). Without a group each process has a reaper of its
+own (reaper.c, glunix.node.userlevel.session_leader, the supervisor), which ends what it left, or
+with --keep waits for it. So a child that the daemon has not started and that is in no group was
+below a reaper that was killed: it is ended when that one is reaped. No process's environment is
+ever read.
 """
 
 import errno
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
 from glunix.daemon.authorization import RefusedJob
 from glunix.daemon.chores import Chores
-from glunix.daemon.terminals import uids_of
 from glunix.daemon.transparent_job import SupervisedJob
 from glunix.node.processes.cgroups import JobGroup
 from glunix.node.reactor import Reactor
@@ -43,15 +40,18 @@ class Children:
         jobs: Callable[[], Sequence[Job]],
         chores: Chores,
         sessions: Sessions,
+        groups: Callable[[], Iterable[JobGroup]],
     ) -> None:
+        """`groups`: those of jobs that run here."""
         self._reactor = reactor
+        self._groups = groups
+        self._not_ours = set(children_of_self())
+        """What this process had started before it was a daemon."""
         self._sessions = sessions
         self._jobs = jobs
         self._chores = chores
         self._helpers: set[int] = set()
-        """Keepers and supervisors that still clean up after a job that is over."""
-        self._keeping: set[int] = set()
-        """Users who left processes here on purpose."""
+        """Reapers, keepers and supervisors of jobs that are over: they clean up, or keep."""
         self._kept: list[JobGroup] = []
         """Groups of jobs whose leavings stay."""
         self._again = False
@@ -68,6 +68,8 @@ class Children:
             if pid == 0:
                 return
             if os.WIFEXITED(status) or os.WIFSIGNALED(status):
+                if os.WIFSIGNALED(status) and (pid in self._helpers or pid in roots):
+                    self._reactor.call_later(0, self._end_strays, time.monotonic(), set())
                 self._helpers.discard(pid)
                 self._chores.reaped(pid)
             if self._sessions.child_changed(pid, status):
@@ -93,15 +95,12 @@ class Children:
         """This job is over: end what it left to us."""
         self._helpers.update(job.roots())
         self._kept = [kept for kept in self._kept if not kept.remove()]
-        keeps = job.start.spec.keep and not job.start.spec.transparent
-        if keeps:
-            self._keeping.add(job.start.owner.uid)
-            if group is not None and not group.remove():
-                self._kept.append(group)
-        elif group is not None:
+        if group is None:
+            return
+        if not job.start.spec.keep or job.start.spec.transparent:
             self._sweep_group(group, time.monotonic(), 0.0)
-        elif not (isinstance(job, UserJob) and job.apart):
-            self._sweep(job, time.monotonic(), set())
+        elif not group.remove():
+            self._kept.append(group)
 
     def _sweep_group(self, group: JobGroup, since: float, told: float) -> None:
         """`told`: when its members got SIGHUP; 0: not yet."""
@@ -124,53 +123,32 @@ class Children:
 
     # -- without groups ----------------------------------------------------------------------
 
-    def _sweep(
-        self, job: Job, since: float, told: set[int], others: set[int] | None = None
-    ) -> None:
-        """`told`: who got SIGHUP; `others`: who was found not to be of this job."""
-        others = set() if others is None else others
+    def _end_strays(self, since: float, told: set[int]) -> None:
+        """End what was below a reaper that was killed. `told`: who got SIGHUP."""
+        now = time.monotonic()
         try:
-            children = children_of_self()
+            strays = self._strays()
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
-            self._reactor.call_later(LOOK_AGAIN, self._sweep, job, since, told, others)
-            return
-        jobs = self._jobs()
-        spared = {pid for other in jobs for pid in other.roots()} | others
-        spared |= self._helpers | self._chores.pids
-        left, now = 0, time.monotonic()
-        for pid in children:
-            if pid in spared or self._sessions.is_server(pid):
-                continue
+            strays = {0}  # perhaps
+        for pid in strays - {0}:
+            _end(pid, told, now - since >= GRACE)
             if time.monotonic() - now > REAP_TURN:
-                left += 1  # perhaps
                 break
-            if self._belongs(pid, job, jobs):
-                left += 1
-                _end(pid, told, now - since >= GRACE)
-            else:
-                others.add(pid)
-        if left and now - since <= GIVE_UP:
-            self._reactor.call_later(LOOK_AGAIN, self._sweep, job, since, told, others)
+        if strays and now - since <= GIVE_UP:
+            self._reactor.call_later(LOOK_AGAIN, self._end_strays, since, told)
 
-    def _belongs(self, pid: int, job: Job, jobs: Sequence[Job]) -> bool:
-        if isinstance(job, SupervisedJob) and job.is_session_of(pid):
-            return True
-        owner = job.start.owner.uid
-        try:
-            uid = uids_of(pid)[0]
-            environ = b""
-            if uid == os.geteuid():
-                environ = Path(f"/proc/{pid}/environ").read_bytes()
-        except OSError:
-            return False
-        if b"GLUNIX_NPID=" in environ:
-            return uid == owner and b"GLUNIX_NPID=%d\0" % job.start.npid in environ
-        if owner not in (uid, 0):
-            return False
-        others = {other.start.owner.uid for other in jobs if other is not job}
-        return not (others | self._keeping) & {uid, 0}
+    def _strays(self) -> set[int]:
+        """Children of ours that were nobody's: what a list of groups has later is still in them."""
+        strays = set(children_of_self()) - self._not_ours - self._helpers - self._chores.pids
+        strays = {pid for pid in strays if not self._sessions.is_server(pid)}
+        for job in self._jobs():
+            strays.difference_update(job.roots())
+        if strays:
+            for group in (*self._groups(), *self._kept):
+                strays.difference_update(group.members())
+        return strays
 
 
 def _end(pid: int, told: set[int], late: bool) -> None:

@@ -22,7 +22,7 @@ from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.daemon.chores import Chores
 from glunix.daemon.client_limits import Share, Shares
 from glunix.daemon.stream_relay import Join
-from glunix.daemon.submitter import restricted, with_io_priority
+from glunix.daemon.submitter import Limits, limits_of, restricted, with_io_priority, within
 from glunix.daemon.terminals import open_terminal_of
 from glunix.errors import FrameError
 from glunix.ids import CONTROL, StreamId, Why
@@ -43,8 +43,17 @@ PATIENCE = 64
 
 
 class _Client:
-    def __init__(self, number: int, link: Link, owner: Owner, pid: int, share: Share) -> None:
+    def __init__(
+        self,
+        number: int,
+        link: Link,
+        owner: Owner,
+        pid: int,
+        share: Share,
+        limits: Limits | None,
+    ) -> None:
         self.number = number
+        self.limits = limits
         self.link = link
         self.owner = owner
         self.pid = pid
@@ -110,15 +119,15 @@ class Clients:
     def adopt(self, connection: socket.socket, owner: Owner, pid: int) -> int:
         """Take in a process that the daemon has made for this owner; returns its link's number."""
         share = self._shares.of(owner.uid, self._loop.now())
-        who = self._enter(owner, pid, share)
+        who = self._enter(owner, pid, share, limits_of(connection, pid))
         self._loop.adopt(connection, who.link)
         return who.number
 
-    def _enter(self, owner: Owner, pid: int, share: Share) -> _Client:
+    def _enter(self, owner: Owner, pid: int, share: Share, limits: Limits | None) -> _Client:
         name = f"pid {pid} of uid {owner.uid}"
         link = Link(self._frame, self._closed, name, answers=True, budget=share.budget)
         share.connections += 1
-        who = _Client(self._next, link, owner, pid, share)
+        who = _Client(self._next, link, owner, pid, share, limits)
         self._next += 1
         self._by_number[who.number] = who
         self._by_link[link] = who
@@ -127,7 +136,7 @@ class Clients:
 
     def _accepted(self, connection: socket.socket) -> Link | None:
         pid, owner = peer_owner(connection)
-        owner = restricted(connection, pid, owner)
+        owner, limits = restricted(connection, pid, owner), limits_of(connection, pid)
         now = self._loop.now()
         share = self._shares.of(owner.uid, now)
         text = share.refuses_connection(now)
@@ -137,7 +146,7 @@ class Clients:
             with contextlib.suppress(OSError):
                 connection.send(encode_frame(CONTROL, encode(refusal)))
             return None
-        return self._enter(owner, pid, share).link
+        return self._enter(owner, pid, share, limits).link
 
     def _frame(self, link: Link, stream: StreamId, body: Body) -> None:
         who = self._by_link[link]
@@ -156,21 +165,32 @@ class Clients:
             return
         who.refused = 0
         if isinstance(message, client.Submit):
-            if len(body) > SUBMIT_MAX:
-                what = "staged files, " if message.spec.staged else ""
-                text = f"{what}command line and environment are over {SUBMIT_MAX // 2**20} MiB"
-                link.send(CONTROL, client.Refused(message.request, Why.BAD_REQUEST, text))
+            submit = self._submit(who, message, len(body))
+            if submit is None:
                 return
-            if message.spec.tty is not None:
-                if who.tty_fd < 0:
-                    who.tty_fd = open_terminal_of(who.pid, who.owner.uid)
-                who.termios = message.spec.tty.termios
-                who.transparent = message.spec.transparent
-            spec = with_io_priority(message.spec, who.pid)
-            message = msgspec.structs.replace(message, spec=spec)
+            spec = with_io_priority(submit.spec, who.pid)
+            message = msgspec.structs.replace(submit, spec=spec)
         elif isinstance(message, client.TtyMode):
             who.left = message.left
         self._message(who.number, message)
+
+    def _submit(self, who: _Client, message: client.Submit, size: int) -> client.Submit | None:
+        """The job as it may be asked for; None: it was refused."""
+        text = ""
+        if size > SUBMIT_MAX:
+            what = "staged files, " if message.spec.staged else ""
+            text = f"{what}command line and environment are over {SUBMIT_MAX // 2**20} MiB"
+        elif who.limits is None:
+            text = "the limits of the process that submits cannot be known: it is gone"
+        if text or who.limits is None:
+            who.link.send(CONTROL, client.Refused(message.request, Why.BAD_REQUEST, text))
+            return None
+        if message.spec.tty is not None:
+            if who.tty_fd < 0:
+                who.tty_fd = open_terminal_of(who.pid, who.owner.uid)
+            who.termios = message.spec.tty.termios
+            who.transparent = message.spec.transparent
+        return msgspec.structs.replace(message, spec=within(message.spec, who.limits))
 
     def _asks_too_often(self, who: _Client, request: int) -> None:
         """Say no, wait a little; who goes on with what he had sent before is cut off."""

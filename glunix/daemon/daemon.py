@@ -137,9 +137,10 @@ class Daemon:
         if member is not None:
             tell, revoked = self.uplink.send, self._peers.revoked
             self.membership = Membership(loop, member, tell, revoked, self.log)
-        self.sessions = Sessions(loop, conf.limits.tasks)
+        self.sessions = Sessions(loop, conf.limits.tasks, self.groups.tidy)
         jobs = lambda: [s.job for s in self._streams]  # noqa: E731
-        self._children = Children(loop, jobs, self._chores, self.sessions)
+        groups = lambda: [s.group for s in self._streams if s.group is not None]  # noqa: E731
+        self._children = Children(loop, jobs, self._chores, self.sessions, groups)
 
     def start(self) -> None:
         """Listen, dial the master, watch children."""

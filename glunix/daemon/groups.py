@@ -51,6 +51,11 @@ class Groups:
         if left:
             self._log(f"control groups that are still in use: {', '.join(map(str, left))}")
 
+    def tidy(self) -> None:
+        """A session server has ended: groups of users in which only that was go with it."""
+        if self._groups is not None:
+            self._groups.tidy()
+
     def admit(self, start: Start, others: Iterable[Start]) -> None:
         """Refused when its owner has all the supervisors here that he may have."""
         uid, most = start.owner.uid, self._limits.supervisors

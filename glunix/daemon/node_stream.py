@@ -120,11 +120,12 @@ class NodeStream:
         if self.group is not None:
             self.job.enter = self.group.enter
             if isinstance(self.job, UserJob):
-                self.job.entries = self.group.entries
+                self.job.begin = self.group.begin
             else:
                 self.job.group = self.group
-        elif self.start.owner.uid != os.geteuid():
-            self.job.enter = self._daemon.groups.limit
+        else:
+            if self.start.owner.uid != os.geteuid():
+                self.job.enter = self._daemon.groups.limit
             if isinstance(self.job, UserJob):
                 self.job.apart = True
         if self.stage is None:

@@ -346,16 +346,6 @@ class SupervisedJob:
         """Whether `pid` is the supervisor."""
         return pid == self._pid
 
-    def is_session_of(self, pid: int) -> bool:
-        """Whether this process is in the supervisor's session.
-
-        Orphans come to the daemon only when the supervisor died.
-        """
-        try:
-            return os.getsid(pid) == self._pid
-        except OSError:
-            return False
-
     def _frame(self, link: Link, number: StreamId, body: Body) -> None:
         if self._moves(number, body):
             return

@@ -2,7 +2,8 @@
 
 The message is the contents of a memory file, because a packet is too small for an environment. With
 it come descriptors, in this order: the memory file, the status socket, standard input, output and
-error, and then any number of cgroup.procs files that the program is to write itself into.
+error, and then any number of cgroup.procs files that the program is to write itself into, or the
+folder of the control group that it is to begin in.
 """
 
 from glunix.msg.base import Decoder, Message
@@ -20,6 +21,8 @@ class StartProgram(Message, frozen=True, tag="start"):
     spec: JobSpec
     owner: Owner
     env: dict[bytes, bytes]
+    begins: bool = False
+    """The last descriptor is the folder of a control group."""
 
 
 requests = Decoder(StartProgram, "daemon to session server")

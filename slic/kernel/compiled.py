@@ -8,6 +8,12 @@ from __future__ import annotations
 
 import os
 
+NO_LIBC = (
+    "-std=gnu11", "-Os", "-ffreestanding", "-fno-stack-protector", "-fno-pic", "-no-pie",
+    "-fno-asynchronous-unwind-tables", "-nostdlib", "-static", "-Wl,--build-id=none",
+)  # fmt: skip
+"""Flags for a static program without libc."""
+
 
 class Compiled:
     """A C source, with what it includes, and the file made from it."""

@@ -165,6 +165,16 @@ def guests_of(member: Member, everything: Mapping[int, tuple[int, str]] | None =
     return sorted(found - {member.pid})
 
 
+def programs_of(member: Member) -> list[int]:
+    """The guests of a node without the reapers beside them (glunix/node/spawn/reaper.c)."""
+    found = []
+    for pid in guests_of(member):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/comm").read_text() != "glunix-reaper\n":
+                found.append(pid)
+    return found
+
+
 def descendants(root: int, everything: Mapping[int, tuple[int, str]]) -> set[int]:
     """The processes below `root`."""
     found: set[int] = set()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .cluster import Cluster, alive, ended, finish, guests_of, until
+from .cluster import Cluster, alive, ended, finish, programs_of, until
 
 
 def test_up_is_idempotent(own: Cluster) -> None:
@@ -40,7 +40,7 @@ def test_down_ends_everything(own: Cluster) -> None:
     process = own.start("glurun", "-n", "4", "sleep", "1000")
     with ended(process):
         nodes = [members["node1"], members["node2"]]
-        until(lambda: sum(len(guests_of(node)) for node in nodes) == 4, "4 processes")
+        until(lambda: sum(len(programs_of(node)) for node in nodes) == 4, "4 processes")
         own.down()
         result = finish(process, timeout=10)
     # Killed with its processes, or told that its daemon is gone: whichever it hears first.

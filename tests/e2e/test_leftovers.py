@@ -65,9 +65,10 @@ def test_keep(shared: Cluster, tty: bool) -> None:
     else:
         assert shared.glurun(*words[1:]).status == 0
     time.sleep(1.6)  # longer than the grace time: what is there now, stays
-    (pid,) = guests_of(node)
+    (pid,) = (p for p in guests_of(node) if Path(f"/proc/{p}/comm").read_text() == "sleep\n")
     os.kill(pid, signal.SIGKILL)
     until(lambda: not alive(pid), "killed")
+    until(lambda: not guests_of(node), "its reaper, too")
 
 
 def test_another_job_is_left_alone(shared: Cluster) -> None:

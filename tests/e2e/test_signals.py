@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from .cluster import Cluster, alive, ended, finish, guests_of, read_line, stop_signal, until
+from .cluster import (
+    Cluster,
+    alive,
+    ended,
+    finish,
+    guests_of,
+    programs_of,
+    read_line,
+    stop_signal,
+    until,
+)
 from .terminal import PROMPT, home_shell
 
 CATCHER = r"""
@@ -145,8 +155,8 @@ def _state(pid: int) -> str:
 def test_stop_and_continue(shared: Cluster, degree: str) -> None:
     nodes = shared.nodes().values()
     with ended(shared.start("glurun", "-n", degree, "sleep", "1000")) as job:
-        until(lambda: sum(len(guests_of(n)) for n in nodes) == int(degree), "all run")
-        pids = [pid for node in nodes for pid in guests_of(node)]
+        until(lambda: sum(len(programs_of(n)) for n in nodes) == int(degree), "all run")
+        pids = [pid for node in nodes for pid in programs_of(node)]
         until(lambda: all(Path(f"/proc/{p}/comm").read_text() == "sleep\n" for p in pids), "exec")
         for _ in range(3):
             job.send_signal(signal.SIGTSTP)
@@ -183,8 +193,8 @@ def test_startup_killed(shared: Cluster) -> None:
     nodes = shared.nodes().values()
     script = "trap '' HUP INT TERM; setsid sh -c 'sleep 1000' & while :; do sleep 1; done"
     with ended(shared.start("glurun", "-n", "4", "sh", "-c", script)) as job:
-        until(lambda: sum(len(guests_of(n)) for n in nodes) >= 12, "the job runs")
-        pids = [pid for node in nodes for pid in guests_of(node)]
+        until(lambda: sum(len(programs_of(n)) for n in nodes) >= 12, "the job runs")
+        pids = [pid for node in nodes for pid in programs_of(node)]
         job.kill()
         job.wait(10)
     until(lambda: not any(alive(pid) for pid in pids), "all of it is gone")

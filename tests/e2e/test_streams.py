@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .cluster import Cluster, ended, finish, guests_of, read_line, read_until, until
+from .cluster import Cluster, ended, finish, guests_of, programs_of, read_line, read_until, until
 
 MIB = 1024 * 1024
 PATTERN = """
@@ -132,8 +132,8 @@ def test_stopped_reader_stops_the_writer(shared: Cluster) -> None:
     before = _memory(shared)
     with ended(shared.start("glurun", "-w", "node1", "yes", "x" * 1000)) as job:
         node = shared.members()["node1"]
-        until(lambda: guests_of(node), "yes runs")
-        (pid,) = guests_of(node)
+        until(lambda: programs_of(node), "yes runs")
+        (pid,) = programs_of(node)
 
         def written() -> int:
             text = Path(f"/proc/{pid}/io").read_text()
@@ -280,7 +280,7 @@ def test_other_jobs_input_ends(shared: Cluster) -> None:
     """The end of one job's input is seen even while other jobs were started meanwhile."""
     with ended(shared.start("glurun", "-w", "node1", "cat", stdin=subprocess.PIPE)) as first:
         node = shared.members()["node1"]
-        until(lambda: len(guests_of(node)) == 1, "cat runs")
+        until(lambda: len(programs_of(node)) == 1, "cat runs")
         tty, slave = os.openpty()
         command = ["glurun", "-w", "node1", "sleep", "1000"]
         try:

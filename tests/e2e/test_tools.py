@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .cluster import Cluster, ended, finish, guests_of, read_line, stop_signal, until
+from .cluster import Cluster, ended, finish, programs_of, read_line, stop_signal, until
 
 
 def _running(cluster: Cluster) -> list[dict[str, object]]:
@@ -83,7 +83,7 @@ def test_glups(shared: Cluster) -> None:
         assert sorted(p["node"] for p in row["procs"]) == ["node2", "node3"]
         nodes = shared.members()
         for proc in row["procs"]:
-            (pid,) = guests_of(nodes[proc["node"]])
+            (pid,) = programs_of(nodes[proc["node"]])
             status = Path(f"/proc/{pid}/status").read_text()
             inner = next(x for x in status.splitlines() if x.startswith("NSpid")).split()[-1]
             assert proc["pid"] == int(inner)

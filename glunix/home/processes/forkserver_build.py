@@ -12,15 +12,11 @@ import stat
 import struct
 
 from glunix import config
-from slic.kernel.compiled import Compiled
+from slic.kernel.compiled import NO_LIBC, Compiled
 
 _HERE = os.path.dirname(__file__)
 SOURCES = os.path.join(_HERE, "forkserver.c"), os.path.join(_HERE, "forkserver.h")
-FLAGS = (
-    "-std=gnu11", "-Os", "-ffreestanding", "-fno-stack-protector", "-fno-pic", "-no-pie",
-    "-fno-asynchronous-unwind-tables", "-nostdlib", "-static", "-Wl,--build-id=none",
-)  # fmt: skip
-PROGRAM = Compiled(SOURCES, FLAGS)
+PROGRAM = Compiled(SOURCES, NO_LIBC)
 
 
 def built() -> str | None:

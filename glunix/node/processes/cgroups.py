@@ -9,14 +9,17 @@ pids and cpu, of either version; the one, or both, may be missing. Never: a deci
 
 import contextlib
 import dataclasses
+import errno
 import os
 import resource
 import signal
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+from slic.kernel import clone
 
 PROCS = "cgroup.procs"
 
@@ -69,14 +72,35 @@ def hierarchies(proc: Path = Path("/proc/self")) -> Iterator[Hierarchy]:
         )
 
 
-def _try(folder: Path) -> None:
-    """OSError when groups cannot be made and entered below `folder`."""
+def _try(folder: Path) -> bool:
+    """OSError when groups cannot be made and entered below `folder`; whether a child can be born
+    there (slic.kernel.clone)."""
     probe = folder / f"glunix.probe.{os.getpid()}"
     probe.mkdir()
     try:
         os.close(os.open(probe / PROCS, os.O_WRONLY | os.O_CLOEXEC))
+        clone.probe(probe)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        return False
     finally:
-        probe.rmdir()
+        _remove_soon(probe)
+    return True
+
+
+def _remove_soon(group: Path) -> None:
+    """Remove a group whose last process has just ended: the kernel lets it go a moment later."""
+    end = time.monotonic() + SWEEP_MOST
+    while True:
+        try:
+            group.rmdir()
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() >= end:
+                raise
+            time.sleep(0.001)
+        else:
+            return
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,22 +110,26 @@ class Places:
     members: Hierarchy
     pids: Hierarchy | None
     cpu: Hierarchy | None
+    births: bool = False
+    """Whether a child can begin in the group of a job."""
 
     def __str__(self) -> str:
         what = "v2" if self.members.version == 2 else "v1 " + ",".join(self.members.controllers)
         parts = [f"jobs by {what}"]
         for name, place in (("pids", self.pids), ("cpu", self.cpu)):
             parts.append(f"{name} by v{place.version}" if place else f"no share of {name}")
-        return ", ".join(parts)
+        return ", ".join([*parts, "children begin there"] if self.births else parts)
 
 
 def find_places(proc: Path = Path("/proc/self")) -> Places:
     """What can be used here; OSError with the first reason when jobs cannot have groups."""
     good: list[Hierarchy] = []
+    births: set[Hierarchy] = set()
     first: OSError | None = None
     for found in hierarchies(proc):
         try:
-            _try(found.folder)
+            if _try(found.folder):
+                births.add(found)
         except OSError as error:
             first = first or error
         else:
@@ -116,7 +144,7 @@ def find_places(proc: Path = Path("/proc/self")) -> Places:
         raise first or FileNotFoundError(2, "no cgroup file system is mounted")
     offered = _offered(second)
     pids, cpu = (having(name) or (second if name in offered else None) for name in ("pids", "cpu"))
-    return Places(members, pids, cpu)
+    return Places(members, pids, cpu, members in births)
 
 
 def _offered(second: Hierarchy | None) -> set[str]:
@@ -170,8 +198,10 @@ class JobGroup:
         most: int | None,
         full: Callable[[], bool],
         gone: Callable[[], None],
+        births: bool = False,
     ) -> None:
         self._path = path
+        self._births = births
         self._most = most
         self.entries = entries
         """Files into which a process of the job is written."""
@@ -179,14 +209,27 @@ class JobGroup:
         self.full = full
         """Whether its user has all the processes and threads here that he may have."""
 
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[tuple[int, list[Path]]]:
+        """Where a child can begin (slic.kernel.clone.fork_into; -1: nowhere), and the files that
+        it is written into besides."""
+        if not self._births:
+            yield -1, self.entries
+            return
+        fd = os.open(self._path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield fd, [entry for entry in self.entries if entry.parent != self._path]
+        finally:
+            os.close(fd)
+
     def enter(self) -> None:
         """Move the calling process there: between fork and the loss of root's rights."""
         self.move(0)
         self.limit()
 
-    def move(self, pid: int) -> None:
+    def move(self, pid: int, entries: Iterable[Path] | None = None) -> None:
         """Move this process there (0: the caller), and so all that it will fork. OSError."""
-        for path in self.entries:
+        for path in self.entries if entries is None else entries:
             fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
             try:
                 os.write(fd, str(pid).encode())
@@ -279,6 +322,8 @@ class Cgroups:
         self._serial = 0
         self._jobs: Counter[int] = Counter()
         """uid -> its jobs that have a group."""
+        self._leaving: set[int] = set()
+        """Users whose last job is over, and whose groups may be there yet."""
 
     def _parents(self) -> list[Path]:
         places = (self.places.members, self.places.pids, self.places.cpu)
@@ -325,17 +370,26 @@ class Cgroups:
         self._jobs[uid] += 1
         full = lambda: pids is not None and self._is_full(pids)  # noqa: E731
         most = self._tasks if counted else None
-        return JobGroup(path, entries, most, full, lambda: self._one_less(uid))
+        gone = lambda: self._one_less(uid)  # noqa: E731
+        return JobGroup(path, entries, most, full, gone, self.places.births)
 
     def _one_less(self, uid: int) -> None:
         """The user's groups go with his last job: what was forked for another enters them yet."""
         self._jobs[uid] -= 1
-        if self._jobs[uid] > 0:
-            return
-        del self._jobs[uid]
-        for parent in self._parents():
-            with contextlib.suppress(OSError):
-                (parent / f"u{uid}").rmdir()
+        if self._jobs[uid] <= 0:
+            del self._jobs[uid]
+            self._leaving.add(uid)
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Remove groups of users who have no job any more. A session server can still be there."""
+        for uid in list(self._leaving):
+            groups = [parent / f"u{uid}" for parent in self._parents()]
+            for group in groups:
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+            if uid in self._jobs or not any(group.is_dir() for group in groups):
+                self._leaving.discard(uid)
 
     def _is_full(self, group: Path) -> bool:
         try:

@@ -131,8 +131,9 @@ def _least(a: int, b: int) -> int:
     return a if b == resource.RLIM_INFINITY else min(a, b)
 
 
-def enter_user(owner: Owner) -> None:
+def enter_user(owner: Owner, keeps: int = 0) -> None:
     """Make the calling process one of the owner's, with nothing of the daemon's; StepFailed.
+    `keeps`: capabilities that stay permitted, and are not effective (for a process of ours).
 
     Without root only what needs no right is done: the user is the daemon's own, or what is above
     this process has done it.
@@ -142,11 +143,13 @@ def enter_user(owner: Owner) -> None:
         raise StepFailed("user", errno.EPERM, f"cannot run as uid {owner.uid} without root")
     shed_inherited(owner)
     if is_root:
+        if keeps:
+            capabilities.set_keep_caps(True)
         set_groups(owner.groups)
         os.setresgid(owner.gid, owner.gid, owner.gid)
         os.setresuid(owner.uid, owner.uid, owner.uid)
         set_parent_death_signal(signal.SIGKILL)  # the kernel forgot it with the old user (prctl(2))
-    _shed_capabilities(owner)
+    _shed_capabilities(owner, keeps)
 
 
 def shed_inherited(owner: Owner) -> None:
@@ -252,11 +255,16 @@ def _restrict(owner: Owner) -> None:
         capabilities.set_no_new_privs()
 
 
-def _shed_capabilities(owner: Owner) -> None:
+def _shed_capabilities(owner: Owner, keeps: int) -> None:
     """What is neither ambient nor inheritable does not outlive the exec of who is not root."""
     capabilities.clear_ambient()
+    if keeps:
+        capabilities.set_keep_caps(False)
     have = capabilities.get()
-    kept = have._replace(inheritable=0) if owner.uid == 0 else capabilities.Caps(0, 0, 0)
+    if owner.uid == 0:
+        kept = have._replace(inheritable=0)
+    else:
+        kept = capabilities.Caps(0, have.permitted & keeps, 0)
     if kept != have:
         capabilities.set(kept)
 

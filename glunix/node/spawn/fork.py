@@ -28,6 +28,7 @@ from glunix.node.spawn.exec import (
     own_group,
     place_fds,
 )
+from slic.kernel.clone import fork_into
 from slic.kernel.prctl import set_parent_death_signal
 
 
@@ -45,6 +46,8 @@ class Surroundings:
     """Moves the calling process into the job's control group; None: the job has none."""
     groups: tuple[int, ...] = ()
     """cgroup.procs files, opened with the daemon's rights, that the process writes itself into."""
+    into: int = -1
+    """The folder of a control group, in which the process begins; -1: where its parent is."""
 
     def enter_group(self) -> None:
         """In the child, as root still: what it forks belongs to the job for good."""
@@ -94,15 +97,16 @@ def receive(sock: socket.socket, size: int, most: int) -> tuple[bytes, list[int]
     return data, fds
 
 
-def fork_child(body: Callable[[], object]) -> int:
+def fork_child(body: Callable[[], object], into: int = -1) -> int:
     """Fork; the child runs `body` with all signals blocked and never returns. Returns its pid.
+    `into`: the control group that it begins in (slic.kernel.clone); -1: ours.
 
     Signals are blocked over the fork because the child still has the parent's handlers, and would
     write into the parent's wake-up pipe.
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
-        pid = os.fork()
+        pid = os.fork() if into < 0 else fork_into(into)
         if pid == 0:
             status = 70
             try:
@@ -137,9 +141,12 @@ def report_failure(status: socket.socket, error: StepFailed) -> None:
 
 
 def spawn_direct(
-    around: Surroundings, ends_with_init: bool | None = None
+    around: Surroundings,
+    ends_with_init: bool | None = None,
+    born: Callable[[], None] | None = None,
 ) -> tuple[int, socket.socket]:
-    """Start a process without a terminal. Returns (pid, status socket).
+    """Start a process without a terminal. Returns (pid, status socket). `born` is done first of all
+    in the child.
 
     The status socket ends without a packet when exec succeeded; else it gives one "failed".
     `ends_with_init`: the init of this PID namespace is a daemon; None: it is if we are it.
@@ -151,6 +158,8 @@ def spawn_direct(
 
     def body() -> None:
         try:
+            if born is not None:
+                born()
             around.enter_group()
             own_group(None)
             if not ends_with_init:
@@ -164,7 +173,7 @@ def spawn_direct(
             os._exit(127)
 
     try:
-        pid = fork_child(body)
+        pid = fork_child(body, around.into)
     finally:
         theirs.close()
     with contextlib.suppress(OSError):  # done by the child too: who comes first does not matter,

@@ -1,12 +1,12 @@
 """The quick start of a process: posix_spawn(3), where nothing needs doing between fork and exec.
 
 A fork of the daemon copies its page tables: 4 ms of two processors' time, where vfork takes 1. It
-serves when the job is the calling process's own user's, with its own limits, and the daemon is the
-init of its PID namespace (the kernel ends the job with it, so no parent-death signal is needed).
-The caller is the daemon, or the session server of the job's user. Everything else, and every
-failure, is for glunix.node.spawn.fork, which explains it to the user.
+serves when the job is the daemon's own user's, with its own limits and no control group. The
+program gets a reaper of its own (reaper.c), by which the kernel knows what belongs to the job.
+Everything else, and every failure, is for glunix.node.userlevel.session_leader, which explains it
+to the user.
 
-The caller waits for the exec meanwhile. That is why the daemon does not touch other users' files.
+The daemon waits for the exec meanwhile. That is why it does not touch other users' files.
 """
 
 import contextlib
@@ -15,14 +15,23 @@ import functools
 import os
 import resource
 import signal
+import socket
 import stat
 from collections.abc import Iterator
 
+from glunix import config
 from glunix.msg.job import Carried, JobSpec, Owner, Rlimit
 from glunix.node.spawn import carried
 from glunix.node.spawn.exec import inherits_nothing
-from glunix.node.spawn.fork import Surroundings
+from glunix.node.spawn.fork import Report, Surroundings, decode_report
 from slic.kernel import capabilities
+from slic.kernel.compiled import NO_LIBC, Compiled
+
+REAPER = Compiled((os.path.join(os.path.dirname(__file__), "reaper.c"),), NO_LIBC)
+"""The program that starts a program and reaps what it leaves. Without gcc there is none."""
+
+PATIENCE = 5.0
+"""Seconds until the exec at the most; after them the slow way is tried."""
 
 _LIMITS = 16
 """RLIM_NLIMITS of Linux, which the resource module leaves out."""
@@ -84,9 +93,15 @@ def _inherited(limit: Rlimit) -> bool:
     return not (limit.resource == resource.RLIMIT_NOFILE and is_less)
 
 
+@functools.cache
+def _reaper() -> str | None:
+    return REAPER.built(config.state_folder())
+
+
 def serves(spec: JobSpec, owner: Owner) -> bool:
     """Whether processes of this job are started here, and so have no control group of their own."""
-    return os.getpid() == 1 and spec.tty is None and not spec.transparent and is_plain(spec, owner)
+    is_simple = spec.tty is None and not spec.transparent
+    return is_simple and is_plain(spec, owner) and _reaper() is not None
 
 
 @contextlib.contextmanager
@@ -120,44 +135,76 @@ def _program(name: bytes, env: dict[bytes, bytes]) -> bytes | None:
     return None
 
 
-def spawn_quickly(around: Surroundings, ends_with_init: bool | None = None) -> int | None:
-    """Start the program; its pid, or None when it takes glunix.node.spawn.fork to start or to fail.
+def spawn_quickly(around: Surroundings) -> tuple[int, socket.socket, Report] | None:
+    """Start the program below a reaper. Returns (reaper pid, its socket, "started"), or None when
+    it takes glunix.node.userlevel.session_leader to start, or to fail.
 
-    `ends_with_init`: the init of this PID namespace is a daemon; None: it is if we are it.
+    Packets on the socket are as those of glunix.node.userlevel.session_leader.spawn_kept.
     """
-    spec = around.spec
-    if ends_with_init is None:
-        ends_with_init = os.getpid() == 1
-    if not ends_with_init or around.groups or around.enter or not is_plain(spec, around.owner):
+    reaper = _reaper()
+    is_bound = around.groups or around.enter
+    if reaper is None or is_bound or not is_plain(around.spec, around.owner):
         return None
+    if signal.SIGCHLD in around.spec.ignored:  # it would be the reaper's, too
+        return None
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = 0
+    with contextlib.ExitStack() as stack:
+        stack.callback(ours.close)
+        with theirs:
+            pid = _spawn(reaper, around, theirs)
+        if not pid:
+            return None
+        ours.settimeout(PATIENCE)
+        try:
+            packet = ours.recv(65536)
+        except OSError:
+            packet = b""
+        if packet[:1] != b"S":  # the kernel kills the program with its reaper; `Children` reaps it
+            os.kill(pid, signal.SIGKILL)
+            return None
+        ours.setblocking(False)
+        stack.pop_all()
+    return pid, ours, decode_report(packet)
+
+
+def _mode(spec: JobSpec) -> bytes:
+    """With a daemon that is the init of its PID namespace the kernel ends all, and a program needs
+    no parent-death signal, which it could see."""
+    return (b"k" if spec.keep else b"-") + (b"i" if os.getpid() == 1 else b"-")
+
+
+def _spawn(reaper: str, around: Surroundings, status: socket.socket) -> int:
+    """The reaper's pid; 0: it could not be started."""
+    spec = around.spec
     env = {**spec.env, **around.env}
     here = os.open(".", os.O_PATH | os.O_CLOEXEC)
     # One thread, so the daemon's own directory and umask may be the job's for a moment.
     umask = os.umask(spec.umask)
     try:
         if spec.removed:
-            return None
+            return 0
         os.chdir(spec.cwd)
         path = _program(spec.argv[0], env)
         if path is None:
-            return None
+            return 0
         with _descriptors(spec):
             return os.posix_spawn(
-                path,
-                spec.argv,
+                reaper,
+                [b"glunix-reaper", _mode(spec), path, *spec.argv],
                 env,
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, around.stdin, 0),
                     (os.POSIX_SPAWN_DUP2, around.stdout, 1),
                     (os.POSIX_SPAWN_DUP2, around.stderr, 2),
+                    (os.POSIX_SPAWN_DUP2, status.fileno(), 3),
                     *((os.POSIX_SPAWN_CLOSE, fd) for fd in spec.closed),
                 ],
-                setpgroup=0,
                 setsigmask=(),
                 setsigdef=[number for number in _PYTHONS if number not in spec.ignored],
             )
     except (OSError, ValueError):
-        return None
+        return 0
     finally:
         os.fchdir(here)
         os.close(here)

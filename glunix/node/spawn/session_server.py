@@ -10,6 +10,11 @@ serves one user who may stop or kill it: the daemon never waits for it. Its memo
 daemon's, keys and all, so it is not dumpable: its user can neither trace nor read it. It holds no
 descriptor but its socket to the daemon and what belongs to its programs.
 
+Where children can begin in the control group of their job (slic.kernel.clone), the server stands in
+its user's own groups of other hierarchies, and holds CAP_DAC_OVERRIDE, permitted, not effective: it
+is raised for that fork alone, into a folder that the daemon has opened, and the child drops it
+before anything else.
+
 What happens to a program is said on a status socket of its own: "started" after its exec, "failed",
 "wait" for each change; with the first of them comes a pidfd. When the daemon closes its end of it,
 the program is killed.
@@ -22,6 +27,7 @@ import os
 import select
 import signal
 import socket
+from collections.abc import Iterator
 
 from glunix.errors import FrameError
 from glunix.msg.frame import BODY_MAX
@@ -30,7 +36,7 @@ from glunix.msg.session import FDS_MAX, FIXED, StartProgram, requests
 from glunix.node.processes.cgroups import limit_tasks
 from glunix.node.processes.wait import changed
 from glunix.node.spawn.carried import raise_oom
-from glunix.node.spawn.exec import StepFailed, enter_user
+from glunix.node.spawn.exec import StepFailed, enter_groups, enter_user
 from glunix.node.spawn.fork import (
     Report,
     Surroundings,
@@ -41,7 +47,6 @@ from glunix.node.spawn.fork import (
     report_failure,
     spawn_direct,
 )
-from glunix.node.spawn.posix_spawn import spawn_quickly
 from slic.kernel import capabilities
 from slic.kernel.prctl import set_parent_death_signal
 
@@ -69,11 +74,18 @@ class _Program:
     """The daemon wants to hear no more of it."""
 
 
-def serve(daemon: socket.socket, owner: Owner, ends_with_init: bool, tasks: int) -> None:
-    """Run in the forked child until the daemon closes its end."""
+def serve(
+    daemon: socket.socket, owner: Owner, tasks: int, groups: tuple[int, ...], begins: bool
+) -> None:
+    """Run in the forked child until the daemon closes its end. `groups`: cgroup.procs files of its
+    user's own; `begins`: programs begin in their groups."""
     failure: StepFailed | None = None
     os.setsid()
     set_parent_death_signal(signal.SIGKILL)
+    try:
+        enter_groups(groups)
+    except StepFailed as error:
+        failure = error
     close_others({daemon.fileno()})
     null = os.open("/dev/null", os.O_RDWR)
     for number in range(3):
@@ -84,13 +96,13 @@ def serve(daemon: socket.socket, owner: Owner, ends_with_init: bool, tasks: int)
     os.chdir("/")
     limit_tasks(tasks)
     try:
-        enter_user(owner)
+        enter_user(owner, capabilities.CAP_DAC_OVERRIDE if begins else 0)
     except StepFailed as error:
         failure = error
     except OSError as error:
         failure = StepFailed("user", error.errno or 0, f"cannot become the user: {error.strerror}")
     capabilities.set_dumpable(capabilities.NOT_DUMPABLE)
-    SessionServer(daemon, failure, ends_with_init).run()
+    SessionServer(daemon, failure, os.getppid() == 1).run()
 
 
 def _name_self() -> None:
@@ -160,14 +172,14 @@ class SessionServer:
             return  # killed before its turn came
         spec = what.spec
         stdin, stdout, stderr, *groups = fds
+        into = groups.pop() if what.begins else -1
         around = Surroundings(
-            spec, what.owner, what.env, stdin, stdout, stderr, groups=tuple(groups)
+            spec, what.owner, what.env, stdin, stdout, stderr, groups=tuple(groups), into=into
         )
-        beginning = None
         try:
-            pid = spawn_quickly(around, self._ends_with_init)
-            if pid is None:
-                pid, beginning = spawn_direct(around, self._ends_with_init)
+            with _raised() if into >= 0 else contextlib.nullcontext():
+                born = _lowered if into >= 0 else None
+                pid, beginning = spawn_direct(around, self._ends_with_init, born)
         except OSError as error:
             text = f"cannot start a process: {error.strerror}"
             report_failure(status, StepFailed("session", error.errno or 0, text))
@@ -178,11 +190,8 @@ class SessionServer:
         self._watch(program, kept, 0)
         pidfd = os.pidfd_open(pid)
         try:
-            if beginning is None:
-                self._say(program, Report("started", pid), [pidfd])
-            else:
-                self._watch(program, beginning, select.POLLIN)
-                self._say(program, Report("forked", pid), [pidfd])
+            self._watch(program, beginning, select.POLLIN)
+            self._say(program, Report("forked", pid), [pidfd])
         finally:
             os.close(pidfd)
 
@@ -257,6 +266,23 @@ class SessionServer:
             for number in (signal.SIGHUP, signal.SIGCONT):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(program.pid, number)
+
+
+@contextlib.contextmanager
+def _raised() -> Iterator[None]:
+    """With all that is permitted: to fork into a group of root's."""
+    have = capabilities.get()
+    capabilities.set(have._replace(effective=have.permitted))
+    try:
+        yield
+    finally:
+        capabilities.set(have)
+
+
+def _lowered() -> None:
+    """In the child, which inherits what was raised. Root's own programs have root's rights."""
+    if os.geteuid() != 0:
+        capabilities.set(capabilities.Caps(0, 0, 0))
 
 
 def _read(fd: int) -> StartProgram:

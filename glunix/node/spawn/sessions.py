@@ -97,9 +97,12 @@ def _key(owner: Owner) -> _Key:
 class Sessions:
     """The session servers of one daemon, each made when it is first needed."""
 
-    def __init__(self, reactor: Reactor, tasks: int) -> None:
-        """`tasks`: processes and threads that one user may have here."""
+    def __init__(
+        self, reactor: Reactor, tasks: int, ended: Callable[[], None] = lambda: None
+    ) -> None:
+        """`tasks`: processes and threads that one user may have here; `ended`: a server has."""
         self._tasks = tasks
+        self._ended = ended
         self._reactor = reactor
         self._own = _user(Owner(os.geteuid(), os.getegid(), os.getgroups()))
         self._servers: dict[_Key, _Server] = {}
@@ -118,7 +121,8 @@ class Sessions:
         self, around: Surroundings, report: Callable[[Report], None], gone: Callable[[], None]
     ) -> Program:
         """Have the owner's server start a program. OSError when this node is short of something."""
-        request = encode(StartProgram(around.spec, around.owner, around.env))
+        begins = around.into >= 0
+        request = encode(StartProgram(around.spec, around.owner, around.env, begins))
         key = _key(around.owner)
         with contextlib.ExitStack() as stack:
             memory = os.memfd_create("glunix-start", os.MFD_CLOEXEC)
@@ -126,27 +130,28 @@ class Sessions:
             os.write(memory, request)
             ours, theirs = map(stack.enter_context, socket.socketpair(*_PACKETS))
             fds = [memory, theirs.fileno(), around.stdin, around.stdout, around.stderr]
-            fds += around.groups
-            server = self._server_of(key, around.owner)
+            fds += [around.into] if begins else around.groups
+            server = self._server_of(key, around)
             try:
                 server.send(fds)
             except (BrokenPipeError, ConnectionResetError):  # killed, and not reaped yet
                 self._drop(key)
-                server = self._server_of(key, around.owner)
+                server = self._server_of(key, around)
                 server.send(fds)
             kept = ours.dup()
         server.programs += 1
         settled = functools.partial(self._settled, key, server)
         return Program(self._reactor, kept, report, gone, settled)
 
-    def _server_of(self, key: _Key, owner: Owner) -> _Server:
+    def _server_of(self, key: _Key, around: Surroundings) -> _Server:
         server = self._servers.get(key)
         if server is None:
             ours, theirs = socket.socketpair(*_PACKETS)
             try:
-                # In a PID namespace of the daemon's own the kernel ends all with it.
-                is_init = os.getpid() == 1
-                pid = fork_child(lambda: serve(theirs, owner, is_init, self._tasks))
+                begins = around.into >= 0
+                own = around.groups if begins else ()
+                body = lambda: serve(theirs, around.owner, self._tasks, own, begins)  # noqa: E731
+                pid = fork_child(body)
             except OSError:
                 ours.close()
                 raise
@@ -185,6 +190,7 @@ class Sessions:
             for key, server in list(self._servers.items()):
                 if server.pid == pid:
                     self._drop(key)
+            self._ended()
         return True
 
     def close(self) -> None:

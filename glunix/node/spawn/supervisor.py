@@ -8,7 +8,8 @@ import errno
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from glunix import config
 from glunix.msg import stream
@@ -40,8 +41,10 @@ def spawn_supervisor(
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
+    files: Iterable[Path] = ()
+
     def body() -> None:
-        entered = _enter(group, limit)
+        entered = _enter(group, files, limit)
         close_others({theirs.fileno(), *fed})
         ours.detach()
         folder = config.state_folder()
@@ -53,13 +56,18 @@ def spawn_supervisor(
         Supervisor(start, env, theirs, fed, setuid, entered, folder, arriving).run()
 
     try:
-        return fork_child(body), ours
+        if group is None:
+            return fork_child(body), ours
+        with group.begin() as (into, files):
+            return fork_child(body, into), ours
     finally:
         theirs.close()
 
 
-def _enter(group: JobGroup | None, limit: Callable[[], None] | None) -> Callable[[], None]:
-    """Begin to enter; returns what waits for the end of it.
+def _enter(
+    group: JobGroup | None, files: Iterable[Path], limit: Callable[[], None] | None
+) -> Callable[[], None]:
+    """Begin to enter by these files; returns what waits for the end of it.
 
     The kernel lets a process into a group when all processors have passed a quiet state: 5 to 14 ms
     in which nothing is to be done (measured, Linux 6.18). A child does the waiting meanwhile.
@@ -69,12 +77,14 @@ def _enter(group: JobGroup | None, limit: Callable[[], None] | None) -> Callable
             limit()
         return lambda: None
     group.limit()
+    if not files:  # this process was born in it
+        return lambda: None
     own = os.getpid()
 
     def move() -> None:
         set_parent_death_signal(signal.SIGKILL)
         try:
-            group.move(own)
+            group.move(own, files)
         except FileNotFoundError:  # it was removed: the job is over
             os._exit(1)
 

@@ -7,8 +7,7 @@ signals and credit by VNN, and the end of what they left behind. Knows no socket
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 from glunix.errors import FrameError
 from glunix.msg import stream
@@ -16,7 +15,7 @@ from glunix.msg.base import Body, Message
 from glunix.msg.frame import BODY_MAX
 from glunix.node.reactor import Reactor
 from glunix.node.spawn.sessions import Sessions
-from glunix.node.userlevel.process import Process
+from glunix.node.userlevel.process import Begin, Process
 
 
 def job_environment(start: stream.Start, node: str, vnn: int) -> dict[bytes, bytes]:
@@ -50,8 +49,8 @@ class UserJob:
         self._ended = ended
         self.enter: Callable[[], None] | None = None
         """Moves a child into the job's control groups."""
-        self.entries: Sequence[Path] = ()
-        """The files of these groups."""
+        self.begin: Begin | None = None
+        """Where a child begins in them (glunix.node.processes.cgroups.JobGroup.begin)."""
         self.apart = False
         """Each process has a reaper of its own (.session_leader), with or without a terminal."""
         self._sessions = sessions
@@ -103,7 +102,7 @@ class UserJob:
             process.never_started()
         else:
             try:
-                child = process.launch(self.enter, self.entries, self.apart)
+                child = process.launch(self.enter, self.begin, self.apart)
                 if child:
                     self._by_pid[child] = process
             except OSError as error:

@@ -13,7 +13,7 @@ import signal
 import socket
 import struct
 import termios
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from glunix.msg import stream
@@ -28,6 +28,8 @@ from glunix.node.spawn.posix_spawn import spawn_quickly
 from glunix.node.spawn.served import Program
 from glunix.node.spawn.sessions import Sessions
 from glunix.node.userlevel.session_leader import GRACE, spawn_kept
+
+Begin = Callable[[], contextlib.AbstractContextManager[tuple[int, list[Path]]]]
 
 PIPE_SIZE = 1024 * 1024
 
@@ -117,13 +119,13 @@ class Process:
     def launch(
         self,
         enter: Callable[[], None] | None = None,
-        entries: Sequence[Path] = (),
+        begin: Begin | None = None,
         apart: bool = False,
     ) -> int:
         """Make descriptors and start. Returns the pid of our direct child: the program or keeper; 0
         for the program of a session server.
 
-        `enter`: into the job's control groups, whose files are `entries`; `apart`: with a keeper in
+        `enter`: into the job's control groups; `begin`: JobGroup.begin; `apart`: with a keeper in
         any case.
         """
         spec = self._start.spec
@@ -132,31 +134,37 @@ class Process:
             stdin, stdout, stderr, terminal = fds
             around = Surroundings(spec, self._start.owner, self._env, stdin, stdout, stderr, enter)
             if spec.tty is not None or apart:
-                self._kept = True
-                self._child, self._status = spawn_kept(around, terminal)
+                self._launch_kept(around, terminal)
             else:
-                self._launch_direct(around, entries, stack)
+                self._launch_direct(around, begin, stack)
         if self._status is not None:
             self._reactor.add_reader(self._status.fileno(), self._report_ready)
         return self._child
 
     def _launch_direct(
-        self, around: Surroundings, entries: Sequence[Path], stack: contextlib.ExitStack
+        self, around: Surroundings, begin: Begin | None, stack: contextlib.ExitStack
     ) -> None:
+        into, entries = (-1, []) if begin is None else stack.enter_context(begin())
         if self._sessions is not None and self._sessions.serves(around.owner):
             groups = [os.open(entry, os.O_WRONLY | os.O_CLOEXEC) for entry in entries]
             for fd in groups:
                 stack.callback(os.close, fd)
-            around = dataclasses.replace(around, enter=None, groups=tuple(groups))
+            around = dataclasses.replace(around, enter=None, groups=tuple(groups), into=into)
             self._served = self._sessions.start(around, self._take, self._lost)
             return
-        pid = spawn_quickly(around)
-        if pid is None:
-            self._child, self._status = spawn_direct(around)
-        else:
-            self._child = pid
-            self._tell(stream.Started(self.vnn, pid))
+        if into >= 0 and not entries:
+            around = dataclasses.replace(around, enter=None, into=into)
+        self._child, self._status = spawn_direct(around)
         self.pid = self._child
+
+    def _launch_kept(self, around: Surroundings, terminal: int) -> None:
+        self._kept = True
+        started = spawn_quickly(around) if terminal < 0 else None
+        if started is None:
+            self._child, self._status = spawn_kept(around, terminal)
+        else:
+            self._child, self._status, report = started
+            self._take(report)
 
     def _make_fds(self, tty: TtySpec | None, stack: contextlib.ExitStack) -> list[int]:
         """[stdin, stdout, stderr, controlling terminal] of the child; ours are kept and wired."""

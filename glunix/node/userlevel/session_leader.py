@@ -1,11 +1,12 @@
 """The keeper: session leader and reaper beside a job that has a terminal.
 
 Owns: the job's session and controlling terminal, its descendants (child subreaper), and their end.
-Also beside a job without one, where the daemon serves others and has no control groups: whose an
-orphan is, only its own reaper then knows.
+Also beside a job without one, where there are no control groups: whose an orphan is, only its own
+reaper then knows. (reaper.c does this without a fork of the daemon, for the simple cases.)
 It runs no loop of the daemon's; it polls two descriptors: packets from the daemon (one signal
 number each) and the state of its children. When the program has ended it ends what was left behind
-(SIGHUP, then SIGKILL after GRACE; paper 4.2.3) unless the job asked to keep it.
+(SIGHUP, then SIGKILL after GRACE; paper 4.2.3); if the job asked to keep it, the keeper waits for
+its end.
 If the daemon dies the keeper is killed by the kernel, and the terminal hangs up.
 """
 
@@ -97,8 +98,11 @@ class Keeper:
         for fd in {self._around.stdin, self._around.stdout, self._around.stderr} - {self._tty_fd}:
             os.close(fd)
         self._watch()
+        self._daemon.close()
         if not self._around.spec.keep:
             end_descendants(GRACE)
+        else:
+            _wait_for_all()
 
     def _start(self) -> None:
         exec_end, keeper_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -181,6 +185,15 @@ def end_descendants(grace: float) -> None:
                 told.add(pid)
                 _signal(pid, [signal.SIGKILL] if late else [signal.SIGHUP, signal.SIGCONT])
         _wait_some(0.2 if late else max(0.0, deadline - time.monotonic()))
+
+
+def _wait_for_all() -> None:
+    """Until there is no child: the kernel's word for what was kept is that it is below us."""
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            return
 
 
 def _signal(pid: int, numbers: list[signal.Signals]) -> None:
