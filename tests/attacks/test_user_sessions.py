@@ -207,3 +207,18 @@ def test_a_clients_terminal_is_not_in_others_jobs(own: Cluster, uid: int) -> Non
 def test_programs_have_no_descriptor_of_the_daemons(shared: Cluster) -> None:
     result = shared.glurun("-w", "node1", "sh", "-c", "ls /proc/$$/fd", uid=ANN)
     assert result.text.split("\n") == ["0", "1", "2"], result
+
+
+CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapAmb")
+
+
+def test_a_program_has_no_capability_of_its_server(shared: Cluster) -> None:
+    """The server may hold one, by which children begin in a control group: permitted, no more."""
+    with running(shared, ANN, "sh", "-c", "echo $$; exec sleep 60") as (_, pid):
+        seen = outer(shared, pid)
+        for number, allowed in ((seen, 0), (server_of(shared, pid), 1 << 1)):
+            lines = Path(f"/proc/{number}/status").read_text().splitlines()
+            held = dict(line.split(":\t") for line in lines if line.startswith("Cap"))
+            for name in CAPABILITIES:
+                most = allowed if name == "CapPrm" else 0
+                assert int(held[name], 16) & ~most == 0, (name, held)
