@@ -6,14 +6,13 @@ import socket
 
 from glunix import config
 from glunix.home.processes import forkserver, forkserver_build
-from glunix.node.spawn import posix_spawn
+from glunix.node.spawn.reaper import REAPER
 from slic.ebpf import objects
 from slic.kernel import sieve
 from slic.kernel.compiled import NO_LIBC, Compiled
 
 SHADOWS = forkserver_build.PROGRAM
 SIEVE = sieve.LIBRARY
-REAPER = posix_spawn.REAPER
 PROGRAMS = objects.OBJECT
 _CLI = os.path.join(os.path.dirname(os.path.dirname(__file__)), "cli")
 START = Compiled((os.path.join(_CLI, "start.c"),), NO_LIBC)

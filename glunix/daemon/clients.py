@@ -180,6 +180,8 @@ class Clients:
         if size > SUBMIT_MAX:
             what = "staged files, " if message.spec.staged else ""
             text = f"{what}command line and environment are over {SUBMIT_MAX // 2**20} MiB"
+        elif who.limits is None and os.geteuid() not in (0, who.owner.uid):
+            return message  # a job of somebody whom this daemon does not serve: refused for that
         elif who.limits is None:
             text = "the limits of the process that submits cannot be known: it is gone"
         if text or who.limits is None:

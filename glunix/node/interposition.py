@@ -23,13 +23,13 @@ from slic.interposers.home.forks import Forks, Numbers
 from slic.interposers.home.groups import Groups
 from slic.interposers.home.kind import HomeKind
 from slic.interposers.home.mesg import HomeMesg
+from slic.interposers.home.ownfilter import OwnFilter
 from slic.interposers.home.paths import HomePaths
 from slic.interposers.home.reopens import HomeReopens
 from slic.interposers.home.sockets import SOCKETS, HomeSockets
 from slic.interposers.home.stdio import HomeStdio
 from slic.interposers.home.writes import HomeWrites
 from slic.interposers.identity import Identity
-from slic.interposers.ownfilter import OwnFilter
 from slic.kernel.pidfd import status_fields
 from slic.kernel.prctl import CLONE_NEWUTS, set_domain_name, unshare
 from slic.policy import Policy

@@ -24,6 +24,7 @@ from e2e.cluster import (
     Result,
     as_user,
     ended,
+    everybodys_python,
     make_launchers,
     read_line,
     until,
@@ -305,7 +306,7 @@ def tools_of_this_checkout() -> Iterator[Path]:
     tools = Path(tempfile.mkdtemp(prefix="glunix-bin-"))
     try:
         tools.chmod(0o755)
-        make_launchers(tools)
+        make_launchers(tools, everybodys_python() or sys.executable)
         yield tools
     finally:
         shutil.rmtree(tools)

@@ -8,11 +8,12 @@ import re
 import shutil
 import socket
 import ssl
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from e2e.cluster import Cluster, Member, make_launchers
+from e2e.cluster import Cluster, Member, everybodys_python, make_launchers
 
 
 def free_ports(count: int) -> list[int]:
@@ -32,7 +33,7 @@ class Loopback:
         self.folder.chmod(0o755)
         tools = self.folder / "bin"
         tools.mkdir()
-        make_launchers(tools)
+        make_launchers(tools, everybodys_python() or sys.executable)
         self.home = Cluster(tools, self.folder / "home")
         self.node = Cluster(tools, self.folder / "node1")
         ports = free_ports(3)

@@ -47,6 +47,14 @@ class Try:
 
 
 TRIES: dict[str, list[Try] | str] = {
+    "glubatch": [
+        Try("glubatch --hold {npid}", 1, ".*not in the queue"),
+        Try("glubatch --release {npid}", 1, ".*not in the queue"),
+        Try("glubatch --attach {npid}", 1, ".*no batch job of yours.*"),
+    ],
+    "glumigrate": [
+        Try("glumigrate {npid}", 1, ".*(belongs to|not transparent|no transparent|user level).*"),
+    ],
     "glukill": [
         Try("glukill {npid}", 1, HERS, logged=True),
         Try("glukill -9 {npid}.0", 1, HERS, logged=True),

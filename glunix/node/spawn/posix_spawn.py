@@ -24,11 +24,8 @@ from glunix.msg.job import Carried, JobSpec, Owner, Rlimit
 from glunix.node.spawn import carried
 from glunix.node.spawn.exec import inherits_nothing
 from glunix.node.spawn.fork import Report, Surroundings, decode_report
+from glunix.node.spawn.reaper import REAPER
 from slic.kernel import capabilities
-from slic.kernel.compiled import NO_LIBC, Compiled
-
-REAPER = Compiled((os.path.join(os.path.dirname(__file__), "reaper.c"),), NO_LIBC)
-"""The program that starts a program and reaps what it leaves. Without gcc there is none."""
 
 PATIENCE = 5.0
 """Seconds until the exec at the most; after them the slow way is tried."""

@@ -232,12 +232,16 @@ def test_what_cannot_be_is_refused_and_only_for_homes() -> None:
         ("fgetxattr", 3, 0, 0, 0): errno.EOPNOTSUPP,
         ("copy_file_range", 5, 0, 3, 0, 9, 0): errno.EINVAL,
         ("sendfile", 3, 5, 0, 9): errno.EINVAL,
-        ("fallocate", 3, 1, 0, 9): errno.EOPNOTSUPP,
     }
     for (name, *args), number in refused.items():
         assert world.asked(name, *args)[1] == Fail(number), name
         elsewhere = [5 if value == 3 else value for value in args]
         assert isinstance(world.asked(name, *elsewhere)[1], Continue), name
+
+
+def test_a_mode_of_fallocate_is_homes_to_refuse() -> None:
+    asked = World().asked("fallocate", 3, 1, 0, 9)[1]
+    assert (asked.call, asked.numbers) == ("fallocmode", (0, 9, 1))
 
 
 def test_being_in_a_directory_of_home() -> None:

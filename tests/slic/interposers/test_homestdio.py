@@ -84,12 +84,12 @@ def test_a_write_elsewhere_and_a_cut() -> None:
     assert finished(asking, (0, [], b"")) == Return(0)
 
 
-def test_flags_are_homes_but_for_nonblock() -> None:
+def test_flags_are_homes() -> None:
     tracee, policy = made(None)
     asking = begun(policy, tracee, "fcntl", 1, 3, 0)
     assert next(asking) == CallHome("getfl", 1)
     assert finished(asking, (os.O_WRONLY | os.O_APPEND, [], b"")) == Return(
-        os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK
+        os.O_WRONLY | os.O_APPEND
     )
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from glunix.msg.job import JobSpec, Owner, Rlimit
 from glunix.node.spawn.fork import Surroundings, decode_report, spawn_direct
-from glunix.node.spawn.posix_spawn import REAPER, is_plain, spawn_quickly
+from glunix.node.spawn.posix_spawn import is_plain, spawn_quickly
+from glunix.node.spawn.reaper import REAPER
 
 OWN = Owner(os.geteuid(), os.getegid(), os.getgroups())
 LIMITS = [Rlimit(number, *resource.getrlimit(number)) for number in range(16)]
