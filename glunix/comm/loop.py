@@ -23,6 +23,10 @@ from glunix.comm.tls import Admit, TlsListener, dial_tls
 from glunix.errors import GlunixError
 
 
+COLLECT = (700, 10, 10)
+"""When a service looks for garbage: Python's own defaults (gc.set_threshold)."""
+
+
 class Loop:
     """Owns one asyncio loop for the life of the process."""
 
@@ -37,6 +41,9 @@ class Loop:
         """Call `start` inside the loop, then serve until `stop`. Returns the exit status."""
         self._loop.call_soon(start)
         gc.freeze()  # what was imported stays: no collection need look at it again
+        # A tool that starts a service looks for garbage seldom (glunix.cli.launchers). A TLS
+        # connection that came to nothing is garbage with cycles, and 100 KiB of it.
+        gc.set_threshold(*COLLECT)
         try:
             self._loop.run_forever()
         finally:

@@ -33,6 +33,7 @@ pytestmark = [
     pytest.mark.timeout(7200 if LONG else 240),
     # Jobs whose processes never were do not end: what they hold goes with their objects.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Generating overly large repr"),  # a message is what it is
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 PEER = typing.get_args(peer.PeerToPeer)

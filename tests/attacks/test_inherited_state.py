@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.cluster import Cluster, ended, finish
+from e2e.cluster import Cluster, ended, everybodys_python, finish
 
 from slic.kernel import capabilities
 
@@ -162,7 +162,7 @@ assert os.getuid() == 0
 sys.argv = [{str(launcher)!r}, *{SHOW!r}]
 exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"))
 """
-    python = launcher.read_text().split("\n", 1)[0][2:].split()[0]
+    python = everybodys_python() or sys.executable
     command = [*words_of(ANN, "--bounding-set=-all"), python, "-c", enter]
     with ended(shared.start(*command)) as process:
         result = finish(process)

@@ -66,7 +66,7 @@ def test_a_memory_file(both: Both, place: Path) -> None:
     known = (
         BOTH
         | {f"F_SETLEASE {how}" for how in "rwu"}
-        | {"F_GETLEASE", "F_ADD_SEALS", "F_SETFL O_DIRECT", "F_GET_SEALS"}
+        | {"F_GETLEASE", "F_ADD_SEALS", "F_SETFL O_DIRECT", "F_GET_SEALS", "preadv2"}
     )
     native = told(both, NATIVE, line, known)
     assert told(both, TRANSPARENT, line, known) == native
