@@ -19,14 +19,14 @@ from pathlib import Path
 from glunix.daemon.authorization import RefusedJob
 from glunix.daemon.chores import Chores
 from glunix.daemon.terminals import uids_of
-from glunix.daemon.transparent_job import SupervisedJob
+from glunix.daemon.transparent_job import TransparentJob
 from glunix.node.processes.cgroups import JobGroup
 from glunix.node.reactor import Reactor
 from glunix.node.spawn.sessions import Sessions
 from glunix.node.userlevel.job import UserJob
 from glunix.node.userlevel.session_leader import GIVE_UP, GRACE, children_of_self
 
-Job = UserJob | SupervisedJob | RefusedJob
+Job = UserJob | TransparentJob | RefusedJob
 
 REAP_TURN = 0.02
 """Seconds of reaping in one turn of the loop: a job can end processes as fast as we reap them."""
@@ -155,7 +155,7 @@ class Children:
             self._reactor.call_later(LOOK_AGAIN, self._sweep, job, since, told, others)
 
     def _belongs(self, pid: int, job: Job, jobs: Sequence[Job]) -> bool:
-        if isinstance(job, SupervisedJob) and job.is_session_of(pid):
+        if isinstance(job, TransparentJob) and job.is_session_of(pid):
             return True
         owner = job.start.owner.uid
         try:

@@ -19,7 +19,7 @@ from glunix.node.migration.mover import TALK, spawn_source
 from migration.phases import Effect, Event, Side, Source
 
 if TYPE_CHECKING:
-    from glunix.daemon.transparent_job import SupervisedJob
+    from glunix.daemon.transparent_job import TransparentJob
 
 
 class Leaving:
@@ -28,7 +28,7 @@ class Leaving:
     def __init__(
         self,
         loop: Loop,
-        job: "SupervisedJob",
+        job: "TransparentJob",
         root: int,
         epoch: int,
         say: Callable[[str, str], None],

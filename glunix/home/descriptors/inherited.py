@@ -76,7 +76,7 @@ def _carries_bytes(fd: int) -> bool:
         sock.close()
 
 
-def is_careful(found: list[Inherited]) -> bool:
+def needs_checked_writes(found: list[Inherited]) -> bool:
     """As glunix.msg.job.JobSpec.careful."""
     outputs = [fd for fd in (1, 2) if output_kind(fd) == "file"]
     more = [one.number for one in found if one.kind in (FILE_OUTPUT, "file-both")]
@@ -245,6 +245,6 @@ def _kind(fd: int, terminal: int) -> tuple[str, int]:
 
 
 def _other(fd: int, flags: int) -> tuple[str, int]:
-    from glunix.home.descriptors.forwarded import can_be_held
+    from glunix.home.descriptors.forwarded import can_be_forwarded
 
-    return ("other", flags) if can_be_held(fd, flags) else ("", 0)
+    return ("other", flags) if can_be_forwarded(fd, flags) else ("", 0)

@@ -17,7 +17,7 @@ from glunix.home.signals import FAULTS, FORWARDED
 _PACKET = 4096
 
 
-class Ear:
+class RootSignals:
     """`pipe` takes the numbers of signals that come, from `catch` on."""
 
     def __init__(self, sock: _socket.socket, pipe: int) -> None:
