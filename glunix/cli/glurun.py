@@ -174,7 +174,7 @@ def _home_path(path: str) -> bytes:
     if not found.strip("/"):
         raise UsageError(f"--home wants a path below the root, not {path!r}")
     if not os.path.lexists(found):
-        from glunix.home.submit import complain
+        from glunix.home.report import complain
 
         complain(f"note: --home={path}: not here (yet): the job may make it", None)
     return b"/" + os.fsencode(found.lstrip("/"))
@@ -240,7 +240,7 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
 
 def _fail(line: str) -> int:
     from glunix import config
-    from glunix.home.submit import complain
+    from glunix.home.report import complain
 
     complain(line, None)
     return config.exit_error()

@@ -8,7 +8,7 @@ import stat
 import sys
 
 from glunix.errors import GlunixError
-from glunix.home.options import Options
+from glunix.home.options import Options, is_open
 
 _FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 """Signals whose disposition Python itself changed at start: what it was before is not known."""
@@ -36,16 +36,6 @@ def settle_fds(options: Options) -> None:
         if fd != home_fd:
             posix.dup2(home_fd, fd, inheritable=False)
             options.fds[fd] = fd
-
-
-def is_open(fd: int) -> bool:
-    """Whether the user gave us this descriptor (one closed is held by O_PATH, see cli.glurun)."""
-    from fcntl import F_GETFL, fcntl  # only transparent jobs ask
-
-    try:
-        return not fcntl(fd, F_GETFL) & os.O_PATH
-    except OSError:
-        return False
 
 
 def _is_directory(fd: int) -> bool:
@@ -213,7 +203,7 @@ def submit_message(
         stdin = ("dir", 0)
     if options.transparent:
         from glunix.home.descriptors.inherited import open_states, output_kind
-        from glunix.home.transparent import same_sockets, stdin_kind
+        from glunix.home.descriptors.kinds import same_sockets, stdin_kind
 
         opened = open_states()
         fd = options.fds[0]

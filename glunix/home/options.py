@@ -1,5 +1,7 @@
 """What the user asked of glurun, as plain values; made by glunix.cli.glurun or by a test."""
 
+import os
+
 
 class Options:
     """Defaults are those of `glurun CMD`. Paths and argv are raw bytes."""
@@ -51,3 +53,13 @@ class Options:
         not tell."""
         self.transparent = False
         self.uid: int | None = None
+
+
+def is_open(fd: int) -> bool:
+    """Whether the user gave us this descriptor (one closed is held by O_PATH, see cli.glurun)."""
+    from fcntl import F_GETFL, fcntl  # only transparent jobs ask
+
+    try:
+        return not fcntl(fd, F_GETFL) & os.O_PATH
+    except OSError:
+        return False

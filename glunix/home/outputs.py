@@ -268,7 +268,7 @@ class Outputs:
         return self._lost
 
     def _complain(self, error: OSError) -> None:
-        from glunix.home.submit import complain
+        from glunix.home.report import complain
 
         complain(f"cannot write output: {error.strerror}", None)
         self._lost = True

@@ -16,6 +16,7 @@ from glunix import config
 from glunix.errors import GlunixError
 from glunix.home.jobspec import environment, is_tight, settle_fds, submit_message
 from glunix.home.link import HomeLink
+from glunix.home.report import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ class Opening:
     def _listen(self, options: Options) -> Line | None:
         if not options.transparent or is_tight():
             return None
+        from glunix.home.descriptors.kinds import stdin_kind
         from glunix.home.direct import Line
-        from glunix.home.transparent import stdin_kind
 
         if stdin_kind(options.fds[0], False)[0] in ("pipe", "socket"):
             return None  # its bytes go ahead to the daemon, and must not be overtaken
@@ -110,15 +111,6 @@ def _find_terminal(options: Options) -> HomeTerminal | None:
     if options.transparent:
         return transparent_terminal({number: options.fds[number] for number in found})
     return HomeTerminal(options.fds[found[0]], found)
-
-
-def complain(line: str, terminal: HomeTerminal | None) -> None:
-    """One line on stderr; in raw mode it needs its own carriage return."""
-    end = "\r\n" if terminal is not None and terminal.is_raw else "\n"
-    try:
-        posix.write(2, f"glurun: {line}{end}".encode("utf-8", "surrogateescape"))
-    except OSError:
-        pass  # nobody can be told
 
 
 def run(options: Options) -> int:
@@ -172,22 +164,3 @@ def _lacks(error: OSError) -> int:
         raise error
     complain(f"home's part of the job: {error.strerror} (ulimit -{option})", None)
     return config.exit_error()
-
-
-def not_started(step: str, error: int, line: str, vnn: int, node: str, options: Options) -> str:
-    """What the user is told of a process that could not be started."""
-    where = f"[{vnn} on {node}] " if options.degree > 1 else ""
-    if error == errno.ENOENT:
-        from glunix.home.staging import here_though
-
-        line += here_though(step, line, node, options)
-    return where + line
-
-
-def times_told(times: list[tuple[str, float]], before: float) -> str:
-    """Seconds of each step, a line each (paper, Figure 6)."""
-    lines = ""
-    for name, at in times:
-        lines += f"{name} {at - before:.6f}\n"
-        before = at
-    return lines

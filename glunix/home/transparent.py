@@ -9,21 +9,20 @@ it, so that its poll never promises what a read will not find.
 from __future__ import annotations
 
 import _signal
-import _socket
 import errno
 import os
 import posix
 import select
-import stat
-from fcntl import F_GETFL, fcntl, ioctl
+from fcntl import ioctl
 
-from glunix.home.descriptors.inherited import AT_HOME, is_file, is_read_output, memory_device
+from glunix.home.descriptors.inherited import AT_HOME, is_file, is_read_output
+from glunix.home.descriptors.kinds import same_sockets, stdin_kind
 from glunix.home.input.source import Source
-from glunix.home.jobspec import is_open
 from glunix.home.jobview import JobView
+from glunix.home.options import is_open
+from glunix.home.report import complain
 from glunix.home.signals import STOPPED, BeingStopped, as_background
 from glunix.home.sinks import to_nowhere
-from glunix.home.submit import complain
 from glunix.home.terminal.allowed_ioctls import (
     MODE_CHANGES,
     QUERIES,
@@ -55,47 +54,6 @@ _INT_MAX = 2**31 - 1
 
 TERMINAL_FD = 3
 """The number by which the node asks for the controlling terminal when none of fds 0-2 is it."""
-
-
-def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:
-    """(kind, size) of home's fd 0, as glunix.msg.job.JobSpec.stdin has it."""
-    if not is_open(fd):
-        return "closed", 0
-    found = posix.fstat(fd)
-    if is_tty:
-        return "tty", 0
-    only_read = fcntl(fd, F_GETFL) & os.O_ACCMODE == os.O_RDONLY
-    if stat.S_ISREG(found.st_mode) and only_read:
-        return "file", found.st_size
-    if stat.S_ISSOCK(found.st_mode):
-        return ("socket" if _is_stream(fd) else "packets"), 0
-    if stat.S_ISFIFO(found.st_mode) and only_read:
-        return "pipe", 0
-    return memory_device(found) or "other", 0
-
-
-def _is_stream(fd: int) -> bool:
-    """Whether this is a socket that carries bytes: neither packets nor connections."""
-    sock = _socket.socket(fileno=posix.dup(fd))
-    try:
-        accepts = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
-        return sock.type == _socket.SOCK_STREAM and not accepts
-    finally:
-        sock.close()
-
-
-def same_sockets() -> list[int]:
-    """Which of fds 0-2 are the socket that fd 0 is."""
-    own = posix.fstat(0)
-    found = []
-    for fd in (0, 1, 2):
-        try:
-            seen = posix.fstat(fd)
-        except OSError:
-            continue
-        if (seen.st_dev, seen.st_ino) == (own.st_dev, own.st_ino):
-            found.append(fd)
-    return found
 
 
 class HomeCalls:
