@@ -22,7 +22,6 @@ from glunix.comm.sockets import Listener, dial_unix
 from glunix.comm.tls import Admit, TlsListener, dial_tls
 from glunix.errors import GlunixError
 
-
 COLLECT = (700, 10, 10)
 """When a service looks for garbage: Python's own defaults (gc.set_threshold)."""
 
