@@ -196,6 +196,7 @@ class Daemon:
             [row for s in self._streams for row in s.rows()],
             self._home.running(),
             unsent,
+            self._home.batch.told(),
         )
 
     def _master_up(self) -> None:

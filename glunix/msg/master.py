@@ -88,6 +88,9 @@ class NodeHello(Message, frozen=True, tag="hello"):
     homes: Annotated[list[HomeJob], Meta(max_length=65536)]
     unsent: Annotated[list[ProcExited | JobOver], Meta(max_length=65536)] = []
     """What ended while there was no master to tell, in its order."""
+    launched: Annotated[list[NpidField], Meta(max_length=65536)] = []
+    """Batch jobs that this daemon was told to begin since its start, the newest: what was reported
+    of them may have been lost with the master."""
 
 
 class LoadReport(Message, frozen=True, tag="load"):

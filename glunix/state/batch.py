@@ -5,7 +5,7 @@ Feeder's (glunix.state.feeder). What a crash must not forget is in the journal b
 answered; a run that a crash cut off is said to have been cut off, and runs again only if asked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -174,14 +174,14 @@ class Batch:
             raise PeerFault(f"job {job.npid} has its home on {job.home}")
         self.never_began(job, told.reason, now, is_final=told.final)
 
-    def was_never_launched(self, job: Job, boot: str) -> bool:
+    def was_never_launched(self, job: Job, boot: str, launched: Collection[int]) -> bool:
         """Whether a home that came back without this job has certainly never begun it.
 
-        The same daemon reports what it has begun and what ended meanwhile; a process that was
-        reported by its node was begun.
+        The same daemon says which launches came to it: what it and the nodes reported of one may
+        have been lost with the master. A process that was reported by its node was begun.
         """
         entry = self._books.queue.runs.get(job.npid)
-        if entry is None or entry.runs[job.npid].boot != boot:
+        if entry is None or entry.runs[job.npid].boot != boot or job.npid in launched:
             return False
         return all(proc.state is ProcState.PLACED for proc in job.procs.values())
 

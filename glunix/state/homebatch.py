@@ -23,6 +23,8 @@ from glunix.state.home_effects import DaemonEffect, Dial, StartBatchServer, ToCl
 _encode = msgspec.msgpack.Encoder().encode
 
 ROOT = 0
+TOLD = 65536
+"""Launches that are remembered for a master that comes back."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +91,8 @@ class HomeBatch:
         self._servers: dict[bytes, int] = {}
         """Owner's key -> client link of the server."""
         self._waiting: dict[bytes, list[Ticket]] = {}
+        self._told: dict[int, None] = {}
+        """Launches that came, the newest TOLD of them."""
         self._offered: dict[int, _Offer] = {}
         """By NPID."""
 
@@ -118,6 +122,9 @@ class HomeBatch:
             raise FrameError(f"the master launches job {npid} twice")
         if sorted(proc.vnn for proc in launch.procs) != list(range(launch.degree)):
             raise FrameError(f"the master launches job {npid} with other processes")
+        self._told[npid] = None
+        if len(self._told) > TOLD:
+            del self._told[next(iter(self._told))]
         try:
             ticket = self._opened(launch)
         except (BadTicket, msgspec.MsgspecError) as error:
@@ -227,6 +234,10 @@ class HomeBatch:
             del self._offered[cannot.npid]
             return [ToMaster(batch.NotLaunched(cannot.npid, cannot.reason, final=True))]
         return self._home.abandon(cannot.npid, link, cannot.reason)
+
+    def told(self) -> list[int]:
+        """As glunix.msg.master.NodeHello.launched."""
+        return list(self._told)
 
     def on_the_way(self) -> list[HomeJob]:
         """Launches that have not begun, for a (re)connecting master."""

@@ -13,7 +13,7 @@ for a daemon that lost its link for a moment:
 
 from glunix.ids import NodeName, Npid, Vnn, node_name
 from glunix.msg.job import RunningProc
-from glunix.msg.master import HomeJob, JobOver, KillOrder, NodeHello, ProcExited
+from glunix.msg.master import JobOver, KillOrder, NodeHello, ProcExited
 from glunix.state.batch import Batch
 from glunix.state.core import Books, Deadline
 from glunix.state.events import Level
@@ -52,7 +52,7 @@ class Returning:
         """`known`: this master saw this daemon (same boot) before, so it knew all its jobs."""
         for report in hello.unsent:
             self._unsent(node, report, now)
-        self._homes(node, hello.homes, hello.boot, known, now)
+        self._homes(node, hello, known, now)
         told = {(Npid(proc.npid), Vnn(proc.vnn)): proc for proc in hello.running}
         for proc in self._books.pdb.on_node(node.name):
             if not proc.live:
@@ -77,13 +77,14 @@ class Returning:
         if job is not None and job.home == node.name:
             self._ending.home_over(job, report.reason, now)
 
-    def _homes(self, node: Node, homes: list[HomeJob], boot: str, known: bool, now: float) -> None:
+    def _homes(self, node: Node, hello: NodeHello, known: bool, now: float) -> None:
         books = self._books
-        told = {Npid(job.npid): job for job in homes}
+        told = {Npid(job.npid): job for job in hello.homes}
+        launched = set(hello.launched)
         for job in books.pdb.homed(node.name):
             if told.pop(job.npid, None) is not None or job.ending:
                 continue
-            if self._batch.was_never_launched(job, boot):
+            if self._batch.was_never_launched(job, hello.boot, launched):
                 self._batch.never_began(job, f"{node.name} was not told of it", now)
             else:
                 self._ending.doom(job, f"its startup on {node.name} is gone", now)

@@ -309,6 +309,19 @@ def test_a_launch_that_a_restart_swallowed_happens_once(told: bool) -> None:
     assert launched == ([] if told else [npid])
 
 
+def test_a_launch_that_came_is_not_made_again() -> None:
+    """It ended meanwhile, and what was reported of it was lost with the master."""
+    cluster = Batched("home", "node1")
+    [npid] = cluster.queued(terms())
+    again = restarted(cluster)
+    again.connect("home")
+    again.says("home", hello("home", launched=[npid]))
+    again.connect("node1")
+    again.says("node1", hello("node1"))
+    assert again.launches() == [] and not again.queue
+    assert "startup on home is gone" in again.journal[npid].reason
+
+
 def test_a_run_that_was_cut_off_is_said_to_be() -> None:
     cluster = Batched("home", "node1")
     [npid] = cluster.queued(terms())
