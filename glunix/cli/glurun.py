@@ -132,22 +132,13 @@ def _short_options(word: str, rest: list[str]) -> list[tuple[str, str]]:
     return found
 
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
 def _seconds(text: str) -> float:
-    unit = _UNITS.get(text[-1:], 0.0) if ":" not in text else 0.0
-    parts = [text[:-1]] if unit else text.split(":")
+    from glunix.cli.times import parse_time  # most jobs have no limit
+
     try:
-        numbers = [float(p) for p in parts]
-    except ValueError:
-        numbers = []
-    if not 1 <= len(numbers) <= 3 or min(numbers) < 0 or not 0 < sum(numbers) < float("inf"):
-        raise UsageError(f"not a time: {text}")
-    total = 0.0
-    for number in numbers:
-        total = total * 60 + number
-    return min(total * (unit or 1.0), 1e9)
+        return parse_time(text)
+    except GlunixError as error:
+        raise UsageError(str(error)) from None
 
 
 def _number(name: str, text: str, least: int, most: int) -> int:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from glunix.comm.link import Link
 from glunix.comm.loop import Loop
+from glunix.daemon.move_side import MoveSide
 from glunix.ids import StreamId
 from glunix.msg import move
 from glunix.msg.base import Body
 from glunix.node.migration.mover import TALK, spawn_destination
-from migration.phases import Destination, Effect, Event, Side
+from migration.phases import Destination, Effect, Event
 
 if TYPE_CHECKING:
     from glunix.daemon.transparent_job import SupervisedJob
@@ -21,7 +22,7 @@ STATE_MAX = 64 * 1024 * 1024
 """Bytes of a supervisor's state."""
 
 
-class Arriving:
+class Arriving(MoveSide):
     """One move. `live` is called with the program's pid when the job runs here; `dead` when it
     does not, and never will."""
 
@@ -36,19 +37,17 @@ class Arriving:
         dead: Callable[[], None],
     ) -> None:
         """`say` and `taken` send home."""
-        self._loop = loop
+        super().__init__(loop, Destination.EMPTY, epoch)
         self._job = job
         self._say = say
         self._taken = taken
         self._live = live
         self._dead = dead
-        self._side = Side(Destination.EMPTY, epoch)
         self._mover: Link | None = None
         self._state = bytearray()
         self._stopped = self._adopted = False
         self._pid = 0
-        self._why = ""
-        self._effects: dict[Effect, Callable[[], None]] = {
+        self._effects = {
             Effect.BUILD: lambda: None,  # the job's launch does it
             Effect.FILL: lambda: self._say("built", "", 0),
             Effect.SAY_READY: lambda: self._say("ready", "", self._pid),
@@ -57,11 +56,6 @@ class Arriving:
             Effect.SAY_ABORTED: lambda: self._say("aborted", self._why, 0),
         }
         self._event(Event.PREPARE)
-
-    @property
-    def epoch(self) -> int:
-        """Of this move."""
-        return self._side.epoch
 
     @property
     def is_live(self) -> bool:
@@ -95,24 +89,6 @@ class Arriving:
     def cut(self) -> None:
         """Home is gone."""
         self._event(Event.CUT, "home is gone")
-
-    def _event(self, event: Event, why: str = "") -> None:
-        self._why = self._why or why
-        self._carry_out(self._side.event(event, self._side.epoch, self._loop.now()))
-
-    def _carry_out(self, effects: tuple[Effect, ...]) -> None:
-        if effects and self._side.due is not None:
-            delay = max(0.0, self._side.due - self._loop.now())
-            self._loop.call_later(delay + 0.01, self._tick)
-        for effect in effects:
-            self._effects[effect]()
-
-    def _tick(self) -> None:
-        phase = self._side.phase
-        effects = self._side.tick(self._loop.now())
-        if effects:
-            self._why = self._why or f"late while {phase.value}"
-        self._carry_out(effects)
 
     # -- supervisor and mover ------------------------------------------------------------------
 

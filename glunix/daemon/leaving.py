@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 
 from glunix.comm.link import Link
 from glunix.comm.loop import Loop
+from glunix.daemon.move_side import MoveSide
 from glunix.ids import StreamId
 from glunix.msg import move
 from glunix.msg.base import Body
 from glunix.msg.frame import CHUNK
 from glunix.node.migration.mover import TALK, spawn_source
-from migration.phases import Effect, Event, Side, Source
+from migration.phases import Effect, Event, Source
 
 if TYPE_CHECKING:
     from glunix.daemon.transparent_job import SupervisedJob
 
 
-class Leaving:
+class Leaving(MoveSide):
     """One move; `over` is called at its end, with whether the job has gone."""
 
     def __init__(
@@ -36,18 +37,16 @@ class Leaving:
         over: Callable[[bool], None],
     ) -> None:
         """`root`: the pid of the job's program; `say` and `piece` send home."""
-        self._loop = loop
+        super().__init__(loop, Source.RUNNING, epoch)
         self._job = job
         self._root = root
         self._say = say
         self._piece = piece
         self._over = over
-        self._side = Side(Source.RUNNING, epoch)
         self._mover: Link | None = None
         self.mover_pid = 0
         self._explains = self._collected = self._sent = self._is_over = False
-        self._why = ""
-        self._effects: dict[Effect, Callable[[], None]] = {
+        self._effects = {
             Effect.PROBE: self._probe,
             Effect.COPY: lambda: self._say("movable", ""),
             Effect.HOLD: lambda: self._job.order("hold"),
@@ -59,11 +58,6 @@ class Leaving:
             Effect.RESUME: self._resume,
             Effect.END: self._end_tasks,
         }
-
-    @property
-    def epoch(self) -> int:
-        """Of this move."""
-        return self._side.epoch
 
     @property
     def withholds(self) -> bool:
@@ -100,26 +94,6 @@ class Leaving:
         """Home is gone: so is the job, and the mover with it."""
         if self._mover is not None:
             self._mover.close("home is gone")
-
-    def _event(self, event: Event, why: str = "") -> None:
-        if why:
-            self._why = self._why or why
-        effects = self._side.event(event, self._side.epoch, self._loop.now())
-        self._carry_out(effects)
-
-    def _carry_out(self, effects: tuple[Effect, ...]) -> None:
-        if effects and self._side.due is not None:
-            delay = max(0.0, self._side.due - self._loop.now())
-            self._loop.call_later(delay + 0.01, self._tick)
-        for effect in effects:
-            self._effects[effect]()
-
-    def _tick(self) -> None:
-        phase = self._side.phase
-        effects = self._side.tick(self._loop.now())
-        if effects:
-            self._why = self._why or f"late while {phase.value}"
-        self._carry_out(effects)
 
     # -- the mover -----------------------------------------------------------------------------
 
