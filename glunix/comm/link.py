@@ -62,7 +62,7 @@ class Link(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._fd = -1
         """The socket where plain writes to it are what the transport would do, else -1."""
-        self._held: list[bytes] = []
+        self._deferred: list[bytes] = []
 
     @property
     def is_open(self) -> bool:
@@ -196,16 +196,16 @@ class Link(asyncio.BufferedProtocol):
         size = sum(map(len, parts))
         head = frame_head(stream, size)
         if size >= SMALL:
-            held, self._held = self._held, []
+            held, self._deferred = self._deferred, []
             self._write([b"".join(held), head, *parts])
             return
-        if not self._held:
+        if not self._deferred:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._held += [head, *map(bytes, parts)]
+        self._deferred += [head, *map(bytes, parts)]
 
     def flush(self) -> None:
         """Write what small frames wait for the end of this turn of the loop."""
-        held, self._held = self._held, []
+        held, self._deferred = self._deferred, []
         if held:
             self._write([b"".join(held)])
 

@@ -20,7 +20,7 @@ PAUSE_MOST = 1.0
 """Seconds for which a link is not read: its daemon must not pass for silent."""
 
 
-class Turnstile:
+class RateLimit:
     """Counts by node; `rate` is in requests a second. A peer that speaks for all users is free."""
 
     def __init__(self, loop: Loop, rate: float) -> None:

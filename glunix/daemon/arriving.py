@@ -16,7 +16,7 @@ from glunix.node.migration.mover import TALK, spawn_destination
 from migration.phases import Destination, Effect, Event
 
 if TYPE_CHECKING:
-    from glunix.daemon.transparent_job import SupervisedJob
+    from glunix.daemon.transparent_job import TransparentJob
 
 STATE_MAX = 64 * 1024 * 1024
 """Bytes of a supervisor's state."""
@@ -29,7 +29,7 @@ class Arriving(MoveSide):
     def __init__(
         self,
         loop: Loop,
-        job: "SupervisedJob",
+        job: "TransparentJob",
         epoch: int,
         say: Callable[[str, str, int], None],
         taken: Callable[[int], None],

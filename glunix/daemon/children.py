@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 from glunix.daemon.authorization import RefusedJob
 from glunix.daemon.chores import Chores
-from glunix.daemon.transparent_job import SupervisedJob
+from glunix.daemon.transparent_job import TransparentJob
 from glunix.node.processes.cgroups import JobGroup
 from glunix.node.reactor import Reactor
 from glunix.node.spawn.sessions import Sessions
 from glunix.node.userlevel.job import UserJob
 from glunix.node.userlevel.session_leader import GIVE_UP, GRACE, children_of_self
 
-Job = UserJob | SupervisedJob | RefusedJob
+Job = UserJob | TransparentJob | RefusedJob
 
 REAP_TURN = 0.02
 """Seconds of reaping in one turn of the loop: a job can end processes as fast as we reap them."""

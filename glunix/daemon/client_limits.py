@@ -119,7 +119,7 @@ class Share:
         return not self.connections and self._bucket.full(now)
 
 
-class Shares:
+class ClientLimits:
     """The shares of all users of this machine."""
 
     def __init__(self, own_uid: int, limits: LimitsSection) -> None:

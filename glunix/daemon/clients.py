@@ -20,8 +20,8 @@ from glunix.comm.logline import Sparse
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.daemon.chores import Chores
-from glunix.daemon.client_limits import Share, Shares
-from glunix.daemon.stream_relay import Join
+from glunix.daemon.client_limits import ClientLimits, Share
+from glunix.daemon.stream_relay import StreamRelay
 from glunix.daemon.submitter import Limits, limits_of, restricted, with_io_priority, within
 from glunix.daemon.terminals import open_terminal_of
 from glunix.errors import FrameError
@@ -65,7 +65,7 @@ class _Client:
         self.tty_fd = -1
         self.termios = self.left = b""
         self.transparent = False
-        self.joins: dict[StreamId, Join] = {}
+        self.joins: dict[StreamId, StreamRelay] = {}
 
 
 class Clients:
@@ -92,7 +92,7 @@ class Clients:
         self._next = 1
         self._by_number: dict[int, _Client] = {}
         self._by_link: dict[Link, _Client] = {}
-        self._shares = Shares(os.geteuid(), limits)
+        self._limits = ClientLimits(os.geteuid(), limits)
 
     def listen(self, folder: Path, node: str, is_home: bool) -> None:
         """Accept every user of this machine; who they are is the kernel's word.
@@ -107,7 +107,7 @@ class Clients:
         """Close a connection that has descriptors in its queue: a process of the sender's does."""
         with socket.socket(fileno=os.dup(fd)) as connection:
             owner = peer_owner(connection)[1]
-        share = self._shares.of(owner.uid, self._loop.now())
+        share = self._limits.of(owner.uid, self._loop.now())
         share.connections += 1  # until it is really gone
 
         def done(text: str) -> None:
@@ -118,7 +118,7 @@ class Clients:
 
     def adopt(self, connection: socket.socket, owner: Owner, pid: int) -> int:
         """Take in a process that the daemon has made for this owner; returns its link's number."""
-        share = self._shares.of(owner.uid, self._loop.now())
+        share = self._limits.of(owner.uid, self._loop.now())
         who = self._enter(owner, pid, share, limits_of(connection, pid))
         self._loop.adopt(connection, who.link)
         return who.number
@@ -138,7 +138,7 @@ class Clients:
         pid, owner = peer_owner(connection)
         owner, limits = restricted(connection, pid, owner), limits_of(connection, pid)
         now = self._loop.now()
-        share = self._shares.of(owner.uid, now)
+        share = self._limits.of(owner.uid, now)
         text = share.refuses_connection(now)
         if text:
             self._log(f"connections of uid {owner.uid}", f"refused pid {pid}: {text}")
@@ -236,14 +236,14 @@ class Clients:
                 who_asked, text = f"uid {who.owner.uid} and others", message.text
                 self._log(who_asked, f"refused {who.link.name}: {text}")
             who.link.send(CONTROL, message)
-            self._shares.answered(message)
+            self._limits.answered(message)
 
-    def join(self, number: int, stream: StreamId) -> Join:
+    def join(self, number: int, stream: StreamId) -> StreamRelay:
         """The join of a client stream, made at its first mention."""
         who = self._by_number[number]
         if stream not in who.joins:
             ended = lambda s, why: self._ended(who, s, why)  # noqa: E731
-            who.joins[stream] = Join(who.link, stream, who.share, ended)
+            who.joins[stream] = StreamRelay(who.link, stream, who.share, ended)
             who.last_stream = max(who.last_stream, stream)
         return who.joins[stream]
 

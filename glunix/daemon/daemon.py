@@ -22,7 +22,7 @@ from glunix.comm.link import Link
 from glunix.comm.logline import Sparse, say
 from glunix.comm.loop import Loop
 from glunix.comm.network import Network, UnixNetwork
-from glunix.comm.rate_limit import Turnstile
+from glunix.comm.rate_limit import RateLimit
 from glunix.daemon.accounts import Accounts
 from glunix.daemon.authorization import limits_here, owner_here
 from glunix.daemon.batchservers import BatchServers, sealing_key
@@ -36,7 +36,7 @@ from glunix.daemon.node_stream import NodeStream
 from glunix.daemon.peers import PeerLink, Peers
 from glunix.daemon.stages import Stages
 from glunix.daemon.start_pacing import Pace
-from glunix.daemon.transparent_job import SupervisedJob
+from glunix.daemon.transparent_job import TransparentJob
 from glunix.daemon.uplink import Ending, Uplink
 from glunix.errors import Refused
 from glunix.ids import StreamId, Why
@@ -118,9 +118,9 @@ class Daemon:
             lambda owner, why: self._do(self._home.batch.server_failed(owner, why)),
         )
         self._network = network or UnixNetwork(loop, conf.folder, conf.node, self.log)
-        turnstile = Turnstile(loop, conf.limits.requests)
+        rate_limit = RateLimit(loop, conf.limits.requests)
         self._peers = Peers(
-            self._network, turnstile, conf.node, self._boot, self._started, self.log
+            self._network, rate_limit, conf.node, self._boot, self._started, self.log
         )
         self.uplink = Uplink(
             loop,
@@ -294,7 +294,7 @@ class Daemon:
 
     def _input_moved(self) -> None:
         for node_stream in self._streams:
-            if isinstance(node_stream.job, SupervisedJob):
+            if isinstance(node_stream.job, TransparentJob):
                 node_stream.job.input_moved()
 
     def admit(self, start: stream.Start) -> None:

@@ -17,7 +17,7 @@ from glunix.msg.stream import Restore, Start
 from migration.phases import Decider, Decision, Effect
 
 if TYPE_CHECKING:
-    from glunix.daemon.stream_relay import Join
+    from glunix.daemon.stream_relay import StreamRelay
 
 PREPARE_WITHIN = 30.0
 """Seconds until source and destination are ready to freeze. Each has shorter deadlines."""
@@ -43,7 +43,7 @@ class Handover:
     def __init__(
         self,
         loop: Loop,
-        join: "Join",
+        join: "StreamRelay",
         start: Start,
         epoch: int,
         dial: Callable[[Callable[[PeerLink | None, str], None]], None] | None,

@@ -20,7 +20,7 @@ from glunix.node.migration.mover import TALK, spawn_source
 from migration.phases import Effect, Event, Source
 
 if TYPE_CHECKING:
-    from glunix.daemon.transparent_job import SupervisedJob
+    from glunix.daemon.transparent_job import TransparentJob
 
 
 class Leaving(MoveSide):
@@ -29,7 +29,7 @@ class Leaving(MoveSide):
     def __init__(
         self,
         loop: Loop,
-        job: "SupervisedJob",
+        job: "TransparentJob",
         root: int,
         epoch: int,
         say: Callable[[str, str], None],

@@ -15,7 +15,7 @@ from glunix.daemon.arriving import Arriving
 from glunix.daemon.authorization import RefusedJob
 from glunix.daemon.leaving import Leaving
 from glunix.daemon.peers import PeerLink
-from glunix.daemon.transparent_job import SupervisedJob
+from glunix.daemon.transparent_job import TransparentJob
 from glunix.errors import FrameError, Refused
 from glunix.ids import StreamId, Why
 from glunix.msg import master, move, peer, stream
@@ -56,7 +56,7 @@ class NodeStream:
         self._early = 0
         """Bytes of frames that came before the launch."""
         node, loop = daemon.config.node, daemon.loop
-        self.job: UserJob | SupervisedJob | RefusedJob
+        self.job: UserJob | TransparentJob | RefusedJob
         self._announced: Callable[[], None] | None = None
         """To be called when the master's word has come; None: it is not waited for."""
         self._said = Placed(tuple(start.vnns), None)
@@ -79,7 +79,7 @@ class NodeStream:
             return
         if start.spec.transparent:
             setuid = daemon.config.setuid
-            self.job = SupervisedJob(
+            self.job = TransparentJob(
                 start, node, loop, self.tell, self._relay, self._ended, setuid, epoch > 0
             )
             self.job.spare = daemon.spare
@@ -147,7 +147,7 @@ class NodeStream:
 
     def moving(self, message: peer.Moving) -> None:
         """See peers.Route."""
-        if not isinstance(self.job, SupervisedJob):
+        if not isinstance(self.job, TransparentJob):
             return
         under_way = self.job.move
         if isinstance(message, move.MoveOrder):
@@ -160,7 +160,7 @@ class NodeStream:
         elif isinstance(message, move.MoveTaken) and isinstance(under_way, Leaving):
             under_way.taken(message.count)
 
-    def _leave(self, job: SupervisedJob, message: move.MoveOrder) -> None:
+    def _leave(self, job: TransparentJob, message: move.MoveOrder) -> None:
         epoch = message.epoch
         pid, _ = self.running.get(self.start.vnns[0], (0, False))
         if job.move is not None or not pid:
@@ -176,24 +176,24 @@ class NodeStream:
         )
         job.move.order(message.order, epoch)
 
-    def _left(self, job: SupervisedJob) -> None:
+    def _left(self, job: TransparentJob) -> None:
         job.move = None
 
     def _say(self, said: str, text: str, pid: int = 0) -> None:
-        under_way = self.job.move if isinstance(self.job, SupervisedJob) else None
+        under_way = self.job.move if isinstance(self.job, TransparentJob) else None
         if under_way is not None:
             self._mate.say(
                 move.MoveSaid(self._number, under_way.epoch, said, text, pid)  # type: ignore[arg-type]
             )
 
     def _taken(self, count: int) -> None:
-        if isinstance(self.job, SupervisedJob) and self.job.move is not None:
+        if isinstance(self.job, TransparentJob) and self.job.move is not None:
             self._mate.say(move.MoveTaken(self._number, self.job.move.epoch, count))
 
     def _live(self, pid: int, stopped: bool) -> None:
         """The job is here."""
         self.running[self.start.vnns[0]] = (pid, stopped)
-        assert isinstance(self.job, SupervisedJob)
+        assert isinstance(self.job, TransparentJob)
         self.job.move = None
         self.job.is_here()
 
@@ -202,7 +202,7 @@ class NodeStream:
         self.job.abandon()
 
     def _refuse(self, refusal: Refused) -> None:
-        if isinstance(self.job, SupervisedJob) and isinstance(self.job.move, Arriving):
+        if isinstance(self.job, TransparentJob) and isinstance(self.job.move, Arriving):
             self.job.move.failed(str(refusal))
         self._daemon.sparse(self._mate.node, f"refused a job of {self._mate.node}: {refusal}")
         self.job = RefusedJob(self.start, refusal, self._tell_home, self._ended)
@@ -238,7 +238,7 @@ class NodeStream:
 
     def closed(self, text: str, lost: bool) -> None:
         """Home gave up this stream: kill what still runs (paper 4.2.3)."""
-        if isinstance(self.job, SupervisedJob) and self.job.move is not None:
+        if isinstance(self.job, TransparentJob) and self.job.move is not None:
             self.job.move.cut()
         if self.job.kill(signal.SIGKILL, None):
             why = text or "home closed the stream"

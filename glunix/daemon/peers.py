@@ -11,7 +11,7 @@ from typing import Protocol
 from glunix.comm.link import Link
 from glunix.comm.logline import Sparse
 from glunix.comm.network import Network
-from glunix.comm.rate_limit import Turnstile
+from glunix.comm.rate_limit import RateLimit
 from glunix.errors import FrameError, GlunixError
 from glunix.ids import CONTROL, StreamId
 from glunix.msg import peer
@@ -94,14 +94,14 @@ class Peers:
     def __init__(
         self,
         network: Network,
-        turnstile: Turnstile,
+        rate_limit: RateLimit,
         node: str,
         boot: str,
         started: Callable[[PeerLink, StreamId, Start, int], Route],
         log: Callable[[str], None],
     ) -> None:
         self._network = network
-        self._turnstile = turnstile
+        self._rate_limit = rate_limit
         self._hello = peer.PeerHello(MAJOR, MINOR, node, boot)
         self._started = started
         self._log = Sparse(log)
@@ -116,7 +116,7 @@ class Peers:
     def _accepted(self, who: Peer | None) -> Link:
         if who is None:
             return self._new_link("a peer").link
-        self._turnstile.connects(who)
+        self._rate_limit.connects(who)
         links = Counter(mate.peer.node for mate in self._by_link.values() if mate.peer)
         if links[who.node] >= LINKS_EACH:
             raise GlunixError(f"{who.node} has {LINKS_EACH} links to us already")
@@ -173,7 +173,7 @@ class Peers:
         if not mate.greeted and not mate.dialled:
             raise FrameError("a stream before hello")
         route = mate.routes.get(stream)
-        self._turnstile.in_time(mate.peer, link, 1.0 if route is None else FRAME)
+        self._rate_limit.in_time(mate.peer, link, 1.0 if route is None else FRAME)
         if route is not None:
             route.frame(body)
         elif not mate.dialled and stream > mate.last_opened:

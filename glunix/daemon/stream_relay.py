@@ -19,7 +19,7 @@ from glunix.msg.frame import BODY_MAX
 from glunix.msg.stream import INPUT_WINDOW, Start
 
 
-class Join:
+class StreamRelay:
     """See above (a peers.Route)."""
 
     def __init__(

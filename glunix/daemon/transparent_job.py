@@ -20,8 +20,8 @@ from glunix.msg import move, stream
 from glunix.msg.base import Body, Message
 from glunix.msg.frame import BODY_MAX
 from glunix.node.bridge import MOVE, RELAY, REPORT
-from glunix.node.input.feeds import End, PipeEnd, SocketEnd
-from glunix.node.input.prefetched import FedInput, MakeEnd
+from glunix.node.input.feeds import Feed, PipeFeed, SocketFeed
+from glunix.node.input.prefetched import MakeFeed, PrefetchedInput
 from glunix.node.processes.cgroups import JobGroup
 from glunix.node.spawn.supervisor import spawn_supervisor
 from glunix.node.userlevel.job import job_environment
@@ -53,7 +53,7 @@ _ROOT = _encoded(b"rootexited")
 _ROOT_AT = slice(_TAG_AT, _TAG_AT + len(_ROOT))
 
 
-class SupervisedJob:
+class TransparentJob:
     """Made by a Start with `spec.transparent`. `relay` passes a body home undecoded."""
 
     def __init__(
@@ -87,7 +87,7 @@ class SupervisedJob:
         self._told_end = False
         self._abandoned = self._is_wound_up = False
         self._feeds = start.spec.stdin in ("pipe", "socket")
-        self._fed: FedInput | None = None
+        self._prefetched: PrefetchedInput | None = None
         self._early: list[bytes] = []
         self._early_size = 0
         self._ends: list[int] = []
@@ -123,15 +123,15 @@ class SupervisedJob:
             self.frame(body)
         return False
 
-    def _fork(self, env: dict[bytes, bytes], fed: list[int]) -> tuple[int, socket.socket]:
+    def _fork(self, env: dict[bytes, bytes], prefetched: list[int]) -> tuple[int, socket.socket]:
         return spawn_supervisor(
-            self.start, env, fed, self._setuid, self.group, self.enter, self._arriving
+            self.start, env, prefetched, self._setuid, self.group, self.enter, self._arriving
         )
 
     def _spawn(self, env: dict[bytes, bytes]) -> tuple[int, socket.socket]:
         if not self._feeds:
             return self._fork(env, [])
-        make: MakeEnd
+        make: MakeFeed
         if self.start.spec.stdin == "pipe":
             theirs, ours = pipe(self.start.owner)
             with contextlib.ExitStack() as stack:
@@ -144,8 +144,8 @@ class SupervisedJob:
                     os.close(theirs)
                 stack.pop_all()
 
-            def make(moved: Callable[[], None], gone: Callable[[], None]) -> End:
-                return PipeEnd(self._loop, ours, moved, gone)
+            def make(moved: Callable[[], None], gone: Callable[[], None]) -> Feed:
+                return PipeFeed(self._loop, ours, moved, gone)
         else:
             one, other = socket.socketpair()
             with contextlib.ExitStack() as stack:
@@ -156,14 +156,14 @@ class SupervisedJob:
                 made = self._fork(env, [other.fileno(), one.fileno()])
                 stack.pop_all()
 
-            def make(moved: Callable[[], None], gone: Callable[[], None]) -> End:
-                return SocketEnd(self._loop, one, other, moved)
+            def make(moved: Callable[[], None], gone: Callable[[], None]) -> Feed:
+                return SocketFeed(self._loop, one, other, moved)
 
         self._feed_through(make)
         return made
 
-    def _feed_through(self, make: MakeEnd) -> None:
-        self._fed = FedInput(
+    def _feed_through(self, make: MakeFeed) -> None:
+        self._prefetched = PrefetchedInput(
             self._loop,
             make,
             lambda count: self._tell(stream.InCredit(count)),
@@ -181,8 +181,8 @@ class SupervisedJob:
     # -- standard input that goes ahead ------------------------------------------------------
 
     def _input(self, body: Body) -> None:
-        fed = self._fed
-        if fed is None:
+        prefetched = self._prefetched
+        if prefetched is None:
             self._early.append(bytes(body))
             self._early_size += len(body)
             if self._early_size > stream.INPUT_WINDOW + BODY_MAX:
@@ -192,30 +192,34 @@ class SupervisedJob:
         if data is None:
             message = stream.home_to_node.decode(body)
             if isinstance(message, stream.InRecall):
-                fed.recall()
+                prefetched.recall()
                 return
             if isinstance(message, stream.InAnew):
-                fed.anew(message.number)
+                prefetched.anew(message.number)
                 return
             assert isinstance(message, stream.In)
             data = message.data
         if data:
             self._link.flush()  # the supervisor has what home said before these
-            fed.feed(data)
+            prefetched.feed(data)
         else:
             # A ^C before the end must reach the program before the end does: through the
             # supervisor, which says so when it has done all that came before.
-            self._ends.append(fed.recalls)
+            self._ends.append(prefetched.recalls)
             self._link.relay(RELAY, body)
 
     def _input_ends(self) -> None:
-        if self._fed is not None and self._ends and self._ends.pop(0) == self._fed.recalls:
-            self._fed.feed(b"")
+        if (
+            self._prefetched is not None
+            and self._ends
+            and self._ends.pop(0) == self._prefetched.recalls
+        ):
+            self._prefetched.feed(b"")
 
     def input_moved(self) -> None:
         """MOVED: some program read from a pipe that is fed here."""
-        if self._fed is not None:
-            self._fed.look()
+        if self._prefetched is not None:
+            self._prefetched.look()
 
     # -- a move to or from another node --------------------------------------------------------
 
@@ -350,10 +354,10 @@ class SupervisedJob:
         if self._moves(number, body):
             return
         if number == RELAY:
-            if self._fed is not None and body[_ROOT_AT] == _ROOT:
-                self._fed.recall()
-            elif self._fed is not None:
-                self._fed.settle()  # who reads this at home may look what is left of the input
+            if self._prefetched is not None and body[_ROOT_AT] == _ROOT:
+                self._prefetched.recall()
+            elif self._prefetched is not None:
+                self._prefetched.settle()  # who reads this at home may look what is left of the input
             self._relay(body)
             return
         if number != REPORT:
@@ -364,8 +368,8 @@ class SupervisedJob:
             return
         if isinstance(message, stream.Exited | stream.Failed):
             self._told_end = True
-        if isinstance(message, stream.Exited | stream.Stopped) and self._fed is not None:
-            self._fed.recall()  # the shell goes on: it must find what the job left, and only it
+        if isinstance(message, stream.Exited | stream.Stopped) and self._prefetched is not None:
+            self._prefetched.recall()  # the shell goes on: it must find what the job left, and only it
         self._tell(message)
 
     def _closed(self, link: Link, reason: str) -> None:
@@ -378,8 +382,8 @@ class SupervisedJob:
                 self.move.failed(self._failure() or "its supervisor has ended")
         self._let_out()
         if not self._told_end and not self._abandoned:
-            if self._fed is not None:
-                self._fed.settle()
+            if self._prefetched is not None:
+                self._prefetched.settle()
             vnn = self.start.vnns[0]
             spec = self.start.spec
             answers = spec.stdin == "socket" and spec.sockets == [0]
@@ -394,6 +398,6 @@ class SupervisedJob:
         if self._is_wound_up:
             return
         self._is_wound_up = True
-        if self._fed is not None:
-            self._fed.end()
+        if self._prefetched is not None:
+            self._prefetched.end()
         self._ended()

@@ -18,7 +18,7 @@ Line = tuple[str, int, int, int]
 DEAREST = 5
 
 
-class Stats:
+class CallStats:
     """Made when the job is submitted."""
 
     def __init__(self) -> None:

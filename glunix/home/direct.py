@@ -60,7 +60,7 @@ class Line:
         self._answer = secret[SECRET // 2 :]
         self._relay = relay
         self._direct: HomeLink | None = None
-        self._held: list[tuple[int, list[object]]] = []
+        self._deferred: list[tuple[int, list[object]]] = []
         self._come: list[_socket.socket] = []
         """Connections that have not said who they are."""
         self._news: select.epoll | None = None
@@ -85,7 +85,7 @@ class Line:
                 self._news = select.epoll()
             except OSError:  # no descriptors left: nobody can come
                 self._close_door()
-                self._send_held()
+                self._send_deferred()
                 return -1
             self._news.register(self._listener, select.EPOLLIN)
         return self._news.fileno()
@@ -114,7 +114,7 @@ class Line:
         """Send a message of the job's stream, once it is known which way."""
         if self._listener is not None:
             own = [bytes(field) if isinstance(field, memoryview) else field for field in message]
-            self._held.append((stream, own))
+            self._deferred.append((stream, own))
         elif self._direct is not None:
             self._direct.send(stream, message)
         elif self._lost_at is None:
@@ -171,7 +171,7 @@ class Line:
         self._direct.shapes = self._relay.shapes
         self._close_door()
         self._direct.send(_STREAM, ["lined", self._answer])
-        self._send_held()
+        self._send_deferred()
 
     def _close_door(self) -> None:
         if self._listener is not None:
@@ -183,8 +183,8 @@ class Line:
         while self._come:
             self._come.pop().close()
 
-    def _send_held(self) -> None:
-        held, self._held = self._held, []
+    def _send_deferred(self) -> None:
+        held, self._deferred = self._deferred, []
         for stream, message in held:
             self.send(stream, message)
 
@@ -194,7 +194,7 @@ class Line:
         self._look()
         if self._listener is not None:
             self._close_door()
-            self._send_held()
+            self._send_deferred()
 
     # -- what it says ------------------------------------------------------------------------
 

@@ -233,7 +233,7 @@ def submit_message(
     line: bytes = b"",
     inherited: list[list[object]] | None = None,
     standard: list[list[object]] | None = None,
-    careful: bool = False,
+    checked_writes: bool = False,
     where: tuple[bytes, bool, bytes] = (b"/", False, b""),
 ) -> list[object]:
     """glunix.msg.client.Submit as the array it is on the wire, request number 1."""
@@ -287,7 +287,7 @@ def submit_message(
         b"",  # a line without a secret, of older startups
         inherited or [],
         outputs,
-        careful,
+        checked_writes,
         line,
         standard or [],
         opened,

@@ -54,7 +54,7 @@ class Outputs:
         self._lost = False
         self._too_large = False
         """A file has got over the limit of size (ulimit -f), and the job was sent SIGXFSZ."""
-        self._careful = False
+        self._checked_writes = False
         self._keys: KeyFlush | None = None
         self._discards = 0
         """How many times what the terminal's channels carry is void until the node says `flushed`.
@@ -70,7 +70,7 @@ class Outputs:
         terminal: HomeTerminal | None,
         answers: bool = False,
         inherited: Sequence[Inherited] = (),
-        careful: bool = False,
+        checked_writes: bool = False,
     ) -> None:
         """Make the sinks; a descriptor the user closed refuses its channels at once.
 
@@ -96,9 +96,9 @@ class Outputs:
                 self._sinks[one.channel] = Sink(one.number)
                 for process in job.processes.values():
                     process.channels.add(one.channel)
-        self._careful = careful
+        self._checked_writes = checked_writes
         for sink in self._sinks.values():
-            sink.keeps_on = careful
+            sink.keeps_on = checked_writes
         self._terminal = terminal
         self._job = job
         self._one = same_output()
@@ -106,7 +106,7 @@ class Outputs:
     def add(self, fd: int, own: int) -> None:
         """The job has one more channel, which leads to our descriptor `own`."""
         sink = self._sinks[fd] = Sink(own)
-        sink.keeps_on = self._careful
+        sink.keeps_on = self._checked_writes
         self._added.add(fd)
         for process in self._job.processes.values():
             process.channels.add(fd)
@@ -126,7 +126,9 @@ class Outputs:
 
     def waiting_sinks(self) -> list[Sink]:
         """The sinks to poll for room."""
-        return [sink for sink in self._sinks.values() if sink.waiting and not sink.held]
+        return [
+            sink for sink in self._sinks.values() if sink.waiting and not sink.blocked_by_tostop
+        ]
 
     @property
     def terminal_waits(self) -> bool:
@@ -142,17 +144,17 @@ class Outputs:
         if self._terminal is None:
             return False, 0
         own = [s for fd, s in self._sinks.items() if fd in self._terminal.fds or fd == 0]
-        return any(s.waiting and not s.held for s in own), sum(s.written for s in own)
+        return any(s.waiting and not s.blocked_by_tostop for s in own), sum(s.written for s in own)
 
     @property
-    def held(self) -> bool:
+    def blocked_by_tostop(self) -> bool:
         """Whether the terminal does not take our output: we are in the background (tostop)."""
-        return any(sink.held for sink in self._sinks.values())
+        return any(sink.blocked_by_tostop for sink in self._sinks.values())
 
     def release(self) -> None:
         """We went on after a stop: try again what the terminal did not take."""
         for sink in self._sinks.values():
-            sink.held = False
+            sink.blocked_by_tostop = False
 
     def take(self, process: ProcessView, fd: int, data: memoryview) -> None:
         """Output of one process on fd 1 or 2; empty is the end of that channel."""
@@ -309,7 +311,7 @@ class Outputs:
     def _channel(self, sink: Sink) -> int:
         return next(n for n, s in self._sinks.items() if s is sink)
 
-    def untold(self, fd: int) -> int:
+    def take_error(self, fd: int) -> int:
         """The error of a write that the program was not told of, and is now; 0: there is none."""
         sink = self._sinks.get(fd)
         if sink is None:

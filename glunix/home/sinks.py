@@ -101,7 +101,7 @@ class Sink:
         self.keeps_on = False
         """An error of a file is kept in `error`, and what comes after it is written again."""
         self.error = 0
-        self.held = False
+        self.blocked_by_tostop = False
         """The terminal does not take our output: we are in the background (stty tostop)."""
         try:
             mode = posix.fstat(fd).st_mode
@@ -186,7 +186,7 @@ class Sink:
                     widen(self._fd)
                 break
             except BeingStopped:
-                self.held = True
+                self.blocked_by_tostop = True
                 break
             except OSError as error:
                 if self.keeps_on and self._kind == "direct" and not gone(error):

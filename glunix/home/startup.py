@@ -31,8 +31,8 @@ LOOK = 0.5
 """Seconds until our shadow is looked at again: it may have been stopped (processes.root_shadow)."""
 
 if TYPE_CHECKING:
-    from glunix.home.calls.dispatch import Asked
-    from glunix.home.processes.root_shadow import Half
+    from glunix.home.calls.dispatch import CallDispatch
+    from glunix.home.processes.root_shadow import HomeHalf
     from glunix.home.submit import Opening
     from glunix.home.terminal.modes import ModeWatch
     from glunix.home.timers import TimeLimit, Unstarted
@@ -48,14 +48,17 @@ BACKGROUND_LOOK = 0.25
 class Startup:
     """A submitted job. `run` returns the exit status; errors are GlunixError with one line."""
 
-    def __init__(self, options: Options, opening: Opening, half: Half | None) -> None:
+    def __init__(self, options: Options, opening: Opening, half: HomeHalf | None) -> None:
         self._options = options
         self._link = opening.link
         self._line = opening.line
         self._terminal = opening.terminal
         self._tty = opening.tty
         self._times = opening.times
-        self._inherited, self._careful = opening.standard + opening.inherited, opening.careful
+        self._inherited, self._checked_writes = (
+            opening.standard + opening.inherited,
+            opening.checked_writes,
+        )
         self._time("more imports")
         self._half = half
         self._signals = Signals() if half is None else half.signals
@@ -63,7 +66,7 @@ class Startup:
         self._stop_signal = 0
         self._in_back = False
         """Whether the terminal is to become raw once we are in the foreground."""
-        self._asked: Asked | None = None
+        self._dispatch: CallDispatch | None = None
         """What a transparent job asks of home."""
         self._modes: ModeWatch | None = None
         self._poll = PollSet()
@@ -139,7 +142,7 @@ class Startup:
         self._input = self._make_input([stream for stream, _, _ in streams])
         answers = not isinstance(self._input, Input) and self._input.answers
         tty = self._tty if self._options.transparent else None
-        self._outputs.open(self._job, tty, answers, self._inherited, self._careful)
+        self._outputs.open(self._job, tty, answers, self._inherited, self._checked_writes)
         if self._half is None:
             self._signals.catch()
         else:
@@ -153,7 +156,7 @@ class Startup:
     def _make_input(self, streams: list[int]) -> Input | HomeCalls:
         if self._half is None:
             return Input(self._options, self._terminal, streams, self._send_data)
-        from glunix.home.calls.dispatch import Asked
+        from glunix.home.calls.dispatch import CallDispatch
         from glunix.home.transparent import HomeCalls
 
         given = (streams[0], self._send, self._send_data, self._options, self._inherited)
@@ -161,7 +164,7 @@ class Startup:
         self._modes = calls.modes
         calls.before_end = self._hear_shadow
         calls.begin()
-        self._asked = Asked(calls, self._outputs)
+        self._dispatch = CallDispatch(calls, self._outputs)
         return calls
 
     def _serve(self) -> None:
@@ -174,7 +177,7 @@ class Startup:
                 self._part(self._half)
             self._turn()
 
-    def _part(self, half: Half) -> None:
+    def _part(self, half: HomeHalf) -> None:
         """The program has ended, and so does its shadow once all that was written is written."""
         if self._written is None:
             self._written = self._outputs.mark()
@@ -191,7 +194,7 @@ class Startup:
             self._outputs.go_on_alone()
             self._look_again()
 
-    def _lost_shadow(self, half: Half) -> None:
+    def _lost_shadow(self, half: HomeHalf) -> None:
         """Somebody killed it: so ends the program, as it would at home, and nothing else."""
         half.go_on_alone()
         if self._tty is not None:
@@ -224,7 +227,7 @@ class Startup:
             self._enter_terminal()  # a shell's `fg` sends SIGCONT only to what was stopped
         if half is not None and half.fileno() in ready and half.is_gone():
             self._lost_shadow(half)
-        elif half is not None and half.newly_stopped():
+        elif half is not None and half.take_newly_stopped():
             self._signal_job(_signal.SIGSTOP, alone=True)
         self._hear(self._signals.read() if self._signals.fileno() in ready else [])
         for sink in sinks:
@@ -240,13 +243,13 @@ class Startup:
                 self._take(stream, message)
         if self._line is not None:
             self._line.check(self._job.over())
-        if self._asked is not None:
-            self._asked.turn()
+        if self._dispatch is not None:
+            self._dispatch.turn()
         self._maybe_stop()
 
     def _patience(self) -> float | None:
         """Milliseconds that poll may wait."""
-        waits = [] if self._asked is None else self._asked.waits()
+        waits = [] if self._dispatch is None else self._dispatch.waits()
         waits += [] if self._line is None else self._line.patience()
         for timer in (self._limit, self._unstarted):
             if timer is not None and timer.at is not None:
@@ -313,8 +316,8 @@ class Startup:
         tag = message[0]
         if self._stats is not None and self._stats.saw(message):
             return
-        if self._asked is not None:
-            if self._asked.take(tag, message):
+        if self._dispatch is not None:
+            if self._dispatch.take(tag, message):
                 return
         elif isinstance(self._input, Input):
             if tag == "incredit":
@@ -428,7 +431,7 @@ class Startup:
     def _maybe_stop(self) -> None:
         """When the job is stopped, so is its startup: the user's shell must see it (paper 4.3)."""
         ended = self._job.outlived() and not self._outputs.alone
-        if self._outputs.held and (ended or not self._job.live()):
+        if self._outputs.blocked_by_tostop and (ended or not self._job.live()):
             self._stop(_signal.SIGTTOU)  # it has ended, but the terminal takes no output yet
         by = self._job.stopped_by()
         if not by or self._unsent() or self._outputs.writable:
@@ -456,9 +459,9 @@ class Startup:
         self._outputs.release()
         return True
 
-    def _goes_on(self, half: Half, heard: list[int]) -> None:
+    def _goes_on(self, half: HomeHalf, heard: list[int]) -> None:
         """Our shadow does, because somebody at home wants it, or because the program does."""
-        by_home = not half.was_freed()
+        by_home = not half.take_freed()
         if by_home:
             self._job.goes_on()
         self._look_again()

@@ -24,11 +24,11 @@ from glunix.home.link import HomeLink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from glunix.home.callstats import Stats
+    from glunix.home.callstats import CallStats
     from glunix.home.descriptors.inherited import Inherited
     from glunix.home.direct import Line
     from glunix.home.options import Options
-    from glunix.home.processes.root_shadow import Half
+    from glunix.home.processes.root_shadow import HomeHalf
     from glunix.home.terminal.tty import HomeTerminal
 
 
@@ -54,11 +54,13 @@ class Opening:
         self.standard = self._survey(options, fd)
         """Those of fds 0-2 that go the ways of what is inherited."""
         self.inherited = self._inherit(options, fd)
-        self.careful = self._is_careful(options)
+        self.checked_writes = self._needs_checked_writes(options)
         path, removed, self.giver = working_directory(options)
         where = path, removed, self.giver.spec if self.giver is not None else b""
         rows, odd = ([one.row() for one in found] for found in (self.inherited, self.standard))
-        message = submit_message(options, spec, environ, line, rows, odd, self.careful, where)
+        message = submit_message(
+            options, spec, environ, line, rows, odd, self.checked_writes, where
+        )
         self.link.send_first(message)
         self.times.append(("submit", time.perf_counter()))
 
@@ -82,19 +84,19 @@ class Opening:
             complain(f"not passed on to the job: descriptor {numbers}", self.terminal)
         return found
 
-    def _is_careful(self, options: Options) -> bool:
+    def _needs_checked_writes(self, options: Options) -> bool:
         if not options.transparent:
             return False
-        from glunix.home.descriptors.inherited import is_careful
+        from glunix.home.descriptors.inherited import needs_checked_writes
 
-        return is_careful([*self.standard, *self.inherited])
+        return needs_checked_writes([*self.standard, *self.inherited])
 
-    def _make_stats(self, options: Options) -> Stats | None:
+    def _make_stats(self, options: Options) -> CallStats | None:
         if not options.stats:
             return None
-        from glunix.home.callstats import Stats
+        from glunix.home.callstats import CallStats
 
-        return Stats()
+        return CallStats()
 
     def _listen(self, options: Options) -> Line | None:
         if not options.transparent or is_tight():
@@ -140,9 +142,9 @@ def run(options: Options) -> int:
         opening = Opening(options, environment())
         half = None
         if options.transparent:
-            from glunix.home.processes.root_shadow import divide
+            from glunix.home.processes.root_shadow import split_startup
 
-            half = divide()
+            half = split_startup()
         if opening.giver is not None:
             opening.giver.start()
     except GlunixError as error:
@@ -157,7 +159,7 @@ def run(options: Options) -> int:
     return status
 
 
-def _go_on(options: Options, opening: Opening, half: Half | None) -> int:
+def _go_on(options: Options, opening: Opening, half: HomeHalf | None) -> int:
     try:
         from glunix.home.startup import Startup
 

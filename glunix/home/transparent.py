@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from glunix.home.calls.pages import RareCalls
-    from glunix.home.descriptors.forwarded import Held
+    from glunix.home.descriptors.forwarded import Forwarded
     from glunix.home.descriptors.inherited import Inherited
-    from glunix.home.input.prefetch import Ahead
+    from glunix.home.input.prefetch import InputPrefetch
     from glunix.home.options import Options
-    from glunix.home.processes.outbound_signals import Outward
-    from glunix.home.processes.root_shadow import Half
+    from glunix.home.processes.outbound_signals import OutboundSignals
+    from glunix.home.processes.root_shadow import HomeHalf
     from glunix.home.processes.shadows import Shadows
     from glunix.home.wire import Value
 
@@ -68,7 +68,7 @@ class HomeCalls:
         send_data: Callable[[int, bytes | memoryview], None],
         options: Options,
         inherited: list[Inherited],
-        half: Half,
+        half: HomeHalf,
     ) -> None:
         """`options`: which paths of home may be opened (--home), and whether the job may type."""
         self._half = half
@@ -89,7 +89,7 @@ class HomeCalls:
         self.flow: FlowWatch | None = None
         self._began = posix.getppid(), posix.getpgrp(), half.parent
         """The program's shadow, group and parent: they may change."""
-        self._outward: Outward | None = None
+        self._outward: OutboundSignals | None = None
         self._job_shadows: Shadows | None = None
         self.begins_output: Callable[[int, int], None] = lambda number, fd: None
         """Called when the job has opened an output here: its channel, our descriptor."""
@@ -100,7 +100,7 @@ class HomeCalls:
             self._add(number, Source(terminal.fd, terminal))
             self.modes = ModeWatch(number, terminal, self._send)
             self.flow = FlowWatch(terminal, self._send, self._epoll)
-        self._ahead: Ahead | None = None
+        self._prefetch: InputPrefetch | None = None
         self.answers = False
         """Whether what the program writes into its fd 0 is an output of its own."""
         others = {one.number for one in inherited}
@@ -110,16 +110,16 @@ class HomeCalls:
         if is_open(0) and 0 not in self._sources and 0 not in others:
             kind = stdin_kind(0, False)[0]
             if kind in ("pipe", "socket"):
-                from glunix.home.input.prefetch import PipeAhead, SocketAhead
+                from glunix.home.input.prefetch import PipePrefetch, SocketPrefetch
 
-                make = PipeAhead if kind == "pipe" else SocketAhead
-                self._ahead = make(0, self._send_ahead, self._send, self._complain)
+                make = PipePrefetch if kind == "pipe" else SocketPrefetch
+                self._prefetch = make(0, self._send_ahead, self._send, self._complain)
                 news = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
-                self._epoll.register(self._ahead, news)
+                self._epoll.register(self._prefetch, news)
                 self.answers = kind == "socket" and not {1, 2} & set(same_sockets())
             else:
                 self._add(0, Source(0, None))
-        self._held: Held | None = None
+        self._forwarded: Forwarded | None = None
         """Inherited ones whose every call is made here."""
         if any(one.kind in AT_HOME for one in inherited):
             self._hold(inherited)
@@ -128,10 +128,10 @@ class HomeCalls:
                 self._add(one.channel, Source(one.number, None))
 
     def _hold(self, inherited: list[Inherited]) -> None:
-        from glunix.home.descriptors.forwarded import Held
+        from glunix.home.descriptors.forwarded import Forwarded
 
-        self._held = Held(inherited)
-        for channel, source in self._held.sources().items():
+        self._forwarded = Forwarded(inherited)
+        for channel, source in self._forwarded.sources().items():
             self._add(channel, source)
 
     def _complain(self, line: str) -> None:
@@ -159,8 +159,8 @@ class HomeCalls:
 
         Without the `end`, which may have come with it: who was killed by a ^C closes his pipe.
         """
-        if self._ahead is not None:
-            self._ahead.look(end)
+        if self._prefetch is not None:
+            self._prefetch.look(end)
 
     def _send_ahead(self, data: bytes | memoryview) -> None:
         if not data:
@@ -169,20 +169,20 @@ class HomeCalls:
 
     def took(self, count: int) -> None:
         """The program read `count` bytes of what went ahead."""
-        if self._ahead is not None:
-            self._ahead.took(count)
+        if self._prefetch is not None:
+            self._prefetch.took(count)
 
     def back(self, number: int) -> None:
         """What went ahead and was not read is void."""
-        if self._ahead is not None:
-            self._ahead.back(number)
+        if self._prefetch is not None:
+            self._prefetch.back(number)
 
     def closed(self) -> None:
         """Nobody in the job can read what goes ahead any more."""
-        if self._ahead is not None:
-            self._epoll.unregister(self._ahead)
-            self._ahead.close()
-            self._ahead = None
+        if self._prefetch is not None:
+            self._epoll.unregister(self._prefetch)
+            self._prefetch.close()
+            self._prefetch = None
             to_nowhere(0)  # who writes into it hears that, as at home
 
     def _send(self, message: list[object]) -> None:
@@ -201,8 +201,8 @@ class HomeCalls:
     def read(self) -> None:
         """Input came: tell the node. Nothing is read."""
         for own, events in self._epoll.poll(0):
-            if self._ahead is not None and own == self._ahead.fileno():
-                self._ahead.look()
+            if self._prefetch is not None and own == self._prefetch.fileno():
+                self._prefetch.look()
                 continue
             if self.flow is not None and own == self.flow.fileno():
                 self.flow.look()
@@ -212,7 +212,7 @@ class HomeCalls:
             if self._job_shadows is not None and self._job_shadows.read(own):
                 continue
             if own not in self._by_own:
-                continue  # a nursery has just gone
+                continue  # a fork server has just gone
             source = self._by_own[own]
             fd = next(fd for fd, other in self._sources.items() if other is source)
             if events & select.EPOLLHUP and source.terminal is not None:
@@ -247,8 +247,8 @@ class HomeCalls:
 
     def look_again(self) -> None:
         """We went on after a stop: the modes and the input may be others."""
-        if self._ahead is not None:
-            self._ahead.anew()
+        if self._prefetch is not None:
+            self._prefetch.anew()
         for fd, source in self._sources.items():
             self._tell(fd, source, source.is_ready())
 
@@ -370,9 +370,9 @@ class HomeCalls:
             if self._terminal is not None:
                 given[min(self._terminal.fds, default=TERMINAL_FD)] = self._terminal.fd
             paths = self._paths
-            if self._held is not None:
-                given |= self._held.descriptors
-                paths = [*paths, *self._held.directories()]
+            if self._forwarded is not None:
+                given |= self._forwarded.descriptors
+                paths = [*paths, *self._forwarded.directories()]
             how = (self._opened, self._closed, given, self._begins, self._again)
             files = HomeFiles(paths, self._send, self._epoll, *how)
             self._rare = RareCalls(self._send, self._epoll, self._fd_for_any, files)
@@ -394,12 +394,12 @@ class HomeCalls:
 
     def _kill(self, message: list[Value]) -> None:
         from glunix.home.link import integer
-        from glunix.home.processes.outbound_signals import Outward
+        from glunix.home.processes.outbound_signals import OutboundSignals
 
         pid, number, group = (integer(value) for value in message[1:4])
         spared = message[4] if isinstance(message[4], list) else []
         if self._outward is None:
-            self._outward = Outward(*self._began)
+            self._outward = OutboundSignals(*self._began)
         self._outward.kill(pid, number, group, [integer(one) for one in spared])
 
     def _shadows(self) -> Shadows:
@@ -430,8 +430,8 @@ class HomeCalls:
             except OSError:
                 pass  # a file: see _add; or let go of already, as an output
             source.close()
-        if self._held is not None:
-            self._held.close(fd)
+        if self._forwarded is not None:
+            self._forwarded.close(fd)
 
     def _home_fd(self, fd: int) -> int:
         """Our descriptor of what the node calls `fd`; OSError EBADF."""

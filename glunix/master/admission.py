@@ -14,7 +14,7 @@ from glunix.addresses import split_address
 from glunix.comm.link import Link
 from glunix.comm.logline import Sparse, say
 from glunix.comm.loop import Loop
-from glunix.comm.rate_limit import Turnstile
+from glunix.comm.rate_limit import RateLimit
 from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.comm.tls import listening_tcp
 from glunix.errors import FrameError, GlunixError, Refused
@@ -105,7 +105,7 @@ class CertifiedDoor:
             lambda npid: self._server.home_of(npid) if self._server is not None else "",
         )
         self._told = Sparse(log)
-        self._turnstile = Turnstile(loop, settings.limits.requests)
+        self._rate_limit = RateLimit(loop, settings.limits.requests)
         self._refusals = 0
         self._joins = 0
         self._server: Server | None = None
@@ -151,7 +151,7 @@ class CertifiedDoor:
         if self._authority.invite_of(der, time.time()) is not None:
             return self._joining(der, host)
         peer = self._authority.peer(der)
-        self._turnstile.connects(peer)
+        self._rate_limit.connects(peer)
         return self._server.new_link(peer)
 
     # -- members -----------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class CertifiedDoor:
         cost = COSTS.get(type(message), REPORT)
         if isinstance(message, messages.JobsQuery):
             cost += self._server.processes() / ROWS
-        if self._turnstile.in_time(peer, link, cost):
+        if self._rate_limit.in_time(peer, link, cost):
             return True
         if isinstance(message, messages.Renew):
             self._told(str(peer.node), f"{peer.node} asks for certificates too often")

@@ -163,21 +163,21 @@ class Server:
 
     def connected(self) -> list[Peer]:
         """Members with a link that have said hello."""
-        ndb = self._master.books.ndb
+        ndb = self._master.core.ndb
         return [peer for number, peer in self._peers.items() if number in ndb.by_link]
 
     def processes(self) -> int:
         """Processes in the table of jobs, about."""
-        return self._master.books.pdb.held.total()
+        return self._master.core.pdb.processes_by_uid.total()
 
     def home_of(self, npid: int) -> str:
         """The node where the startup of a job is; empty when there is no such job."""
-        job = self._master.books.pdb.jobs.get(Npid(npid))
+        job = self._master.core.pdb.jobs.get(Npid(npid))
         return "" if job is None else job.home
 
     def broadcast(self, message: Message) -> None:
         """To every node that is up."""
-        for number in self._master.books.ndb.by_link:
+        for number in self._master.core.ndb.by_link:
             self._links[number].send(CONTROL, message)
 
     def cut(self, node: str, reason: str, but: Link | None = None) -> None:
@@ -282,13 +282,13 @@ class Server:
 
     def _announce(self, home: Peer, placed: messages.PlacedJob | Launch) -> None:
         """Nodes hear from us what this home may start there, and as whom."""
-        job = self._master.books.pdb.jobs.get(Npid(placed.npid))
+        job = self._master.core.pdb.jobs.get(Npid(placed.npid))
         if job is None:
             return  # its home is gone again
         vnns: dict[str, list[int]] = {}
         for proc in placed.procs:
             vnns.setdefault(proc.node, []).append(proc.vnn)
-        for number, node in self._master.books.ndb.by_link.items():
+        for number, node in self._master.core.ndb.by_link.items():
             if node.name in vnns:
                 what = messages.Expect(placed.npid, home.node, vnns[node.name], job.uid)
                 self._links[number].send(CONTROL, what)

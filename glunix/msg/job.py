@@ -217,7 +217,7 @@ class JobSpec(Record, frozen=True):
     outputs: Annotated[list[Annotated[str, Meta(max_length=16)]], Meta(max_length=2)] = []
     """What home's fds 1 and 2 are: `dir` for a directory, which nobody can write; transparent, too:
     `file`, `socket` (of bytes), the name of a memory device; or empty for anything else."""
-    careful: bool = False
+    checked_writes: bool = False
     """Transparent: what is written to files is looked at before: there is little room for it, or
     one file is open twice, which makes the order of writes matter."""
     own_line: Annotated[bytes, Meta(max_length=LINE_SECRET + 64)] = b""

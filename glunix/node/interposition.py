@@ -19,7 +19,7 @@ from slic.interposer import Interposer
 from slic.interposers.home.copies import HomeCopies
 from slic.interposers.home.descriptors import HomeFds
 from slic.interposers.home.files import HomeFiles
-from slic.interposers.home.forks import Forks, Numbers
+from slic.interposers.home.forks import Forks, PidSource
 from slic.interposers.home.groups import Groups
 from slic.interposers.home.kind import HomeKind
 from slic.interposers.home.mesg import HomeMesg
@@ -46,7 +46,7 @@ class Interposing:
         spec: JobSpec,
         owner: Owner,
         stand_ins: StandIns,
-        numbers: Numbers | None,
+        pids: PidSource | None,
         setuid: bool = False,
     ) -> None:
         """`numbers` are to hear of what begins by a caught call; None: they hear otherwise
@@ -83,7 +83,7 @@ class Interposing:
                 self.places = HomePlaces([], owner)
             if spec.tty is not None:
                 interposers.append(HomeMesg(self.fds))
-            if stand_ins.files and spec.careful:
+            if stand_ins.files and spec.checked_writes:
                 interposers.append(HomeWrites(self.fds))
             files = [one for one in stand_ins.interposed if one.kind == "file"]
             if stand_ins.files or files or held:
@@ -96,7 +96,7 @@ class Interposing:
                 interposers.append(HomeCopies(self.fds, stand_ins.read_files))
             interposers.append(self.fds)
         if spec.pids is not None:
-            interposers += [Groups()] if numbers is None else [Forks(numbers), Groups()]
+            interposers += [Groups()] if pids is None else [Forks(pids), Groups()]
         if interposers:
             interposers += _own_filter(spec.engine or DEFAULT_ENGINE)
             policy = OwnersPolicy(interposers, self.fds) if setuid else Policy(interposers)

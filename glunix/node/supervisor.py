@@ -24,9 +24,9 @@ from glunix.node import privilege
 from glunix.node.bridge import MOVE
 from glunix.node.calls.files import HomeFiles as NodeHomeFiles
 from glunix.node.calls.mounts import HomePlaces
-from glunix.node.calls.reads import Asks
-from glunix.node.calls.router import Questions
-from glunix.node.calls.stats import Bill
+from glunix.node.calls.reads import ForwardedReads
+from glunix.node.calls.router import CallRouter
+from glunix.node.calls.stats import CallStats
 from glunix.node.descriptors.standins import StandIns
 from glunix.node.home_connection import WayHome, connect
 from glunix.node.interposition import Interposing
@@ -37,9 +37,9 @@ from glunix.node.output.reopened import Reopened
 from glunix.node.pollreactor import PollReactor, watch_children
 from glunix.node.processes.foreign import restrict_looks
 from glunix.node.processes.forkwatch import ForkWatch
-from glunix.node.processes.groups import Moves
+from glunix.node.processes.groups import JobGroups
 from glunix.node.processes.namespace import PidSpace, Plain
-from glunix.node.processes.pid_allocator import Numbers
+from glunix.node.processes.pid_allocator import PidAllocator
 from glunix.node.processes.signals import deliver, kill_one
 from glunix.node.processes.tree import Family
 from glunix.node.spawn.exec import StepFailed, join_terminal
@@ -85,12 +85,14 @@ class Supervisor:
         way = self._spec.own_line
         line = None if fed or arriving else connect(way, start.owner.uid)
         self._way = WayHome(self._reactor, sock, line, way, self._frame, self._abandoned)
-        self._asks = Asks(self._to_home, self, self._reactor, self._way.hear if fed else None)
-        self._numbers = Numbers(
+        self._reads = ForwardedReads(
+            self._to_home, self, self._reactor, self._way.hear if fed else None
+        )
+        self._pids = PidAllocator(
             start.npid, self._to_home, self._reactor, self._spec.soft_limit(resource.RLIMIT_NPROC)
         )
         self._forks = ForkWatch(self._reactor)
-        self._moves = Moves(self._numbers, self._to_home, self, self._reactor)
+        self._groups = JobGroups(self._pids, self._to_home, self, self._reactor)
         self._outputs: dict[int, Output] = {}
         self._reopened: Reopened | None = None
         self._session: Session | None = None
@@ -107,10 +109,10 @@ class Supervisor:
         self._doomed = False
         """Everything of the job is to be killed."""
         self._ended = False
-        self._bill = Bill(time.monotonic) if start.spec.stats else None
+        self._stats = CallStats(time.monotonic) if start.spec.stats else None
         self._migrating = Migrating(self, self._way.say, arriving)
-        self._questions = Questions(
-            self, self._asks, self._moves, self._outputs, self._bill, self._numbers.look
+        self._router = CallRouter(
+            self, self._reads, self._groups, self._outputs, self._stats, self._pids.look
         )
 
     # -- life --------------------------------------------------------------------------------
@@ -121,27 +123,27 @@ class Supervisor:
         set_child_subreaper(True)
         try:
             self._stand_ins = StandIns(self._spec, self._fed)
-            self._questions.stand_ins = self._stand_ins
+            self._router.stand_ins = self._stand_ins
             self._key_flush = KeyFlush(self._stand_ins, self._reactor, self._flushed)
             if self._spec.stdin == "file":
-                self._asks.read_ahead(0)
+                self._reads.read_ahead(0)
             noticed = self._spec.pids is not None and self._forks.prepare()
-            numbers = None if noticed else self._numbers
+            numbers = None if noticed else self._pids
             caught = Interposing(
                 self._spec, self._start.owner, self._stand_ins, numbers, self._setuid
             )
             self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
-                self._questions.home_files = NodeHomeFiles(
+                self._router.home_files = NodeHomeFiles(
                     caught.fds,
                     caught.places,
                     self._to_home,
                     self,
                     self._reactor,
-                    self._questions.rooms,
+                    self._router.budget,
                     self._open_files(caught.fds),
                 )
-                self._stand_ins.hold(self._spec, self._questions.home_files.hold)
+                self._stand_ins.hold(self._spec, self._router.home_files.hold)
             self._main = self._fork_program(caught.launch, caught.places)
         except StepFailed as error:
             self._report(stream.Failed(self._vnn, error.step, error.error, error.text))
@@ -164,14 +166,14 @@ class Supervisor:
         self._way.turned()
 
     def _finish(self) -> None:
-        for fd, data in self._asks.left_over():
+        for fd, data in self._reads.left_over():
             self._to_home(stream.Back(fd, data))
         while self._way.pending:
             self._turn()
         if self._session is not None:
             self._session.close()
         self._forks.close()
-        self._numbers.close()  # the namespace's init waits for the helper in it
+        self._pids.close()  # the namespace's init waits for the helper in it
         if isinstance(self._place, PidSpace):
             self._place.close()
         end_descendants(GRACE)
@@ -183,17 +185,17 @@ class Supervisor:
         self._birth = birth = Birth(self._spec, self._start, self._env, self._setuid)
         first = 0
         if self._spec.pids is not None and not self._migrating.arriving:
-            first = self._numbers.first(self._turn)
+            first = self._pids.first(self._turn)
         self._place = birth.fork(around, launch, first, places, self._migrating.arriving)
         if isinstance(self._place, PidSpace):
             self._reactor.add_reader(self._place.fileno(), self._space_says)
-            self._place.heralds.tell = self._tell_late
+            self._place.outbound.tell = self._tell_late
             self._keep_terminal()
-            self._numbers.open(self._place, self._forks)
-            self._moves.open(around)
-            self._forks.open(self._place.program, self._has_begun, self._numbers)
+            self._pids.open(self._place, self._forks)
+            self._groups.open(around)
+            self._forks.open(self._place.program, self._has_begun, self._pids)
         else:
-            self._numbers.give_up()
+            self._pids.give_up()
         around.close_theirs()
         if launch is not None:
             self._session = birth.session(launch, self)
@@ -239,15 +241,15 @@ class Supervisor:
                 self._migrating.born(self._main, birth)
                 return
             self._report(stream.Started(self._vnn, self._main, flushes=True))
-            self._numbers.program_name.begins(self._main, self._spec.pids)
+            self._pids.program_name.begins(self._main, self._spec.pids)
             kill_one(self._main, self._early_stop)  # 0: none has
 
     def _has_begun(self, tid: int, is_new: bool) -> None:
         if self._migrating.arriving:
             return  # what the stub makes of itself has its shadows already
-        held = self._numbers.begun(tid, is_new)
+        held = self._pids.begun(tid, is_new)
         if held is not None:
-            self._moves.follow(*held, tid)
+            self._groups.follow(*held, tid)
 
     def _open_files(self, fds: HomeFds) -> Reopened:
         files = self._stand_ins.files
@@ -257,7 +259,7 @@ class Supervisor:
     def _output(self, fd: int, ours: int) -> Output:
         def send(data: Body) -> None:
             self._forks.catch_up()  # where a process is that wrote this, home hears first
-            self._asks.settle()
+            self._reads.settle()
             if data:
                 self._way.relay(stream.out_head(self._vnn, fd, len(data)), data)
             else:
@@ -279,11 +281,11 @@ class Supervisor:
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """See slic.engine.Host."""
-        self._questions.ask(call_id, question, tracee)
+        self._router.ask(call_id, question, tracee)
 
     def cancelled(self, call_id: int) -> None:
         """See slic.engine.Host."""
-        self._questions.cancelled(call_id)
+        self._router.cancelled(call_id)
 
     def exited(self, pid: int, wait_status: int) -> None:
         """Engines that reap tell of our children here."""
@@ -294,7 +296,7 @@ class Supervisor:
         if pid == self._main and not self._ended and self._root is None:
             self._report_late(stream.Stopped(self._vnn, signal_number))
         elif pid != self._main:
-            self._numbers.look(stopped=pid)
+            self._pids.look(stopped=pid)
 
     def _report_late(self, message: Message) -> None:
         """After what was written before it: home's half writes nothing while it is stopped."""
@@ -306,7 +308,7 @@ class Supervisor:
     def _tell_late(self, message: Message) -> None:
         """The same of what a daemon need not know: by the way that the program's end takes, too."""
         self._drain()
-        self._asks.drop_ahead()
+        self._reads.drop_ahead()
         self._to_home(message)
 
     def _drain(self) -> None:
@@ -316,8 +318,8 @@ class Supervisor:
     def answer(self, call_id: int, value: Any) -> bool:
         """See asks.Calls."""
         given = self._session is not None and self._session.answer(call_id, value)
-        if self._bill is not None:
-            self._bill.answered(call_id, value if given else None)
+        if self._stats is not None:
+            self._stats.answered(call_id, value if given else None)
         return given
 
     def still_valid(self, call_id: int) -> bool:
@@ -347,14 +349,14 @@ class Supervisor:
 
     def _present_bill(self) -> None:
         """Before home hears of the program's end, with which its startup may end, too."""
-        if self._bill is not None:
-            self._to_home(self._bill.message())
-            self._bill = None
+        if self._stats is not None:
+            self._to_home(self._stats.message())
+            self._stats = None
 
     def _report(self, message: Message) -> None:
         if isinstance(message, stream.Exited):
             self._present_bill()
-        self._asks.drop_ahead()
+        self._reads.drop_ahead()
         self._way.report(message)
 
     def _frame(self, number: StreamId, body: Body) -> None:
@@ -365,50 +367,50 @@ class Supervisor:
         if not self._main and not isinstance(message, ShadowsMade):
             self._early.append((number, bytes(body)))
         elif isinstance(message, stream.Got):
-            self._asks.got(message)
+            self._reads.got(message)
         elif isinstance(message, stream.IoctlDone):
-            self._asks.done(message)
+            self._reads.done(message)
         elif isinstance(message, PagesDone):
-            self._asks.pages_done(message)
-        elif isinstance(message, HomeDone) and self._questions.home_files is not None:
-            self._questions.home_files.done(message)
+            self._reads.pages_done(message)
+        elif isinstance(message, HomeDone) and self._router.home_files is not None:
+            self._router.home_files.done(message)
         elif isinstance(message, stream.Modes):
-            self._asks.modes.told(message)
+            self._reads.modes.told(message)
         elif isinstance(message, stream.Ready):
             if message.hung_up:
                 self._stand_ins.hang_up()
                 self._outputs[self._stand_ins.terminal_channel].close()
-                self._questions.ask_held()
+                self._router.ask_deferred()
             if message.readable:  # who waits in a read first: it is one journey more for it
-                self._asks.retry(message.fd)
+                self._reads.retry(message.fd)
             self._stand_ins.set_readable(message.fd, message.readable)
-            if self._questions.home_files is not None:
-                self._questions.home_files.set_readable(message.fd, message.readable)
+            if self._router.home_files is not None:
+                self._router.home_files.set_readable(message.fd, message.readable)
         elif isinstance(message, stream.Flow):
             self._stand_ins.set_flow(message.stopped)
         elif isinstance(message, stream.Credit):
             if message.fd in self._outputs:  # one opened once more may have ended
                 self._outputs[message.fd].credit(message.count)
-            self._questions.ask_held()
+            self._router.ask_deferred()
         elif isinstance(message, stream.Unwritten):
-            self._questions.rooms.failed(message.fd)
+            self._router.budget.failed(message.fd)
         elif isinstance(message, stream.Refuse):
             if message.fd in self._outputs:
                 self._outputs[message.fd].close()
-            self._questions.ask_held()
+            self._router.ask_deferred()
         elif isinstance(message, stream.Signal):
             if message.flush:
                 self._key_flush.begin()
-            self._asks.drop_ahead()
+            self._reads.drop_ahead()
             if message.vnn is not None:
                 self._signal_program(message.signal)
             else:
                 self._kill(message.signal)
             self._key_flush.signalled(message.signal)
         elif isinstance(message, ShadowsMade):
-            self._numbers.made(message)
+            self._pids.made(message)
         elif isinstance(message, ShadowMoved):
-            self._moves.done(message)
+            self._groups.done(message)
         elif isinstance(message, ShadowSignal):
             self._shadow_signal(message)
         elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
@@ -422,7 +424,7 @@ class Supervisor:
         if number == signal.SIGKILL:  # is for all of the job, whatever groups and sessions it made
             self._doomed = True
             self._place.kill_all()
-        helpers = self._place.heralds.pids if isinstance(self._place, PidSpace) else ()
+        helpers = self._place.outbound.pids if isinstance(self._place, PidSpace) else ()
         over, foreground = self._root is not None, self._stand_ins.foreground()
         deliver(number, self._place.group, foreground, over, helpers)
         if self._session is not None:
@@ -431,7 +433,7 @@ class Supervisor:
     def _signal_program(self, number: int) -> None:
         """Its shadow got this: it is for no other process."""
         if number and self._root is None and not self._ended:
-            if self._numbers.has_strays and number != signal.SIGKILL:
+            if self._pids.has_strays and number != signal.SIGKILL:
                 self._kill(number)
                 return
             kill_one(self._main, number)
@@ -439,8 +441,8 @@ class Supervisor:
                 self._session.sweep()
 
     def _shadow_signal(self, message: ShadowSignal) -> None:
-        self._asks.drop_ahead()
-        if self._numbers.signal(message.pid, message.signal) and self._session is not None:
+        self._reads.drop_ahead()
+        if self._pids.signal(message.pid, message.signal) and self._session is not None:
             self._session.sweep()
         self._key_flush.signalled(message.signal)
 
@@ -540,5 +542,5 @@ class Supervisor:
         elif self._root is not None and not self._ended:
             root = self._root
             self._present_bill()
-            self._asks.drop_ahead()
+            self._reads.drop_ahead()
             self._to_home(stream.RootExited(root.vnn, root.code, root.signal, root.core))

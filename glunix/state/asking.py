@@ -11,7 +11,7 @@ from glunix.msg.batch import AskJobAt, HoldAt, JobFactsAt
 from glunix.msg.job import JobRow
 from glunix.msg.master import KillDone, RequestRefused
 from glunix.state.batch import Batch
-from glunix.state.core import Books
+from glunix.state.core import MasterCore
 from glunix.state.events import LinkId, SendFromQueue, clip
 from glunix.state.feeder import Feeder
 from glunix.state.queue import Entry
@@ -25,20 +25,20 @@ RUNS_TOLD = 4096
 class Asking:
     """Answers AskJobAt and HoldAt."""
 
-    def __init__(self, books: Books, batch: Batch, feeder: Feeder) -> None:
-        self._books = books
+    def __init__(self, core: MasterCore, batch: Batch, feeder: Feeder) -> None:
+        self._core = core
         self._batch = batch
         self._feeder = feeder
         self._waiting: dict[Npid, list[tuple[LinkId, AskJobAt]]] = {}
 
     def ask(self, link: LinkId, ask: AskJobAt, now: float) -> None:
         """Say what is known of a job, or remember who wants to know its end."""
-        books, npid = self._books, Npid(ask.npid)
-        entry = books.queue.entries.get(npid)
-        job = books.pdb.jobs.get(npid)
-        ended = books.pdb.ended.get(npid)
+        core, npid = self._core, Npid(ask.npid)
+        entry = core.queue.entries.get(npid)
+        job = core.pdb.jobs.get(npid)
+        ended = core.pdb.ended.get(npid)
         if entry is None and job is None and ended is None:
-            books.out.send(link, RequestRefused(ask.request, Why.NO_JOB, f"no job {npid}"))
+            core.out.send(link, RequestRefused(ask.request, Why.NO_JOB, f"no job {npid}"))
         elif ask.wait and (entry is not None or job is not None):
             self._waiting.setdefault(npid, []).append((link, ask))
         elif entry is not None:
@@ -46,27 +46,27 @@ class Asking:
         else:
             row = job.as_row() if job is not None else ended
             assert row is not None
-            books.out.send(link, JobFactsAt(ask.request, row))
+            core.out.send(link, JobFactsAt(ask.request, row))
 
     def _entry(self, link: LinkId, ask: AskJobAt, entry: Entry, now: float) -> None:
-        books = self._books
+        core = self._core
         why = self._feeder.why(entry, now)
         runs = [int(npid) for npid in itertools.islice(entry.runs, RUNS_TOLD)]
-        job = books.pdb.jobs.get(entry.npid)
-        row = job.as_row() if job is not None else queued_row(entry, books.queue.place(entry))
+        job = core.pdb.jobs.get(entry.npid)
+        row = job.as_row() if job is not None else queued_row(entry, core.queue.place(entry))
         facts = JobFactsAt(ask.request, row, clip(why), b"", runs)
         if ask.uid in (entry.uid, ROOT):
-            books.out.add(SendFromQueue(link, facts, entry.npid))
+            core.out.add(SendFromQueue(link, facts, entry.npid))
         else:
-            books.out.send(link, facts)
+            core.out.send(link, facts)
 
     def over(self, row: JobRow) -> None:
         """A job ended; when nothing of it is to run again, say so to those who wait."""
         npid = Npid(row.npid)
-        if npid in self._books.queue.entries:
+        if npid in self._core.queue.entries:
             return
         for link, ask in self._waiting.pop(npid, ()):
-            self._books.out.send(link, JobFactsAt(ask.request, row))
+            self._core.out.send(link, JobFactsAt(ask.request, row))
 
     def forget(self, link: LinkId) -> None:
         """A link is down."""
@@ -79,8 +79,8 @@ class Asking:
 
     def hold(self, link: LinkId, ask: HoldAt, now: float) -> None:
         """Hold or release a queued job for its owner or root."""
-        books = self._books
-        entry = books.queue.entries.get(Npid(ask.npid))
+        core = self._core
+        entry = core.queue.entries.get(Npid(ask.npid))
         try:
             if entry is None:
                 raise Refused(Why.NO_JOB, f"job {ask.npid} is not in the queue")
@@ -89,10 +89,10 @@ class Asking:
             if not entry.pending():
                 raise Refused(Why.BAD_REQUEST, f"job {ask.npid} runs already")
         except Refused as refusal:
-            books.out.send(link, RequestRefused(ask.request, refusal.why, str(refusal)))
+            core.out.send(link, RequestRefused(ask.request, refusal.why, str(refusal)))
             return
         self._batch.hold(entry, ask.held, now)
-        books.out.send(link, KillDone(ask.request, 1))
+        core.out.send(link, KillDone(ask.request, 1))
 
 
 def queued_row(entry: Entry, place: int) -> JobRow:

@@ -45,7 +45,7 @@ class BatchRules:
 
 
 @dataclass(slots=True)
-class Books:
+class MasterCore:
     """Databases, deadlines, effects and the numbers that rule them (seconds)."""
 
     cluster: str

@@ -28,7 +28,7 @@ from glunix.msg.master import (
 )
 from glunix.state.asking import Asking
 from glunix.state.batch import Batch
-from glunix.state.core import BatchRules, Books, Deadline, PeerFault
+from glunix.state.core import BatchRules, Deadline, MasterCore, PeerFault
 from glunix.state.events import (
     Effect,
     Event,
@@ -81,7 +81,7 @@ class Master:
         processes_each: int = PROCESSES_EACH,
         rules: BatchRules | None = None,
     ) -> None:
-        self.books = Books(
+        self.core = MasterCore(
             cluster=cluster,
             heartbeat=heartbeat,
             lost_after=lost_after,
@@ -90,14 +90,14 @@ class Master:
             processes_each=processes_each,
             rules=rules or BatchRules(),
         )
-        self._ending = Ending(self.books)
-        self._batch = Batch(self.books, self._ending)
-        self._feeder = Feeder(self.books, self._batch)
-        self._asking = Asking(self.books, self._batch, self._feeder)
-        self._nmgt = Nmgt(self.books, self._ending, self._batch)
-        self._rexec = Rexec(self.books, self._batch)
-        self._reports = Reports(self.books)
-        self._moving = Moving(self.books)
+        self._ending = Ending(self.core)
+        self._batch = Batch(self.core, self._ending)
+        self._feeder = Feeder(self.core, self._batch)
+        self._asking = Asking(self.core, self._batch, self._feeder)
+        self._nmgt = Nmgt(self.core, self._ending, self._batch)
+        self._rexec = Rexec(self.core, self._batch)
+        self._reports = Reports(self.core)
+        self._moving = Moving(self.core)
         self._started = False
 
     def restore(
@@ -111,17 +111,17 @@ class Master:
         if self._started:
             raise Bug("restore() after the first event")
         self._started = True
-        jobs, faults = self.books.pdb.restore(rows, now)
+        jobs, faults = self.core.pdb.restore(rows, now)
         for fault in faults:
-            self.books.out.log(Level.ERROR, fault)
+            self.core.out.log(Level.ERROR, fault)
         for job in jobs:
             if job.ending:
-                self.books.timer.set((Deadline.ENDING, job.npid), now + self.books.lost_after)
+                self.core.timer.set((Deadline.ENDING, job.npid), now + self.core.lost_after)
             if job.settling:
-                self.books.timer.set((Deadline.SETTLE, job.npid), now + self.books.grace)
+                self.core.timer.set((Deadline.SETTLE, job.npid), now + self.core.grace)
         self._nmgt.expect(now)
         for fault in self._batch.restore(queued, dict(used or {}), now):
-            self.books.out.log(Level.ERROR, fault)
+            self.core.out.log(Level.ERROR, fault)
         return self._effects(now)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -143,16 +143,16 @@ class Master:
 
     def next_deadline(self) -> float | None:
         """When a Tick is due, on the clock of `now`; None when nothing is waited for."""
-        return self.books.timer.next()
+        return self.core.timer.next()
 
     def story(self, *keys: str) -> str:
         """The last events of "job 7", "node node2"."""
-        return self.books.story.story(*keys)
+        return self.core.story.story(*keys)
 
     def _received(self, link: LinkId, message: Message, now: float) -> None:
         if not self._nmgt.knows(link):
             return  # it was on its way when we closed the link
-        node = self.books.ndb.by_link.get(link)
+        node = self.core.ndb.by_link.get(link)
         try:
             if isinstance(message, NodeHello):
                 if node is not None:
@@ -186,7 +186,7 @@ class Master:
         self._reports.exited(node, message, now)
 
     def _job_over(self, node: Node, link: LinkId, message: JobOver, now: float) -> None:
-        job = self.books.pdb.jobs.get(Npid(message.npid))
+        job = self.core.pdb.jobs.get(Npid(message.npid))
         if job is None:
             return  # every process was reported before its home spoke
         if job.home != node.name:
@@ -203,10 +203,10 @@ class Master:
         self._moving.moved(node, message, now)
 
     def _jobs(self, node: Node, link: LinkId, message: JobsQuery, now: float) -> None:
-        self.books.out.send(link, jobs_table(self.books, message))
+        self.core.out.send(link, jobs_table(self.core, message))
 
     def _nodes(self, node: Node, link: LinkId, message: NodesQuery, now: float) -> None:
-        self.books.out.send(link, nodes_table(self.books, message))
+        self.core.out.send(link, nodes_table(self.core, message))
 
     def _enqueue(self, node: Node, link: LinkId, message: EnqueueAt, now: float) -> None:
         self._batch.enqueue(link, node, message, now)
@@ -221,17 +221,17 @@ class Master:
         self._asking.hold(link, message, now)
 
     def _tick(self, now: float) -> None:
-        timer = self.books.timer
+        timer = self.core.timer
         first = timer.next()
         late = 0.0 if first is None else now - first
-        if late > self.books.heartbeat:
+        if late > self.core.heartbeat:
             # The master itself did not run. What the nodes sent meanwhile is still to be read, so
             # nobody can be blamed for silence yet.
-            timer.postpone(late + self.books.heartbeat)
-            self.books.out.log(Level.WARNING, f"the master did not run for {late:.1f} s")
+            timer.postpone(late + self.core.heartbeat)
+            self.core.out.log(Level.WARNING, f"the master did not run for {late:.1f} s")
         for kind, about in timer.due(now):
             if kind is Deadline.SAVE:
-                self.books.pdb.save_all()
+                self.core.pdb.save_all()
             elif kind is Deadline.LIMIT:
                 self._batch.overdue(Npid(int(about)), now)
             elif kind is Deadline.ENDING or kind is Deadline.SETTLE:
@@ -240,7 +240,7 @@ class Master:
                 self._nmgt.overdue(kind, about, now)
 
     def _job_overdue(self, kind: Deadline, npid: Npid, now: float) -> None:
-        job = self.books.pdb.jobs.get(npid)
+        job = self.core.pdb.jobs.get(npid)
         if job is None:
             return  # an earlier deadline of the same Tick ended it
         if kind is Deadline.ENDING:
@@ -248,12 +248,12 @@ class Master:
         elif job.settling:
             job.settling = False
             if not job.procs:
-                self.books.pdb.blame(job, "no node reported a process of it")
+                self.core.pdb.blame(job, "no node reported a process of it")
                 job.fate = JobState.LOST
-            self.books.pdb.settle(job, now)
+            self.core.pdb.settle(job, now)
 
     def _effects(self, now: float) -> list[Effect]:
-        pdb, timer = self.books.pdb, self.books.timer
+        pdb, timer = self.core.pdb, self.core.timer
         while finished := pdb.take_finished():
             for row in finished:
                 self._batch.finished(row, now)
@@ -270,14 +270,14 @@ class Master:
             timer.set(SAVE, now + SAVE_AFTER)
         saved: list[Effect] = [SaveJob(row) for row in rows]
         saved += [ForgetJob(npid) for npid in forgotten]
-        return saved + self.books.out.take()
+        return saved + self.core.out.take()
 
     def check(self) -> None:
         """Raise InvariantBroken, with the story, unless every invariant holds."""
-        ndb, pdb, timer = self.books.ndb, self.books.pdb, self.books.timer
+        ndb, pdb, timer = self.core.ndb, self.core.pdb, self.core.timer
         ndb.check()
         pdb.check()
-        self.books.queue.check()
+        self.core.queue.check()
         alive = (NodeState.UP, NodeState.EXPECTED)
         for name, procs in pdb.by_node.items():
             self._must(
@@ -291,7 +291,7 @@ class Master:
                 wanted.add((Deadline.ENDING, npid))
             if job.settling:
                 wanted.add((Deadline.SETTLE, npid))
-            entry = self.books.queue.runs.get(npid)
+            entry = self.core.queue.runs.get(npid)
             if entry is not None and entry.terms.seconds and (Deadline.LIMIT, npid) in timer:
                 wanted.add((Deadline.LIMIT, npid))
         for name, node in ndb.nodes.items():
@@ -311,7 +311,7 @@ class Master:
 
     def _must(self, holds: bool, text: str, *keys: str) -> None:
         if not holds:
-            raise InvariantBroken(text, self.books.story.story(*keys))
+            raise InvariantBroken(text, self.core.story.story(*keys))
 
 
 Handler = Callable[..., None]

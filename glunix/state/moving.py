@@ -7,7 +7,7 @@ The home's daemon carries the move out and decides; a lost master holds up none 
 from glunix.errors import Refused
 from glunix.ids import NodeName, Npid, Vnn, Why
 from glunix.msg.master import MayMove, MoveQuery, ProcMoved, RequestRefused
-from glunix.state.core import Books, PeerFault
+from glunix.state.core import MasterCore, PeerFault
 from glunix.state.events import LinkId, clip
 from glunix.state.jobs import Job, Proc
 from glunix.state.ndb import Node
@@ -17,30 +17,30 @@ from glunix.state.rexec import ROOT, choose
 class Moving:
     """Answers MoveQuery and takes ProcMoved."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, core: MasterCore) -> None:
+        self._core = core
 
     def asked(self, link: LinkId, home: Node, ask: MoveQuery, now: float) -> None:
         """Name a node, or say why there is none."""
-        books = self._books
+        core = self._core
         try:
             job, proc = self._target(home, ask)
             wanted = [ask.node] if ask.node else []
             if ask.node == proc.node:
                 raise Refused(Why.BAD_REQUEST, f"job {job.npid} is on {proc.node} already")
-            name = choose(books.ndb, 1, wanted, [] if wanted else [proc.node])[0]
+            name = choose(core.ndb, 1, wanted, [] if wanted else [proc.node])[0]
         except Refused as refusal:
             text = clip(str(refusal))
-            books.out.send(link, RequestRefused(ask.request, refusal.why, text))
+            core.out.send(link, RequestRefused(ask.request, refusal.why, text))
             return
-        books.pdb.intend(proc, name)
-        books.pdb.note(job.npid, now, f".{proc.vnn} is to move from {proc.node} to {name}")
-        address = books.ndb.nodes[name].address
-        books.out.send(link, MayMove(ask.request, name, address, job.npid, proc.vnn))
+        core.pdb.intend(proc, name)
+        core.pdb.note(job.npid, now, f".{proc.vnn} is to move from {proc.node} to {name}")
+        address = core.ndb.nodes[name].address
+        core.out.send(link, MayMove(ask.request, name, address, job.npid, proc.vnn))
 
     def _target(self, home: Node, ask: MoveQuery) -> tuple[Job, Proc]:
         name = f"{ask.npid}.{ask.vnn}"
-        job = self._books.pdb.jobs.get(Npid(ask.npid))
+        job = self._core.pdb.jobs.get(Npid(ask.npid))
         if job is None:
             raise Refused(Why.NO_JOB, f"no job {ask.npid}")
         if ask.uid not in (job.uid, ROOT):
@@ -54,7 +54,7 @@ class Moving:
 
     def moved(self, home: Node, told: ProcMoved, now: float) -> None:
         """The home says how it ended."""
-        pdb = self._books.pdb
+        pdb = self._core.pdb
         job = pdb.jobs.get(Npid(told.npid))
         if job is None:
             return

@@ -39,7 +39,7 @@ class Pdb:
         self.jobs: dict[Npid, Job] = {}
         self.ended: dict[Npid, JobRow] = {}
         self.by_node: dict[NodeName, dict[tuple[Npid, Vnn], Proc]] = {}
-        self.held: Counter[int] = Counter()
+        self.processes_by_uid: Counter[int] = Counter()
         """uid -> processes of all jobs of that user that are not over; only those not zero."""
         self.last_npid = 0
         self._story = story
@@ -88,7 +88,7 @@ class Pdb:
 
     def _hold(self, job: Job) -> None:
         self.jobs[job.npid] = job
-        self.held[job.uid] += job.degree
+        self.processes_by_uid[job.uid] += job.degree
 
     def attach(self, job: Job, proc: Proc) -> None:
         """Put a process, in whatever state it is, under its job and its node."""
@@ -139,9 +139,9 @@ class Pdb:
             self._save_now(job)
         if state in JOB_FINAL:
             del self.jobs[job.npid]
-            self.held[job.uid] -= job.degree
-            if not self.held[job.uid]:
-                del self.held[job.uid]
+            self.processes_by_uid[job.uid] -= job.degree
+            if not self.processes_by_uid[job.uid]:
+                del self.processes_by_uid[job.uid]
             row = self.ended[job.npid] = job.as_row(ended=self._epoch + now)
             self.finished.append(row)
             self._bound()
@@ -269,11 +269,11 @@ class Pdb:
             seen += len(live)
             if not good:
                 raise InvariantBroken(f"bad job {job}", self._story.story(f"job {npid}"))
-        held: Counter[int] = Counter()
+        processes_by_uid: Counter[int] = Counter()
         for job in self.jobs.values():
-            held[job.uid] += job.degree
-        if held != self.held:
-            raise InvariantBroken(f"users hold {held}, not {self.held}")
+            processes_by_uid[job.uid] += job.degree
+        if processes_by_uid != self.processes_by_uid:
+            raise InvariantBroken(f"users hold {processes_by_uid}, not {self.processes_by_uid}")
         if not self.unsaved.keys() <= self.jobs.keys():
             raise InvariantBroken(f"unsaved {self.unsaved} of {self.jobs.keys()}")
         if seen != sum(len(procs) for procs in self.by_node.values()):

@@ -6,7 +6,7 @@ from glunix.msg.frame import BODY_MAX
 from glunix.msg.job import JobRow
 from glunix.msg.master import JobsQuery, JobsTable, NodesQuery, NodesTable
 from glunix.state.asking import queued_row
-from glunix.state.core import Books
+from glunix.state.core import MasterCore
 from glunix.state.jobs import JobState
 
 ROOM = BODY_MAX * 3 // 4
@@ -19,23 +19,23 @@ def size(row: JobRow) -> int:
     return 100 + 4 * texts + sum(60 + 4 * len(proc.node) for proc in row.procs)
 
 
-def jobs_table(books: Books, ask: JobsQuery) -> JobsTable:
+def jobs_table(core: MasterCore, ask: JobsQuery) -> JobsTable:
     """The caller's running jobs; with `everything` all jobs, also those that ended.
 
     A job whose end is decided is not running any more, though its nodes may still report.
     """
-    jobs = books.pdb.jobs.values()
+    jobs = core.pdb.jobs.values()
     rows: Iterable[JobRow]
     if ask.everything:
-        rows = [job.as_row() for job in jobs] + list(reversed(books.pdb.ended.values()))
+        rows = [job.as_row() for job in jobs] + list(reversed(core.pdb.ended.values()))
     else:
         rows = [
             job.as_row() for job in jobs if job.uid == ask.uid and job.state is not JobState.ENDING
         ]
-    waiting = queued(books, ask)
+    waiting = queued(core, ask)
     again = {row.npid for row in waiting}
     rows = [*(row for row in rows if not row.ended or row.npid not in again), *waiting]
-    room, told, left_off = ROOM, [], max(0, queue_length(books, ask) - QUEUED_TOLD)
+    room, told, left_off = ROOM, [], max(0, queue_length(core, ask) - QUEUED_TOLD)
     for row in rows:
         room -= size(row)
         if room >= 0:
@@ -50,19 +50,19 @@ QUEUED_TOLD = 2000
 """Entries of the queue that one answer tells."""
 
 
-def queue_length(books: Books, ask: JobsQuery) -> int:
+def queue_length(core: MasterCore, ask: JobsQuery) -> int:
     """Entries of the queue that the asker may see."""
-    entries = books.queue.entries.values()
+    entries = core.queue.entries.values()
     if ask.everything:
         return len(entries)
     return sum(entry.uid == ask.uid for entry in entries)
 
 
-def queued(books: Books, ask: JobsQuery) -> list[JobRow]:
+def queued(core: MasterCore, ask: JobsQuery) -> list[JobRow]:
     """The first of the queue that have something to start, each with its place."""
     rows: list[JobRow] = []
     place = 0
-    for entry in books.queue.entries.values():
+    for entry in core.queue.entries.values():
         if not entry.pending():
             continue
         place += 1
@@ -73,6 +73,6 @@ def queued(books: Books, ask: JobsQuery) -> list[JobRow]:
     return rows
 
 
-def nodes_table(books: Books, ask: NodesQuery) -> NodesTable:
+def nodes_table(core: MasterCore, ask: NodesQuery) -> NodesTable:
     """Every node that the master knows."""
-    return NodesTable(ask.request, books.ndb.rows(books.pdb.load()))
+    return NodesTable(ask.request, core.ndb.rows(core.pdb.load()))

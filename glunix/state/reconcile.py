@@ -15,7 +15,7 @@ from glunix.ids import NodeName, Npid, Vnn, node_name
 from glunix.msg.job import RunningProc
 from glunix.msg.master import JobOver, KillOrder, NodeHello, ProcExited
 from glunix.state.batch import Batch
-from glunix.state.core import Books, Deadline
+from glunix.state.core import Deadline, MasterCore
 from glunix.state.events import Level
 from glunix.state.jobs import Job, Proc, ProcState
 from glunix.state.ndb import Node, NodeState
@@ -42,11 +42,11 @@ def fault(hello: NodeHello) -> str:
 class Returning:
     """Brings a hello and the books together."""
 
-    def __init__(self, books: Books, ending: Ending, batch: Batch) -> None:
-        self._books = books
+    def __init__(self, core: MasterCore, ending: Ending, batch: Batch) -> None:
+        self._core = core
         self._ending = ending
         self._batch = batch
-        self._reports = Reports(books)
+        self._reports = Reports(core)
 
     def agree(self, node: Node, hello: NodeHello, known: bool, now: float) -> None:
         """`known`: this master saw this daemon (same boot) before, so it knew all its jobs."""
@@ -54,11 +54,11 @@ class Returning:
             self._unsent(node, report, now)
         self._homes(node, hello, known, now)
         told = {(Npid(proc.npid), Vnn(proc.vnn)): proc for proc in hello.running}
-        for proc in self._books.pdb.on_node(node.name):
+        for proc in self._core.pdb.on_node(node.name):
             if not proc.live:
                 continue
             seen = told.get((proc.npid, proc.vnn))
-            if seen is not None and self._same(self._books.pdb.jobs[proc.npid], seen):
+            if seen is not None and self._same(self._core.pdb.jobs[proc.npid], seen):
                 del told[proc.npid, proc.vnn]
                 self._confirm(node, proc, seen, now)
             elif proc.state is not ProcState.PLACED:
@@ -68,7 +68,7 @@ class Returning:
 
     def _unsent(self, node: Node, report: ProcExited | JobOver, now: float) -> None:
         """What fits the books is taken in; the rest is of jobs that are over for other reasons."""
-        pdb, npid = self._books.pdb, Npid(report.npid)
+        pdb, npid = self._core.pdb, Npid(report.npid)
         if isinstance(report, ProcExited):
             if (npid, Vnn(report.vnn)) in pdb.by_node.get(node.name, {}):
                 self._reports.exited(node, report, now)
@@ -78,10 +78,10 @@ class Returning:
             self._ending.home_over(job, report.reason, now)
 
     def _homes(self, node: Node, hello: NodeHello, known: bool, now: float) -> None:
-        books = self._books
+        core = self._core
         told = {Npid(job.npid): job for job in hello.homes}
         launched = set(hello.launched)
-        for job in books.pdb.homed(node.name):
+        for job in core.pdb.homed(node.name):
             if told.pop(job.npid, None) is not None or job.ending:
                 continue
             if self._batch.was_never_launched(job, hello.boot, launched):
@@ -89,9 +89,9 @@ class Returning:
             else:
                 self._ending.doom(job, f"its startup on {node.name} is gone", now)
         for npid, home in told.items():
-            over = npid in books.pdb.ended or npid in books.queue.entries
-            if known or over or npid in books.pdb.jobs:
-                books.out.log(Level.INFO, f"{node.name} is home of job {npid}, which is over")
+            over = npid in core.pdb.ended or npid in core.queue.entries
+            if known or over or npid in core.pdb.jobs:
+                core.out.log(Level.INFO, f"{node.name} is home of job {npid}, which is over")
                 continue
             self._again(
                 Job(
@@ -101,7 +101,7 @@ class Returning:
                     command=home.command,
                     degree=home.degree,
                     transparent=home.transparent,
-                    started=books.epoch + now,
+                    started=core.epoch + now,
                 ),
                 now,
             )
@@ -109,14 +109,14 @@ class Returning:
     def _again(self, job: Job, now: float) -> None:
         """A job the journal does not know; for a while other nodes may know more of it."""
         job.settling = True
-        self._books.pdb.add(job, (), now)
-        self._books.timer.set((Deadline.SETTLE, job.npid), now + self._books.grace)
+        self._core.pdb.add(job, (), now)
+        self._core.timer.set((Deadline.SETTLE, job.npid), now + self._core.grace)
 
     def _same(self, job: Job, told: RunningProc) -> bool:
         return (job.home, job.uid, job.degree) == (told.home, told.uid, told.degree)
 
     def _confirm(self, node: Node, proc: Proc, told: RunningProc, now: float) -> None:
-        pdb = self._books.pdb
+        pdb = self._core.pdb
         job = pdb.jobs[proc.npid]
         proc.pid = told.pid
         proc.row = None
@@ -133,15 +133,15 @@ class Returning:
             self._order(node, proc.npid, proc.vnn, number)
 
     def _ended_unseen(self, node: Node, proc: Proc, now: float) -> None:
-        pdb = self._books.pdb
+        pdb = self._core.pdb
         pdb.blame(pdb.jobs[proc.npid], f"process {proc.vnn} ended on {node.name} unseen")
         pdb.move(proc, ProcState.LOST, now)
 
     def _stranger(self, node: Node, told: RunningProc, known: bool, now: float) -> None:
         """A process that the books do not have on this node."""
-        books, npid, vnn = self._books, Npid(told.npid), Vnn(told.vnn)
-        job = books.pdb.jobs.get(npid)
-        if job is None and not known and npid not in books.pdb.ended and self._home_open(told):
+        core, npid, vnn = self._core, Npid(told.npid), Vnn(told.vnn)
+        job = core.pdb.jobs.get(npid)
+        if job is None and not known and npid not in core.pdb.ended and self._home_open(told):
             job = Job(
                 npid=npid,
                 uid=told.uid,
@@ -152,28 +152,28 @@ class Returning:
                 started=told.started,
             )
             self._again(job, now)
-            if books.ndb.get(job.home) is None:
-                books.ndb.expect(job.home, now)
-                books.timer.set((Deadline.EXPECTED, job.home), now + books.grace)
+            if core.ndb.get(job.home) is None:
+                core.ndb.expect(job.home, now)
+                core.timer.set((Deadline.EXPECTED, job.home), now + core.grace)
         fits = job is not None and self._same(job, told) and vnn not in job.procs
         if job is None or not fits or job.ending:
-            books.out.log(Level.WARNING, f"{node.name} runs {npid}.{vnn}, which is over: killed")
+            core.out.log(Level.WARNING, f"{node.name} runs {npid}.{vnn}, which is over: killed")
             self._order(node, npid, vnn, SIGKILL)
             return
         state = ProcState.STOPPED if told.stopped else ProcState.RUNNING
-        books.pdb.attach(job, Proc(npid, vnn, node.name, state, told.pid))
+        core.pdb.attach(job, Proc(npid, vnn, node.name, state, told.pid))
         job.started = min(job.started, told.started)
-        books.pdb.note(npid, now, f".{vnn} told by {node.name}")
+        core.pdb.note(npid, now, f".{vnn} told by {node.name}")
         if len(job.procs) == job.degree:
             job.settling = False
-            books.timer.cancel((Deadline.SETTLE, npid))
-        books.pdb.settle(job, now)
+            core.timer.cancel((Deadline.SETTLE, npid))
+        core.pdb.settle(job, now)
 
     def _home_open(self, told: RunningProc) -> bool:
         """Whether its startup may be there: its home has not come back yet."""
-        ndb = self._books.ndb
+        ndb = self._core.ndb
         return ndb.state(told.home) in (None, NodeState.EXPECTED)
 
     def _order(self, node: Node, npid: Npid, vnn: Vnn, number: int) -> None:
         assert node.link is not None
-        self._books.out.send(node.link, KillOrder(npid, [vnn], number))
+        self._core.out.send(node.link, KillOrder(npid, [vnn], number))

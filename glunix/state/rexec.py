@@ -12,7 +12,7 @@ from glunix.ids import NodeName, Npid, Vnn, Why
 from glunix.msg.job import PlacedProc
 from glunix.msg.master import KillDone, KillOrder, KillRequest, Place, PlacedJob, RequestRefused
 from glunix.state.batch import Batch
-from glunix.state.core import Books
+from glunix.state.core import MasterCore
 from glunix.state.events import Level, LinkId, clip
 from glunix.state.jobs import Job, Proc, ProcState
 from glunix.state.ndb import Ndb, Node, NodeState
@@ -61,52 +61,52 @@ def _why_nowhere(ndb: Ndb, wanted: Sequence[str], excluded: Sequence[str]) -> st
 class Rexec:
     """Answers Place and KillRequest."""
 
-    def __init__(self, books: Books, batch: Batch) -> None:
-        self._books = books
+    def __init__(self, core: MasterCore, batch: Batch) -> None:
+        self._core = core
         self._batch = batch
         self._told: set[tuple[int, int]] = set()
 
     def place(self, link: LinkId, home: Node, ask: Place, now: float) -> None:
         """Give the job an NPID and nodes, or say why not."""
-        books = self._books
+        core = self._core
         try:
             self._within_share(ask)
-            names = choose(books.ndb, ask.degree, ask.nodes, ask.exclude)
+            names = choose(core.ndb, ask.degree, ask.nodes, ask.exclude)
         except Refused as refusal:
             self._refuse(link, ask.request, refusal)
             return
         job = Job(
-            npid=books.pdb.allocate(),
+            npid=core.pdb.allocate(),
             uid=ask.uid,
             home=home.name,
             command=ask.command,
             degree=ask.degree,
             transparent=ask.transparent,
-            started=books.epoch + now,
+            started=core.epoch + now,
         )
-        books.pdb.add(job, names, now)
-        books.ndb.placed(names)
-        books.seats.placed(names, now)
-        books.out.send(
+        core.pdb.add(job, names, now)
+        core.ndb.placed(names)
+        core.seats.placed(names, now)
+        core.out.send(
             link,
             PlacedJob(
                 request=ask.request,
                 npid=job.npid,
                 procs=[PlacedProc(vnn, name) for vnn, name in enumerate(names)],
-                addresses={name: books.ndb.nodes[name].address for name in names},
+                addresses={name: core.ndb.nodes[name].address for name in names},
             ),
         )
 
     def _within_share(self, ask: Place) -> None:
         """Refused when the jobs of this user would have too many processes."""
-        most, have = self._books.processes_each, self._books.pdb.held[ask.uid]
+        most, have = self._core.processes_each, self._core.pdb.processes_by_uid[ask.uid]
         if have + ask.degree > most:
             text = f"uid {ask.uid} has {have} processes, {ask.degree} more are over {most}"
             raise Refused(Why.BAD_REQUEST, f"{text} ([limits] processes)")
 
     def kill(self, link: LinkId, ask: KillRequest, now: float) -> None:
         """Order a signal for the owner or root, or say why not. Signal 0 only asks."""
-        entry = self._books.queue.entries.get(Npid(ask.npid))
+        entry = self._core.queue.entries.get(Npid(ask.npid))
         if entry is not None and ask.vnn is None:
             self._kill_queued(link, entry, ask, now)
             return
@@ -118,20 +118,20 @@ class Rexec:
             self._refuse(link, ask.request, refusal)
             return
         if ask.signal:
-            self._books.pdb.note(Npid(ask.npid), now, f"signal {ask.signal} from uid {ask.uid}")
+            self._core.pdb.note(Npid(ask.npid), now, f"signal {ask.signal} from uid {ask.uid}")
             self._deliver(procs, ask.signal)
-        self._books.out.send(link, KillDone(ask.request, len(procs)))
+        self._core.out.send(link, KillDone(ask.request, len(procs)))
 
     def _kill_queued(self, link: LinkId, entry: Entry, ask: KillRequest, now: float) -> None:
         """A signal for a batch job: what runs of it gets it, what waits is removed or held."""
-        books = self._books
+        core = self._core
         if ask.uid not in (entry.uid, ROOT):
             refusal = Refused(Why.NOT_YOURS, f"job {ask.npid} belongs to uid {entry.uid}")
             self._log_attempt(link, ask, refusal, now)
             self._refuse(link, ask.request, refusal)
             return
         count = entry.pending()
-        runs = [books.pdb.jobs[npid] for npid in entry.runs if npid in books.pdb.jobs]
+        runs = [core.pdb.jobs[npid] for npid in entry.runs if npid in core.pdb.jobs]
         for job in runs:
             procs = job.live_procs()
             count += len(procs)
@@ -141,13 +141,13 @@ class Rexec:
             self._batch.cancel(entry, now)
         elif ask.signal in (SIGSTOP, SIGCONT) and entry.pending():
             self._batch.hold(entry, ask.signal == SIGSTOP, now)
-        books.out.send(link, KillDone(ask.request, count))
+        core.out.send(link, KillDone(ask.request, count))
 
     def _target(self, ask: KillRequest) -> list[Proc]:
         name = f"{ask.npid}" if ask.vnn is None else f"{ask.npid}.{ask.vnn}"
-        job = self._books.pdb.jobs.get(Npid(ask.npid))
+        job = self._core.pdb.jobs.get(Npid(ask.npid))
         if job is None:
-            ended = Npid(ask.npid) in self._books.pdb.ended
+            ended = Npid(ask.npid) in self._core.pdb.ended
             raise Refused(Why.NO_JOB, f"job {name} has ended" if ended else f"no job {name}")
         if ask.uid not in (job.uid, ROOT):
             raise Refused(Why.NOT_YOURS, f"job {name} belongs to uid {job.uid}")
@@ -166,17 +166,17 @@ class Rexec:
         SIGKILL goes out for that at once, too: on its node it may be waiting for a start that never
         comes, and a node that does not know it yet takes no notice.
         """
-        books = self._books
+        core = self._core
         orders: dict[LinkId, list[int]] = {}
         for proc in procs:
-            node_link = books.ndb.nodes[proc.node].link
+            node_link = core.ndb.nodes[proc.node].link
             is_placed = proc.state is ProcState.PLACED
             if node_link is not None and (not is_placed or number == SIGKILL):
                 orders.setdefault(node_link, []).append(proc.vnn)
             if (is_placed or node_link is None) and number not in proc.pending:
                 proc.pending.append(number)
         for node_link, vnns in orders.items():
-            books.out.send(node_link, KillOrder(procs[0].npid, vnns, number))
+            core.out.send(node_link, KillOrder(procs[0].npid, vnns, number))
 
     def _log_attempt(self, link: LinkId, ask: KillRequest, refusal: Refused, now: float) -> None:
         """Once for each user and job: who asks again and again shall not fill the disk."""
@@ -185,11 +185,11 @@ class Rexec:
         if len(self._told) >= TOLD:
             self._told.clear()
         self._told.add((ask.uid, ask.npid))
-        books = self._books
-        node = books.ndb.by_link[link].name
-        books.pdb.note(Npid(ask.npid), now, f"refused signal {ask.signal} from uid {ask.uid}")
-        books.out.log(Level.WARNING, f"refused a signal of uid {ask.uid} on {node}: {refusal}")
+        core = self._core
+        node = core.ndb.by_link[link].name
+        core.pdb.note(Npid(ask.npid), now, f"refused signal {ask.signal} from uid {ask.uid}")
+        core.out.log(Level.WARNING, f"refused a signal of uid {ask.uid} on {node}: {refusal}")
 
     def _refuse(self, link: LinkId, request: int, refusal: Refused) -> None:
         text = clip(str(refusal))
-        self._books.out.send(link, RequestRefused(request, refusal.why, text))
+        self._core.out.send(link, RequestRefused(request, refusal.why, text))

@@ -19,7 +19,7 @@ def test_a_helper_that_ends_before_the_herald_speaks(
     monkeypatch: pytest.MonkeyPatch, helper: str
 ) -> None:
     """Its end was heard while the program was awaited, and forgotten: `look` never said GONE."""
-    made, herald = Builder._make_program, Builder._herald
+    made, signal_proxy = Builder._make_program, Builder._signal_proxy
 
     def dies(self: Builder) -> None:
         made(self)
@@ -27,7 +27,7 @@ def test_a_helper_that_ends_before_the_herald_speaks(
 
     def speaks_late(self: Builder) -> None:
         time.sleep(0.3)
-        herald(self)
+        signal_proxy(self)
 
     monkeypatch.setattr(Builder, "_make_program", dies)
     monkeypatch.setattr(Builder, "_herald", speaks_late)

@@ -13,7 +13,7 @@ import pytest
 
 from glunix.msg.job import HomePids, Owner
 from glunix.node import privilege
-from glunix.node.processes.agent import Clerk, Ended
+from glunix.node.processes.agent import Ended, NamespaceAgent
 from glunix.node.processes.namespace import PidSpace, SpaceUnavailable
 from slic.kernel import capabilities as caps
 from slic.kernel import undumpable
@@ -57,7 +57,7 @@ def _wait_for_ever() -> None:
     os.execvp("sleep", ["sleep", "30"])
 
 
-def _space(agent: Callable[[Clerk], object] | None = None) -> str:
+def _space(agent: Callable[[NamespaceAgent], object] | None = None) -> str:
     def program() -> None:
         privilege.give_up(OWNER)
         _wait_for_ever()
@@ -68,7 +68,7 @@ def _space(agent: Callable[[Clerk], object] | None = None) -> str:
         uid = os.stat(f"/proc/{space.init}").st_uid
         if agent is None:
             return f"init of {uid}, program {space.number}"
-        clerk = Clerk(space, range(PIDS.pid, PIDS.pid + 10))
+        clerk = NamespaceAgent(space, range(PIDS.pid, PIDS.pid + 10))
         try:
             return str(agent(clerk))
         finally:
@@ -77,12 +77,12 @@ def _space(agent: Callable[[Clerk], object] | None = None) -> str:
         space.close()
 
 
-def _jumps(clerk: Clerk) -> str:
+def _jumps(clerk: NamespaceAgent) -> str:
     clerk.jump(1000, 10)
     return f"last {clerk.last()}"
 
 
-def _kills(clerk: Clerk) -> str:
+def _kills(clerk: NamespaceAgent) -> str:
     """The program is the owner's, the agent root's."""
     clerk.sweep()
     clerk.kill(PIDS.pid, signal.SIGKILL)

@@ -47,6 +47,6 @@ def test_a_changed_behaviour_changes_the_transcript() -> None:
 def test_the_runner_checks_invariants() -> None:
     script = Script()
     script.run("node1 joins")
-    script.master.books.ndb.nodes.clear()
+    script.master.core.ndb.nodes.clear()
     with pytest.raises(RuntimeError, match="links of no node"):
         script.run("node1 load 1")

@@ -128,7 +128,7 @@ def live_in_books(world: World) -> set[tuple[int, int, str]]:
     assert world.master is not None
     return {
         (proc.npid, proc.vnn, proc.node)
-        for job in world.master.books.pdb.jobs.values()
+        for job in world.master.core.pdb.jobs.values()
         for proc in job.live_procs()
     }
 
@@ -153,7 +153,7 @@ def finish(world: World) -> None:
     assert live_on_nodes(world) == set()
     assert homes(world) == set()
     assert world.master is not None
-    assert world.master.books.pdb.jobs == {}
+    assert world.master.core.pdb.jobs == {}
     for daemon in world.alive():
         assert daemon.home._requests == {}
         for messages in daemon.clients.values():
@@ -169,7 +169,7 @@ def test_books_and_nodes_agree_in_the_end(plan: list[tuple[str, int]]) -> None:
     calm(world)
     assert live_on_nodes(world) == live_in_books(world)
     assert world.master is not None
-    assert homes(world) == {(j.npid, j.home) for j in world.master.books.pdb.jobs.values()}
+    assert homes(world) == {(j.npid, j.home) for j in world.master.core.pdb.jobs.values()}
     finish(world)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from e2e.cluster import Cluster
 
-from glunix.home.processes.outbound_signals import Outward
+from glunix.home.processes.outbound_signals import OutboundSignals
 
 from .compare import NATIVE, TRANSPARENT
 from .terminal import Terminal
@@ -98,14 +98,14 @@ def test_nobody_else_is_signalled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posix, "kill", lambda pid, number: sent.append((pid, number)))
     number = signal.SIGTERM
     with subprocess.Popen(["sleep", "92"], process_group=0) as other:
-        own = Outward(os.getpid(), other.pid)
+        own = OutboundSignals(os.getpid(), other.pid)
         own.kill(other.pid, number, 0, [])  # neither the parent of the program nor its session's
         own.kill(0, number, os.getpgrp(), [])  # another group than the job's
         own.kill(0, number, other.pid, [other.pid])
         own.kill(1, number, 0, [])
         assert not sent
-        Outward(1, other.pid).kill(0, number, other.pid, [])  # ours: a child of home's half
-        Outward(os.getpid(), os.getpgrp()).kill(os.getpid(), number, 0, [])
+        OutboundSignals(1, other.pid).kill(0, number, other.pid, [])  # ours: a child of home's half
+        OutboundSignals(os.getpid(), os.getpgrp()).kill(os.getpid(), number, 0, [])
         assert not sent
         own.kill(os.getppid(), number, 0, [])
         assert sent == [(os.getppid(), number)]

@@ -19,7 +19,7 @@ import pytest
 from e2e.cluster import NOBODY, Cluster, as_user, is_shadow, read_line, until
 
 from glunix.home.processes import forkserver_build
-from glunix.node.processes.pid_allocator import LONGEST_ROW
+from glunix.node.processes.pid_allocator import LONGEST_BLOCK
 
 from .compare import NATIVE, TRANSPARENT, Both
 from .terminal import Terminal
@@ -221,7 +221,7 @@ def test_many_sessions_leave_nothing(shared: Cluster) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         # What stands ready (the rest of a row, and the next one), and the sleep's.
-        until(lambda: len(shadows(shared)) <= 2 * LONGEST_ROW + 10, "ended shadows are gone")
+        until(lambda: len(shadows(shared)) <= 2 * LONGEST_BLOCK + 10, "ended shadows are gone")
         process.send_signal(signal.SIGTERM)
         process.wait(20)
     until(lambda: not shadows(shared), "no shadow is left")

@@ -21,19 +21,19 @@ TCFLSH, _DROP_OUTPUT = 0x540B, (1, 2)
 _ON_THE_TERMINAL = ("want", "ioctl", "ioctlpages")
 
 
-class Asked:
+class CallDispatch:
     """`take` each message of the job's stream, `turn` after each round of the loop."""
 
     def __init__(self, calls: HomeCalls, outputs: Outputs) -> None:
         self._calls = calls
         self._outputs = outputs
         calls.begins_output, outputs.ends = outputs.add, calls.output_ended
-        self._held: list[list[Value]] = []
+        self._deferred: list[list[Value]] = []
 
     def turn(self) -> None:
         """The terminal may have taken more: what was asked after it was written can be done."""
-        while self._held and not self._outputs.terminal_waits:
-            held = self._held.pop(0)
+        while self._deferred and not self._outputs.terminal_waits:
+            held = self._deferred.pop(0)
             self.take(held[0], held)
 
     def waits(self) -> list[float]:
@@ -51,7 +51,7 @@ class Asked:
             self._calls.drops_output(message[6] is True, self._outputs.drop_terminal)
         if self._outputs.terminal_waits and tag in _ON_THE_TERMINAL and not flows:
             # What was written before is on the screen before this acts.
-            self._held.append([kept(value) for value in message])
+            self._deferred.append([kept(value) for value in message])
         elif tag in ("want", "seek", "ioctl"):
             self._call(tag, message)
         elif tag == "incredit":
@@ -70,7 +70,7 @@ class Asked:
 
     def _is_told(self, message: list[Value]) -> bool:
         """Whether a write fails because an earlier one did, which could not be told then."""
-        error = self._outputs.untold(integer(message[3]))
+        error = self._outputs.take_error(integer(message[3]))
         if error:
             self._calls.fail(integer(message[1]), error)
         return bool(error)

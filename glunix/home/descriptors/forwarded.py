@@ -15,7 +15,7 @@ from glunix.home.input.source import Source
 from glunix.home.sinks import reopened, to_nowhere
 
 
-class Held:
+class Forwarded:
     """What there is of it."""
 
     def __init__(self, found: list[Inherited]) -> None:
@@ -54,7 +54,7 @@ class Held:
             to_nowhere(own)
 
 
-def can_be_held(fd: int, flags: int) -> bool:
+def can_be_forwarded(fd: int, flags: int) -> bool:
     """Whether a pipe or terminal can be had as another open file."""
     own = reopened(fd, flags & os.O_ACCMODE)
     if own >= 0:

@@ -56,7 +56,7 @@ def _is_read_only(fd: int) -> bool:
     return fcntl(fd, F_GETFL) & os.O_ACCMODE == os.O_RDONLY
 
 
-def is_careful(found: list[Inherited]) -> bool:
+def needs_checked_writes(found: list[Inherited]) -> bool:
     """As glunix.msg.job.JobSpec.careful."""
     outputs = [fd for fd in (1, 2) if is_file(fd) and not _is_read_only(fd)]
     more = [one.number for one in found if one.kind in (FILE_OUTPUT, "file-both")]
@@ -224,6 +224,6 @@ def _kind(fd: int, terminal: int) -> tuple[str, int]:
 
 
 def _other(fd: int, flags: int) -> tuple[str, int]:
-    from glunix.home.descriptors.forwarded import can_be_held
+    from glunix.home.descriptors.forwarded import can_be_forwarded
 
-    return ("other", flags) if can_be_held(fd, flags) else ("", 0)
+    return ("other", flags) if can_be_forwarded(fd, flags) else ("", 0)

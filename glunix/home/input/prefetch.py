@@ -35,7 +35,7 @@ _NONBLOCK = 2
 """SPLICE_F_NONBLOCK."""
 
 
-class Ahead:
+class InputPrefetch:
     """One home descriptor; kinds differ in how they look without taking.
 
     `send(data)` sends ahead (empty: the end); `ask(message)` sends a message; `complain` is told
@@ -179,7 +179,7 @@ class Ahead:
             self.look()
 
 
-class SocketAhead(Ahead):
+class SocketPrefetch(InputPrefetch):
     """A stream socket: MSG_PEEK looks. It stays open to the end: the job may write into it."""
 
     def _prepare(self, fd: int) -> None:
@@ -214,7 +214,7 @@ class SocketAhead(Ahead):
         return got
 
 
-class PipeAhead(Ahead):
+class PipePrefetch(InputPrefetch):
     """A pipe or fifo: tee(2) looks, splice(2) to /dev/null takes."""
 
     worth = CHUNK // 2

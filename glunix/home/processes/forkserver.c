@@ -1,6 +1,6 @@
 /* Shadows at home for the processes of a transparent job: docs/shadows.md.
  *
- * One program, no libc (so that a fork costs 0.1 ms and 10 kB). Started, it is the *nursery*: the
+ * One program, no libc (so that a fork costs 0.1 ms and 10 kB). Started, it is the *fork server*: the
  * parent of all shadows, which it forks ahead of need. It has one SOCK_SEQPACKET socket, fd 3, to
  * home's half; every shadow shares it. A packet is a row of 32-bit words, the first says what:
  *
@@ -20,15 +20,15 @@
  * Nobody can enter a session, only be forked in it (setsid(2)). So who makes one forks an *anchor*
  * there, and a shadow that is to be in it is ended and forked anew, under its pid, by the anchor.
  * When the job's program itself makes a session, its shadow, which is the user's shell's child and
- * not ours, starts a second nursery there. To choose a pid (clone3(2), set_tid) takes
+ * not ours, starts a second fork server there. To choose a pid (clone3(2), set_tid) takes
  * CAP_CHECKPOINT_RESTORE, which this file may have (shadowprogram.py). Without it a shadow makes no
  * session but a group of its own, which others can enter.
  *
- * SIGSTOP to the job's group stops shadows, the half and the nursery. So the nursery has a parent
+ * SIGSTOP to the job's group stops shadows, the half and the fork server. So the fork server has a parent
  * elsewhere, which has both go on, to tell of it.
  *
- * A shadow blocks all signals and waits for them one by one. Those that the nursery queues with a
- * value are commands; what the nursery sends otherwise (SIGCONT, SIGSTOP) is no news. When the half
+ * A shadow blocks all signals and waits for them one by one. Those that the fork server queues with a
+ * value are commands; what the fork server sends otherwise (SIGCONT, SIGSTOP) is no news. When the half
  * has ended, however it did, our socket has: we end our children and wait for them, so that no init
  * or subreaper at home gets any. The kernel kills them with us (PR_SET_PDEATHSIG). */
 
@@ -57,10 +57,10 @@ struct clone_args {
 };
 
 static struct mm_map map;
-static i32 half, nursery;
+static i32 half, fork_server;
 static i32 chooses; /* whether we may choose a pid */
 static volatile struct { i32 pid, group, error; u32 done; } *joining; /* shared by all of us */
-static struct { u32 size; char name[16], text[TEXT]; } told; /* by the nursery, before DO_NAME */
+static struct { u32 size; char name[16], text[TEXT]; } told; /* by the fork server, before DO_NAME */
 
 /* A command is one word: what, a group, and the number of an ask. */
 #define COMMAND_WORD(what, group, ask) ((u64)(u32)(ask) << 32 | (u64)(group) << 4 | (what))
@@ -214,14 +214,14 @@ static void shadow(void)
 	struct info info;
 	i32 own = (i32)call(SYS_getpid, 0, 0, 0);
 	call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
-	if (call(SYS_getppid, 0, 0, 0) != nursery)
+	if (call(SYS_getppid, 0, 0, 0) != fork_server)
 		die(1);
 	for (;;) {
 		if (call4(SYS_rt_sigtimedwait, &all, &info, 0, 8) < 0)
 			continue;
-		if (info.pid == nursery && info.code == SI_QUEUE)
+		if (info.pid == fork_server && info.code == SI_QUEUE)
 			obey(info.value);
-		else if (info.pid != nursery || info.code > 0) {
+		else if (info.pid != fork_server || info.code > 0) {
 			i32 words[3] = {'s', own, info.signal};
 			say(words, 3);
 		}
@@ -255,15 +255,15 @@ static void anchor(void)
 	struct info info;
 	call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
 	be_spare();
-	if (call(SYS_getppid, 0, 0, 0) != nursery)
+	if (call(SYS_getppid, 0, 0, 0) != fork_server)
 		die(1);
 	for (;;)
-		if (call4(SYS_rt_sigtimedwait, &all, &info, 0, 8) > 0 && info.pid == nursery &&
+		if (call4(SYS_rt_sigtimedwait, &all, &info, 0, 8) > 0 && info.pid == fork_server &&
 		    info.code == SI_QUEUE && info.value == COMMAND_WORD(DO_JOIN, joining->pid, 0))
 			join();
 }
 
-/* -- the nursery ------------------------------------------------------------------------------ */
+/* -- the fork server ------------------------------------------------------------------------------ */
 
 static int is_ours(i32 pid, i32 *status)
 {
@@ -276,7 +276,7 @@ static i64 order(i32 pid, u64 word)
 	memset(&info, 0, sizeof info);
 	info.signal = COMMAND;
 	info.code = SI_QUEUE;
-	info.pid = nursery;
+	info.pid = fork_server;
 	info.value = word;
 	return call(SYS_rt_sigqueueinfo, pid, COMMAND, &info);
 }
@@ -389,8 +389,8 @@ static void rename_one(const i32 *words, i64 size)
 		order(words[1], DO_NAME);
 }
 
-/* Whether this is a shadow of another nursery now: a process that runs our program. Then its number
- * is the job's own, and may be chosen here when that nursery has ended it. Returns errno. */
+/* Whether this is a shadow of another fork server now: a process that runs our program. Then its number
+ * is the job's own, and may be chosen here when that fork server has ended it. Returns errno. */
 static i32 vouch(i32 pid)
 {
 	char path[32];
@@ -405,7 +405,7 @@ static i32 vouch(i32 pid)
 	return 0;
 }
 
-/* End this shadow, if another nursery has not, and have it forked anew in the anchor's session, or
+/* End this shadow, if another fork server has not, and have it forked anew in the anchor's session, or
  * in our own. Returns errno. */
 static i32 move_over(i32 pid, i32 group, i32 anchor)
 {
@@ -508,7 +508,7 @@ static i32 peer(void)
 	return found[0];
 }
 
-/* Fork the nursery, and return in it; this process watches it, in a session of its own: as a parent
+/* Fork the fork server, and return in it; this process watches it, in a session of its own: as a parent
  * in another group of the same session it would keep the job's group from being orphaned (setpgid(2)). */
 static void divide(void)
 {
@@ -555,12 +555,12 @@ __attribute__((noreturn, used)) static void start(void)
 	call(SYS_close_range, SOCK + 1, ~0U, 0);
 	raise_right();
 	divide();
-	nursery = (i32)call(SYS_getpid, 0, 0, 0);
+	fork_server = (i32)call(SYS_getpid, 0, 0, 0);
 	if (!find_map())
 		die(2);
 	be_spare();
 	joining = (void *)call6(SYS_mmap, 0, 4096, 3, 0x21 /* MAP_SHARED | MAP_ANONYMOUS */, -1, 0);
-	chooses = (i64)joining > 0 && fork_as(nursery, 0) == -EEXIST;
+	chooses = (i64)joining > 0 && fork_as(fork_server, 0) == -EEXIST;
 	say((i32[]){'c', chooses}, 2);
 	struct look looks[2] = {{SOCK, 1, 0}, {(i32)call4(SYS_signalfd4, -1, &child, 8, 0), 1, 0}};
 	static char skipped[128];

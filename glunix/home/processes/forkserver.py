@@ -1,7 +1,7 @@
 """One fork server: a small program (forkserver.c), parent of shadows at home (docs/shadows.md).
 
 Owns its process, its socket, and what is known of its children. The kernel ends the first one with
-home's half; every nursery ends when its socket does, and its shadows with it.
+home's half; every fork server ends when its socket does, and its shadows with it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 _PACKET = 8192
 _ROOM = b"." * 3200
-"""Words of the nursery's command line: what a shadow can show."""
+"""Words of the fork server's command line: what a shadow can show."""
 
 _AT_ONCE = 256
 
 _END_SECONDS = 1.0
-"""A nursery ends at once, unless somebody has stopped it."""
+"""A fork server ends at once, unless somebody has stopped it."""
 
 
 def _packed(kind: bytes, *words: int) -> bytes:
@@ -40,7 +40,7 @@ def _unpacked(packet: bytes) -> list[int]:
 
 
 def spawn(program: str, sock: int) -> int:
-    """Start a nursery, whose socket `sock` is; returns the pid of who watches it. OSError."""
+    """Start a fork server, whose socket `sock` is; returns the pid of who watches it. OSError."""
     folder = posix.environ.get(b"GLUNIX_DIR")  # so that one sees whose they are
     around_it = {} if folder is None else {b"GLUNIX_DIR": folder}
     nothing = (posix.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0)
@@ -50,13 +50,13 @@ def spawn(program: str, sock: int) -> int:
     return posix.posix_spawn(program, words, around_it, file_actions=around, setsigdef=heard)
 
 
-class Nursery:
+class ForkServer:
     """`take` hears (kind, words) as forkserver.c says them; ("", []) is the end of it."""
 
     def __init__(
         self,
         epoll: select.epoll,
-        take: Callable[[Nursery, str, list[int]], None],
+        take: Callable[[ForkServer, str, list[int]], None],
         start: Callable[[str, _socket.socket], int],
         session: int = 0,
     ) -> None:
@@ -96,7 +96,7 @@ class Nursery:
         return -1 if self._sock is None else self._sock.fileno()
 
     def anchor_of(self, session: int) -> int | None:
-        """Who forks shadows in it: a pid, 0 for the nursery itself; None: nobody here."""
+        """Who forks shadows in it: a pid, 0 for the fork server itself; None: nobody here."""
         return 0 if session and session == self.session else self.anchors.get(session)
 
     def say(self, kind: bytes, *words: int, text: bytes = b"") -> None:

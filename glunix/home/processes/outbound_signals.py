@@ -10,7 +10,7 @@ import os
 import posix
 
 
-class Outward:
+class OutboundSignals:
     """`root` is the program's shadow, `group` the process group that the job began in, `parent` the
     process that started it (0: look)."""
 

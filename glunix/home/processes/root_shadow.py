@@ -41,7 +41,7 @@ _TRIES = (0.02, 0.1, 0.5, 0.5)
 _TITLE = b"glurun: home's half of a job"
 
 
-class Half:
+class HomeHalf:
     """What home's half has of its shadow."""
 
     def __init__(self, sock: _socket.socket, signals: Signals) -> None:
@@ -118,7 +118,7 @@ class Half:
         self.is_stopped = self._was_stopped = False
         return True
 
-    def was_freed(self) -> bool:
+    def take_freed(self) -> bool:
         """Whether it goes on because of us."""
         freed, self._is_freed = self._is_freed, False
         return freed
@@ -128,7 +128,7 @@ class Half:
         ours, self._swallows = self._swallows, False
         return ours
 
-    def newly_stopped(self) -> bool:
+    def take_newly_stopped(self) -> bool:
         """Whether somebody has stopped the shadow alone (SIGSTOP) since the last look.
 
         It is the shell's child: nobody tells us. Looks twice a second at most.
@@ -157,12 +157,12 @@ class Half:
         finally:
             posix.close(fd)
 
-    def move(self, group: int, program: str = "", nursery: _socket.socket | None = None) -> int:
+    def move(self, group: int, program: str = "", fork_server: _socket.socket | None = None) -> int:
         """The shadow does setpgid (0: setsid); returns its errno. In a session that it has made it
         starts `program`, whose socket `nursery` is. For glunix.home.processes.shadows."""
         if self.is_alone:
             return errno.ESRCH
-        fds = b"" if nursery is None else nursery.fileno().to_bytes(4, "little")
+        fds = b"" if fork_server is None else fork_server.fileno().to_bytes(4, "little")
         around = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)] if fds else []
         try:
             words = _MOVE + group.to_bytes(4, "little") + program.encode(errors="surrogateescape")
@@ -249,7 +249,7 @@ class Half:
             pass  # it was killed: poll tells
 
 
-def divide() -> Half:
+def split_startup() -> HomeHalf:
     """Fork home's half, and return in it; this process is the shadow and never returns."""
     signals = Signals()
     shadow_end, half_end = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
@@ -264,7 +264,7 @@ def divide() -> Half:
     from glunix.home.processes.title import overwrite
 
     overwrite(_TITLE)
-    found = Half(half_end, signals)
+    found = HomeHalf(half_end, signals)
     found.parent = parent
     return found
 
@@ -282,18 +282,18 @@ def _stand(sock: _socket.socket, signals: Signals, half: int) -> None:
         except OSError:
             pass  # it goes on alone, and what it has said before is still to be read
 
-    from glunix.home.processes.root_signals import Ear  # while the half goes on
+    from glunix.home.processes.root_signals import RootSignals  # while the half goes on
 
-    ear = Ear(sock, signals.fds[1], half)
+    root_signals = RootSignals(sock, signals.fds[1], half)
     title: Title | None = None
     while True:
-        words, fds = ear.packet()
+        words, fds = root_signals.packet()
         if not words:
             _await(half)  # or it would be an orphan of ours
             die_of(_signal.SIGKILL)  # without the half there is no job
         kind, number = words[:1], words[1] if words[1:] else 0
         if kind == _CATCH:
-            ear.catch()
+            root_signals.catch()
             answer(_CATCH)
         elif kind == _STOP:
             if number:

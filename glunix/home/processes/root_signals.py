@@ -20,7 +20,7 @@ _PYTHONS = (_signal.SIGPIPE, _signal.SIGXFSZ)
 _ENDING = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM)
 
 
-class Ear:
+class RootSignals:
     """`pipe` takes the numbers of signals that come, from `catch` on."""
 
     def __init__(self, sock: _socket.socket, pipe: int, half: int) -> None:

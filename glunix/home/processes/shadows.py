@@ -1,6 +1,6 @@
 """Home's half of the shadows of a transparent job's processes (docs/shadows.md).
 
-Owns which nursery has which shadow. The first nursery starts with the job, because the first row of
+Owns which fork server has which shadow. The first fork server starts with the job, because the first row of
 shadows must be there before the program can fork; another one when the program itself has made a
 session, in which only its own shadow can start anybody.
 """
@@ -16,7 +16,7 @@ import time
 
 from glunix.home.jobspec import is_tight, soft_limit
 from glunix.home.link import blob, integer
-from glunix.home.processes.forkserver import Nursery, spawn
+from glunix.home.processes.forkserver import ForkServer, spawn
 from glunix.home.sinks import in_foreground, job_groups
 from glunix.home.wire import Value
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import _socket
     from collections.abc import Callable
 
-    from glunix.home.processes.root_shadow import Half
+    from glunix.home.processes.root_shadow import HomeHalf
     from glunix.home.terminal.tty import HomeTerminal
 
     Send = Callable[[list[object]], None]
@@ -56,10 +56,10 @@ class Shadows:
         send: Send,
         epoll: select.epoll,
         terminal: HomeTerminal | None,
-        half: Half,
+        half: HomeHalf,
         hear_root: Callable[[], None],
     ) -> None:
-        """`half` has the program's shadow, which is no child of a nursery's; `hear_root` sends the
+        """`half` has the program's shadow, which is no child of a fork server's; `hear_root` sends the
         signals on that it has got."""
         self._hear_root = hear_root
         self._terminal = terminal
@@ -68,13 +68,13 @@ class Shadows:
         job_groups.add(posix.getpgrp())
         self._send = send
         self._epoll = epoll
-        self._nurseries: list[Nursery] = []
+        self._fork_servers: list[ForkServer] = []
         """The first is in home's session, and makes the rows."""
         self._had = False
-        self._asking: dict[int, tuple[Nursery, Nursery, int, int, int]] = {}
-        """ask -> a nursery, and one that is to have this shadow of it; its group, session."""
-        self._leaving: dict[int, tuple[Nursery, int, int, int]] = {}
-        """ask -> the nursery that waits until another has ended this shadow; its group, session."""
+        self._asking: dict[int, tuple[ForkServer, ForkServer, int, int, int]] = {}
+        """ask -> a fork server, and one that is to have this shadow of it; its group, session."""
+        self._leaving: dict[int, tuple[ForkServer, int, int, int]] = {}
+        """ask -> the fork server that waits until another has ended this shadow; its group, session."""
         self._moving: dict[int, int] = {}
         """ask -> the group that a shadow is about to be in."""
         self._lasting: set[int] = set()
@@ -97,8 +97,8 @@ class Shadows:
             self._name(integer(message[1]), blob(message[2]), blob(message[3]))
         elif tag == "shadowstopped":
             pid = integer(message[1])
-            for nursery in self._with(pid):
-                nursery.stop(pid, message[2] is True)
+            for fork_server in self._with(pid):
+                fork_server.stop(pid, message[2] is True)
         elif tag == "shadowmove":
             self._move(*(integer(value) for value in message[1:5]))
         else:
@@ -115,31 +115,31 @@ class Shadows:
             self._had = True
             if not is_tight():
                 self._start(lambda program, sock: spawn(program, sock.fileno()))
-        full = sum(len(nursery.shadows) for nursery in self._nurseries) >= _MOST
-        if self._nurseries and not self._nurseries[0].session and not full:
-            self._nurseries[0].say(b"M", min(count, _AT_ONCE), group)
+        full = sum(len(fork_server.shadows) for fork_server in self._fork_servers) >= _MOST
+        if self._fork_servers and not self._fork_servers[0].session and not full:
+            self._fork_servers[0].say(b"M", min(count, _AT_ONCE), group)
         else:
             self._send(["shadowsmade", group, []])
 
     def _start(self, start: Callable[[str, _socket.socket], int], session: int = 0) -> None:
         try:
-            self._nurseries.append(Nursery(self._epoll, self._hear, start, session))
+            self._fork_servers.append(ForkServer(self._epoll, self._hear, start, session))
         except OSError:
             pass  # nobody has a shadow, or none in this session
 
-    def _with(self, pid: int) -> list[Nursery]:
-        """The nursery that has this shadow, if one has."""
-        return [nursery for nursery in self._nurseries if pid in nursery.shadows]
+    def _with(self, pid: int) -> list[ForkServer]:
+        """The fork server that has this shadow, if one has."""
+        return [fork_server for fork_server in self._fork_servers if pid in fork_server.shadows]
 
     def _ended(self, pids: list[int], sessions: list[int]) -> None:
         self._lasting.difference_update(pids)
-        for nursery in list(self._nurseries):
-            over = [pid for pid in pids if pid in nursery.shadows]
+        for fork_server in list(self._fork_servers):
+            over = [pid for pid in pids if pid in fork_server.shadows]
             for pid in over:
-                nursery.forget(pid)
-            over += [nursery.anchors.pop(one) for one in sessions if one in nursery.anchors]
+                fork_server.forget(pid)
+            over += [fork_server.anchors.pop(one) for one in sessions if one in fork_server.anchors]
             if over:
-                nursery.say(b"E", *over)
+                fork_server.say(b"E", *over)
 
     def _move(self, ask: int, pid: int, group: int, session: int) -> None:
         if not pid:
@@ -154,23 +154,25 @@ class Shadows:
             self._moving[ask] = group
             self._move_to(ask, pid, group, session, found[0])
 
-    def _move_to(self, ask: int, pid: int, group: int, session: int, nursery: Nursery) -> None:
-        for other in self._nurseries:
+    def _move_to(
+        self, ask: int, pid: int, group: int, session: int, fork_server: ForkServer
+    ) -> None:
+        for other in self._fork_servers:
             anchor = other.anchor_of(session)
-            if anchor is None or nursery.sessions.get(pid) == session:
+            if anchor is None or fork_server.sessions.get(pid) == session:
                 continue
-            if other is nursery:
-                nursery.sessions[pid] = session
-                nursery.say(b"J", ask, pid, group, anchor)
+            if other is fork_server:
+                fork_server.sessions[pid] = session
+                fork_server.say(b"J", ask, pid, group, anchor)
             else:
-                self._asking[ask] = nursery, other, pid, group, session
+                self._asking[ask] = fork_server, other, pid, group, session
                 other.say(b"P", ask, pid)  # while it can see whose it is
             return
-        nursery.say(b"G", ask, pid, group)
+        fork_server.say(b"G", ask, pid, group)
 
     def _move_root(self, group: int) -> int:
-        """The program itself moves; errno. Into a session (0): a nursery begins there."""
-        if group or not self._nurseries or not self._nurseries[0].chooses:
+        """The program itself moves; errno. Into a session (0): a fork server begins there."""
+        if group or not self._fork_servers or not self._fork_servers[0].chooses:
             error = self._half.move(group)
         else:
             error = 0
@@ -197,9 +199,9 @@ class Shadows:
         """`words`: each with a NUL."""
         if pid == self._root:
             self._half.name(name, words)
-        for nursery in self._with(pid):
+        for fork_server in self._with(pid):
             self._lasting.add(pid)
-            nursery.say(b"N", pid, text=name[:15].ljust(16, b"\0") + words)
+            fork_server.say(b"N", pid, text=name[:15].ljust(16, b"\0") + words)
 
     def _give_terminal(self, group: int) -> int:
         """tcsetpgrp(3) for a process that may; errno. Not when another job has the terminal."""
@@ -218,17 +220,17 @@ class Shadows:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
         return 0
 
-    # -- the nurseries' words ----------------------------------------------------------------
+    # -- the fork servers' words ----------------------------------------------------------------
 
     def is_there(self) -> bool:
         """Whether processes that the program forked have shadows."""
-        return bool(self._nurseries)
+        return bool(self._fork_servers)
 
     def read(self, fd: int) -> bool:
         """Tell the node what was said on this socket; False when it is none of ours."""
-        for nursery in self._nurseries:
-            if nursery.fileno() == fd:
-                nursery.read()
+        for fork_server in self._fork_servers:
+            if fork_server.fileno() == fd:
+                fork_server.read()
                 if self._came:
                     self._send_signals()
                 return True
@@ -247,12 +249,12 @@ class Shadows:
         others = self._woken.union(pid for pid in self._lasting if _group(pid) in groups)
         end = time.monotonic() + _SETTLE
         poll = select.poll()
-        for nursery in self._nurseries:
-            poll.register(nursery, select.POLLIN)
+        for fork_server in self._fork_servers:
+            poll.register(fork_server, select.POLLIN)
         while any(_is_due(pid, numbers) for pid in others) and time.monotonic() < end:
             poll.poll(1)
-            for nursery in list(self._nurseries):
-                nursery.read()
+            for fork_server in list(self._fork_servers):
+                fork_server.read()
         if _group(self._root) in groups:
             self._hear_root()
         # A stop that came at once has taken the SIGCONT of some back (signal(7)).
@@ -262,43 +264,43 @@ class Shadows:
         for pid, number in sorted(came, key=lambda one: one[0]):
             self._send(["shadowsignal", pid, number])
 
-    def _hear(self, nursery: Nursery, kind: str, words: list[int]) -> None:
+    def _hear(self, fork_server: ForkServer, kind: str, words: list[int]) -> None:
         if kind == "m":
-            nursery.shadows.update(words[1:])
+            fork_server.shadows.update(words[1:])
             self._send(["shadowsmade", *words[:1], words[1:]])
         elif kind == "s" and words[1] == _signal.SIGWINCH and self._terminal is not None:
             self._send(["resize", self._terminal.size()])  # the node's kernel tells who is to hear
         elif kind == "s":
-            if words[0] in nursery.halted:
+            if words[0] in fork_server.halted:
                 self._woken.add(words[0])
-            if words[0] in nursery.halted or words[1] == _signal.SIGCONT:
-                nursery.goes_on(words[0])
+            if words[0] in fork_server.halted or words[1] == _signal.SIGCONT:
+                fork_server.goes_on(words[0])
             self._came.append((words[0], words[1]))
         elif kind == "h":
-            nursery.halted.update({words[0]} & nursery.stopped)
+            fork_server.halted.update({words[0]} & fork_server.stopped)
         elif kind == "a":
             self._answered(*words)
         elif kind == "r":
             session, anchor = words
-            nursery.anchors[session] = anchor
-            nursery.sessions[session] = session
+            fork_server.anchors[session] = anchor
+            fork_server.sessions[session] = session
         elif kind == "w":
-            self._changed(nursery, *words)
+            self._changed(fork_server, *words)
         elif kind == "c":
-            nursery.chooses = words[0] != 0
+            fork_server.chooses = words[0] != 0
         elif kind == "":
-            self._nurseries.remove(nursery)
+            self._fork_servers.remove(fork_server)
             self._send(["shadowsmade", 0, []])
 
     def _answered(self, ask: int, error: int) -> None:
         if ask in self._asking:
-            nursery, to, number, in_group, in_session = self._asking.pop(ask)
+            fork_server, to, number, in_group, in_session = self._asking.pop(ask)
             if error:
                 self._moved(ask, error)
                 return
-            nursery.forget(number)
+            fork_server.forget(number)
             self._leaving[ask] = to, number, in_group, in_session
-            nursery.say(b"L", ask, number)
+            fork_server.say(b"L", ask, number)
             return
         if ask not in self._leaving:
             self._moved(ask, error)
@@ -308,28 +310,28 @@ class Shadows:
         other.sessions[pid] = session
         other.say(b"J", ask, pid, group, other.anchor_of(session) or 0)
 
-    def _changed(self, nursery: Nursery, pid: int, status: int) -> None:
-        """Somebody has stopped or killed a child of the nursery's."""
-        if posix.WIFSTOPPED(status) and pid in nursery.anchors.values():
-            nursery.say(b"C", pid)
+    def _changed(self, fork_server: ForkServer, pid: int, status: int) -> None:
+        """Somebody has stopped or killed a child of the fork server's."""
+        if posix.WIFSTOPPED(status) and pid in fork_server.anchors.values():
+            fork_server.say(b"C", pid)
             return
         if posix.WIFSTOPPED(status):
-            nursery.stopped.add(pid)
-            nursery.halted.add(pid)
+            fork_server.stopped.add(pid)
+            fork_server.halted.add(pid)
             self._half.look_now()  # the whole group may have been stopped
             self._came.append((pid, posix.WSTOPSIG(status)))
             return
         # None ends by itself.
-        nursery.forget(pid)
-        for session in [one for one, anchor in nursery.anchors.items() if anchor == pid]:
-            del nursery.anchors[session]
+        fork_server.forget(pid)
+        for session in [one for one, anchor in fork_server.anchors.items() if anchor == pid]:
+            del fork_server.anchors[session]
         self._came.append((pid, posix.WTERMSIG(status)))
 
     def end(self) -> None:
         """The job is over: nothing of ours is left when this returns."""
-        nurseries, self._nurseries = self._nurseries, []
-        for nursery in nurseries:
-            nursery.end()
+        fork_servers, self._fork_servers = self._fork_servers, []
+        for fork_server in fork_servers:
+            fork_server.end()
 
 
 def _group(pid: int) -> int:

@@ -25,7 +25,7 @@ from glunix.node.calls.mounts import HomePlaces
 from glunix.node.calls.reads import Calls
 from glunix.node.descriptors.standins import SocketToken
 from glunix.node.output.reopened import Reopened
-from glunix.node.output.write_budget import Rooms, size_limit
+from glunix.node.output.write_budget import WriteBudget, size_limit
 from glunix.node.reactor import Reactor
 from slic.interposers.home.descriptors import HomeFds, StandIn
 from slic.interposers.home.questions import CallHome, HavePlace, Opened, RaiseSignal
@@ -74,11 +74,11 @@ class HomeFiles:
         send: Callable[[Message], None],
         calls: Calls,
         reactor: Reactor,
-        rooms: Rooms,
+        budget: WriteBudget,
         reopened: Reopened,
     ) -> None:
         self._fds = fds
-        self._rooms = rooms
+        self._budget = budget
         self._reopened = reopened
         self._places = places
         self._send = send
@@ -163,7 +163,7 @@ class HomeFiles:
         elif question.call == REOPEN:
             answer = self._open_again(message.value, question.numbers[0])
         elif question.call == "write" and message.numbers:
-            self._rooms.told(question.fd, message.numbers[0])
+            self._budget.told(question.fd, message.numbers[0])
         if not self._calls.answer(call, answer) and isinstance(answer, Opened):
             os.close(answer.fd)  # nobody has it: its end is noticed like any other
 
@@ -188,7 +188,7 @@ class HomeFiles:
             if flags & os.O_ACCMODE == os.O_RDWR:
                 return self._made(fd, "file", flags, b"/proc/self/fd")
             if flags & os.O_ACCMODE == os.O_WRONLY:
-                self._rooms.told(fd, 0)  # its number may have been another's
+                self._budget.told(fd, 0)  # its number may have been another's
                 return self._reopened.open(fd)
             own = self._stand_in(fd, "file", flags & os.O_NONBLOCK)
         except OSError as error:

@@ -73,7 +73,7 @@ def not_more(what: str, count: int, asked: int, field: int) -> None:
         )
 
 
-class Asks:
+class ForwardedReads:
     """`send` sends home."""
 
     def __init__(

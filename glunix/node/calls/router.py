@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from signal import SIGTTOU
 
 from glunix.node.calls.files import HomeFiles
-from glunix.node.calls.reads import Asks, Calls
-from glunix.node.calls.stats import Bill
+from glunix.node.calls.reads import Calls, ForwardedReads
+from glunix.node.calls.stats import CallStats
 from glunix.node.descriptors.standins import StandIns
 from glunix.node.output.channel import Output
-from glunix.node.output.write_budget import Rooms
-from glunix.node.processes.groups import Moves
+from glunix.node.output.write_budget import WriteBudget
+from glunix.node.processes.groups import JobGroups
 from slic.interposers.home.descriptors import IoctlHome, Native, PagesHome, ReadHome, SeekHome
 from slic.interposers.home.groups import MoveShadow
 from slic.interposers.home.ioctls import STOPPING_IOCTLS, TCFLSH, TCXONC, TIOCGPGRP
@@ -26,7 +26,7 @@ _ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
 _ON_A_FILE = ReadHome | SeekHome | CallHome | MayStream
 
 
-class Questions:
+class CallRouter:
     """`outputs` are the job's channels, which come with the program; so do `stand_ins`."""
 
     stand_ins: StandIns
@@ -34,37 +34,37 @@ class Questions:
     def __init__(
         self,
         calls: Calls,
-        asks: Asks,
-        moves: Moves,
+        reads: ForwardedReads,
+        groups: JobGroups,
         outputs: Mapping[int, Output],
-        bill: Bill | None,
+        stats: CallStats | None,
         stops: Callable[[], object],
     ) -> None:
         """`stops` is called when some process is about to be stopped."""
         self._calls = calls
-        self._asks = asks
-        self._moves = moves
+        self._reads = reads
+        self._groups = groups
         self._outputs = outputs
-        self._bill = bill
+        self._stats = stats
         self._stops = stops
         self.home_files: HomeFiles | None = None
-        self.rooms = Rooms()
-        self._held: list[tuple[int, object, int, bool]] = []
+        self.budget = WriteBudget()
+        self._deferred: list[tuple[int, object, int, bool]] = []
         """Questions after output that home has not taken: `_put`'s arguments."""
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """A handler asks."""
         if isinstance(question, MoveShadow):
-            self._moves.ask(call_id, question, tracee.tid)
+            self._groups.ask(call_id, question, tracee.tid)
             return
-        if self._asks.knows(call_id, question):
+        if self._reads.knows(call_id, question):
             return
-        if self._bill is not None:
-            self._bill.asked(call_id, question)
+        if self._stats is not None:
+            self._stats.asked(call_id, question)
         around = self.stand_ins
         tid, may_write = tracee.tid, False
         if isinstance(question, _ON_A_DESCRIPTOR) and question.fd == around.terminal_fd:
-            if _is_of(question, TIOCGPGRP) and not self._moves.numbers_are_homes(tid):
+            if _is_of(question, TIOCGPGRP) and not self._groups.numbers_are_homes(tid):
                 self._calls.answer(call_id, Native())
                 return
             if isinstance(question, IoctlHome):
@@ -76,7 +76,7 @@ class Questions:
         if _drops_output(question):
             around.drop_output()
         elif not self._has_gone(question) and not _is_of(question, *_AT_ONCE):
-            self._held.append((call_id, question, tid, may_write))
+            self._deferred.append((call_id, question, tid, may_write))
             return
         self._put(call_id, question, tid, may_write)
 
@@ -94,26 +94,26 @@ class Questions:
 
     def _put(self, call_id: int, question: object, tid: int, may_write: bool) -> None:
         if isinstance(question, MayStream):
-            self._calls.answer(call_id, self.rooms.take(question.fd, question.count, tid))
+            self._calls.answer(call_id, self.budget.take(question.fd, question.count, tid))
         elif (
             isinstance(question, CallHome | HavePlace | RaiseSignal) and self.home_files is not None
         ):
             self.home_files.ask(call_id, question, tid)
         else:
-            self._asks.ask(call_id, question, tid, may_write)
+            self._reads.ask(call_id, question, tid, may_write)
 
-    def ask_held(self) -> None:
+    def ask_deferred(self) -> None:
         """Home took more output: questions that were made after it can go."""
-        while self._held and self._has_gone(self._held[0][1]):
-            self._put(*self._held.pop(0))
+        while self._deferred and self._has_gone(self._deferred[0][1]):
+            self._put(*self._deferred.pop(0))
 
     def cancelled(self, call_id: int) -> None:
         """A call that asked is gone."""
-        self._held = [held for held in self._held if held[0] != call_id]
-        self._asks.cancelled(call_id)
-        self._moves.cancelled(call_id)
-        if self._bill is not None:
-            self._bill.answered(call_id, None)
+        self._deferred = [held for held in self._deferred if held[0] != call_id]
+        self._reads.cancelled(call_id)
+        self._groups.cancelled(call_id)
+        if self._stats is not None:
+            self._stats.answered(call_id, None)
         if self.home_files is not None:
             self.home_files.cancelled(call_id)
 

@@ -26,7 +26,7 @@ def name_of(question: object) -> str | None:
     return None
 
 
-class Bill:
+class CallStats:
     """`now` gives monotonic seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:

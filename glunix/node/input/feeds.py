@@ -21,7 +21,7 @@ MOVED = signal.SIGURG
 """What the kernel sends after a read: a signal that does nothing where nobody catches it."""
 
 
-class End(Protocol):
+class Feed(Protocol):
     """Our end of a stand-in. All calls are harmless once it is closed."""
 
     def write(self, data: bytes | memoryview) -> int:
@@ -52,7 +52,7 @@ class End(Protocol):
         """Give it up."""
 
 
-class SocketEnd:
+class SocketFeed:
     """One of a pair of stream sockets; `theirs` is the other one, the program's.
 
     How reads are noticed: an edge-triggered epoll tells of room whenever a piece was read whole.
@@ -121,7 +121,7 @@ class SocketEnd:
         self._theirs.close()
 
 
-class PipeEnd:
+class PipeFeed:
     """A pipe's write end; its read end while the program is to see the end.
 
     How reads are noticed: the kernel sends MOVED to the owner of the write end after each read(2)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from glunix.errors import FrameError
 from glunix.msg.stream import INPUT_WINDOW
-from glunix.node.input.feeds import End
+from glunix.node.input.feeds import Feed
 from glunix.node.reactor import Reactor, Timer
 
 LOOK_AGAIN = 0.02
@@ -33,17 +33,17 @@ STEP = 16 * 1024
 """Nor is one of less while there is plenty."""
 
 
-MakeEnd = Callable[[Callable[[], None], Callable[[], None]], End]
+MakeFeed = Callable[[Callable[[], None], Callable[[], None]], Feed]
 
 
-class FedInput:
+class PrefetchedInput:
     """`took(count)`: the program has read so many more; `closed()`: nobody can read any more;
     `back(number)`: what went ahead and was not told as read is void."""
 
     def __init__(
         self,
         reactor: Reactor,
-        make: MakeEnd,
+        make: MakeFeed,
         took: Callable[[int], None],
         closed: Callable[[], None],
         back: Callable[[int], None],

@@ -104,7 +104,7 @@ class Migrating:
         of = self._of
         if not self._holds or self._held:
             return
-        if of._asks.is_busy or of._moves.is_busy:
+        if of._reads.is_busy or of._groups.is_busy:
             of._reactor.call_later(LOOK, self._look)
             return
         self._held = True
@@ -119,7 +119,7 @@ class Migrating:
             self._say("failed", "home takes no output now (may pass)")
             return
         of._place.settle()
-        number = of._numbers.state()
+        number = of._pids.state()
         around = of._stand_ins
         self._send(
             move.State(
@@ -130,10 +130,10 @@ class Migrating:
                 foreground=_inner_group(of._place, around.foreground()),
                 credit={str(fd): output.credit_left for fd, output in of._outputs.items()},
                 kept=[
-                    move.Kept(fd, of._asks.kept(fd), readable)
+                    move.Kept(fd, of._reads.kept(fd), readable)
                     for fd, readable in around.readable().items()
                 ],
-                next_ask=of._asks.next_number,
+                next_ask=of._reads.next_number,
                 **number,  # type: ignore[arg-type]
             )
         )
@@ -153,7 +153,7 @@ class Migrating:
         of = self._of
         if of._session is not None:
             of._session.close()
-        of._numbers.close()
+        of._pids.close()
         if isinstance(of._place, PidSpace):
             of._place.close()
         os._exit(0)
@@ -177,14 +177,14 @@ class Migrating:
     def _adopt(self, state: move.State) -> None:
         of = self._of
         self._state = state
-        of._asks.adopt(state.next_ask, {one.fd: one.data for one in state.kept})
+        of._reads.adopt(state.next_ask, {one.fd: one.data for one in state.kept})
         around = of._stand_ins
         around.adopt(state.size, state.tostop, state.flow_stopped)
         for one in state.kept:
             around.set_readable(one.fd, one.readable)
         for fd, output in of._outputs.items():
             output.adopt(state.credit.get(str(fd), 0))
-        of._numbers.adopt(state)
+        of._pids.adopt(state)
         self._say("adopted")
 
     def _go(self, stopped: bool = False) -> None:
@@ -193,11 +193,11 @@ class Migrating:
         self.arriving = False
         self._skips_stop = stopped and not self._has_stopped
         if self._state is not None:
-            of._numbers.watch()
+            of._pids.watch()
         if self._door is not None:
             self._door.close()
         pids: HomePids | None = of._spec.pids
-        of._numbers.program_name.begins(of._main, pids)
+        of._pids.program_name.begins(of._main, pids)
 
 
 def _inner_group(place: PidSpace, group: int) -> int:

@@ -11,7 +11,7 @@ from slic.kernel.pidfd import process_of
 NO_LIMIT = -1
 
 
-class Rooms:
+class WriteBudget:
     """By home's number of the file; what is not known has no room."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The clerk: a helper inside a job's PID namespace, for what can only be done there.
+"""The agent: a helper inside a job's PID namespace, for what can only be done there.
 
 It writes ns_last_pid (which acts on the writer's own namespace, whichever /proc it is opened
 through, proc(5)), kills by the job's own numbers, and watches who has ended (pidfd_open(2)). Forked
@@ -41,7 +41,7 @@ questions and for news."""
 _UCRED = struct.Struct("=3i")
 
 
-class ClerkGone(Exception):
+class AgentGone(Exception):
     """It was killed, or cannot work."""
 
 
@@ -75,7 +75,7 @@ class Hirer(Protocol):
     def hire(self, asks: socket.socket, news: socket.socket, run: range, own: int) -> None: ...
 
 
-class Clerk:
+class NamespaceAgent:
     """The supervisor's side. `run` is the row of numbers that the kernel is in."""
 
     def __init__(self, space: Hirer, run: range, own: int = 0) -> None:
@@ -97,9 +97,9 @@ class Clerk:
         try:
             packet, rights, _, _ = self._asks.recvmsg(PACKET, socket.CMSG_SPACE(_UCRED.size))
         except OSError as error:
-            raise ClerkGone(f"no answer: {error}") from None
+            raise AgentGone(f"no answer: {error}") from None
         if not packet:
-            raise ClerkGone("the init could not fork it")
+            raise AgentGone("the init could not fork it")
         return next(_UCRED.unpack(body)[0] for _, _, body in rights), unpacked(packet)[0]
 
     def fileno(self) -> int:
@@ -119,7 +119,7 @@ class Clerk:
         self._ask(packed(JUMP, first, size))
         last, error = self._answer()
         if error:
-            raise ClerkGone(f"pid {first} cannot be chosen: {os.strerror(error)}")
+            raise AgentGone(f"pid {first} cannot be chosen: {os.strerror(error)}")
         return last
 
     def sweep(self) -> None:
@@ -156,9 +156,9 @@ class Clerk:
             except BlockingIOError:
                 return found
             except OSError as error:
-                raise ClerkGone(str(error)) from None
+                raise AgentGone(str(error)) from None
             if not packet:
-                raise ClerkGone("it was killed")
+                raise AgentGone("it was killed")
             found.append(_news_of(packet))
 
     def close(self) -> None:
@@ -170,15 +170,15 @@ class Clerk:
         try:
             self._asks.send(packet)
         except OSError as error:
-            raise ClerkGone(str(error)) from None
+            raise AgentGone(str(error)) from None
 
     def _answer(self) -> tuple[int, ...]:
         try:
             packet = self._asks.recv(PACKET)
         except OSError as error:
-            raise ClerkGone(f"no answer: {error}") from None
+            raise AgentGone(f"no answer: {error}") from None
         if not packet:
-            raise ClerkGone("it was killed")
+            raise AgentGone("it was killed")
         return unpacked(packet)
 
 

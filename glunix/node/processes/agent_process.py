@@ -1,4 +1,4 @@
-"""The clerk's own process, in a job's PID namespace: what only somebody there can do.
+"""The agent's own process, in a job's PID namespace: what only somebody there can do.
 
 Owns the numbers that the kernel has given, and who of them lives, is stopped, or has ended. Speaks
 with the supervisor (glunix.node.processes.agent) in packets: a byte that says what, then numbers.
@@ -54,8 +54,8 @@ def unpacked(packet: bytes) -> tuple[int, ...]:
     return struct.unpack(f"={len(packet) // 4}i", packet[1:])
 
 
-class Inside:
-    """In the clerk's own process. Ends with the supervisor, and with the namespace."""
+class AgentProcess:
+    """In the agent's own process. Ends with the supervisor, and with the namespace."""
 
     def __init__(
         self, run: range, asks: socket.socket, news: socket.socket, owner: int = 0

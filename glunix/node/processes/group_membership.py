@@ -7,7 +7,7 @@ Owns what the node believes of that: whoever is elsewhere than his shadow is to 
 from collections.abc import Iterable
 
 
-class Whereabouts:
+class GroupMembership:
     """A shadow that was never moved is where the program began."""
 
     def __init__(self) -> None:

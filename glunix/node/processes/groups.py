@@ -15,7 +15,7 @@ from glunix.msg.base import Message
 from glunix.msg.shadows import ShadowMove, ShadowMoved
 from glunix.node.calls.reads import Calls
 from glunix.node.descriptors.standins import StandIns
-from glunix.node.processes.pid_allocator import Numbers
+from glunix.node.processes.pid_allocator import PidAllocator
 from glunix.node.reactor import Reactor
 from slic.interposers.home.groups import Move, MoveShadow
 
@@ -26,11 +26,11 @@ _TTY = os.makedev(5, 0)
 """/dev/tty: the controlling terminal (tty(4))."""
 
 
-class Moves:
+class JobGroups:
     """Does nothing until `open`."""
 
     def __init__(
-        self, numbers: Numbers, send: Callable[[Message], None], calls: Calls, reactor: Reactor
+        self, numbers: PidAllocator, send: Callable[[Message], None], calls: Calls, reactor: Reactor
     ) -> None:
         self._numbers = numbers
         self._send = send

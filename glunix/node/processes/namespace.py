@@ -7,7 +7,7 @@ session under their numbers. For that, processes of ours stand inside for those 
     leader    pid of home's session leader (the user's shell); has the stand-in terminal
     parent    pid of the startup's parent, where that is another one
     group     pid of home's group leader, where that is nobody of these; ends when the group stands
-    herald    in the program's group, for all others who are in it at home (.outbound_signals)
+    signal proxy    in the program's group, for all others who are in it at home (.outbound_signals)
 
 Numbers are chosen by writing ns_last_pid before each fork (proc(5)). Each helper reaps its children
 and tells the supervisor, which is outside: it sees the pids of the node.
@@ -38,7 +38,7 @@ from glunix.node.processes.namespace_build import (
     Builder,
 )
 from glunix.node.processes.namespace_plan import OUTSIDE, plan
-from glunix.node.processes.outbound_signals import Heralds
+from glunix.node.processes.outbound_signals import OutboundSignals
 from glunix.node.processes.tree import Family, descendants, kill_all
 from glunix.node.spawn.exec import join_terminal, own_group
 from glunix.node.spawn.fork import fork_child
@@ -48,7 +48,7 @@ from slic.kernel.pidfd import stat_fields
 
 START_SECONDS = 10.0
 SETTLE_SECONDS = 1.0
-"""The herald answers at once; a kernel that runs nobody must not hold a stop up for ever."""
+"""The signal proxy answers at once; a kernel that runs nobody must not hold a stop up for ever."""
 _UCRED = struct.Struct("=3i")
 
 
@@ -108,7 +108,7 @@ class PidSpace:
         """The number inside of the group that the program began in."""
         self._helpers = {self._init}
         leader = 0 if todo.leader == todo.parent else todo.leader
-        self.heralds = Heralds(todo.program, todo.group, todo.herald, leader)
+        self.outbound = OutboundSignals(todo.program, todo.group, todo.signal_proxy, leader)
         self._needed = {todo.program, todo.leader, todo.parent}
         self._statuses: list[int] = []
         self.program = self._await_program()
@@ -117,7 +117,7 @@ class PidSpace:
     def _await_program(self) -> int:
         self._says.settimeout(START_SECONDS)
         program = 0
-        while not program or self.heralds.is_awaited:
+        while not program or self.outbound.is_awaited:
             try:
                 data, rights, _, _ = self._says.recvmsg(4096, socket.CMSG_SPACE(_UCRED.size))
             except TimeoutError:
@@ -127,11 +127,11 @@ class PidSpace:
                 raise SpaceUnavailable(data[1:].decode("utf-8", "replace") or "its init died")
             pid: int = next(_UCRED.unpack(body)[0] for _, _, body in rights)
             if data[:1] == PROGRAM:
-                self.group = self.heralds.begins(pid)  # its own doing from now on
+                self.group = self.outbound.begins(pid)  # its own doing from now on
                 program = pid
             elif data[:1] == HELPER:
                 self._helpers.add(pid)
-                self.heralds.stands(int.from_bytes(data[1:], "little"), pid)
+                self.outbound.stands(int.from_bytes(data[1:], "little"), pid)
             elif self._is_lost(*WAIT.unpack(data[1:])):
                 self.close()
                 raise SpaceUnavailable("a helper was killed")
@@ -164,10 +164,10 @@ class PidSpace:
 
     def _take(self, data: bytes) -> None:
         if data[:1] == SENT:
-            self.heralds.sent(*WAIT.unpack(data[1:]))
+            self.outbound.sent(*WAIT.unpack(data[1:]))
         elif data[:1] == REAPED:
             number, status = WAIT.unpack(data[1:])
-            self.heralds.reaped(number, status)
+            self.outbound.reaped(number, status)
             self._statuses += [status] if number == self.number else []
 
     def settle(self) -> None:
@@ -175,9 +175,9 @@ class PidSpace:
         returns. Home hears nothing while it is stopped.
         """
         self._says.settimeout(SETTLE_SECONDS)
-        self.heralds.ask()
+        self.outbound.ask()
         with contextlib.suppress(TimeoutError):
-            while self.heralds.is_asked and (data := self._says.recv(256)):
+            while self.outbound.is_asked and (data := self._says.recv(256)):
                 self._take(data)
         self._says.setblocking(False)
 
@@ -203,7 +203,7 @@ class PidSpace:
         """Whether anybody but our helpers is there."""
         if self.ended:
             return Family.GONE
-        if not self.heralds.is_over:
+        if not self.outbound.is_over:
             return Family.ENDING
         # The program has ended, and may not have been reaped yet; then nobody tells.
         others = {*self._helpers, self.program}

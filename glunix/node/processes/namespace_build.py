@@ -17,9 +17,9 @@ from glunix.msg.job import Owner
 from glunix.node import privilege
 from glunix.node.calls.mounts import HomePlaces
 from glunix.node.processes.agent import HIRE
-from glunix.node.processes.agent_process import Inside
+from glunix.node.processes.agent_process import AgentProcess
 from glunix.node.processes.namespace_plan import Plan
-from glunix.node.processes.outbound_signals import attend, herald
+from glunix.node.processes.outbound_signals import attend, signal_proxy
 from glunix.node.processes.wait import changed
 from glunix.node.spawn.exec import join_terminal
 from glunix.node.spawn.fork import close_others, fork_child
@@ -72,7 +72,7 @@ class Builder:
         """Pid 1."""
         prctl.set_parent_death_signal(signal.SIGKILL)
         self._step(self._own_proc)
-        for number in (*self._plan, self._plan.herald):  # before what cannot be undone
+        for number in (*self._plan, self._plan.signal_proxy):  # before what cannot be undone
             self._choose(number)
         if self._plan.leader == 1:
             self._step(self._lead)
@@ -115,11 +115,11 @@ class Builder:
         self._make_program()
         self._serve()
 
-    def _herald(self) -> None:
+    def _signal_proxy(self) -> None:
         self._says.send(HELPER + _number())
         close_others({self._says.fileno()})
         privilege.give_up(self._owner)
-        herald(self._tell)
+        signal_proxy(self._tell)
 
     def _tell(self, signal_number: int) -> None:
         try:
@@ -142,13 +142,13 @@ class Builder:
             os.close(told)
         if todo.parent_group:
             self._step(lambda: os.setpgid(0, todo.parent_group))
-        if todo.herald:
-            self._fork(todo.herald, self._herald)
+        if todo.signal_proxy:
+            self._fork(todo.signal_proxy, self._signal_proxy)
         self._fork(todo.program, self._become)
         if todo.leader:  # before whoever made the group is reaped, and it with him
             with contextlib.suppress(OSError):  # it has joined by itself, and may have gone on
                 os.setpgid(todo.program, todo.group)
-            self._step(lambda: os.setpgid(todo.herald, todo.group))
+            self._step(lambda: os.setpgid(todo.signal_proxy, todo.group))
 
     def _become(self) -> None:
         todo = self._plan
@@ -220,13 +220,13 @@ class Builder:
                 if own:
                     self._choose(own)
                 asks, news = (socket.socket(fileno=fd) for fd in fds)
-                fork_child(lambda: Inside(run, asks, news, self._owner.uid).serve())  # noqa: B023 - at once
+                fork_child(lambda: AgentProcess(run, asks, news, self._owner.uid).serve())  # noqa: B023 - at once
                 asks.close()
                 news.close()
 
     def _reap(self) -> None:
         """Wait for children, and tell. SIGCHLD is blocked, so none is lost."""
-        for pid, status in changed({*self._plan, self._plan.herald}):
+        for pid, status in changed({*self._plan, self._plan.signal_proxy}):
             try:
                 self._says.send(REAPED + WAIT.pack(pid, status))
             except OSError:

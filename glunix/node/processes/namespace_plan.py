@@ -25,8 +25,8 @@ class Plan(NamedTuple):
     """Nobody has the group's number yet: it is made for the program."""
 
     @property
-    def herald(self) -> int:
-        """The herald's number, which no process of the user's has; 0: nobody else is in the
+    def signal_proxy(self) -> int:
+        """The signal proxy's number, which no process of the user's has; 0: nobody else is in the
         session at home.
         """
         return 0 if self.leader == 0 else next(n for n in range(2, 9) if n not in self[:5])

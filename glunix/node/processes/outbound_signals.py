@@ -1,6 +1,6 @@
 """Signals that a job sends to home's processes: `kill $PPID`, `kill 0` (docs/shadows.md).
 
-The helpers of a job's PID namespace stand for processes of home; one more, the *herald*, is in the
+The helpers of a job's PID namespace stand for processes of home; one more, the *signal proxy*, is in the
 program's group and stands for everybody else who is in it at home. What a process of the job sends
 them is told to the supervisor, and home sends it to whom it is for. Signals from outside of the
 namespace, which the supervisor sends to groups, and the kernel's own are for nobody at home.
@@ -32,17 +32,17 @@ _PF_EXITING = 4
 _LOOKS = 20
 
 
-class Heralds:
+class OutboundSignals:
     """The supervisor's side: who stands for home's processes, and what they were sent.
 
     Numbers are the job's own; `herald` and `leader` are 0 when there is none. The leader is the
     session's, and not the program's parent, who tells of the program after what he has heard.
     """
 
-    def __init__(self, program: int, group_number: int, herald: int, leader: int = 0) -> None:
+    def __init__(self, program: int, group_number: int, signal_proxy: int, leader: int = 0) -> None:
         self._program = program
         self._group_number = group_number
-        self._herald = herald
+        self._signal_proxy = signal_proxy
         self._leader = leader
         self._stand: dict[int, tuple[int, int]] = {}
         """Number -> pid of the node and a pidfd, of those whose end was not told of: they may have
@@ -50,7 +50,7 @@ class Heralds:
         self.tell: Callable[[Message], None] = lambda message: None
         """Sends home."""
         self._root = self._group = 0
-        self._both = {program, herald}
+        self._both = {program, signal_proxy}
         self._killed: set[int] = set()
         self._at_once = True
         self._asked: set[int] = set()
@@ -73,8 +73,8 @@ class Heralds:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether there is to be a herald, and is not."""
-        return self._herald > 0 and self._herald not in self._stand
+        """Whether there is to be a signal proxy, and is not."""
+        return self._signal_proxy > 0 and self._signal_proxy not in self._stand
 
     @property
     def is_asked(self) -> bool:
@@ -83,14 +83,14 @@ class Heralds:
 
     @property
     def is_over(self) -> bool:
-        """Whether the program has ended, the herald with it, and all is told that was sent."""
-        return self._has_ended and self._herald not in self._stand and not self.is_asked
+        """Whether the program has ended, the signal proxy with it, and all is told that was sent."""
+        return self._has_ended and self._signal_proxy not in self._stand and not self.is_asked
 
     def ask(self) -> None:
         """Have those say what they have heard until now who do not tell of the program."""
         # It goes when the program has, so that the group is orphaned when it would be without us.
         for_herald = DISMISS if self._has_ended else FLUSH
-        for number, word in ((self._herald, for_herald), (self._leader, FLUSH)):
+        for number, word in ((self._signal_proxy, for_herald), (self._leader, FLUSH)):
             self._asked.add(number)
             self._signal(number, word)
 
@@ -100,7 +100,7 @@ class Heralds:
             self.ask()  # ours came while the job's waited, so it did not count (signal(7))
         if not signal_number:
             self._asked.discard(number)
-        elif number != self._herald:
+        elif number != self._signal_proxy:
             self.tell(ShadowKill(number, signal_number, 0, []))
         else:
             spared = [] if signal_number in _UNCATCHABLE else self._speak_for_themselves()
@@ -120,7 +120,7 @@ class Heralds:
         """
         if os.WIFSTOPPED(status):
             self._signal(number, signal.SIGCONT)
-            if number == self._herald:
+            if number == self._signal_proxy:
                 self.sent(number, signal.SIGSTOP)
         if number in self._both - self._killed and _was_killed(status):
             self._is_killed(number)
@@ -132,17 +132,17 @@ class Heralds:
                 self.ask()
 
     def _is_killed(self, number: int) -> None:
-        """The program or the herald was. A group is killed at once, by one call (killpg(2)); a
-        herald that was killed alone says nothing about the program's end.
+        """The program or the signal proxy was. A group is killed at once, by one call (killpg(2)); a
+        signal proxy that was killed alone says nothing about the program's end.
         """
-        if number == self._herald and self._program not in self._killed:
+        if number == self._signal_proxy and self._program not in self._killed:
             self._at_once = _is_dying(self._root)
         self._killed.add(number)
         if self._both <= self._killed and self._at_once:
-            self.sent(self._herald, signal.SIGKILL)
+            self.sent(self._signal_proxy, signal.SIGKILL)
 
     def _signal(self, number: int, signal_number: int) -> None:
-        """Signal a helper, if it stands. SIGKILL for the program's group ends the herald, too: it
+        """Signal a helper, if it stands. SIGKILL for the program's group ends the signal proxy, too: it
         may be gone before the program's end is heard of.
         """
         if number in self._stand:
@@ -180,8 +180,8 @@ def attend(tell: Callable[[int], None]) -> None:
         pass
 
 
-def herald(tell: Callable[[int], None]) -> NoReturn:
-    """Be the herald, until the program has ended."""
+def signal_proxy(tell: Callable[[int], None]) -> NoReturn:
+    """Be the signal proxy, until the program has ended."""
     while DISMISS not in _heard(tell, of_the_kernel=_OF_THE_TERMINAL):
         pass
     os._exit(0)

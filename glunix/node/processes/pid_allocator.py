@@ -18,16 +18,16 @@ from typing import Protocol
 from glunix.msg import shadows
 from glunix.msg.base import Message
 from glunix.msg.move import Place, State
-from glunix.node.processes.agent import Clerk, ClerkGone, Ended, Named, Stopped
+from glunix.node.processes.agent import AgentGone, Ended, Named, NamespaceAgent, Stopped
 from glunix.node.processes.forkwatch import ForkWatch
-from glunix.node.processes.group_membership import Whereabouts
+from glunix.node.processes.group_membership import GroupMembership
 from glunix.node.processes.program_title import ProgramName
 from glunix.node.processes.tree import descendants
 from glunix.node.reactor import Reactor
 from slic.budget import Budget
 from slic.kernel.pidfd import status_fields
 
-ROW, LONGEST_ROW = 32, 64
+BLOCK, LONGEST_BLOCK = 32, 64
 """Shadows asked for at a time: at first, and in the end by a job that goes on forking."""
 
 SHARE = 8
@@ -63,7 +63,7 @@ class Space(Protocol):
     def hire(self, asks: socket.socket, news: socket.socket, run: range, own: int) -> None: ...
 
 
-class Numbers:
+class PidAllocator:
     """Does nothing until home has `made` shadows and the namespace is there (`open`)."""
 
     def __init__(
@@ -74,26 +74,26 @@ class Numbers:
         processes: int | None = None,
     ) -> None:
         """`send` sends home; `processes`: the program's limit of them (ulimit -u)."""
-        most = LONGEST_ROW if processes is None else max(2, processes // SHARE)
-        self._longest = min(LONGEST_ROW, most)
+        most = LONGEST_BLOCK if processes is None else max(2, processes // SHARE)
+        self._longest = min(LONGEST_BLOCK, most)
         self._npid = npid
         self._send = send
         self._reactor = reactor
         self._space: Space | None = None
-        self._clerk: Clerk | None = None
+        self._agent: NamespaceAgent | None = None
         self._is_off = False
         self._has_strays = False
         self._run = range(0)
         """The row that the kernel is in."""
         self._left = 0
         """How many of it can at least be given without a look."""
-        self._rows: deque[range] = deque()
+        self._blocks: deque[range] = deque()
         self._asked = False
-        self._row = min(ROW, self._longest)
+        self._block = min(BLOCK, self._longest)
         """How many to ask for next."""
         self._shadows: set[int] = set()
         """Every number that has a shadow, given or not."""
-        self._whereabouts = Whereabouts()
+        self._whereabouts = GroupMembership()
         self.program_name = ProgramName(send, reactor)
         self._begun: set[int] = set()
         """Threads (pids of the node) that had begun something when the next sweep was arranged."""
@@ -119,12 +119,12 @@ class Numbers:
         Home makes shadows while the job gets ready: `turn` hears of it.
         """
         late = self._reactor.call_later(PATIENCE, self._turn_off, "home sends no pids")
-        while not self._rows and not self._is_off:
+        while not self._blocks and not self._is_off:
             turn()
         late.cancel()
         if self._is_off:
             return 0
-        self._run = self._rows.popleft()
+        self._run = self._blocks.popleft()
         self._left = len(self._run)
         return self._run[0]
 
@@ -175,7 +175,7 @@ class Numbers:
             return 0, 0, 0
         return own, group, session
 
-    # -- forks (slic.interposers.home.forks.Numbers) -------------------------------------------
+    # -- forks (slic.interposers.home.forks.PidSource) -------------------------------------------
 
     def begun(self, tid: int, is_new: bool = True) -> tuple[int, int] | None:
         """A process or thread has begun, or executed a program. None: it may go on; else its
@@ -192,7 +192,7 @@ class Numbers:
             self._begun.add(tid)
             self._sweep_later()
         self._left -= is_new
-        if self._left <= self._low or self._clerk is None:
+        if self._left <= self._low or self._agent is None:
             self._look()
         self._grant()
         if not is_new:
@@ -216,7 +216,7 @@ class Numbers:
 
     def _grant(self) -> None:
         space = self._space
-        if space is None or self._clerk is None or self._is_off or not self._sweeping:
+        if space is None or self._agent is None or self._is_off or not self._sweeping:
             self.budget.grant(0, 0, 0)
         else:
             self.budget.grant(max(0, self._left - self._low), space.group, space.program)
@@ -230,12 +230,12 @@ class Numbers:
     def spare(self) -> int:
         """How many may begin unheard."""
         if self._is_off:
-            return LONGEST_ROW
+            return LONGEST_BLOCK
         return self._left - self._low if self._whereabouts.is_simple else 0
 
     def look_at_row(self) -> None:
         """Much may have begun unseen."""
-        if self._clerk is not None and not self._is_off:
+        if self._agent is not None and not self._is_off:
             self._look()
 
     @property
@@ -248,28 +248,28 @@ class Numbers:
 
     def _look(self) -> None:
         """Where is the kernel? If the row is nearly used up, begin the next."""
-        if not self._clerk_is_there() or self._clerk is None:
+        if not self._agent_is_there() or self._agent is None:
             return
         self._note_unseen()
         try:
-            last = self._clerk.last()
+            last = self._agent.last()
             self._left = self._run[-1] - last if self._run[0] - 1 <= last <= self._run[-1] else 0
             if self._left == 0 and not self._has_strays:
                 self._has_strays = True
                 print(f"job {self._npid}: it forked faster than home made shadows", flush=True)
-            if self._left <= self._low and self._rows:
+            if self._left <= self._low and self._blocks:
                 self._next_run()
-        except ClerkGone as error:
+        except AgentGone as error:
             self._turn_off(str(error))
-        if sum(map(len, self._rows)) < min(ROW, self._longest) and not self._asked:
+        if sum(map(len, self._blocks)) < min(BLOCK, self._longest) and not self._asked:
             self._asked = True
-            self._send(shadows.ShadowsWanted(self._group_number(), self._row))
-            self._row = min(2 * self._row, self._longest)
+            self._send(shadows.ShadowsWanted(self._group_number(), self._block))
+            self._block = min(2 * self._block, self._longest)
 
     def _next_run(self) -> None:
-        assert self._clerk is not None
-        old, self._run = self._run, self._rows.popleft()
-        last = self._clerk.jump(self._run[0], len(self._run))
+        assert self._agent is not None
+        old, self._run = self._run, self._blocks.popleft()
+        last = self._agent.jump(self._run[0], len(self._run))
         self._left = len(self._run)
         unused = [number for number in old if number > last >= old[0] - 1]
         self._shadows.difference_update(unused)
@@ -289,33 +289,33 @@ class Numbers:
             self._turn_off("home can make no shadows")
             return
         self._shadows.update(pids)
-        self._rows.append(range(pids[0], pids[-1] + 1))
+        self._blocks.append(range(pids[0], pids[-1] + 1))
         self._note_unseen()
-        if self._clerk is not None and self._left <= self._low:
+        if self._agent is not None and self._left <= self._low:
             self._look()
             self._grant()
 
     def signal(self, number: int, signal_number: int) -> bool:
         """A shadow got a signal; False when it stands for nobody."""
         # Who is stopped before his first act has never begun.
-        if number not in self._shadows or not self._clerk_is_there() or self._clerk is None:
+        if number not in self._shadows or not self._agent_is_there() or self._agent is None:
             return False
         try:
-            self._clerk.kill(number, signal_number)
-        except ClerkGone as error:
+            self._agent.kill(number, signal_number)
+        except AgentGone as error:
             self._turn_off(str(error))
         return True
 
     def look(self, stopped: int = 0) -> None:
         """Somebody may have been stopped, or go on; `stopped` (a pid of the node) was."""
-        if self._clerk is None or self._is_off:
+        if self._agent is None or self._is_off:
             return
         try:
             if number := stopped and self.number_of(stopped):
-                self._clerk.stopped(number)
+                self._agent.stopped(number)
             else:
-                self._clerk.look()
-        except ClerkGone as error:
+                self._agent.look()
+        except AgentGone as error:
             self._turn_off(str(error))
 
     # -- a move to another node ----------------------------------------------------------------
@@ -323,15 +323,15 @@ class Numbers:
     def state(self) -> dict[str, object]:
         """What another node has to know to go on (fields of glunix.msg.move.State)."""
         last = self._run.start - 1
-        if self._clerk is not None and not self._is_off:
-            last = max(last, self._clerk.last())
+        if self._agent is not None and not self._is_off:
+            last = max(last, self._agent.last())
         rest = range(max(self._run.start, last + 1), self._run.stop)
-        rows = [(row.start, row.stop) for row in (rest, *self._rows) if len(row)]
+        rows = [(row.start, row.stop) for row in (rest, *self._blocks) if len(row)]
         return {
             "shadows": sorted(self._shadows),
             "rows": rows,
             "asked": self._asked,
-            "row": self._row,
+            "row": self._block,
             "strays": self._has_strays,
             "off": self._is_off,
             "places": [Place(*place) for place in self._whereabouts.places()],
@@ -341,24 +341,24 @@ class Numbers:
     def adopt(self, state: State) -> None:
         """Go on where another node stopped; the job is about to be here."""
         self._shadows = set(state.shadows)
-        self._rows = deque(range(*row) for row in state.rows)
-        self._asked, self._row, self._has_strays = state.asked, state.row, state.strays
+        self._blocks = deque(range(*row) for row in state.rows)
+        self._asked, self._block, self._has_strays = state.asked, state.row, state.strays
         for place in state.places:
             self._whereabouts.moved(place.number, place.group, place.session)
         for session in state.sessions:
             self._whereabouts.has_made(session)
-        self._given = sorted(self._shadows - {n for row in self._rows for n in row})
-        if state.off or not self._rows:
+        self._given = sorted(self._shadows - {n for row in self._blocks for n in row})
+        if state.off or not self._blocks:
             self._turn_off("the node it came from had none left")
             return
-        self._run = self._rows.popleft()
-        if self._clerk_is_there(own=self._run[0]):
+        self._run = self._blocks.popleft()
+        if self._agent_is_there(own=self._run[0]):
             self._left = len(self._run) - 1
 
     def watch(self) -> None:
         """The job is here: who of those that came has ended on the way?"""
-        if self._clerk is not None and not self._is_off:
-            self._clerk.watch(self._given)
+        if self._agent is not None and not self._is_off:
+            self._agent.watch(self._given)
 
     # -- ends, names ---------------------------------------------------------------------------
 
@@ -378,35 +378,35 @@ class Numbers:
         if self._forks is not None:
             self._forks.lives(alive)
         self._in_vain += 1
-        if self._clerk is None or self._is_off:
+        if self._agent is None or self._is_off:
             return
         if not alive and self._sweeping and self._in_vain < SWEEPS:
             return
         self._in_vain = 0
         try:
-            self._clerk.sweep()
+            self._agent.sweep()
             for tid in alive:
                 if number := self.number_of(tid):
-                    self._clerk.name(number)
-        except ClerkGone as error:
+                    self._agent.name(number)
+        except AgentGone as error:
             self._turn_off(str(error))
 
-    def _clerk_is_there(self, own: int = 0) -> bool:
-        if self._clerk is None and self._space is not None and not self._is_off:
+    def _agent_is_there(self, own: int = 0) -> bool:
+        if self._agent is None and self._space is not None and not self._is_off:
             try:
-                self._clerk = Clerk(self._space, self._run, own)
-            except (OSError, ClerkGone) as error:
+                self._agent = NamespaceAgent(self._space, self._run, own)
+            except (OSError, AgentGone) as error:
                 self._turn_off(f"no helper inside: {error}")
                 return False
-            self._space.helper(self._clerk.pid)
-            self._reactor.add_reader(self._clerk.fileno(), self._hear)
-        return self._clerk is not None
+            self._space.helper(self._agent.pid)
+            self._reactor.add_reader(self._agent.fileno(), self._hear)
+        return self._agent is not None
 
     def _hear(self) -> None:
-        assert self._clerk is not None
+        assert self._agent is not None
         try:
-            news = self._clerk.read()
-        except ClerkGone as error:
+            news = self._agent.read()
+        except AgentGone as error:
             self._turn_off(str(error))
             return
         ended: list[int] = []
@@ -437,16 +437,16 @@ class Numbers:
             print(f"job {self._npid}: forks have pids of this node: {why}", flush=True)
         self._is_off = True
         self._grant()
-        if self._clerk is not None:
-            self._reactor.remove_reader(self._clerk.fileno())
+        if self._agent is not None:
+            self._reactor.remove_reader(self._agent.fileno())
 
     def close(self) -> None:
         """The job is over."""
         self._is_off = True
-        if self._clerk is not None:
-            self._reactor.remove_reader(self._clerk.fileno())
-            self._clerk.close()
-            self._clerk = None
+        if self._agent is not None:
+            self._reactor.remove_reader(self._agent.fileno())
+            self._agent.close()
+            self._agent = None
 
 
 def _is_there(tid: int) -> bool:

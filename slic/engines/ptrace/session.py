@@ -208,7 +208,7 @@ class PtraceSession:
         if task.state is not State.SUSPENDED or not number or ignores(task.tid, number):
             return number
         if task.decision is not None or task.inject is not None:
-            task.held += (number,)  # the answer has been accepted: first it, then the signal
+            task.deferred += (number,)  # the answer has been accepted: first it, then the signal
             return 0
         task.state = State.RUNNING
         self._cancel_call_of(task)
@@ -313,9 +313,9 @@ class PtraceSession:
         task.state = State.ENTRY
         if task.decision is not None:
             decision, task.decision = task.decision, None
-            held, task.held = task.held, ()
+            deferred, task.deferred = task.deferred, ()
             self._at_entry(task, call, PtraceTracee(task, call.id), decision)
-            for number in held:
+            for number in deferred:
                 pt.tgkill(process_of(task.tid), task.tid, number)
             return
         if task.inject is not None and (pending := self._pending.calls.get(call.id)):

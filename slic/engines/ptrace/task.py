@@ -60,7 +60,7 @@ class Task:
     decision: Decision | None = None  # an answer for a parked call
     restore: tuple[tuple[int, int], ...] = ()  # registers to put back at the exit (Rewrite)
     inject: Inject | None = None  # a question for a parked call
-    held: tuple[int, ...] = ()  # signals that wait until an answer already accepted is given
+    deferred: tuple[int, ...] = ()  # signals that wait until an answer already accepted is given
     token: int = 0  # of its registers as `pt.skip` may know them
     exit_wanted: bool = False
     reentered: bool = False  # at an entry stop whose SECCOMP stop is still to come

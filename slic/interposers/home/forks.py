@@ -16,7 +16,7 @@ from slic.tracee import Tracee
 from slic.verdict import PASS, Asking, Capability, Verdict
 
 
-class Numbers(Protocol):
+class PidSource(Protocol):
     """Who chooses."""
 
     @property
@@ -32,7 +32,7 @@ class Forks(Interposer):
 
     confines = False
 
-    def __init__(self, numbers: Numbers) -> None:
+    def __init__(self, numbers: PidSource) -> None:
         self._numbers = numbers
 
     def budget(self) -> Budget:

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from glunix.comm.rate_limit import CONNECTS, PAUSE_MOST, Turnstile
-from glunix.daemon.client_limits import MIB, Share, Shares
-from glunix.daemon.stream_relay import Join
+from glunix.comm.rate_limit import CONNECTS, PAUSE_MOST, RateLimit
+from glunix.daemon.client_limits import MIB, ClientLimits, Share
+from glunix.daemon.stream_relay import StreamRelay
 from glunix.errors import FrameError, GlunixError
 from glunix.ids import NodeName, StreamId
 from glunix.msg import client
@@ -76,15 +76,15 @@ class FakeLoop:
 
 
 def share(uid: int = 1000) -> Share:
-    return Shares(0, LIMITS).of(uid, 0.0)
+    return ClientLimits(0, LIMITS).of(uid, 0.0)
 
 
 def test_requests_of_one_user_over_all_his_connections() -> None:
-    shares = Shares(0, LIMITS)
-    mine = shares.of(1000, 0.0)
+    limits = ClientLimits(0, LIMITS)
+    mine = limits.of(1000, 0.0)
     mine.connections += 1
-    his = shares.of(1001, 0.0)
-    assert shares.of(1000, 0.0) is mine
+    his = limits.of(1001, 0.0)
+    assert limits.of(1000, 0.0) is mine
     ask = client.ListNodes(1)
     assert sum(mine.may_ask(ask, 0.0) for _ in range(100)) == 40
     assert his.may_ask(ask, 0.0)
@@ -92,33 +92,33 @@ def test_requests_of_one_user_over_all_his_connections() -> None:
     assert "uid 1000 asks too often: over 10 requests a second" in mine.too_often
     assert mine.refuses_connection(0.0) == mine.too_often
     assert sum(mine.may_ask(ask, 1.0) for _ in range(100)) == 10
-    assert all(shares.of(0, 0.0).may_ask(ask, 0.0) for _ in range(1000))  # the cluster's own
+    assert all(limits.of(0, 0.0).may_ask(ask, 0.0) for _ in range(1000))  # the cluster's own
 
 
 def test_a_table_costs_what_it_is_long() -> None:
-    shares = Shares(0, LIMITS)
+    limits = ClientLimits(0, LIMITS)
     row = JobRow(1, 1000, "home", "x", 1, False, "running", 0.0, 0.0, "",
                  [ProcRow(0, "node1", 1, "running", 0, 0)] * 500)  # fmt: skip
-    shares.answered(client.Jobs(1, [row]))
-    mine = shares.of(1000, 0.0)
+    limits.answered(client.Jobs(1, [row]))
+    mine = limits.of(1000, 0.0)
     ask = client.ListJobs(1, True)
     assert [mine.may_ask(ask, 0.0) for _ in range(4)] == [True, True, False, False]  # 14 each
-    shares.answered(client.Jobs(1, []))
+    limits.answered(client.Jobs(1, []))
     assert [mine.may_ask(ask, 0.0) for _ in range(4)] == [True, True, True, False]  # 4 each
 
 
 def test_who_comes_again_finds_what_he_left() -> None:
     """A new connection is no new share; shares that nobody needs are forgotten."""
-    shares = Shares(0, LIMITS)
-    mine = shares.of(1000, 0.0)
+    limits = ClientLimits(0, LIMITS)
+    mine = limits.of(1000, 0.0)
     mine.connections += 1
     while mine.may_ask(client.ListNodes(1), 0.0):
         pass
     mine.closed(FakeLink())  # type: ignore[arg-type]
-    shares.of(1001, 0.0)
-    assert shares.of(1000, 0.0) is mine
-    shares.of(1002, 10.0)
-    assert shares.of(1000, 10.0) is not mine
+    limits.of(1001, 0.0)
+    assert limits.of(1000, 0.0) is mine
+    limits.of(1002, 10.0)
+    assert limits.of(1000, 10.0) is not mine
 
 
 def test_unread_output_is_summed_over_connections() -> None:
@@ -138,13 +138,13 @@ def test_unread_output_is_summed_over_connections() -> None:
     mine.note_unread(links[1])  # type: ignore[arg-type]
 
 
-def joined(mine: Share) -> tuple[Join, FakeLink, FakeMate]:
+def joined(mine: Share) -> tuple[StreamRelay, FakeLink, FakeMate]:
     link, mate = FakeLink(), FakeMate()
-    join = Join(link, StreamId(1), mine, lambda stream, why: None)  # type: ignore[arg-type]
+    join = StreamRelay(link, StreamId(1), mine, lambda stream, why: None)  # type: ignore[arg-type]
     return join, link, mate
 
 
-def opened(join: Join, mate: FakeMate) -> None:
+def opened(join: StreamRelay, mate: FakeMate) -> None:
     start = Start(1, 1, [0], "home", Owner(0, 0, []), SPEC)
     join.open(mate, start)  # type: ignore[arg-type]
 
@@ -163,7 +163,7 @@ def test_input_waits_for_its_node_and_keeps_its_order() -> None:
     assert (mate.link.relayed, link.holds) == ([b"1", b"2", b"3", b"4"], 0)
 
 
-def fed(joins: list[Join], size: int) -> None:
+def fed(joins: list[StreamRelay], size: int) -> None:
     for join in joins:
         join.from_client(bytes(size))
 
@@ -184,7 +184,7 @@ def test_input_that_no_node_takes_is_bounded_for_each_job_and_user() -> None:
 
 def test_the_turnstile_is_for_daemons_of_one_user() -> None:
     loop = FakeLoop()
-    turnstile = Turnstile(loop, 10.0)  # type: ignore[arg-type]
+    turnstile = RateLimit(loop, 10.0)  # type: ignore[arg-type]
     bob = Peer(NodeName("bobs"), "1", 1001)
     every = Peer(NodeName("node1"), "2", None)
     link: Any = FakeLink()

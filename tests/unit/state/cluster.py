@@ -221,7 +221,7 @@ class Cluster:
 
     def job(self, npid: int) -> JobRow:
         """What Pdb says of a job, which the journal may hear a little later."""
-        job = self.master.books.pdb.jobs.get(Npid(npid))
+        job = self.master.core.pdb.jobs.get(Npid(npid))
         return job.as_row() if job else self.journal[npid]
 
     def rows(self) -> list[JobRow]:

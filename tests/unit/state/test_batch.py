@@ -408,5 +408,5 @@ def test_nothing_is_lost_and_nothing_runs_twice(seed: int) -> None:
     }
     assert good == expected
     for npid in submitted:
-        row: JobRow | None = cluster.master.books.pdb.ended.get(Npid(npid))
+        row: JobRow | None = cluster.master.core.pdb.ended.get(Npid(npid))
         assert row is None or row.state == "exited"

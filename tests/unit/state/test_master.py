@@ -127,7 +127,7 @@ class Run:
                     del self.journal[npid]
                 case _:
                     pass
-        pdb = self.master.books.pdb
+        pdb = self.master.core.pdb
         assert self.journal.keys() == pdb.jobs.keys() | pdb.ended.keys()
         for npid, job in pdb.jobs.items():
             assert npid in pdb.unsaved or self.journal[npid] == job.as_row()
@@ -205,7 +205,7 @@ def settle(run: Run) -> None:
             break
         run.tick(True, 0.0)
     assert run.master.next_deadline() is None
-    assert run.master.books.pdb.jobs == {}
+    assert run.master.core.pdb.jobs == {}
     assert run.open == set()
 
 
@@ -222,7 +222,7 @@ def test_settled_really_looks() -> None:
     run.says(home, hello_of("home"))
     run.says(node, hello_of("node1"))
     run.says(home, Place(1, 1000, "cmd", 1, [], [], False))
-    assert run.master.books.pdb.jobs
+    assert run.master.core.pdb.jobs
     run.says(home, KillRequest(2, 1000, 1, None, 9))
     effects = run.master.handle(Received(node, ProcStarted(1, 0, 7)), run.now)
     assert Send(node, KillOrder(1, [0], 9)) in effects

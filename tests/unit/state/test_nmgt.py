@@ -19,7 +19,7 @@ from unit.state.cluster import GRACE, HEARTBEAT, LOST_AFTER, Cluster, hello, hom
 
 
 def states(cluster: Cluster) -> dict[str, str]:
-    return {row.name: row.state for row in cluster.master.books.ndb.rows({})}
+    return {row.name: row.state for row in cluster.master.core.ndb.rows({})}
 
 
 def test_welcome() -> None:
@@ -65,7 +65,7 @@ def test_a_second_daemon_of_the_same_name_is_refused_and_the_first_stays() -> No
     text = "node node1 is already there (another daemon of that name)"
     assert cluster.told() == [("node1", Goodbye(text))]
     assert cluster.closed == [("node1", text)]
-    assert cluster.master.books.ndb.by_link.keys() == {cluster.links["home"], first}
+    assert cluster.master.core.ndb.by_link.keys() == {cluster.links["home"], first}
     assert states(cluster)["node1"] == "up"
 
 

@@ -59,7 +59,7 @@ def test_more_processes_than_nodes_go_round_by_load() -> None:
         cluster.says(name, LoadReport(load, 1))
     order = ["node2", "node3", "node1"]
     assert nodes_of(cluster.place(7)) == [*order, *order, "node2"]
-    assert cluster.master.books.pdb.load() == {"node1": 2, "node2": 3, "node3": 2}
+    assert cluster.master.core.pdb.load() == {"node1": 2, "node2": 3, "node3": 2}
 
 
 def test_restricted_and_excluded() -> None:

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from glunix.errors import FrameError
-from glunix.home.input.prefetch import Ahead, PipeAhead, SocketAhead
+from glunix.home.input.prefetch import InputPrefetch, PipePrefetch, SocketPrefetch
 from glunix.msg.stream import INPUT_WINDOW
-from glunix.node.input.feeds import End, PipeEnd, SocketEnd
-from glunix.node.input.prefetched import FedInput
+from glunix.node.input.feeds import Feed, PipeFeed, SocketFeed
+from glunix.node.input.prefetched import PrefetchedInput
 
 SEED = int(os.environ.get("GLUNIX_SEED", "0")) or random.randrange(1 << 32)
 
@@ -51,19 +51,19 @@ class Rig:
         self.to_home: deque[list[Any]] = deque()
         self.complaints: list[str] = []
         self.watches = Watches()
-        make: Callable[..., Ahead] = PipeAhead
+        make: Callable[..., InputPrefetch] = PipePrefetch
         if kind == "pipe":
             self.home, self.writer = os.pipe()
             self.program, ours = os.pipe()
-            self.end: Callable[..., End] = lambda moved, gone: PipeEnd(
+            self.end: Callable[..., Feed] = lambda moved, gone: PipeFeed(
                 self.watches, ours, moved, gone
             )
         else:
-            make = SocketAhead
+            make = SocketPrefetch
             self.home, self.writer = (s.detach() for s in socket.socketpair())
             one, other = socket.socketpair()
             self.program = os.dup(other.fileno())
-            self.end = lambda moved, gone: SocketEnd(self.watches, one, other, moved)
+            self.end = lambda moved, gone: SocketFeed(self.watches, one, other, moved)
         for fd in (self.program, self.home, self.writer):
             os.set_blocking(fd, False)
         self.ahead = make(
@@ -72,7 +72,7 @@ class Rig:
             self.to_node.append,
             self.complaints.append,
         )
-        self.fed = FedInput(
+        self.fed = PrefetchedInput(
             self.watches,
             self.end,
             lambda count: self.to_home.append(["incredit", count]),
@@ -215,7 +215,7 @@ def test_more_than_the_window_is_refused(rig: Rig) -> None:
 
 
 def test_a_reader_that_goes_is_told(rig: Rig) -> None:
-    if isinstance(rig.ahead, SocketAhead):
+    if isinstance(rig.ahead, SocketPrefetch):
         with socket.socket(fileno=os.dup(rig.program)) as program:
             program.shutdown(socket.SHUT_RD)
     os.close(rig.program)

@@ -13,7 +13,7 @@ from glunix.msg import stream
 from glunix.msg.base import encode
 from glunix.msg.homecalls import Memory, PagesDone
 from glunix.msg.shadows import ShadowsMade
-from glunix.node.calls.reads import Asks
+from glunix.node.calls.reads import ForwardedReads
 from slic.interposers.home.descriptors import IoctlHome, PagesHome, ReadHome, is_within
 from slic.interposers.home.statbuf import FIELDS, encode_stat, encode_statfs, encode_statx
 
@@ -24,7 +24,7 @@ class World:
     def __init__(self) -> None:
         self.sent: list[Any] = []
         self.answers: list[object] = []
-        self.asks = Asks(self.sent.append, self, self)  # type: ignore[arg-type]
+        self.asks = ForwardedReads(self.sent.append, self, self)  # type: ignore[arg-type]
 
     def answer(self, call: int, value: object) -> bool:
         self.answers.append(value)

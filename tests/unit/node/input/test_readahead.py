@@ -13,7 +13,7 @@ import pytest
 from glunix.msg import stream
 from glunix.msg.base import Message
 from glunix.node.calls import reads as asks
-from glunix.node.calls.reads import Asks
+from glunix.node.calls.reads import ForwardedReads
 from slic.interposers.home.descriptors import ReadHome, SeekHome, TakeBack
 
 SEED = int(os.environ.get("GLUNIX_SEED", "0")) or random.randrange(1 << 32)
@@ -32,7 +32,7 @@ class World:
         self.calls = 0
         self.timers: list[Any] = []
         self.wants = 0
-        self.asks = Asks(self.to_home.append, self, self)  # type: ignore[arg-type]
+        self.asks = ForwardedReads(self.to_home.append, self, self)  # type: ignore[arg-type]
         self.asks.read_ahead(0)
 
     # -- asks.Calls and Reactor

@@ -61,7 +61,7 @@ def test_pid_1_at_home() -> None:
 
 
 @pytest.mark.parametrize(
-    ("home", "herald"),
+    ("home", "signal_proxy"),
     [
         ((50, 40, 50, 40, 40), 2),
         ((4, 2, 4, 2, 2), 3),
@@ -70,8 +70,8 @@ def test_pid_1_at_home() -> None:
     ],
 )
 def test_the_heralds_number_is_nobody_elses(
-    home: tuple[int, int, int, int, int], herald: int
+    home: tuple[int, int, int, int, int], signal_proxy: int
 ) -> None:
     found = plan(HomePids(*home))
-    assert found.herald == herald
-    assert not herald or herald not in found[:5]
+    assert found.signal_proxy == signal_proxy
+    assert not signal_proxy or signal_proxy not in found[:5]

@@ -9,11 +9,11 @@ import pytest
 
 from glunix.msg.base import Message
 from glunix.msg.shadows import ShadowKill
-from glunix.node.processes.outbound_signals import DISMISS, FLUSH, Heralds
+from glunix.node.processes.outbound_signals import DISMISS, FLUSH, OutboundSignals
 from glunix.node.processes.signals import deliver
 from glunix.node.processes.wait import changed
 
-PROGRAM, GROUP, HERALD, LEADER = 50, 45, 2, 45
+PROGRAM, GROUP, SIGNAL_PROXY, LEADER = 50, 45, 2, 45
 KILLED, ENDED, STOPPED = int(signal.SIGKILL), 0, int(signal.SIGSTOP) << 8 | 0x7F
 
 
@@ -44,10 +44,10 @@ def child() -> Iterator[Callable[..., int]]:
 
 
 @pytest.fixture
-def heralds(child: Callable[[], int]) -> tuple[Heralds, dict[int, int], list[Message]]:
+def outbound(child: Callable[[], int]) -> tuple[OutboundSignals, dict[int, int], list[Message]]:
     """Its helpers as number -> pid, and what it told."""
-    found = Heralds(PROGRAM, GROUP, HERALD, LEADER)
-    pids = {PROGRAM: child(), HERALD: child(), LEADER: child()}
+    found = OutboundSignals(PROGRAM, GROUP, SIGNAL_PROXY, LEADER)
+    pids = {PROGRAM: child(), SIGNAL_PROXY: child(), LEADER: child()}
     assert found.begins(pids[PROGRAM]) == os.getpgrp()
     for number, pid in list(pids.items())[1:]:
         found.stands(number, pid)
@@ -56,13 +56,13 @@ def heralds(child: Callable[[], int]) -> tuple[Heralds, dict[int, int], list[Mes
     return found, pids, told
 
 
-Made = tuple[Heralds, dict[int, int], list[Message]]
+Made = tuple[OutboundSignals, dict[int, int], list[Message]]
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations((PROGRAM, HERALD, LEADER))))
-def test_all_are_killed_at_once(heralds: Made, order: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("order", list(itertools.permutations((PROGRAM, SIGNAL_PROXY, LEADER))))
+def test_all_are_killed_at_once(outbound: Made, order: tuple[int, ...]) -> None:
     """SIGKILL for the program's group. The helpers were reaped before we hear of anybody's end."""
-    ours, pids, told = heralds
+    ours, pids, told = outbound
     for pid in pids.values():
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -74,28 +74,28 @@ def test_all_are_killed_at_once(heralds: Made, order: tuple[int, ...]) -> None:
     assert told == [ShadowKill(0, signal.SIGKILL, GROUP, [])]
 
 
-def test_the_program_alone_is_killed(heralds: Made) -> None:
-    ours, pids, told = heralds
+def test_the_program_alone_is_killed(outbound: Made) -> None:
+    ours, pids, told = outbound
     ours.reaped(PROGRAM, KILLED)
-    assert os.waitpid(pids[HERALD], 0)[1] == DISMISS
-    ours.reaped(HERALD, ENDED)
+    assert os.waitpid(pids[SIGNAL_PROXY], 0)[1] == DISMISS
+    ours.reaped(SIGNAL_PROXY, ENDED)
     assert not told
 
 
-def test_the_herald_alone_was_killed_before(heralds: Made) -> None:
+def test_the_herald_alone_was_killed_before(outbound: Made) -> None:
     """And the program later, by another call, which was not for the group."""
-    ours, pids, told = heralds
-    for number in (HERALD, PROGRAM):
+    ours, pids, told = outbound
+    for number in (SIGNAL_PROXY, PROGRAM):
         os.kill(pids[number], signal.SIGKILL)
         os.waitpid(pids[number], 0)
         ours.reaped(number, KILLED)
     assert not told
 
 
-def test_what_the_leader_has_heard_is_told_before_the_end(heralds: Made) -> None:
+def test_what_the_leader_has_heard_is_told_before_the_end(outbound: Made) -> None:
     """The program may have signalled it, and ended: nobody else knows when it says so."""
-    ours, _, told = heralds
-    ours.reaped(HERALD, ENDED)
+    ours, _, told = outbound
+    ours.reaped(SIGNAL_PROXY, ENDED)
     ours.reaped(PROGRAM, ENDED)
     assert ours.is_asked and not ours.is_over
     ours.sent(LEADER, signal.SIGUSR1)
@@ -121,21 +121,21 @@ def test_a_word_of_ours_that_came_together_with_the_jobs_is_said_again(
     read, ready = os.pipe()
     pid = child(two_words)
     os.read(read, 1)
-    ours = Heralds(PROGRAM, GROUP, HERALD)
-    ours.stands(HERALD, pid)
+    ours = OutboundSignals(PROGRAM, GROUP, SIGNAL_PROXY)
+    ours.stands(SIGNAL_PROXY, pid)
     ours.reaped(PROGRAM, ENDED)
     os.read(read, 1)
-    ours.sent(HERALD, DISMISS)
+    ours.sent(SIGNAL_PROXY, DISMISS)
     assert os.waitpid(pid, 0)[1] == 3 << 8
     os.close(read)
     os.close(ready)
 
 
-def test_who_hears_the_group_is_spared_unless_nobody_can_hear(heralds: Made) -> None:
-    ours, _, told = heralds
-    ours.sent(HERALD, signal.SIGTERM)
-    assert told == [ShadowKill(0, signal.SIGTERM, GROUP, [HERALD, LEADER])]
-    ours.reaped(HERALD, STOPPED)
+def test_who_hears_the_group_is_spared_unless_nobody_can_hear(outbound: Made) -> None:
+    ours, _, told = outbound
+    ours.sent(SIGNAL_PROXY, signal.SIGTERM)
+    assert told == [ShadowKill(0, signal.SIGTERM, GROUP, [SIGNAL_PROXY, LEADER])]
+    ours.reaped(SIGNAL_PROXY, STOPPED)
     assert told[1:] == [ShadowKill(0, signal.SIGSTOP, GROUP, [])]
 
 
@@ -175,12 +175,12 @@ def test_every_change(child: Callable[..., int]) -> None:
 
 
 @pytest.mark.parametrize("word", [DISMISS, FLUSH])
-def test_no_helper_takes_homes_signal_for_a_word(heralds: Made, word: int) -> None:
+def test_no_helper_takes_homes_signal_for_a_word(outbound: Made, word: int) -> None:
     """In a group with its helpers the program gets it, and they do not."""
-    found, pids, _ = heralds
-    assert found.pids == {pids[HERALD], pids[LEADER]}
+    found, pids, _ = outbound
+    assert found.pids == {pids[SIGNAL_PROXY], pids[LEADER]}
     deliver(word, os.getpgrp(), 0, False, found.pids)
     _, status = os.waitpid(pids[PROGRAM], 0)
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == word
-    for number in (HERALD, LEADER):
+    for number in (SIGNAL_PROXY, LEADER):
         assert os.waitpid(pids[number], os.WNOHANG) == (0, 0)
