@@ -357,7 +357,7 @@ class TransparentJob:
             if self._prefetched is not None and body[_ROOT_AT] == _ROOT:
                 self._prefetched.recall()
             elif self._prefetched is not None:
-                self._prefetched.settle()  # who reads this at home may look what is left of the input
+                self._prefetched.settle()  # its reader may look at what is left of the input
             self._relay(body)
             return
         if number != REPORT:
@@ -369,7 +369,7 @@ class TransparentJob:
         if isinstance(message, stream.Exited | stream.Failed):
             self._told_end = True
         if isinstance(message, stream.Exited | stream.Stopped) and self._prefetched is not None:
-            self._prefetched.recall()  # the shell goes on: it must find what the job left, and only it
+            self._prefetched.recall()  # the shell must find what the job left, and only it
         self._tell(message)
 
     def _closed(self, link: Link, reason: str) -> None:

@@ -1,8 +1,8 @@
 """Home's half of the shadows of a transparent job's processes (docs/shadows.md).
 
-Owns which fork server has which shadow. The first fork server starts with the job, because the first row of
-shadows must be there before the program can fork; another one when the program itself has made a
-session, in which only its own shadow can start anybody.
+Owns which fork server has which shadow. The first fork server starts with the job, because the
+first row of shadows must be there before the program can fork; another one when the program itself
+has made a session, in which only its own shadow can start anybody.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Shadows:
         half: HomeHalf,
         hear_root: Callable[[], None],
     ) -> None:
-        """`half` has the program's shadow, which is no child of a fork server's; `hear_root` sends the
-        signals on that it has got."""
+        """`half` has the program's shadow, which is no child of a fork server's; `hear_root` sends
+        the signals on that it has got."""
         self._hear_root = hear_root
         self._terminal = terminal
         self._half = half
@@ -74,7 +74,8 @@ class Shadows:
         self._asking: dict[int, tuple[ForkServer, ForkServer, int, int, int]] = {}
         """ask -> a fork server, and one that is to have this shadow of it; its group, session."""
         self._leaving: dict[int, tuple[ForkServer, int, int, int]] = {}
-        """ask -> the fork server that waits until another has ended this shadow; its group, session."""
+        """ask -> the fork server that waits until another has ended this shadow; its group,
+        session."""
         self._moving: dict[int, int] = {}
         """ask -> the group that a shadow is about to be in."""
         self._lasting: set[int] = set()

@@ -7,7 +7,7 @@ session under their numbers. For that, processes of ours stand inside for those 
     leader    pid of home's session leader (the user's shell); has the stand-in terminal
     parent    pid of the startup's parent, where that is another one
     group     pid of home's group leader, where that is nobody of these; ends when the group stands
-    signal proxy    in the program's group, for all others who are in it at home (.outbound_signals)
+    proxy     in the program's group, for all others who are in it at home (.outbound_signals)
 
 Numbers are chosen by writing ns_last_pid before each fork (proc(5)). Each helper reaps its children
 and tells the supervisor, which is outside: it sees the pids of the node.

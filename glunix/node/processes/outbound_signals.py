@@ -1,9 +1,9 @@
 """Signals that a job sends to home's processes: `kill $PPID`, `kill 0` (docs/shadows.md).
 
-The helpers of a job's PID namespace stand for processes of home; one more, the *signal proxy*, is in the
-program's group and stands for everybody else who is in it at home. What a process of the job sends
-them is told to the supervisor, and home sends it to whom it is for. Signals from outside of the
-namespace, which the supervisor sends to groups, and the kernel's own are for nobody at home.
+The helpers of a job's PID namespace stand for processes of home; one more, the *signal proxy*, is
+in the program's group and stands for everybody else who is in it at home. What a process of the job
+sends them is told to the supervisor, and home sends it to whom it is for. Signals from outside of
+the namespace, which the supervisor sends to groups, and the kernel's own are for nobody at home.
 """
 
 import contextlib
@@ -83,7 +83,7 @@ class OutboundSignals:
 
     @property
     def is_over(self) -> bool:
-        """Whether the program has ended, the signal proxy with it, and all is told that was sent."""
+        """Whether program and signal proxy have ended, and all that was sent is told."""
         return self._has_ended and self._signal_proxy not in self._stand and not self.is_asked
 
     def ask(self) -> None:
@@ -132,8 +132,8 @@ class OutboundSignals:
                 self.ask()
 
     def _is_killed(self, number: int) -> None:
-        """The program or the signal proxy was. A group is killed at once, by one call (killpg(2)); a
-        signal proxy that was killed alone says nothing about the program's end.
+        """The program or the signal proxy was. A group is killed at once, by one call (killpg(2));
+        a signal proxy that was killed alone says nothing about the program's end.
         """
         if number == self._signal_proxy and self._program not in self._killed:
             self._at_once = _is_dying(self._root)
@@ -142,8 +142,8 @@ class OutboundSignals:
             self.sent(self._signal_proxy, signal.SIGKILL)
 
     def _signal(self, number: int, signal_number: int) -> None:
-        """Signal a helper, if it stands. SIGKILL for the program's group ends the signal proxy, too: it
-        may be gone before the program's end is heard of.
+        """Signal a helper, if it stands. SIGKILL for the program's group ends the signal proxy,
+        too: it may be gone before the program's end is heard of.
         """
         if number in self._stand:
             with contextlib.suppress(ProcessLookupError):
