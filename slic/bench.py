@@ -25,13 +25,14 @@ from types import FrameType
 from typing import NamedTuple
 
 from slic.bench_sources import BARE, FILES, LOOP, MAKEFILE, SOURCE
-from slic.engine import Capability, Engine, engines
+from slic.engine import Capability, Engine
 from slic.interposer import Interposer, on
 from slic.interposers.passthrough import PassThrough
 from slic.interposers.trace import Trace
 from slic.kernel.pidfd import stat_fields
 from slic.kernel.prctl import set_child_subreaper
 from slic.policy import Policy
+from slic.registry import engines
 from slic.run import exit_like, run
 from slic.tracee import Tracee
 from slic.verdict import Return, Verdict

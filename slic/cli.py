@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol, cast
 
 from slic import __version__
-from slic.engine import Capability, Engine, EngineUnavailable, MissingCapability, engines, select
+from slic.engine import Capability, Engine, EngineUnavailable, MissingCapability
 from slic.interposer import EVERY, Handler
 from slic.loading import LoadError, extension_files, load, shipped
 from slic.mistakes import mistake
 from slic.policy import Policy
+from slic.registry import engines, select
 
 FAILED = 125
 

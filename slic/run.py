@@ -22,10 +22,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import NoReturn
 
-from slic.engine import Engine, Launch, Session, select
+from slic.engine import Engine, Launch, Session
 from slic.group_signal import Witness
 from slic.kernel.libc import PR_SET_PDEATHSIG, prctl
 from slic.policy import Policy
+from slic.registry import select
 from slic.tracee import Tracee
 from slic.verdict import Question
 
@@ -79,7 +80,7 @@ def run(
 ) -> int:
     """Run `argv` (found in PATH) under `policy`; its wait status once all processes are gone.
 
-    `engine` defaults to the cheapest that fits (`slic.engine.select`). Call it from the main
+    `engine` defaults to the cheapest that fits (`slic.registry.select`). Call it from the main
     thread: the program is bound to the life of the thread that starts it.
     """
     chosen = engine or select(policy)

@@ -207,6 +207,61 @@ def test_interposers_know_no_engine() -> None:
             assert not bad, f"{name} imports an engine: {bad}"
 
 
+CIRCLES = {
+    ("glunix.cli.services", "glunix.cli.up"),
+    ("glunix.node.migration.mover", "glunix.node.migration.work"),
+}
+"""Modules that still import each other. The list may only get shorter."""
+
+
+def imported_modules(path: Path, known: set[str]) -> set[str]:
+    """Of ours, wherever the import stands; not those for type checkers alone."""
+    found: set[str] = set()
+
+    def walk(node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                found.update(alias.name for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                for alias in child.names:
+                    name = f"{child.module}.{alias.name}"
+                    found.add(name if name in known else child.module or "")
+            walk(child)
+
+    walk(ast.parse(path.read_text()))
+    return found & known
+
+
+def circles(graph: dict[str, set[str]]) -> set[tuple[str, ...]]:
+    """Groups of modules each of which leads to every other."""
+    reach: dict[str, set[str]] = {}
+    for start in graph:
+        seen: set[str] = set()
+        todo = list(graph[start])
+        while todo:
+            if (name := todo.pop()) not in seen:
+                seen.add(name)
+                todo += graph[name]
+        reach[start] = seen
+    return {
+        tuple(sorted(other for other in reach[name] if name in reach[other]))
+        for name in graph
+        if name in reach[name]
+    }
+
+
+def test_no_modules_import_each_other() -> None:
+    known = dict(modules())
+    graph = {name: imported_modules(path, set(known)) - {name} for name, path in known.items()}
+    assert circles(graph) == CIRCLES
+
+
+def test_a_circle_is_seen() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == {("b", "c")}
+
+
 def test_what_interposers_share_knows_none_of_them() -> None:
     """`home` is GLUnix's policy, `support` is for all, the files beside are what `-i` offers."""
     for name, path in modules():

@@ -13,7 +13,7 @@ from glunix.cli import glubatch, glukill, glumigrate, glups, glustat, main, sign
 from glunix.compare.guest import GUESTS
 from glunix.compare.ways import REGISTRY
 from glunix.errors import GlunixError
-from slic.engine import ANSWERING
+from slic.registry import ANSWERING
 
 
 @dataclass(frozen=True, slots=True)

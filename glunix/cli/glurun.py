@@ -170,7 +170,7 @@ def _home_path(path: str) -> bytes:
     if not found.strip("/"):
         raise UsageError(f"--home wants a path below the root, not {path!r}")
     if not os.path.lexists(found):
-        from glunix.home.submit import complain
+        from glunix.home.report import complain
 
         complain(f"note: --home={path}: not here (yet): the job may make it", None)
     return b"/" + config.encoded(found.lstrip("/"))
@@ -237,7 +237,7 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
 
 
 def _fail(line: str) -> int:
-    from glunix.home.submit import complain
+    from glunix.home.report import complain
 
     complain(line, None)
     return config.exit_error()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from glunix.compare.guest import Guest
 from glunix.compare.launch import Wrap
-from slic.engine import ANSWERING, engines
+from slic.registry import ANSWERING, engines
 
 TRANSPARENT = "glurun-T"
 

@@ -9,7 +9,7 @@ import stat
 import sys
 
 from glunix.home.carried import carried
-from glunix.home.options import Options
+from glunix.home.options import PLENTY, Options, is_open, open_numbers
 
 _FOR_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 """Signals whose disposition Python itself changed at start: what it was before is not known."""
@@ -29,7 +29,6 @@ _SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "mksh", "busybox")
 
 NEEDED = 16
 """Descriptors of home's half of a job that uses few files; 5 when it does without what it can."""
-PLENTY = 256
 
 WINDOW = 1024 * 1024
 WINDOW_MIN = 64 * 1024
@@ -41,32 +40,6 @@ def settle_fds(options: Options) -> None:
         if fd != home_fd:
             posix.dup2(home_fd, fd, inheritable=False)
             options.fds[fd] = fd
-
-
-def is_open(fd: int) -> bool:
-    """Whether the user gave us this descriptor (one closed is held by O_PATH, see cli.glurun)."""
-    from fcntl import F_GETFL, fcntl  # only transparent jobs ask
-
-    try:
-        return not fcntl(fd, F_GETFL) & posix.O_PATH
-    except OSError:
-        return False
-
-
-def open_numbers() -> list[int]:
-    """Of our descriptors; without a /proc, of those that most have."""
-    try:
-        return sorted(int(name) for name in posix.listdir("/proc/self/fd"))
-    except OSError:
-        return [number for number in range(PLENTY) if _is_number(number)]
-
-
-def _is_number(fd: int) -> bool:
-    try:
-        posix.fstat(fd)
-    except OSError:
-        return False
-    return True
 
 
 def is_tight() -> bool:

@@ -1,5 +1,10 @@
 """What the user asked of glurun, as plain values; made by glunix.cli.glurun or by a test."""
 
+import posix
+
+PLENTY = 256
+"""As many descriptors as most processes have open at most."""
+
 
 class Options:
     """Defaults are those of `glurun CMD`. Paths and argv are raw bytes."""
@@ -54,3 +59,29 @@ class Options:
         not tell."""
         self.transparent = False
         self.uid: int | None = None
+
+
+def is_open(fd: int) -> bool:
+    """Whether the user gave us this descriptor (one closed is held by O_PATH, see cli.glurun)."""
+    from fcntl import F_GETFL, fcntl  # only transparent jobs ask
+
+    try:
+        return not fcntl(fd, F_GETFL) & posix.O_PATH
+    except OSError:
+        return False
+
+
+def open_numbers() -> list[int]:
+    """Of our descriptors; without a /proc, of those that most have."""
+    try:
+        return sorted(int(name) for name in posix.listdir("/proc/self/fd"))
+    except OSError:
+        return [number for number in range(PLENTY) if _is_number(number)]
+
+
+def _is_number(fd: int) -> bool:
+    try:
+        posix.fstat(fd)
+    except OSError:
+        return False
+    return True

@@ -333,7 +333,7 @@ class Outputs:
         return own or (config.exit_error() if self._lost else 0)
 
     def _complain(self, error: OSError) -> None:
-        from glunix.home.submit import complain
+        from glunix.home.report import complain
 
         complain(f"cannot write output: {error.strerror}", None)
         self._lost = True

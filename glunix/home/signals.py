@@ -10,6 +10,7 @@ import _signal
 import _thread
 import posix
 import resource
+import select
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,3 +178,20 @@ def die_of(number: int) -> None:
         _signal.signal(number, _signal.SIG_DFL)
     posix.kill(posix.getpid(), number)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [number])
+
+
+class PollSet:
+    """Registers anew only when what is waited for has changed: most turns are like the last."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[int, int] = {}
+        self._poll = select.poll()
+
+    def wait(self, wanted: dict[int, int], milliseconds: float | None) -> set[int]:
+        """`wanted` is descriptor -> events; the descriptors that have some, or are closed."""
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._poll = select.poll()
+            for fd, events in wanted.items():
+                self._poll.register(fd, events)
+        return {fd for fd, _ in self._poll.poll(milliseconds)}

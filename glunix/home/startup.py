@@ -20,10 +20,9 @@ from glunix.home.jobview import JobView, ProcessView, placed_streams
 from glunix.home.link import integer, text, view
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
-from glunix.home.pollset import PollSet
-from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of
+from glunix.home.report import complain, not_started, times_told
+from glunix.home.signals import HARMLESS, STOPPING, PollSet, Signals, die_of
 from glunix.home.stdin import Input
-from glunix.home.submit import complain, not_started, times_told
 from glunix.home.wire import Value
 
 TYPE_CHECKING = False

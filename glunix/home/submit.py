@@ -21,6 +21,7 @@ from glunix.home.jobspec import (
     working_directory,
 )
 from glunix.home.link import HomeLink
+from glunix.home.report import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,15 +125,6 @@ def _find_terminal(options: Options) -> HomeTerminal | None:
     return HomeTerminal(options.fds[found[0]], found)
 
 
-def complain(line: str, terminal: HomeTerminal | None) -> None:
-    """One line on stderr; in raw mode it needs its own carriage return."""
-    end = "\r\n" if terminal is not None and terminal.is_raw else "\n"
-    try:
-        posix.write(2, f"glurun: {line}{end}".encode("utf-8", "surrogateescape"))
-    except OSError:
-        pass  # nobody can be told
-
-
 def run(options: Options) -> int:
     """Run a job for the user; returns the exit status. Prints GLUnix's own failures."""
     if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:  # as a shell's `cmd &` has it
@@ -186,22 +178,3 @@ def _lacks(error: OSError) -> int:
         raise error
     complain(f"home's part of the job: {error.strerror} (ulimit -{option})", None)
     return config.exit_error()
-
-
-def not_started(step: str, error: int, line: str, vnn: int, node: str, options: Options) -> str:
-    """What the user is told of a process that could not be started."""
-    where = f"[{vnn} on {node}] " if options.degree > 1 else ""
-    if error == errno.ENOENT:
-        from glunix.home.staging import here_though
-
-        line += here_though(step, line, node, options)
-    return where + line
-
-
-def times_told(times: list[tuple[str, float]], before: float) -> str:
-    """Seconds of each step, a line each (paper, Figure 6)."""
-    lines = ""
-    for name, at in times:
-        lines += f"{name} {at - before:.6f}\n"
-        before = at
-    return lines

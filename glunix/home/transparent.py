@@ -18,11 +18,11 @@ from fcntl import ioctl
 from glunix.home.descriptors.inherited import AT_HOME, is_file, is_read_output
 from glunix.home.descriptors.kinds import same_sockets, stdin_kind
 from glunix.home.input.source import Source
-from glunix.home.jobspec import is_open
 from glunix.home.jobview import JobView
+from glunix.home.options import is_open
+from glunix.home.report import complain
 from glunix.home.signals import STOPPED, BeingStopped, as_background
 from glunix.home.sinks import to_nowhere
-from glunix.home.submit import complain
 from glunix.home.terminal.allowed_ioctls import (
     MODE_CHANGES,
     QUERIES,

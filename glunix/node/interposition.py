@@ -14,7 +14,7 @@ from glunix.node.calls.mounts import HomePlaces
 from glunix.node.descriptors.standins import StandIns
 from glunix.node.processes.foreign import OwnersPolicy
 from glunix.node.spawn.exec import StepFailed
-from slic.engine import EngineUnavailable, Launch, MissingCapability, select
+from slic.engine import EngineUnavailable, Launch, MissingCapability
 from slic.interposer import Interposer
 from slic.interposers.home.copies import HomeCopies
 from slic.interposers.home.descriptors import HomeFds
@@ -33,6 +33,7 @@ from slic.interposers.identity import Identity
 from slic.kernel.pidfd import status_fields
 from slic.kernel.prctl import CLONE_NEWUTS, set_domain_name, unshare
 from slic.policy import Policy
+from slic.registry import select
 
 DEFAULT_ENGINE = "unotify"
 FILTERING = ("unotify", "ptrace-seccomp")

@@ -1,11 +1,13 @@
-"""Registers the engines that come with SLIC. Importing it is all it is for."""
+"""The engines that come with SLIC: one of each, for slic.registry."""
 
-from slic.engine import register
+from slic.engine import Engine
 from slic.engines.ebpf.engine import EbpfEngine
 from slic.engines.ptrace.engine import PtraceEngine, PtraceSeccompEngine
 from slic.engines.unotify.engine import NotifyEngine
 
-register(NotifyEngine())
-register(PtraceSeccompEngine())
-register(PtraceEngine())
-register(EbpfEngine())
+ENGINES: tuple[Engine, ...] = (
+    NotifyEngine(),
+    PtraceSeccompEngine(),
+    PtraceEngine(),
+    EbpfEngine(),
+)

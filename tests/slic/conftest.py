@@ -10,7 +10,8 @@ from ebpf_helpers import ALL as EVERYTHING
 from guests import build
 
 from slic.ebpf.monitor import Monitor
-from slic.engine import ANSWERING, Engine, engines
+from slic.engine import Engine
+from slic.registry import ANSWERING, engines
 
 ALL = {name: engines()[name] for name in ANSWERING}  # ebpf answers nothing: its own tests
 

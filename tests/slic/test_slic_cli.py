@@ -14,12 +14,12 @@ import pexpect
 import pytest
 
 from slic.cli import main
-from slic.engine import ANSWERING, engines
 from slic.engines.filter import JEQ, compile_filter
 from slic.interposer import Kind
 from slic.kernel.seccomp import RET_USER_NOTIF
 from slic.loading import LoadError, load, shipped
 from slic.policy import Policy
+from slic.registry import ANSWERING, engines
 from slic.syscalls import BY_NAME, BY_NUMBER
 
 Guest = Callable[..., str]

@@ -9,6 +9,7 @@ import pytest
 from slic_fake import FakeTracee, call
 
 from slic import engine as engine_module
+from slic import registry
 from slic.engine import Capability, Engine, MissingCapability, check
 from slic.interposer import (
     EVERY,
@@ -295,13 +296,13 @@ def test_a_missing_capability_names_handler_and_engines(monkeypatch: pytest.Monk
     assert str(error.value) == ("opener.opened (openat) needs ADD_FD: engine small cannot, big can")
     check(Policy([Opener()]), big)
     check(Policy([Log()]), small)  # its `after` is optional
-    monkeypatch.setattr(engine_module, "engines", lambda: {"small": small, "big": big})
-    assert engine_module.select(Policy([Opener()])).name == "big"
-    assert engine_module.select(Policy([Log()])).name == "small"
+    monkeypatch.setattr(registry, "engines", lambda: {"small": small, "big": big})
+    assert registry.select(Policy([Opener()])).name == "big"
+    assert registry.select(Policy([Log()])).name == "small"
     with pytest.raises(MissingCapability, match="engine small cannot"):
-        engine_module.select(Policy([Opener()]), "small")
+        registry.select(Policy([Opener()]), "small")
     with pytest.raises(engine_module.EngineUnavailable, match="no engine 'medium'"):
-        engine_module.select(Policy([Log()]), "medium")
+        registry.select(Policy([Log()]), "medium")
 
 
 def test_passthrough_takes_names() -> None:

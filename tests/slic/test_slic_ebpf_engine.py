@@ -15,11 +15,12 @@ import pytest
 from ebpf_helpers import held_by, needs_bpf, wait_until_unloaded
 from slic_harness import Running, result_of
 
-from slic.engine import MissingCapability, engines, select
+from slic.engine import MissingCapability
 from slic.interposer import Event, Interposer, ProcessEvent, after, on, on_event, on_signal
 from slic.interposers.passthrough import PassThrough
 from slic.interposers.trace import Trace
 from slic.policy import Policy
+from slic.registry import engines, select
 from slic.tracee import BadAddress, Tracee
 from slic.verdict import PASS, Capability, Return, Verdict
 

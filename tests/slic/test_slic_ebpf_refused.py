@@ -30,14 +30,14 @@ def words_of(code: str, *prefix: str) -> str:
     return done.stdout.strip()
 
 
-ENGINES = "from slic.engine import engines; print(engines()['ebpf'].unavailable())"
+ENGINES = "from slic.registry import engines; print(engines()['ebpf'].unavailable())"
 
 
 @needs_bpf
 @needs_root
 def test_without_privilege() -> None:
     drop = f"import os; os.setgroups([]); os.setgid({USER}); os.setuid({USER})\n"
-    told = words_of(f"from slic.engine import engines; engines()\n{drop}{ENGINES}")
+    told = words_of(f"from slic.registry import engines; engines()\n{drop}{ENGINES}")
     assert "Operation not permitted" in told
     assert "needs CAP_BPF and CAP_PERFMON, or root" in told
     if SETTING.read_text().strip() != "0":

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from slic.engine import ANSWERING, engines
+from slic.registry import ANSWERING, engines
 
 Guest = Callable[..., str]
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,10 +18,11 @@ from slic_harness import DEADLINE, Recorder, Running
 from test_slic_engines import Reads
 from test_slic_ptrace import TICK, _Attached, _until
 
-from slic.engine import Engine, Host, engines
+from slic.engine import Engine, Host
 from slic.engines.ptrace.engine import PtraceEngine
 from slic.interposer import Event, Interposer, ProcessEvent, after, on, on_event, on_signal
 from slic.policy import HookFailed, Policy
+from slic.registry import engines
 from slic.tracee import Tracee
 from slic.verdict import Asking, Blocking, Capability, Inject, Return, ReturnFd, Verdict
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from slic.engine import engines, select
 from slic.interposer import Interposer, after, on
 from slic.interposers.identity import Identity
 from slic.interposers.restrict import Restrict, Rules
 from slic.interposers.trace import Trace
 from slic.loading import GLUNIX_ONLY, shipped
 from slic.policy import Policy
+from slic.registry import engines, select
 from slic.tracee import Tracee
 from slic.verdict import PASS, Capability, Verdict
 

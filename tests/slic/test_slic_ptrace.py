@@ -13,11 +13,12 @@ import pytest
 from slic_harness import DEADLINE, Recorder, Running, result_of
 from test_slic_engines import PPID, READ, Answer, Reads
 
-from slic.engine import Capability, Engine, MissingCapability, engines
+from slic.engine import Capability, Engine, MissingCapability
 from slic.engines.ptrace.engine import PtraceEngine
 from slic.interposer import Event, Interposer, ProcessEvent, after, on, on_event, on_signal
 from slic.interposers.passthrough import PassThrough
 from slic.policy import Policy
+from slic.registry import engines
 from slic.tracee import Tracee
 from slic.verdict import Asking, Continue, Inject, Return, ReturnFd, Rewrite, Verdict
 

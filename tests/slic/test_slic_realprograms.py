@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from slic.engine import ANSWERING, engines
+from slic.registry import ANSWERING, engines
 
 if not os.environ.get("GLUNIX_LONG"):
     pytest.skip("the long form only: GLUNIX_LONG=1", allow_module_level=True)

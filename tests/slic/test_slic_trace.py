@@ -15,7 +15,7 @@ from slic.decoding import text
 from slic.decoding.calls import CALLS, ORDER
 from slic.decoding.decoders import DECODERS
 from slic.decoding.flags import FLAGS
-from slic.engine import engines
+from slic.registry import engines
 from slic.syscalls import BY_NAME
 
 SHOWING = [e for e in ("ptrace-seccomp", "ptrace") if engines()[e].unavailable() is None]

@@ -8,7 +8,6 @@ as of files that the job opens here itself (glunix.home.calls.files).
 from __future__ import annotations
 
 import os
-import posix
 
 from glunix.home.descriptors.inherited import AT_HOME, Inherited
 from glunix.home.input.source import Source
@@ -52,11 +51,3 @@ class Forwarded:
         own = self.descriptors.pop(channel, None)
         if own is not None:
             to_nowhere(own)
-
-
-def can_be_forwarded(fd: int, flags: int) -> bool:
-    """Whether a pipe or terminal can be had as another open file."""
-    own = reopened(fd, flags & os.O_ACCMODE)
-    if own >= 0:
-        posix.close(own)
-    return own >= 0

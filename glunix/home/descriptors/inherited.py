@@ -20,7 +20,7 @@ import stat
 from fcntl import F_GETFL, fcntl
 
 from glunix.home.descriptors.openfile import F_GETSIG, must_care, same_open
-from glunix.home.jobspec import open_numbers
+from glunix.home.options import open_numbers
 from glunix.home.terminal.tty import device_of
 
 _F_GETOWN_EX, _F_OWNER_PGRP = 16, 2
@@ -224,6 +224,12 @@ def _kind(fd: int, terminal: int) -> tuple[str, int]:
 
 
 def _other(fd: int, flags: int) -> tuple[str, int]:
-    from glunix.home.descriptors.forwarded import can_be_forwarded
-
     return ("other", flags) if can_be_forwarded(fd, flags) else ("", 0)
+
+
+def can_be_forwarded(fd: int, flags: int) -> bool:
+    """Whether a pipe or terminal can be had as another open file."""
+    own = reopened(fd, flags & os.O_ACCMODE)
+    if own >= 0:
+        posix.close(own)
+    return own >= 0

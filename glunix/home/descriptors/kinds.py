@@ -12,7 +12,7 @@ import stat
 from fcntl import F_GETFL, fcntl
 
 from glunix.home.descriptors.inherited import memory_device
-from glunix.home.jobspec import is_open
+from glunix.home.options import is_open
 
 
 def stdin_kind(fd: int, is_tty: bool) -> tuple[str, int]:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from glunix.compare.guest import Guest  # noqa: E402
 from glunix.compare.runner import compare, discover, run, unmet, variants  # noqa: E402
-from slic.engine import ANSWERING, engines  # noqa: E402
+from slic.registry import ANSWERING, engines  # noqa: E402
 
 DEADLINE = 60.0
 WORKS = [name for name in ANSWERING if engines()[name].unavailable() is None]

@@ -12,9 +12,9 @@ import pytest
 PREAMBLE = """
     import os, posix, select, signal, sys, time
     from pathlib import Path
-    from glunix.home.processes.root_shadow import divide
+    from glunix.home.processes.root_shadow import split_startup
 
-    half = divide()
+    half = split_startup()
     half.catch()
     shadow = os.getppid()
     signals = select.poll()
@@ -73,7 +73,7 @@ def test_it_is_freed_before_it_has_stopped() -> None:
         for number in (signal.SIGTSTP, signal.SIGSTOP) * 50:
             half.stop(number)
             half.free()
-            assert half.goes_on(False) and half.was_freed()
+            assert half.goes_on(False) and half.take_freed()
             assert set(half.settled()) <= {signal.SIGCONT}
             assert state() != "T"
         half.end(0, 0, alone=True)
@@ -89,7 +89,7 @@ def test_it_is_freed_long_before_it_has_stopped() -> None:
             half.stop(signal.SIGTSTP)
             half.free()
             until(lambda: half.goes_on(False))
-            assert half.was_freed() and state() != "T"
+            assert half.take_freed() and state() != "T"
             half.settled()
         half.end(0, 0, alone=True)
     """)
