@@ -1,7 +1,7 @@
 """The node's end of one job's stream: from the Start that a peer sent to its processes' end.
 
 Owns what becomes of the Start (refused, staged, launched), and tells home and the master of it. The
-job itself is a UserJob or a SupervisedJob.
+job itself is a UserJob or a TransparentJob.
 """
 
 import os

@@ -21,7 +21,7 @@ from glunix.trust.peer import Peer
 from glunix.trust.revocation import Revocations
 
 FRAME = 0.05
-"""Starts of a job that any other frame of it counts as (see Turnstile)."""
+"""Starts of a job that any other frame of it counts as (see RateLimit)."""
 
 LINKS_EACH = 8
 """Links that one member may have made to us: one, and those that TCP has not given up yet."""
