@@ -125,8 +125,8 @@ class PipeFeed:
     """A pipe's write end; its read end while the program is to see the end.
 
     How reads are noticed: the kernel sends MOVED to the owner of the write end after each read(2)
-    (pipe(7), O_ASYNC), which the owner of the signals passes to PrefetchedInput.look. After a copy inside
-    the kernel (splice) it does not: the timer looks.
+    (pipe(7), O_ASYNC), which the owner of the signals passes to PrefetchedInput.look. After a copy
+    inside the kernel (splice) it does not: the timer looks.
     """
 
     final = False
