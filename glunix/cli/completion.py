@@ -5,7 +5,6 @@ cannot be forgotten. Only names of nodes and numbers of jobs are asked for when 
 """
 
 import argparse
-import sys
 from dataclasses import dataclass, field
 from importlib import import_module
 
@@ -197,14 +196,3 @@ _glunix_glurun() {{
 }}
 complete -o filenames -F _glunix_glurun glurun
 """
-
-
-def run_completion(args: argparse.Namespace) -> int:
-    """Print the script for args.shell."""
-    if args.shell == "bash":
-        sys.stdout.write(bash())
-        return 0
-    from glunix.cli import completion_others
-
-    sys.stdout.write(completion_others.SHELLS[args.shell]())
-    return 0

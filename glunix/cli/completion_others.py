@@ -1,5 +1,7 @@
-"""Completion for zsh and fish, from the same words as for bash (glunix.cli.completion)."""
+"""`glunix completion`: zsh and fish from the same words as bash (glunix.cli.completion)."""
 
+import argparse
+import sys
 from collections.abc import Callable
 
 from glunix.cli import main
@@ -7,6 +9,7 @@ from glunix.cli.completion import (
     JOB_TOOLS,
     NODE_OPTIONS,
     Words,
+    bash,
     glurun_words,
     guests,
     sub_parsers,
@@ -14,7 +17,7 @@ from glunix.cli.completion import (
     words_of,
 )
 from glunix.compare.ways import REGISTRY
-from slic.engine import ANSWERING
+from slic.registry import ANSWERING
 
 # -- zsh -----------------------------------------------------------------------------------------
 
@@ -177,4 +180,10 @@ def fish() -> str:
     return "\n".join(lines) + "\n"
 
 
-SHELLS: dict[str, Callable[[], str]] = {"fish": fish, "zsh": zsh}
+SHELLS: dict[str, Callable[[], str]] = {"bash": bash, "fish": fish, "zsh": zsh}
+
+
+def run_completion(args: argparse.Namespace) -> int:
+    """Print the script for args.shell."""
+    sys.stdout.write(SHELLS[args.shell]())
+    return 0

@@ -14,7 +14,7 @@ NODES_MAX = 1024
 _WORK: dict[str, tuple[str, str]] = {
     "compare": ("glunix.cli.compare", "run_compare"),
     "config": ("glunix.cli.machines", "run_config"),
-    "completion": ("glunix.cli.completion", "run_completion"),
+    "completion": ("glunix.cli.completion_others", "run_completion"),
     "daemon": ("glunix.cli.services", "run_daemon"),
     "demo": ("glunix.cli.demo", "run_demo"),
     "doctor": ("glunix.cli.doctor", "run_doctor"),

@@ -184,10 +184,10 @@ def test_page_escapes_and_balances() -> None:
 
 def test_completion_offers_guests_engines_and_ways() -> None:
     args = argparse.Namespace(shell="bash")
-    from glunix.cli import completion
+    from glunix.cli import completion_others
 
-    assert completion.run_completion(args) == 0
-    text = completion.bash()
+    assert completion_others.run_completion(args) == 0
+    text = completion_others.bash()
     for word in ("tty_raw", "ptrace-seccomp", "glurun-T-unotify"):
         assert word in text
 

@@ -21,6 +21,7 @@ from fcntl import F_GETFL, fcntl
 
 from glunix.home.descriptors.openfile import F_GETSIG, must_care, same_open
 from glunix.home.options import open_numbers
+from glunix.home.sinks import reopened
 from glunix.home.terminal.tty import device_of
 
 _F_GETOWN_EX, _F_OWNER_PGRP = 16, 2
