@@ -50,6 +50,8 @@ class NodeStream:
         self.since = time.time()
         self.running: dict[int, tuple[int, bool]] = {}
         """vnn -> (pid, stopped), for the next hello to a master."""
+        self.ended: set[int] = set()
+        """VNNs of processes that have ended, or were never started."""
         self.stage: Stage | None = None
         self.group: JobGroup | None = None
         self._launched = False
@@ -263,11 +265,29 @@ class NodeStream:
             self._daemon.uplink.send(master.ProcStopped(npid, message.vnn, number))
         elif isinstance(message, stream.Exited):
             self.running.pop(message.vnn, None)
+            self._over(message.vnn)
             self._daemon.uplink.send(
                 master.ProcExited(npid, message.vnn, message.code, message.signal)
             )
         elif isinstance(message, stream.Failed):
+            self._over(message.vnn)
             self._daemon.uplink.send(master.ProcExited(npid, message.vnn, 127, 0, message.text))
+
+    def _over(self, vnn: int) -> None:
+        self.ended.add(vnn)
+        self._daemon.parallel.ended(self, vnn)
+
+    def roots(self) -> dict[int, int]:
+        """Pids, as this daemon sees them, of processes of which all of a VNN's come -> that VNN."""
+        if len(self.start.vnns) == 1:
+            found = dict.fromkeys(self.job.roots(), self.start.vnns[0])
+        else:
+            found = {}
+        if not self.start.spec.transparent:  # else they are numbers of home
+            found.update({pid: vnn for vnn, (pid, _) in self.running.items()})
+        if isinstance(self.job, UserJob):
+            found.update(self.job.vnns_by_root())
+        return found
 
     def _output(self, vnn: int, fd: int, data: Body) -> None:
         self._mate.relay_on(self._number, stream.out_head(vnn, fd, len(data)), data)

@@ -49,6 +49,7 @@ from glunix.msg.job import (
     VnnField,
     WinSize,
 )
+from glunix.msg.parallel import Places
 from glunix.msg.shadows import (
     ShadowKill,
     ShadowMove,
@@ -80,6 +81,8 @@ class Start(Message, frozen=True, tag="start"):
     home: NameField
     owner: Owner
     spec: JobSpec
+    places: Places = []
+    """All nodes of a job of several processes, for its barriers; else, and of older homes: none."""
 
 
 class Restore(Message, frozen=True, tag="restore"):

@@ -220,6 +220,10 @@ class UserJob:
         """Our children that were not reaped yet."""
         return list(self._by_pid)
 
+    def vnns_by_root(self) -> dict[int, int]:
+        """Of which VNN each of `roots` is."""
+        return {pid: process.vnn for pid, process in self._by_pid.items()}
+
     def is_root(self, pid: int) -> bool:
         """Whether `pid` is the program (or keeper) of a process of this job."""
         return pid in self._by_pid
