@@ -109,6 +109,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "glunix.api": ("glunix.comm", "glunix.msg", "glunix.ids", "glunix.errors", "glunix.config"),
     "glunix.compare": ("glunix.errors", "slic"),
     "glunix.cli": ("glunix", "slic"),
+    "glunix.lib": ("glunix.errors",),
     "glunix.cluster": (
         "glunix.addresses",
         "glunix.api",
@@ -118,6 +119,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "glunix.errors",
         "glunix.home",
         "glunix.ids",
+        "glunix.lib",
         "glunix.master",
         "glunix.msg",
         "glunix.node",

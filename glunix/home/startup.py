@@ -10,6 +10,7 @@ Under -T this is a child of what the shell started (glunix.home.processes.root_s
 from __future__ import annotations
 
 import _signal
+import posix
 import select
 import sys
 import time
@@ -138,6 +139,9 @@ class Startup:
         streams = placed_streams(message)
         self._stream = streams[0][0]
         self._job = JobView(integer(message[2]), streams)
+        if self._options.npid_fd >= 0:
+            posix.write(self._options.npid_fd, b"%d\n" % self._job.npid)
+            posix.close(self._options.npid_fd)
         self._input = self._make_input([stream for stream, _, _ in streams])
         answers = not isinstance(self._input, Input) and self._input.answers
         tty = self._tty if self._options.transparent else None

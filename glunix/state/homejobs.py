@@ -270,6 +270,7 @@ class HomeJobs:
                 message.nodes,
                 message.exclude,
                 message.spec.transparent,
+                message.beside,
             )
         elif isinstance(message, client.KillJob):
             question = master.KillRequest(
