@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from glunix.comm.loop import Loop
+from glunix.daemon.mpi import MpiRanks
 from glunix.daemon.peers import PeerLink, Peers
 from glunix.ids import CONTROL, Why
 from glunix.msg import client, parallel
@@ -27,6 +28,8 @@ EARLY_WITHIN = 15.0
 
 EARLY_MAX = 4096
 """Messages that wait so."""
+
+KINDS: tuple[parallel.Kind, ...] = ("library", "pmi")
 
 OVER_MAX = 4096
 """Jobs that are over of which is remembered that they were here."""
@@ -48,14 +51,20 @@ class Parallel:
         self._peers = peers
         self._streams = streams
         self._answer = answer
-        self._barriers: dict[int, Barrier] = {}
+        self._barriers: dict[tuple[int, parallel.Kind], Barrier] = {}
         self._mates: dict[tuple[int, str], PeerLink] = {}
-        """(NPID, node) -> the link on which that node's daemon speaks of the job."""
+        """(NPID, node) -> the link on which we speak of the job to that node's daemon."""
+        self._hears: dict[tuple[int, str], PeerLink] = {}
+        """The same, on which it speaks to us."""
         self._waiting: dict[tuple[int, int], tuple[int, int]] = {}
         """(client, request) -> (NPID, VNN) at a barrier."""
+        self._dialling: dict[tuple[int, str], list[parallel.BarrierMessage]] = {}
+        """What is to be said on a link that is being made. Each side says all of a job on one
+        link, so that it comes in order; the two may use two."""
         self._early: list[tuple[PeerLink, parallel.BarrierMessage]] = []
         self._over: OrderedDict[int, str] = OrderedDict()
         """NPID -> why there are no barriers of it here any more."""
+        self.mpi = MpiRanks(loop, self)
 
     # -- processes ---------------------------------------------------------------------------
 
@@ -70,13 +79,13 @@ class Parallel:
         if isinstance(ask, parallel.WhoAmI):
             self._answer(link, self._member(stream, vnn, ask.request))
             return
-        barrier = self._barrier_of(stream)
+        barrier = self.barrier_of(stream, "library")
         if isinstance(barrier, str):
             self._answer(link, client.Refused(ask.request, Why.BAD_REQUEST, barrier))
             return
         waiter = (link, ask.request)
         self._waiting[waiter] = (barrier.npid, vnn)
-        self._do(barrier, barrier.enter(vnn, waiter))
+        self.do(barrier, barrier.enter(vnn, waiter))
 
     def _of_process(self, pid: int, uid: int) -> tuple["NodeStream", int] | None:
         roots: dict[int, tuple[NodeStream, int]] = {}
@@ -88,18 +97,24 @@ class Parallel:
 
     def _member(self, stream: "NodeStream", vnn: int, request: int) -> parallel.Member:
         start = stream.start
+        nodes = self.nodes_of(stream)
+        return parallel.Member(request, start.npid, vnn, start.degree, start.home, nodes)
+
+    def nodes_of(self, stream: "NodeStream") -> list[str]:
+        """The node of each VNN of a job; empty where that is not known."""
+        start = stream.start
         nodes = [""] * start.degree
         for place in start.places or [parallel.Place(self._node, "", start.vnns)]:
             for one in place.vnns:
                 if one < len(nodes):
                     nodes[one] = place.node
-        return parallel.Member(request, start.npid, vnn, start.degree, start.home, nodes)
+        return nodes
 
-    def _barrier_of(self, stream: "NodeStream") -> Barrier | str:
-        """The barrier of this job; a text: it has none, and why."""
+    def barrier_of(self, stream: "NodeStream", kind: parallel.Kind) -> Barrier | str:
+        """A barrier of this job; a text: it has none, and why."""
         start = stream.start
-        if start.npid in self._barriers:
-            return self._barriers[start.npid]
+        if (start.npid, kind) in self._barriers:
+            return self._barriers[start.npid, kind]
         places = start.places
         if not places and len(start.vnns) == start.degree:
             places = [parallel.Place(self._node, "", start.vnns)]
@@ -107,18 +122,19 @@ class Parallel:
             return f"the daemon of {start.home} is of a version without barriers"
         if self._node not in [place.node for place in places]:
             return f"{start.home} says that job {start.npid} is not on {self._node}"
-        self._barriers[start.npid] = barrier = Barrier(start.npid, places, self._node)
+        barrier = Barrier(start.npid, places, self._node, kind)
+        self._barriers[start.npid, kind] = barrier
         for vnn in sorted(stream.ended):
-            self._do(barrier, barrier.ended(vnn, "has ended"))  # other nodes may wait
+            self.do(barrier, barrier.ended(vnn, "has ended"))  # other nodes may wait
         return barrier
 
     def client_down(self, link: int) -> None:
         """A client is gone: where it waited it cannot be released any more."""
         for waiter in [waiter for waiter in self._waiting if waiter[0] == link]:
             npid, vnn = self._waiting.pop(waiter)
-            barrier = self._barriers.get(npid)
+            barrier = self._barriers.get((npid, "library"))
             if barrier is not None:
-                self._do(barrier, barrier.ended(vnn, "has left the barrier"))
+                self.do(barrier, barrier.ended(vnn, "has left the barrier"))
 
     # -- jobs of this node -------------------------------------------------------------------
 
@@ -130,26 +146,28 @@ class Parallel:
         for mate, message in early:
             self.heard(mate, message)
 
-    def ended(self, stream: "NodeStream", vnn: int) -> None:
-        """A process of a job has ended here."""
-        barrier = self._barriers.get(stream.start.npid)
-        if barrier is None and stream.start.places:
-            found = self._barrier_of(stream)  # the others may wait for it
-            barrier = found if isinstance(found, Barrier) else None
-        if barrier is not None:
-            self._do(barrier, barrier.ended(vnn, "has ended"))
+    def ended(self, stream: "NodeStream", vnn: int, status: int) -> None:
+        """A process of a job has ended here, with this status as a shell has it."""
+        self.mpi.ended(stream, vnn, status)
+        for kind in KINDS:
+            found = self._barriers.get((stream.start.npid, kind))
+            if found is not None:  # else nobody waits anywhere: see BarrierAsk
+                self.do(found, found.ended(vnn, "has ended"))
 
     def forget(self, stream: "NodeStream") -> None:
         """A job is over here."""
         npid = stream.start.npid
-        barrier = self._barriers.get(npid)
         why = f"job {npid} is over on {self._node}"
-        if barrier is not None:
-            self._do(barrier, barrier.break_up(why))
-            why = barrier.broken
-            del self._barriers[npid]
-        for key in [key for key in self._mates if key[0] == npid]:
-            del self._mates[key]
+        self.mpi.forget(stream)
+        for kind in KINDS:
+            barrier = self._barriers.get((npid, kind))
+            if barrier is not None:
+                self.do(barrier, barrier.break_up(why))
+                why = barrier.broken
+                self._barriers.pop((npid, kind), None)
+        for known in (self._mates, self._hears):
+            for key in [key for key in known if key[0] == npid]:
+                del known[key]
         if stream.start.places:
             self._over[npid] = why
             while len(self._over) > OVER_MAX:
@@ -162,21 +180,24 @@ class Parallel:
         npid = message.npid
         stream = next((s for s in self._streams() if s.start.npid == npid), None)
         if stream is None and npid in self._over:
-            if isinstance(message, parallel.BarrierUp):
-                mate.link.send(CONTROL, parallel.BarrierBroken(npid, self._over[npid]))
+            if isinstance(message, parallel.BarrierUp | parallel.BarrierAsk):
+                text = self._over[npid]
+                mate.link.send(CONTROL, parallel.BarrierBroken(npid, text, message.kind))
             return
         if stream is None:
             self._wait_for_job(mate, message)
             return
         places = [place.node for place in stream.start.places]
-        barrier = self._barrier_of(stream)
+        barrier = self.barrier_of(stream, message.kind)
         if isinstance(barrier, str) or mate.node not in places:
             return
-        self._mates[npid, mate.node] = mate
-        self._do(barrier, barrier.hear(mate.node, message))
+        self._hears[npid, mate.node] = mate
+        if (npid, mate.node) not in self._dialling:
+            self._mates.setdefault((npid, mate.node), mate)
+        self.do(barrier, barrier.hear(mate.node, message))
 
     def _wait_for_job(self, mate: PeerLink, message: parallel.BarrierMessage) -> None:
-        if len(self._early) >= EARLY_MAX or not isinstance(message, parallel.BarrierUp):
+        if len(self._early) >= EARLY_MAX or isinstance(message, parallel.BarrierBroken):
             return
         self._early.append((mate, message))
         self._loop.call_later(EARLY_WITHIN, self._too_early, mate, message)
@@ -187,25 +208,36 @@ class Parallel:
                 del self._early[at]
                 if mate.link.is_open:
                     text = f"job {message.npid} is not on {self._node}"
-                    mate.link.send(CONTROL, parallel.BarrierBroken(message.npid, text))
+                    broken = parallel.BarrierBroken(message.npid, text, message.kind)
+                    mate.link.send(CONTROL, broken)
                 return
 
     def link_lost(self, mate: PeerLink) -> None:
         """A link between daemons is gone."""
-        for key in [key for key, one in self._mates.items() if one is mate]:
-            del self._mates[key]
-            barrier = self._barriers.get(key[0])
-            if barrier is not None:
-                self._do(barrier, barrier.lost(key[1]))
+        both = [*self._mates.items(), *self._hears.items()]
+        for key in {key for key, one in both if one is mate}:
+            self._mates.pop(key, None)
+            self._hears.pop(key, None)
+            for kind in KINDS:
+                barrier = self._barriers.get((key[0], kind))
+                if barrier is not None:
+                    self.do(barrier, barrier.lost(key[1]))
 
     # -- effects -----------------------------------------------------------------------------
 
-    def _do(self, barrier: Barrier, effects: Sequence[Effect]) -> None:
+    def do(self, barrier: Barrier, effects: Sequence[Effect]) -> None:
+        """Carry out what a barrier decided."""
         for effect in effects:
-            if isinstance(effect, Release):
-                self._release(effect)
-            else:
+            if not isinstance(effect, Release):
                 self._say(barrier, effect.node, effect.message)
+            elif barrier.kind == "pmi":
+                self.mpi.release(barrier.npid, effect)
+            else:
+                self._release(effect)
+        if barrier.status:
+            stream = next((s for s in self._streams() if s.start.npid == barrier.npid), None)
+            if stream is not None:
+                stream.abort(barrier.status)
 
     def _release(self, effect: Release) -> None:
         waiter = effect.waiter
@@ -218,23 +250,31 @@ class Parallel:
         self._answer(link, answer)
 
     def _say(self, barrier: Barrier, node: str, message: parallel.BarrierMessage) -> None:
-        mate = self._mates.get((barrier.npid, node))
-        if mate is not None and mate.link.is_open:
-            mate.link.send(CONTROL, message)
+        key = barrier.npid, node
+        mate = self._mates.get(key)
+        if mate is not None:
+            if mate.link.is_open:
+                mate.link.send(CONTROL, message)
+            return  # what follows from a link that is lost: `link_lost`
+        if key in self._dialling:
+            self._dialling[key].append(message)
             return
-        if node != barrier.parent:
-            return  # a child that has not dialled: it hears when it does
         stream = next((s for s in self._streams() if s.start.npid == barrier.npid), None)
         places = stream.start.places if stream is not None else []
         address = next((place.address for place in places if place.node == node), "")
+        self._dialling[key] = [message]
 
         def dialled(mate: PeerLink | None, reason: str) -> None:
-            if self._barriers.get(barrier.npid) is not barrier:
-                return
+            waiting = self._dialling.pop(key)
             if mate is None:
-                self._do(barrier, barrier.break_up(f"cannot reach {node}: {reason}", node))
+                for kind in KINDS:
+                    found = self._barriers.get((key[0], kind))
+                    if found is not None:
+                        why = f"cannot reach {node}: {reason}"
+                        self.do(found, found.break_up(why, heard_from=node))
                 return
-            self._mates[barrier.npid, node] = mate
-            mate.link.send(CONTROL, message)
+            self._mates[key] = mate
+            for one in waiting:
+                mate.link.send(CONTROL, one)
 
         self._peers.dial(node, address, dialled)

@@ -5,7 +5,7 @@ A process says nothing of itself: which job and VNN it is, the daemon finds out
 of glunix.state.barrier (paper 4.4); the master takes no part.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -22,6 +22,18 @@ class Place(Record, frozen=True):
     address: Annotated[str, Meta(max_length=256)]
     vnns: Annotated[list[VnnField], Meta(min_length=1, max_length=DEGREE_MAX)]
 
+
+Kind = Literal["library", "pmi"]
+"""Who waits: processes by Glib_Barrier, or MPI ranks. A job has a barrier of each kind."""
+
+Space = Annotated[
+    dict[
+        Annotated[str, Meta(max_length=64)],
+        Annotated[str, Meta(max_length=1024)],
+    ],
+    Meta(max_length=1 << 20),
+]
+"""Keys and values of MPI ranks (glunix.state.pmi)."""
 
 Places = Annotated[list[Place], Meta(max_length=DEGREE_MAX)]
 
@@ -70,11 +82,21 @@ daemon_to_process = Decoder(Member | Passed | Refused, "daemon to process")
 # -- between daemons -------------------------------------------------------------------------------
 
 
+class BarrierAsk(Message, frozen=True, tag="barrierask"):
+    """To parent and children, once: somebody waits, so say if a process here has ended."""
+
+    npid: NpidField
+    kind: Kind = "library"
+
+
 class BarrierUp(Message, frozen=True, tag="barrierup"):
     """To the parent in the job's tree: all at and below this node have entered barrier `turn`."""
 
     npid: NpidField
     turn: U32
+    kind: Kind = "library"
+    data: Space = {}
+    """What those below have put since the last one."""
 
 
 class BarrierDown(Message, frozen=True, tag="barrierdown"):
@@ -82,6 +104,9 @@ class BarrierDown(Message, frozen=True, tag="barrierdown"):
 
     npid: NpidField
     turn: U32
+    kind: Kind = "library"
+    data: Space = {}
+    """What all have put since the last one."""
 
 
 class BarrierBroken(Message, frozen=True, tag="barrierbroken"):
@@ -89,6 +114,10 @@ class BarrierBroken(Message, frozen=True, tag="barrierbroken"):
 
     npid: NpidField
     text: TextField
+    kind: Kind = "library"
+    status: Annotated[int, Meta(ge=0, le=255)] = 0
+    """Of an MPI job: all its processes are to be ended, and this is its exit status; 0: they are
+    not."""
 
 
-BarrierMessage = BarrierUp | BarrierDown | BarrierBroken
+BarrierMessage = BarrierAsk | BarrierUp | BarrierDown | BarrierBroken

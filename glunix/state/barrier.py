@@ -7,10 +7,18 @@ no part. A process that ends, or a node that is lost, breaks the barrier for goo
 and those who come later, get the reason, and nobody hangs.
 """
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from glunix.msg.parallel import BarrierBroken, BarrierDown, BarrierMessage, BarrierUp, Place
+from glunix.msg.parallel import (
+    BarrierAsk,
+    BarrierBroken,
+    BarrierDown,
+    BarrierMessage,
+    BarrierUp,
+    Kind,
+    Place,
+)
 
 TURNS = 1 << 32
 
@@ -21,6 +29,8 @@ class Release:
 
     waiter: Hashable
     why: str = ""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """What all have brought to this barrier."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +54,12 @@ def relatives(places: Sequence[Place], node: str) -> tuple[str, list[str]]:
 class Barrier:
     """One job's barrier at one node. `waiter` is what the caller wants back in a Release."""
 
-    def __init__(self, npid: int, places: Sequence[Place], node: str) -> None:
+    def __init__(
+        self, npid: int, places: Sequence[Place], node: str, kind: Kind = "library"
+    ) -> None:
         """`places`: all nodes of the job, of which `node` is one. ValueError when it is not."""
         self.npid = npid
+        self.kind: Kind = kind
         self.parent, self.children = relatives(places, node)
         self._vnns = {vnn for place in places if place.node == node for vnn in place.vnns}
         self._turn = 0
@@ -55,10 +68,19 @@ class Barrier:
         """Children of which all have entered this turn."""
         self._told = False
         """The parent has heard that all have entered here."""
+        self._has_asked = False
+        """Parent and children know that somebody waits."""
+        self._brought: dict[str, str] = {}
+        """What those here and below have brought to this turn."""
         self.broken = ""
+        self.status = 0
+        """With `broken`: see BarrierBroken."""
 
-    def enter(self, vnn: int, waiter: Hashable) -> list[Effect]:
-        """A process of this node enters; it is answered by a Release, now or later."""
+    def enter(
+        self, vnn: int, waiter: Hashable, brings: Mapping[str, str] | None = None
+    ) -> list[Effect]:
+        """A process of this node enters; it is answered by a Release, now or later. What each
+        `brings` all of them get."""
         if self.broken:
             return [Release(waiter, self.broken)]
         if vnn not in self._vnns:
@@ -66,15 +88,31 @@ class Barrier:
         if vnn in self._entered:
             return [Release(waiter, f"process {self.npid}.{vnn} waits at the barrier already")]
         self._entered[vnn] = waiter
-        return self._combine()
+        self._brought.update(brings or {})
+        return [*self._ask(), *self._combine()]
+
+    def _ask(self, heard_from: str = "") -> list[Effect]:
+        """Have all nodes of the job keep this barrier, so that they say who has ended."""
+        if self._has_asked:
+            return []
+        self._has_asked = True
+        ask = BarrierAsk(self.npid, self.kind)
+        return [Say(node, ask) for node in self._relatives(heard_from)]
+
+    def _relatives(self, but: str = "") -> list[str]:
+        return [node for node in (self.parent, *self.children) if node not in ("", but)]
 
     def hear(self, node: str, message: BarrierMessage) -> list[Effect]:
         """Another daemon says. What comes from no relative, or out of turn, breaks nothing."""
-        if message.npid != self.npid:
+        if message.npid != self.npid or message.kind != self.kind:
             return []
+        if isinstance(message, BarrierAsk):
+            if node not in self._relatives():
+                return []
+            return [Say(node, self._news())] if self.broken else self._ask(node)
         if isinstance(message, BarrierUp):
             if self.broken and node in self.children:  # it had not dialled when it broke
-                return [Say(node, BarrierBroken(self.npid, self.broken))]
+                return [Say(node, self._news())]
             if (
                 self.broken
                 or node not in self.children
@@ -83,13 +121,14 @@ class Barrier:
             ):
                 return []
             self._below.add(node)
-            return self._combine()
+            self._brought.update(message.data)
+            return [*self._ask(node), *self._combine()]
         if isinstance(message, BarrierDown):
             good = node == self.parent and message.turn == self._turn and self._told
-            return self._pass() if good and not self.broken else []
+            return self._pass(message.data) if good and not self.broken else []
         if node != self.parent and node not in self.children:
             return []
-        return self.break_up(message.text, node)
+        return self.break_up(message.text, message.status, node)
 
     def ended(self, vnn: int, why: str) -> list[Effect]:
         """A process of this node has ended, or waits no more: the others would wait for ever."""
@@ -101,16 +140,19 @@ class Barrier:
         """The link to the daemon of a relative is lost."""
         if node != self.parent and node not in self.children:
             return []
-        return self.break_up(f"node {node} is lost", node)
+        return self.break_up(f"node {node} is lost", heard_from=node)
 
-    def break_up(self, why: str, heard_from: str = "") -> list[Effect]:
-        """There are no barriers in this job any more."""
+    def _news(self) -> BarrierBroken:
+        return BarrierBroken(self.npid, self.broken, self.kind, self.status)
+
+    def break_up(self, why: str, status: int = 0, heard_from: str = "") -> list[Effect]:
+        """There are no barriers in this job any more. `status`: see BarrierBroken."""
         if self.broken:
             return []
-        self.broken = why
+        self.broken, self.status = why, status
         waiting, self._entered = self._entered, {}
-        news = BarrierBroken(self.npid, why)
-        told = [node for node in (self.parent, *self.children) if node not in ("", heard_from)]
+        news = self._news()
+        told = self._relatives(heard_from) if self._has_asked or status else []
         return [
             *(Release(waiter, why) for waiter in waiting.values()),
             *(Say(node, news) for node in told),
@@ -122,19 +164,20 @@ class Barrier:
         if self._told:
             return []
         if not self.parent:
-            return self._pass()
+            return self._pass(self._brought)
         self._told = True
-        return [Say(self.parent, BarrierUp(self.npid, self._turn))]
+        return [Say(self.parent, BarrierUp(self.npid, self._turn, self.kind, self._brought))]
 
-    def _pass(self) -> list[Effect]:
+    def _pass(self, data: Mapping[str, str]) -> list[Effect]:
         waiting, self._entered = self._entered, {}
-        down = BarrierDown(self.npid, self._turn)
+        self._brought = {}
+        down = BarrierDown(self.npid, self._turn, self.kind, dict(data))
         self._turn = (self._turn + 1) % TURNS
         self._below.clear()
         self._told = False
         return [
             *(Say(child, down) for child in self.children),
-            *(Release(waiter) for waiter in waiting.values()),
+            *(Release(waiter, data=data) for waiter in waiting.values()),
         ]
 
     def check(self) -> None:

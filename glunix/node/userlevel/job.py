@@ -51,6 +51,8 @@ class UserJob:
         """Moves a child into the job's control groups."""
         self.begin: Begin | None = None
         """Where a child begins in them (glunix.node.processes.cgroups.JobGroup.begin)."""
+        self.line_of: Callable[[int], int] | None = None
+        """Makes the line of a VNN to the PMI server; None: there are none."""
         self.apart = False
         """Each process has a reaper of its own (.session_leader), with or without a terminal."""
         self._sessions = sessions
@@ -102,7 +104,7 @@ class UserJob:
             process.never_started()
         else:
             try:
-                child = process.launch(self.enter, self.begin, self.apart)
+                child = self._launch_one(process)
                 if child:
                     self._by_pid[child] = process
             except OSError as error:
@@ -117,6 +119,14 @@ class UserJob:
         for number, vnns in self._early_kills:
             self.kill(number, vnns)
         return False
+
+    def _launch_one(self, process: Process) -> int:
+        line = -1 if self.line_of is None else self.line_of(process.vnn)
+        try:
+            return process.launch(self.enter, self.begin, self.apart, line)
+        finally:
+            if line >= 0:
+                os.close(line)
 
     # -- from home ---------------------------------------------------------------------------
 

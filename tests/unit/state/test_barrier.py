@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glunix.msg.parallel import BarrierBroken, BarrierDown, BarrierUp, Place
+from glunix.msg.parallel import BarrierAsk, BarrierBroken, BarrierDown, BarrierUp, Place
 from glunix.state.barrier import Barrier, Effect, Release, Say, relatives
 
 
@@ -46,7 +46,7 @@ def test_a_process_may_not_enter_twice() -> None:
 
 def test_a_leaf_asks_its_parent_and_waits_for_it() -> None:
     leaf = Barrier(7, places(1, 1), "node1")
-    assert leaf.enter(1, "b") == [Say("node0", BarrierUp(7, 0))]
+    assert leaf.enter(1, "b") == [Say("node0", BarrierAsk(7)), Say("node0", BarrierUp(7, 0))]
     assert leaf.hear("node0", BarrierDown(7, 1)) == []  # of another turn
     assert leaf.hear("node9", BarrierDown(7, 0)) == []  # no relative
     assert leaf.hear("node0", BarrierDown(7, 0)) == [Release("b")]
@@ -71,6 +71,25 @@ def test_who_ends_releases_the_others_with_the_reason() -> None:
     assert root.ended(0, "has ended") == []
 
 
+def test_where_nobody_waits_nothing_is_said() -> None:
+    root = Barrier(7, places(2, 1), "node0")
+    assert root.ended(1, "has ended") == []
+    assert root.hear("node1", BarrierAsk(7)) == [
+        Say("node1", BarrierBroken(7, "process 7.1 has ended"))
+    ]
+
+
+def test_one_who_waits_makes_all_nodes_say_who_has_ended() -> None:
+    """The whole tree keeps the barrier from the first entry on, once."""
+    middle = Barrier(7, places(1, 1, 1, 1), "node1")
+    assert middle.hear("node3", BarrierAsk(7)) == [Say("node0", BarrierAsk(7))]
+    assert middle.hear("node0", BarrierAsk(7)) == []
+    assert middle.hear("node2", BarrierAsk(7)) == []  # no relative
+    assert middle.ended(1, "has ended") == [
+        Say(node, BarrierBroken(7, "process 7.1 has ended")) for node in ("node0", "node3")
+    ]
+
+
 @pytest.mark.parametrize(("lost", "breaks"), [("node0", True), ("node1", False), ("node3", True)])
 def test_a_lost_relative_breaks_it(lost: str, breaks: bool) -> None:
     middle = Barrier(7, places(1, 1, 1, 1), "node1")  # children: node3
@@ -88,7 +107,9 @@ class World:
         self.places = places(*counts)
         self.barriers = {p.node: Barrier(7, self.places, p.node) for p in self.places}
         self.node_of = {vnn: p.node for p in self.places for vnn in p.vnns}
-        self.wires: dict[tuple[str, str], list[BarrierUp | BarrierDown | BarrierBroken]] = {}
+        self.wires: dict[
+            tuple[str, str], list[BarrierAsk | BarrierUp | BarrierDown | BarrierBroken]
+        ] = {}
         self.waiting: set[int] = set()
         self.passed = dict.fromkeys(self.node_of, 0)
         self.errors: dict[int, str] = {}
@@ -160,3 +181,35 @@ def test_nobody_waits_for_a_process_that_ended(counts: list[int], seed: int) -> 
     assert not world.waiting
     assert set(world.errors) == set(order)
     assert set(world.errors.values()) <= {f"process 7.{victim} has ended"}
+
+
+def test_what_each_brings_all_get() -> None:
+    world = World([2, 1, 1], 3)
+    got: list[dict[str, str]] = []
+    for vnn, node in world.node_of.items():
+        barrier = world.barriers[node]
+        world.waiting.add(vnn)
+        effects = barrier.enter(vnn, vnn, {f"k{vnn}": "v"})
+        got += [dict(e.data) for e in effects if isinstance(e, Release)]
+        world.carry_out(node, effects)
+    while any(world.wires.values()):
+        pair = next(pair for pair, wire in world.wires.items() if wire)
+        effects = world.barriers[pair[1]].hear(pair[0], world.wires[pair].pop(0))
+        got += [dict(e.data) for e in effects if isinstance(e, Release)]
+        world.carry_out(pair[1], effects)
+    assert got == [{"k0": "v", "k1": "v", "k2": "v", "k3": "v"}] * 4
+
+
+def test_another_kind_of_barrier_is_another_one() -> None:
+    root = Barrier(7, places(1, 1), "node0", "pmi")
+    assert root.enter(0, "a") == [Say("node1", BarrierAsk(7, "pmi"))]
+    assert root.hear("node1", BarrierUp(7, 0)) == []
+    assert Release("a") in root.hear("node1", BarrierUp(7, 0, "pmi"))
+
+
+def test_an_abort_tells_the_status_to_all() -> None:
+    middle = Barrier(7, places(1, 1, 1, 1), "node1", "pmi")
+    middle.enter(1, "b")
+    told = middle.hear("node3", BarrierBroken(7, "rank 3 aborts", "pmi", 9))
+    assert Say("node0", BarrierBroken(7, "rank 3 aborts", "pmi", 9)) in told
+    assert middle.status == 9
