@@ -47,7 +47,7 @@ class MpiRanks:
             return -1
         ours.setblocking(False)
         space = self._spaces.setdefault(npid, {})
-        rank = Rank(npid, vnn, self._parallel.nodes_of(stream), space)
+        rank = Rank(stream.start.mark or str(npid), vnn, self._parallel.nodes_of(stream), space)
         self._lines[npid, vnn] = _Line(stream, rank, ours)
         self._loop.add_reader(ours.fileno(), self._readable, npid, vnn)
         return theirs.detach()

@@ -83,6 +83,8 @@ class Start(Message, frozen=True, tag="start"):
     spec: JobSpec
     places: Places = []
     """All nodes of a job of several processes, for its barriers; else, and of older homes: none."""
+    mark: Annotated[str, Meta(max_length=64)] = ""
+    """Of such a job: a word that no other job on any of these machines has."""
 
 
 class Restore(Message, frozen=True, tag="restore"):

@@ -63,6 +63,8 @@ class _HomeJob:
     """Streams whose node is still being dialled."""
     places: list[Place]
     """Its nodes, for its barriers; of a job of one process: none."""
+    mark: str
+    """As Start.mark."""
     epoch: int = 0
     """Counts the moves that were begun."""
     moving: bool = False
@@ -108,6 +110,7 @@ class HomeJobs:
     ) -> None:
         """`key` seals batch jobs (glunix.state.homebatch)."""
         self.node = node
+        self._key = key
         self.batch = HomeBatch(self, node, uid, host, key)
         self._jobs_each = jobs_each
         """Jobs and unanswered requests that one user may have here: more would keep the others
@@ -216,7 +219,9 @@ class HomeJobs:
         return [begin]
 
     def _start(self, job: _HomeJob, vnns: list[int]) -> Start:
-        return Start(job.npid, job.degree, vnns, self.node, job.owner, job.spec, job.places)
+        return Start(
+            job.npid, job.degree, vnns, self.node, job.owner, job.spec, job.places, job.mark
+        )
 
     def move_over(self, begun: BeginMove, moved: bool, pid: int, why: str) -> list[DaemonEffect]:
         """A move has come to its end. `moved`: the job runs on the other node, as `pid`."""
@@ -419,11 +424,23 @@ class HomeJobs:
         degree = sum(len(of.vnns) for of in streams.values())
         places = [Place(s.node, addresses.get(s.node, ""), s.vnns) for s in streams.values()]
         job = _HomeJob(
-            npid, link, owner, spec, degree, streams, set(streams), places if degree > 1 else []
+            npid,
+            link,
+            owner,
+            spec,
+            degree,
+            streams,
+            set(streams),
+            places if degree > 1 else [],
+            self._mark(npid) if degree > 1 else "",
         )
         self._jobs[npid] = job
         self._more(owner.uid, 1)
         self._clients[link].jobs.add(npid)
+
+    def _mark(self, npid: int) -> str:
+        """Other clusters of this machine have the same NPIDs, and another key."""
+        return batch.seal_of(self._key, b"job", b"%d" % npid).hex()
 
     def abandon(self, npid: int, link: int, reason: str) -> list[DaemonEffect]:
         """A job of this client ends for its client's sake; nothing when it is not its."""

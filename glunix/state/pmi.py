@@ -87,18 +87,21 @@ class Rank:
     """One rank's side. `space` is its job's: what all have put, as of the last fence."""
 
     def __init__(
-        self, npid: int, rank: int, nodes: Sequence[str], space: Mapping[str, str]
+        self, mark: str, rank: int, nodes: Sequence[str], space: Mapping[str, str]
     ) -> None:
+        """`mark`: a word of the job's that no other job has: MPICH names shared memory by it."""
         self.rank = rank
         self.has_begun = False
         """It has said init: from then on its end without finalize is the job's."""
         self.has_finished = False
-        self._name = f"kvs_{npid}"
+        self._name = f"kvs_{mark}"
         self._nodes = nodes
         self._space = space
         self._own: dict[str, str] = {}
         self._new: dict[str, str] = {}
         self._waits = False
+        self._spawn: dict[str, str] | None = None
+        """What a command of several lines has said so far."""
         self._buffer = b""
 
     def received(self, data: bytes) -> list[Wish]:
@@ -117,22 +120,31 @@ class Rank:
         return wishes
 
     def _line(self, line: str) -> list[Wish]:
-        if line.startswith("mcmd="):
-            if line.startswith("mcmd=spawn"):
-                return [
-                    Say(
-                        "cmd=spawn_result rc=-1 errmsg=glunix_starts_no_more_ranks_(MPI_Comm_spawn)"
-                    )
-                ]
-            raise ProtocolFault(f"unknown command {line[:40]!r}")
+        if self._spawn is not None or line.startswith("mcmd="):
+            return self._multi(line)
         fields = fields_of(line)
         command = fields.get("cmd", "")
-        if not command or "mcmd" in fields:
-            return []  # the lines that follow an mcmd
         handler = _COMMANDS.get(command)
         if handler is None:
             raise ProtocolFault(f"unknown command {command[:40]!r}")
         return handler(self, fields)
+
+    def _multi(self, line: str) -> list[Wish]:
+        """A command of several lines: to start more ranks (MPI_Comm_spawn), which is refused."""
+        if self._spawn is None:
+            if line.strip() != "mcmd=spawn":
+                raise ProtocolFault(f"unknown command {line[:40]!r}")
+            self._spawn = {}
+            return []
+        if line.strip() != "endcmd":
+            name, _, value = line.partition("=")
+            if len(self._spawn) < KEYS_MAX:
+                self._spawn[name] = value
+            return []
+        found, self._spawn = self._spawn, None
+        if found.get("spawnssofar") != found.get("totspawns"):
+            return []  # more of the same call follow
+        return [Say("cmd=spawn_result rc=-1 errmsg=no_more_ranks_can_be_started")]
 
     def _init(self, fields: dict[str, str]) -> list[Wish]:
         self.has_begun = True

@@ -146,7 +146,9 @@ def test_a_node_that_cannot_be_reached_breaks_the_barrier() -> None:
     world = World()
     world.enters()
     world.dials[0][2](None, "no route")
-    assert world.answers == [(9, client.Refused(1, Why.BAD_REQUEST, "cannot reach node2: no route"))]
+    assert world.answers == [
+        (9, client.Refused(1, Why.BAD_REQUEST, "cannot reach node2: no route"))
+    ]
 
 
 def test_a_lost_link_breaks_it_whichever_way_it_was_used() -> None:

@@ -36,7 +36,7 @@ def test_a_value_may_hold_blanks_and_equal_signs() -> None:
 
 
 def rank(space: dict[str, str] | None = None) -> Rank:
-    return Rank(7, 1, ["a", "b"], {} if space is None else space)
+    return Rank("7", 1, ["a", "b"], {} if space is None else space)
 
 
 def said(who: Rank, line: str) -> str:
@@ -106,7 +106,15 @@ def test_abort_has_a_status_that_is_no_success(code: str, status: int) -> None:
 
 
 def test_spawn_is_refused_clearly() -> None:
-    assert "rc=-1" in said(rank(), "mcmd=spawn")
+    who = rank()
+    words = b"nprocs=1\nexecname=./a.out\ntotspawns=2\nspawnssofar=%d\narg1=a b\nendcmd\n"
+    assert who.received(b"mcmd=spawn\n" + words % 1) == []
+    (wish,) = who.received(b"mcmd=spawn\n" + words % 2)
+    assert isinstance(wish, Say)
+    assert "rc=-1" in wish.line
+    assert "appnum=0" in said(who, "cmd=get_appnum")
+    with pytest.raises(ProtocolFault):
+        who.received(b"mcmd=other\n")
 
 
 @pytest.mark.parametrize(
