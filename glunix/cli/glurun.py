@@ -35,6 +35,7 @@ Run COMMAND on the least loaded node of the cluster, as if it ran here.
       --allow-tiocsti   a transparent job may type into your terminal (TIOCSTI), from any node
       --no-migrate      a transparent job is not moved to another node (glumigrate)
       --stats[=json]    of a transparent job: what its calls home cost, on stderr at the end
+      --env=torch       RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT as torchrun sets them
       --keep            leave background processes running when COMMAND exits
       --uid=UID         run as this user (refused unless it is you)
   -h, --help            this text
@@ -58,7 +59,7 @@ _FLAGS = (
 )  # fmt: skip
 _VALUED = (
     "degree", "nodes", "exclude", "input", "output", "error", "chdir", "time", "engine", "home",
-    "uid", "with", "npid-fd",
+    "uid", "with", "npid-fd", "env",
 )  # fmt: skip
 _WITH_VALUE = (("label", "host"), ("stats", "json"))
 """The values that flags take, after `=` only."""
@@ -223,6 +224,10 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
             options.home.append(_home_path(value))
         elif name == "with":
             options.beside = _number(name, value, 1, 2**31 - 1)
+        elif name == "env":
+            if value != "torch":
+                raise UsageError(f"--env sets up `torch` only, not {value!r}")
+            options.env = value
         elif name == "npid-fd":
             options.npid_fd = _own_descriptor(_number(name, value, 3, 2**20))
         elif name == "uid":

@@ -266,11 +266,20 @@ class NodeStream:
             self._aborted = status
             self.job.kill(signal.SIGKILL, None)
 
+    def _as_rank(self, message: stream.Exited) -> stream.Exited:
+        """Of an MPI program that did not end as it should, or was ended with its job: so marked."""
+        status = _status(message)
+        self._daemon.parallel.mpi.ended(self, message.vnn, status)
+        if not self._aborted:
+            return message
+        killed = message.signal == signal.SIGKILL
+        code = self._aborted if killed else status
+        return stream.Exited(message.vnn, code, 0, message.core, message.orphaned, True)
+
     def tell(self, message: Message) -> None:
         """Send home, and to the master what Pdb wants to know."""
-        if isinstance(message, stream.Exited) and self._aborted:
-            killed = message.signal == signal.SIGKILL
-            message = stream.Exited(message.vnn, self._aborted, 0) if killed else message
+        if isinstance(message, stream.Exited):
+            message = self._as_rank(message)
         self._mate.send_on(self._number, message)
         npid = self.start.npid
         if isinstance(message, stream.Started):
@@ -283,17 +292,17 @@ class NodeStream:
             self._daemon.uplink.send(master.ProcStopped(npid, message.vnn, number))
         elif isinstance(message, stream.Exited):
             self.running.pop(message.vnn, None)
-            self._over(message.vnn, message.code or (128 + message.signal if message.signal else 0))
+            self._over(message.vnn)
             self._daemon.uplink.send(
                 master.ProcExited(npid, message.vnn, message.code, message.signal)
             )
         elif isinstance(message, stream.Failed):
-            self._over(message.vnn, 127)
+            self._over(message.vnn)
             self._daemon.uplink.send(master.ProcExited(npid, message.vnn, 127, 0, message.text))
 
-    def _over(self, vnn: int, status: int) -> None:
+    def _over(self, vnn: int) -> None:
         self.ended.add(vnn)
-        self._daemon.parallel.ended(self, vnn, status)
+        self._daemon.parallel.ended(self, vnn)
 
     def roots(self) -> dict[int, int]:
         """Pids, as this daemon sees them, of processes of which all of a VNN's come -> that VNN."""
@@ -335,6 +344,11 @@ class NodeStream:
             )
             for vnn, (pid, stopped) in self.running.items()
         ]
+
+
+def _status(message: stream.Exited) -> int:
+    """As a shell has it."""
+    return 128 + message.signal if message.signal else message.code
 
 
 def _has_room(start: stream.Start) -> bool:

@@ -146,9 +146,8 @@ class Parallel:
         for mate, message in early:
             self.heard(mate, message)
 
-    def ended(self, stream: "NodeStream", vnn: int, status: int) -> None:
-        """A process of a job has ended here, with this status as a shell has it."""
-        self.mpi.ended(stream, vnn, status)
+    def ended(self, stream: "NodeStream", vnn: int) -> None:
+        """A process of a job has ended here."""
         for kind in KINDS:
             found = self._barriers.get((stream.start.npid, kind))
             if found is not None:  # else nobody waits anywhere: see BarrierAsk

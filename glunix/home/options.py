@@ -16,6 +16,7 @@ class Options:
         "chdir",
         "degree",
         "engine",
+        "env",
         "exclude",
         "fds",
         "home",
@@ -41,6 +42,8 @@ class Options:
         self.chdir: bytes | None = None
         self.degree = 1
         self.engine = ""
+        self.env = ""
+        """"torch": variables as torchrun sets them; "": none."""
         self.exclude: list[str] = []
         self.fds = {0: 0, 1: 1, 2: 2}
         """Job descriptor -> home descriptor (-i, -o and -e open files)."""

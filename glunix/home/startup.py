@@ -356,7 +356,8 @@ class Startup:
         elif tag == "flushed":
             self._outputs.flushed()
         elif tag == "exited":
-            self._job.exited(process, integer(message[2]), integer(message[3]))
+            aborts = len(message) > 6 and message[6] is True
+            self._job.exited(process, integer(message[2]), integer(message[3]), aborts)
             self._input.maybe_over(self._job)
             if len(message) > 5 and message[5] is True:
                 process.channels.clear()  # nobody is left to say that they have ended

@@ -131,7 +131,10 @@ def run(options: Options) -> int:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     try:
         settle_fds(options)
-        opening = Opening(options, environment())
+        around = environment()
+        if options.env:
+            around[b"GLUNIX_ENV"] = options.env.encode()
+        opening = Opening(options, around)
         half = None
         if options.transparent:
             from glunix.home.processes.root_shadow import split_startup

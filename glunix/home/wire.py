@@ -260,7 +260,7 @@ USER_LEVEL: Shapes = {
     "inclosed": (1, ()),
     "stopped": (3, (VNN, REAL_SIGNAL)),
     "continued": (2, (VNN,)),
-    "exited": (4, (VNN, CODE, SIGNAL, BOOL, BOOL)),
+    "exited": (4, (VNN, CODE, SIGNAL, BOOL, BOOL, BOOL)),
 }
 """What a node says of a user-level job; glunix.home.shapes has the rest."""
 

@@ -309,6 +309,8 @@ class Exited(Message, frozen=True, tag="exited"):
     core: bool = False
     orphaned: bool = False
     """Transparent: its supervisor died and it with it, so it left no modes of its own choice."""
+    aborts: bool = False
+    """An MPI rank that ended the job, or was ended with it: the first such status is the job's."""
 
 
 class RootExited(Message, frozen=True, tag="rootexited"):

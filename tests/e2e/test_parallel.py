@@ -213,3 +213,15 @@ def test_without_a_cluster_every_call_says_so_at_once(
         assert result.status == 3
         assert "no GLUnix daemon answers in" in result.text
     assert "of no job on this node" in shared.run(str(in_c)).text
+
+
+def test_torch_programs_find_what_torchrun_sets(shared: Cluster) -> None:
+    script = "echo $RANK $WORLD_SIZE $LOCAL_RANK $LOCAL_WORLD_SIZE $MASTER_ADDR $MASTER_PORT"
+    result = shared.run("glurun", "-n", "2", "-w", "node1", "--env", "torch", "sh", "-c", script)
+    lines = sorted(line.split() for line in result.text.splitlines())
+    assert [line[:5] for line in lines] == [
+        ["0", "2", "0", "2", "127.0.0.1"],
+        ["1", "2", "1", "2", "127.0.0.1"],
+    ]
+    assert lines[0][5] == lines[1][5]
+    assert shared.run("glurun", "--env", "tf", "true").status == 125

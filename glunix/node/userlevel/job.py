@@ -25,6 +25,26 @@ def job_environment(start: stream.Start, node: str, vnn: int) -> dict[bytes, byt
         b"GLUNIX_VNN": b"%d" % vnn,
         b"GLUNIX_DEGREE": b"%d" % start.degree,
         b"GLUNIX_NODE": node.encode(),
+        **_torch(start, node, vnn),
+    }
+
+
+def _torch(start: stream.Start, node: str, vnn: int) -> dict[bytes, bytes]:
+    """As torchrun sets them, if `glurun --env torch` asked for it. Nobody can know a port that will
+    be free on VNN 0's node: MASTER_PORT is one of 10,000 by the job's number."""
+    if start.spec.env.get(b"GLUNIX_ENV") != b"torch":
+        return {}
+    first = next((place for place in start.places if 0 in place.vnns), None)
+    address = first.address if first is not None else ""
+    host = address[4:].rpartition(":")[0].strip("[]") if address.startswith("tcp:") else ""
+    same = [v for place in start.places for v in place.vnns if place.node == node] or start.vnns
+    return {
+        b"RANK": b"%d" % vnn,
+        b"WORLD_SIZE": b"%d" % start.degree,
+        b"LOCAL_RANK": b"%d" % sorted(same).index(vnn),
+        b"LOCAL_WORLD_SIZE": b"%d" % len(same),
+        b"MASTER_ADDR": (host or "127.0.0.1").encode(),
+        b"MASTER_PORT": b"%d" % (20000 + start.npid % 10000),
     }
 
 
