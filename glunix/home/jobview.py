@@ -53,6 +53,7 @@ class JobView:
 
     def __init__(self, npid: int, streams: list[tuple[int, str, list[int]]]) -> None:
         self.npid = npid
+        self.streams = [stream for stream, _, _ in streams]
         self.processes = {
             (stream, vnn): ProcessView(stream, node, vnn)
             for stream, node, vnns in streams

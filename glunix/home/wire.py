@@ -324,4 +324,5 @@ def checked(body: Bytes, shapes: Shapes, what: str) -> list[Value]:
     wrong = _first_fault(zip(range(1, len(found)), found[1:], fields, strict=False))
     if wrong is not None:
         raise FrameError(f"bad message ({what}): {wrong[0]} - at `${wrong[1]}`")
+    del found[len(fields) + 1 :]  # of a younger peer
     return found
