@@ -44,6 +44,8 @@ class Transparent:
         self._dispatch: CallDispatch | None = None
         self._written: dict[int, int] | None = None
         """What is to be written before the shadow of an outlived job may end."""
+        self._has_lost_shadow = False
+        """Somebody killed it: the job is being killed for that, and leaves no modes of its own."""
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -162,14 +164,18 @@ class Transparent:
         """See Level."""
         if self._calls is not None:
             self._calls.maybe_over(self._startup.job)
-        if orphaned and self._tty is not None:
+        if self._tty is None:
+            return
+        if orphaned:
             self._tty.undo()
+        elif self._has_lost_shadow:
+            self._tty.undo_late()  # what it did while it was being killed
 
     def _root_exited(
         self, process: ProcessView, code: int, signal: int, core: bool = False
     ) -> None:
         self._startup.job.parted(process, code, signal)
-        if self._half.is_alone:
+        if self._has_lost_shadow:
             if self._tty is not None:
                 self._tty.undo_late()  # what it did while it was being killed
             self._look_again()  # not before: nothing goes ahead to what is being killed
@@ -191,6 +197,7 @@ class Transparent:
     def _lost_shadow(self) -> None:
         """Somebody killed it: so ends the program, as it would at home, and nothing else."""
         startup = self._startup
+        self._has_lost_shadow = True
         self._half.go_on_alone()
         if self._tty is not None:
             self._tty.undo_late()

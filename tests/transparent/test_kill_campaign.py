@@ -127,7 +127,7 @@ def _number(pid: int) -> int:
 
 def _is_still_ours(pid: int) -> bool:
     """Whether it has not executed the program yet: then its death is the launch's failure."""
-    return b"glunix" in _words(pid)
+    return _words(pid).startswith(b"glunix")
 
 
 def _begun_by(folder: Path) -> set[int]:
@@ -279,6 +279,41 @@ def test_modes_that_a_program_has_set(own: Cluster, place: Path, victim: str) ->
         modes = [line for line in before.split("\n") if line.startswith(("i", "o", "-"))]
         assert modes
         assert all(line in after for line in modes), after
+
+
+TOGGLES = (
+    "import termios\n"
+    "modes = termios.tcgetattr(0)\n"
+    "while True:\n"
+    "    modes[3] ^= termios.ECHO\n"
+    "    termios.tcsetattr(0, termios.TCSANOW, modes)\n"
+)
+"""Whenever it is killed, one more change is under way."""
+
+
+def test_modes_that_a_program_sets_while_it_is_being_killed(own: Cluster, place: Path) -> None:
+    """Its startup is killed, home's half ends the job, and what comes late is undone, too."""
+    own.up(1)
+    (place / "toggles.py").write_text(TOGGLES)
+    words = f"{PYTHON} -I -S {place}/toggles.py"
+    wait = "for i in $(seq 40); do stty -a >after; cmp -s before after && break; sleep 0.05; done"
+    script = (
+        f"cd {place}; stty -a >before; for n in 1 2 3; do glurun -T {words}; {wait};"
+        " cmp before after && echo same; done; echo done"
+    )
+    with on_terminal(own, "sh", "-c", script) as tty:
+        for _ in range(3):
+            until(lambda: "program" in Found.look(own, tty.child.pid).pids, "the program")
+            changed = termios.tcgetattr(tty.child.child_fd)[3] & termios.ECHO
+            until(
+                lambda was=changed: (  # type: ignore[misc]
+                    termios.tcgetattr(tty.child.child_fd)[3] & termios.ECHO != was
+                ),
+                "a change of modes",
+            )
+            os.kill(Found.look(own, tty.child.pid).pids["startup"], signal.SIGKILL)
+            tty.expect("same")
+        tty.expect("done")
 
 
 def test_the_campaign_sees_what_is_left(own: Cluster, place: Path) -> None:
