@@ -18,7 +18,7 @@ class ProcessView:
     """One process of the job as home hears of it."""
 
     __slots__ = (
-        "channels", "ended", "killed_by", "node", "parted", "started", "status", "stopped",
+        "channels", "ended", "hears", "killed_by", "node", "parted", "started", "status", "stopped",
         "stream", "vnn",
     )  # fmt: skip
 
@@ -27,6 +27,8 @@ class ProcessView:
         self.node = node
         self.vnn = vnn
         self.started = False
+        self.hears = False
+        """Who serves it says when a signal was delivered."""
         self.stopped = 0
         self.parted = False
         """Transparent: the program has ended, processes that it left behind live on."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from glunix.home.level import Handlers, Level
     from glunix.home.processes.root_shadow import HomeHalf
     from glunix.home.submit import Opening
-    from glunix.home.timers import TimeLimit, Unstarted
+    from glunix.home.timers import TimeLimit, Unheard, Unstarted
 
 PATIENCE_MAX = 86400.0
 """Seconds of one poll(2) at most: it takes an int of milliseconds."""
@@ -59,6 +59,7 @@ class Startup:
         self._poll = PollSet()
         self._limit: TimeLimit | None = None
         self._unstarted: Unstarted | None = None
+        self._unheard: Unheard | None = None
         self._stats = opening.stats
         self._level = self._make_level(opening, half)
         self._events = self._own_events() | self._level.events()
@@ -181,7 +182,7 @@ class Startup:
     def _patience(self) -> float | None:
         """Milliseconds that poll may wait."""
         waits = self._level.waits()
-        for timer in (self._limit, self._unstarted):
+        for timer in (self._limit, self._unstarted, self._unheard):
             if timer is not None and timer.at is not None:
                 waits.append(max(0.0, timer.at - time.monotonic()))
         return min(*waits, PATIENCE_MAX) * 1000 if waits else None
@@ -239,6 +240,7 @@ class Startup:
             "exited": self._exited,
             "failed": self._failed,
             "flushed": self._flushed,
+            "heard": self._heard,
             "out": self._out,
             "started": self._started,
             "stopped": self._stopped,
@@ -247,8 +249,10 @@ class Startup:
     def _out(self, process: ProcessView, fd: int, data: Value) -> None:
         self.outputs.take(process, fd, view(data))
 
-    def _started(self, process: ProcessView, pid: int, flushes: bool = False) -> None:
-        process.started = True
+    def _started(
+        self, process: ProcessView, pid: int, flushes: bool = False, hears: bool = False
+    ) -> None:
+        process.started, process.hears = True, hears
         self.outputs.watch_keys(process.stream, flushes)
         if self.job.all_started():
             self._time("started")
@@ -259,6 +263,10 @@ class Startup:
     def _continued(self, process: ProcessView) -> None:
         process.stopped = 0
         self._level.continued()
+
+    def _heard(self, process: ProcessView) -> None:
+        if self._unheard is not None:
+            self._unheard.heard(process.stream)
 
     def _flushed(self, process: ProcessView, fd: int) -> None:
         self.outputs.flushed()
@@ -273,6 +281,10 @@ class Startup:
         aborts: bool = False,
     ) -> None:
         self.job.exited(process, code, signal, aborts)
+        if self._unheard is not None and not any(
+            one.stream == process.stream for one in self.job.live()
+        ):
+            self._unheard.heard(process.stream)
         self._level.exited(orphaned)
         if orphaned:
             process.channels.clear()  # nobody is left to say that they have ended
@@ -316,14 +328,41 @@ class Startup:
     def signal_job(self, number: int, alone: bool = False) -> None:
         """Send a signal on; `alone`: to the program, not to its group."""
         self._level.before_signal()
+        hearing = self._hearing(number)
         if alone:
             for process in self.job.live():
                 if not process.parted:
-                    self.send(process.stream, ["signal", number, process.vnn])
+                    self._send_signal(process.stream, number, process.vnn, hearing)
         else:
             for stream in {p.stream for p in self.job.live()}:
-                self.send(stream, ["signal", number, None])
+                self._send_signal(stream, number, None, hearing)
         self._level.after_signal()
+
+    def _send_signal(self, stream: int, number: int, vnn: int | None, hearing: set[int]) -> None:
+        asks = [False, True] if stream in hearing else []
+        self.send(stream, ["signal", number, vnn, *asks])
+
+    def _hearing(self, number: int) -> set[int]:
+        """The streams of which it is to be known that this signal came through. Those of an
+        earlier one keep their time."""
+        if number not in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM):
+            return set()
+        live = self.job.live()
+        deaf = {p.stream for p in live if not p.hears or p.parted}
+        hearing = {p.stream for p in live} - deaf
+        if hearing and (self._unheard is None or self._unheard.at is None):
+            from glunix.home.timers import Unheard
+
+            self._unheard = Unheard(number, set(hearing), self._give_up)
+        return hearing
+
+    def _give_up(self, number: int, stream: int) -> None:
+        process = next((p for p in self.job.live() if p.stream == stream), None)
+        if process is None:
+            return
+        self._level.lost(f"{process.node} does not answer: the job is given up, signal {number}")
+        self.job.lost(128 + number, 0)
+        self.job.killed_by = number
 
     def _maybe_stop(self) -> None:
         """When the job is stopped, so is its startup: the user's shell must see it (paper 4.3)."""
@@ -337,7 +376,7 @@ class Startup:
             self._stop_signal = 0
 
     def _check_timers(self) -> None:
-        for timer in (self._limit, self._unstarted):
+        for timer in (self._limit, self._unstarted, self._unheard):
             if timer is not None and timer.at is not None and time.monotonic() >= timer.at:
                 timer.due()
                 if timer is self._limit:

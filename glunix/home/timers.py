@@ -48,6 +48,34 @@ class TimeLimit:
         self._send(_signal.SIGCONT)
 
 
+HEARD_AFTER = 5.0
+"""Seconds within which whoever serves a job says that a signal was delivered."""
+
+
+class Unheard:
+    """A signal that ends most programs was sent to a job. Whether the program ends is its own
+    affair; that its supervisor or daemon does not even say that it got it means that it is
+    stopped, or cut off, and then nobody else would end this startup (`give_up`)."""
+
+    def __init__(self, number: int, streams: set[int], give_up: Callable[[int, int], None]) -> None:
+        """`give_up` gets the signal and a stream that was silent."""
+        self.at: float | None = time.monotonic() + HEARD_AFTER
+        self._number = number
+        self._streams = streams
+        self._give_up = give_up
+
+    def heard(self, stream: int) -> None:
+        """This one has said so, or is over."""
+        self._streams.discard(stream)
+        if not self._streams:
+            self.at = None
+
+    def due(self) -> None:
+        """The time has come."""
+        self.at = None
+        self._give_up(self._number, min(self._streams))
+
+
 class Unstarted:
     """A signal came for a program that was not there yet. It was sent on: a node that still works
     ends the job, or starts it, and then the program decides. Otherwise the job is given up."""

@@ -252,7 +252,8 @@ CONTROL: Shapes = {
 """What this node's daemon says to a startup."""
 
 USER_LEVEL: Shapes = {
-    "started": (3, (VNN, PID, BOOL)),
+    "started": (3, (VNN, PID, BOOL, BOOL)),
+    "heard": (2, (VNN,)),
     "failed": (5, (VNN, NAME, ERRNO, TEXT)),
     "out": (4, (VNN, ("int", 0, 1023), DATA)),
     "flushed": (3, (VNN, ("int", 0, 1023))),

@@ -137,6 +137,8 @@ class Signal(Message, frozen=True, tag="signal"):
     flush: bool = False
     """Transparent, with signal 0: a key threw away what the terminal had not shown. What was
     written before the signal that the key sends, which follows, goes the same way: `Flushed`."""
+    asks: bool = False
+    """Say `Heard` once it is delivered, whatever the program makes of it (Started.hears)."""
 
 
 class Resize(Message, frozen=True, tag="resize"):
@@ -244,6 +246,8 @@ class Started(Message, frozen=True, tag="started"):
     pid: LivePid
     flushes: bool = False
     """Transparent: `Signal.flush` is understood."""
+    hears: bool = False
+    """`Signal.asks` is understood."""
 
 
 class Failed(Message, frozen=True, tag="failed"):
@@ -261,6 +265,12 @@ class Out(Message, frozen=True, tag="out"):
     vnn: VnnField
     fd: OutFd
     data: Data
+
+
+class Heard(Message, frozen=True, tag="heard"):
+    """A signal that asked for it is delivered: who serves this process is there, and works."""
+
+    vnn: VnnField
 
 
 class Flushed(Message, frozen=True, tag="flushed"):
@@ -409,6 +419,7 @@ NodeToHome = (
     Started
     | Failed
     | Flushed
+    | Heard
     | Out
     | InCredit
     | InClosed

@@ -246,7 +246,7 @@ class Supervisor:
             if self._migrating.arriving:
                 self._migrating.born(self._main, birth)
                 return
-            self._report(stream.Started(self._vnn, self._main, flushes=True))
+            self._report(stream.Started(self._vnn, self._main, flushes=True, hears=True))
             self._pids.program_name.begins(self._main, self._spec.pids)
             kill_one(self._main, self._early_stop)  # 0: none has
 
@@ -392,6 +392,8 @@ class Supervisor:
         else:
             self._kill(message.signal)
         self._key_flush.signalled(message.signal)
+        if message.asks:
+            self._report(stream.Heard(self._vnn))
 
     def _resize(self, message: stream.Resize) -> None:
         if self._stand_ins.slave >= 0:

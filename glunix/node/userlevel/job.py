@@ -171,6 +171,8 @@ class UserJob:
             self._process(message.vnn).refuse(message.fd)
         elif isinstance(message, stream.Signal):
             self.kill(message.signal, None if message.vnn is None else [message.vnn])
+            if message.asks:
+                self._tell(stream.Heard(self.start.vnns[0]))
         elif isinstance(message, stream.Resize):
             for process in self._processes.values():
                 process.resize(message.size)

@@ -306,7 +306,7 @@ class Process:
             return
         self._close_status()
         if not self.ended:
-            self._tell(stream.Started(self.vnn, self._child))
+            self._tell(stream.Started(self.vnn, self._child, hears=True))
             for number in self._pending:
                 self.kill(number)
 
@@ -320,7 +320,7 @@ class Process:
             self.pid = report.a
             if self.input is not None:
                 self.input.release()
-            self._tell(stream.Started(self.vnn, report.a))
+            self._tell(stream.Started(self.vnn, report.a, hears=True))
         elif report.kind == "failed":
             self._end(stream.Failed(self.vnn, report.step, report.a, report.text))
         else:
