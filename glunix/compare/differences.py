@@ -44,7 +44,24 @@ _ANOTHER_FILE = Known(
     "stdin is a pipe; not every file tells its extents", always=False, section="7"
 )
 
+_OPENED_THERE = Known(
+    "fds 0-2 are pipes and stand-ins of the node: how home's are open is not shown", section="7"
+)
+_THREE = Known("only descriptors 0 to 2 come along; -T carries the others (docs/inherited.md)")
+_UNBLOCKED = Known("blocked signals are not carried (docs/inherited.md)")
+
 _USER_LEVEL = {
+    "descriptor_append": _OPENED_THERE,
+    "descriptor_file_advice": _OPENED_THERE,
+    "descriptor_file_events": _OPENED_THERE,
+    "descriptor_modes": _OPENED_THERE,
+    "descriptor_nonblock": _OPENED_THERE,
+    "descriptor_null": _OPENED_THERE,
+    "descriptor_output_file": _OPENED_THERE,
+    "start_directory_stdin": _OPENED_THERE,
+    "start_inherited_pipe": _THREE,
+    "start_many_descriptors": _THREE,
+    "start_masked": _UNBLOCKED,
     "identity_home_name": Known(
         "the node shows its own name, where it has one", always=False, section="7.3"
     ),
@@ -80,27 +97,54 @@ _USER_LEVEL = {
     ),
 }
 
-_TRANSPARENT: dict[str, Known] = {}
+_TRANSPARENT: dict[str, Known] = {
+    "life_asleep_groups": Known(
+        "setpgid and setsid wait for home's answer, which is seen as sleep (state S): a signal"
+        " that is sent then ends them with EINTR; a listener knows no other wait for one call",
+        Kind.OPEN,
+        always=False,
+    ),
+    "start_masked": _UNBLOCKED,
+}
 
 _WITH_SLIC = Known("slic run: the program dies with its supervisor, by its parent-death signal")
 _FILTER_SEEN = Known("the engine's seccomp filter is seen, as in /proc/self/status")
 _STRACE_FILTERS = Known("strace --seccomp-bpf installs a filter, and no_new_privs for it")
 
+_INTERPRETERS_START = Known(
+    "slic runs in the caller's interpreter, whose own start changes it (locale, SIGPIPE, fds 0-2)"
+)
+_SLIC_RUN = {
+    "life_parent_death": _WITH_SLIC,
+    "start_bare_environment": _INTERPRETERS_START,
+    "start_directory_stdin": _INTERPRETERS_START,
+    "start_ignored": _INTERPRETERS_START,
+    "start_no_locale": _INTERPRETERS_START,
+    "start_no_stderr": _INTERPRETERS_START,
+    "signal_every_home": Known("slic/run.py: a fault's signal from outside ends slic", Kind.OPEN),
+}
+
 DIFFERENCES: dict[str, Mapping[str, Known]] = {
-    "strace": {"life_seccomp": _STRACE_FILTERS, "life_no_new_privs": _STRACE_FILTERS},
+    "strace": {
+        "life_seccomp": _STRACE_FILTERS,
+        "life_no_new_privs": _STRACE_FILTERS,
+        "life_prctl": _STRACE_FILTERS,
+        "life_status_file": _STRACE_FILTERS,
+    },
     "slic-unotify": {
-        "life_parent_death": _WITH_SLIC,
+        **_SLIC_RUN,
+        "life_asleep_groups": Known("a caught call is seen asleep", always=False),
         "life_seccomp": _FILTER_SEEN,
         "signal_group_once": Known(
             "slic/run.py: a signal to the whole group also comes from the supervisor", always=False
         ),
     },
     "slic-ptrace": {
-        "life_parent_death": _WITH_SLIC,
+        **_SLIC_RUN,
         "signal_group_once": Known("as under slic-unotify", always=False),
     },
     "slic-ptrace-seccomp": {
-        "life_parent_death": _WITH_SLIC,
+        **_SLIC_RUN,
         "life_seccomp": _FILTER_SEEN,
         "signal_group_once": Known("as under slic-unotify", always=False),
     },

@@ -18,6 +18,8 @@ comment block holds `key: value` lines, one a line, in any order:
     stderr:    pipe | tty, default as stdout
     status:    exit status (default 0), or the name of the signal that ends it
     on:        TRIGGER -> ACTION, in order; repeats (see `Step`)
+    start:     words of bash that come before, in the process that then executes the program (its
+               limits, descriptors, directory, environment); `"$@"` is the program
     broken-by: an `strace --inject` expression under which the guest must fail; repeats
 
 TEXT is a C-like string in double quotes. A guest prints deterministic lines only, and `ok` last
@@ -129,6 +131,7 @@ class Guest:
     status: int = 0
     steps: tuple[Step, ...] = ()
     broken_by: tuple[str, ...] = ()
+    start: str = ""
 
     @property
     def calls(self) -> tuple[str, ...]:
@@ -148,7 +151,7 @@ class Guest:
 
 KEYS = {
     "guest", "area", "source", "calls", "needs", "also", "stdin", "stdout", "stderr", "status",
-    "on", "broken-by",
+    "on", "broken-by", "start",
 }  # fmt: skip
 REPEATED = {"calls", "on", "broken-by"}
 NEEDS = {"tty", "root", "bash", "gcc -static", "ia32", "loopback"}
@@ -295,6 +298,7 @@ def parse(path: Path, source: str) -> Guest:
         status=int(status) if status.isdigit() else -signal_number(status, where),
         steps=tuple(step(value, where) for value in fields.get("on", [])),
         broken_by=tuple(fields.get("broken-by", [])),
+        start=one("start", ""),
     )
 
 

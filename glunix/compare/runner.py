@@ -59,6 +59,13 @@ def unmet(guest: Guest) -> str | None:
     return "; ".join(reasons) or None
 
 
+def started(guest: Guest, argv: list[str]) -> list[str]:
+    """The words that run argv after what the guest's header wants done before."""
+    if not guest.start:
+        return argv
+    return ["bash", "-c", f'{guest.start}; exec "$@"', "start", *argv]
+
+
 def run(
     guest: Guest,
     wrap: Wrap = native,
@@ -75,7 +82,7 @@ def run(
     with scratch() as folder:
         outcome = launch(
             Launch(
-                argv=wrap(command(guest)),
+                argv=started(guest, wrap(command(guest))),
                 cwd=folder,
                 environment={**environment(folder), **(extra or {})},
                 stdin=guest.stdin,

@@ -83,11 +83,13 @@ class Line:
 
             try:
                 self._news = select.epoll()
-            except OSError:  # no descriptors left: nobody can come
-                self._close_door()
-                self._send_deferred()
-                return -1
+            except OSError:  # no descriptors left
+                # The supervisor may have come already, and would take the end of its line for ours:
+                # the door stays open. One that has come and not yet spoken is heard in `settle`.
+                return self._listener.fileno()
             self._news.register(self._listener, select.EPOLLIN)
+            for sock in self._come:
+                self._news.register(sock, select.EPOLLIN | select.EPOLLET)
         return self._news.fileno()
 
     @property

@@ -99,6 +99,39 @@ def receive(sock: socket.socket, size: int, most: int) -> tuple[bytes, list[int]
     return data, fds
 
 
+def _fork_into(group: int) -> int:
+    """Fork into a control group. Where no child can begin there (that one could when the daemon
+    began is no promise), the child moves there before anything else. OSError."""
+    try:
+        return fork_into(group)
+    except OSError as refused:
+        if refused.errno in (errno.EAGAIN, errno.ENOMEM):  # no process is to be had
+            raise
+        return _fork_and_move(group, refused)
+
+
+def _fork_and_move(group: int, refused: OSError) -> int:
+    moved, says = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            entry = os.open("cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=group)
+            os.write(entry, b"0")
+            os.write(says, b"y")
+            for fd in (entry, moved, says):
+                os.close(fd)
+        except BaseException:  # the child's own frame; its parent says what has failed
+            os._exit(70)
+        return 0
+    os.close(says)
+    has_moved = os.read(moved, 1)
+    os.close(moved)
+    if not has_moved:
+        os.waitpid(pid, 0)
+        raise refused
+    return pid
+
+
 def fork_child(body: Callable[[], object], into: int = -1) -> int:
     """Fork; the child runs `body` with all signals blocked and never returns. Returns its pid.
     `into`: the control group that it begins in (slic.kernel.clone); -1: ours.
@@ -108,7 +141,7 @@ def fork_child(body: Callable[[], object], into: int = -1) -> int:
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
-        pid = os.fork() if into < 0 else fork_into(into)
+        pid = os.fork() if into < 0 else _fork_into(into)
         if pid == 0:
             status = 70
             try:
