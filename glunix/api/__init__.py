@@ -7,7 +7,8 @@
 
 The paper's names: Glib_Initialize = `Client()`; Glib_Spawn = `Client.submit`; Glib_SendSig = `kill`
 and `Client.signal`; Glib_GetMyNpid, Glib_GetMyVnn, Glib_GetMyParDegree = `my_npid`, `my_vnn`,
-`my_degree`. Glib_Barrier and the reservations have no counterpart yet.
+`my_degree`, which are the environment's words; by the daemon's, `Process().place`. Glib_Barrier =
+`Process.barrier`.
 
 Names load on first use: a tool that asks one question does not pay for `Client`.
 """
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from glunix.api.ask import connect, jobs, kill, move, nodes
     from glunix.api.client import Client
     from glunix.api.job import Job, Proc, job_spec, my_degree, my_npid, my_vnn
+    from glunix.api.parallel import Process
     from glunix.api.queue import BatchJob, enqueue, enqueue_each, facts, hold, wait_for
 
 _HOME = {
@@ -26,6 +28,7 @@ _HOME = {
     "Client": "client",
     "Job": "job",
     "Proc": "job",
+    "Process": "parallel",
     "connect": "ask",
     "enqueue": "queue",
     "enqueue_each": "queue",
@@ -47,6 +50,7 @@ __all__ = [
     "Client",
     "Job",
     "Proc",
+    "Process",
     "connect",
     "enqueue",
     "enqueue_each",

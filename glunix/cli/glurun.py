@@ -20,6 +20,7 @@ Run COMMAND on the least loaded node of the cluster, as if it ran here.
   -n, --degree=N        run N copies (VNN 0..N-1) on the N least loaded nodes
   -w, --nodes=A,B       only on these nodes
   -x, --exclude=A,B     not on these nodes
+      --with=NPID       beside a running job: on the node of each of its processes, same VNNs
   -l, --label[=host]    put the VNN (or the node's name) before each line of output
   -i, --input=FILE      standard input from FILE, at home
   -o, --output=FILE     standard output to FILE, at home
@@ -34,6 +35,7 @@ Run COMMAND on the least loaded node of the cluster, as if it ran here.
       --allow-tiocsti   a transparent job may type into your terminal (TIOCSTI), from any node
       --no-migrate      a transparent job is not moved to another node (glumigrate)
       --stats[=json]    of a transparent job: what its calls home cost, on stderr at the end
+      --env=torch       RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT as torchrun sets them
       --keep            leave background processes running when COMMAND exits
       --uid=UID         run as this user (refused unless it is you)
   -h, --help            this text
@@ -57,14 +59,19 @@ _FLAGS = (
 )  # fmt: skip
 _VALUED = (
     "degree", "nodes", "exclude", "input", "output", "error", "chdir", "time", "engine", "home",
-    "uid",
+    "uid", "with", "npid-fd", "env",
 )  # fmt: skip
 _WITH_VALUE = (("label", "host"), ("stats", "json"))
 """The values that flags take, after `=` only."""
 _NAME_MAX = 64
 """Characters of a node's name (glunix.ids)."""
 
-OPTIONS = tuple(f"-{c}" for c in _SHORT) + tuple(f"--{n}" for n in (*_FLAGS, *_VALUED))
+_FOR_PROGRAMS = ("npid-fd",)
+"""Options of libglunix: the NPID is told there, as a line."""
+
+OPTIONS = tuple(f"-{c}" for c in _SHORT) + tuple(
+    f"--{n}" for n in (*_FLAGS, *_VALUED) if n not in _FOR_PROGRAMS
+)
 """Every option, for shell completion."""
 
 
@@ -215,10 +222,20 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
             options.engine = value
         elif name == "home":
             options.home.append(_home_path(value))
+        elif name == "with":
+            options.beside = _number(name, value, 1, 2**31 - 1)
+        elif name == "env":
+            if value != "torch":
+                raise UsageError(f"--env sets up `torch` only, not {value!r}")
+            options.env = value
+        elif name == "npid-fd":
+            options.npid_fd = _own_descriptor(_number(name, value, 3, 2**20))
         elif name == "uid":
             options.uid = _number(name, value, 0, 2**32 - 2)
         else:
             setattr(options, name.replace("-", "_"), True)
+    if options.beside:
+        _beside(options, {name for name, _ in found})
     if options.transparent and options.degree != 1:
         raise UsageError("-T runs one process: leave out -n")
     if options.engine and not options.transparent:
@@ -234,6 +251,25 @@ def options_of(found: list[tuple[str, str]], command: list[str]) -> Options:
     if config.variable("GLUNIX_TIMES"):
         options.times = time.perf_counter()
     return options
+
+
+def _own_descriptor(fd: int) -> int:
+    """Not for our children, nor for the job."""
+    try:
+        posix.set_inheritable(fd, False)
+    except OSError as error:
+        raise UsageError(f"--npid-fd={fd}: {error.strerror}") from None
+    return fd
+
+
+def _beside(options: Options, given: set[str]) -> None:
+    """--with: as many processes as that job has."""
+    other = [name for name in ("degree", "nodes", "exclude") if name in given]
+    if other:
+        raise UsageError(f"--with says where and how many: leave out --{other[0]}")
+    from glunix.api.queue import facts  # few jobs are beside others
+
+    options.degree = facts(options.beside).row.degree
 
 
 def _fail(line: str) -> int:

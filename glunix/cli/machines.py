@@ -316,6 +316,12 @@ def run_leave(args: argparse.Namespace) -> int:
 
 def run_config(args: argparse.Namespace) -> int:
     """`glunix config`: check glunix.toml and print every knob with its value."""
+    if args.cflags or args.libs:
+        from glunix.lib import library
+
+        words = [library.compiler_flags()] if args.cflags else []
+        print(" ".join([*words, *([library.linker_flags()] if args.libs else [])]))
+        return 0
     folder = cluster_folder(args.folder)
     conf = _read_settings(folder)
     if conf.users.mapping:

@@ -123,6 +123,10 @@ def _add_machines(subs: "argparse._SubParsersAction[Parser]") -> None:
     units.add_argument("--dir", metavar="D", help="where to (/etc/systemd/system, or the user's)")
     units.add_argument("--now", action="store_true", help="also enable and start them")
     settings = subs.add_parser("config", help="check glunix.toml and print every knob")
+    settings.add_argument("--cflags", action="store_true",
+                          help="only print what a C compiler needs for glunix.h")  # fmt: skip
+    settings.add_argument("--libs", action="store_true",
+                          help="only print what a linker needs for libglunix")  # fmt: skip
     master = subs.add_parser("master", help="serve as master, in the foreground")
     daemon = subs.add_parser("daemon", help="serve as this machine's daemon, in the foreground")
     for sub in (init, invite, join, leave, revoke, members, settings, units, master, daemon):

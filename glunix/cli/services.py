@@ -14,9 +14,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glunix import config, settings
-from glunix.cli import launchers, up
+from glunix.cli import launchers
+from glunix.cluster.embedded import stop_cluster
 from glunix.cluster.folder import cluster_folder, locked, made_safe
+from glunix.cluster.members import Member, members, save
 from glunix.cluster.native_code import compile_all
+from glunix.cluster.processes import (
+    READY_TIMEOUT,
+    Serve,
+    fork_member,
+    many_connections,
+    many_descriptors,
+    own_signals,
+    stop,
+    wait_back,
+    wait_ready,
+)
 from glunix.errors import Refused
 from glunix.ids import Why
 
@@ -69,14 +82,14 @@ def _prepare(folder: Path, conf: settings.Settings) -> Path:
 def _serve_master(folder: Path, conf: settings.Settings, ready: Callable[[], None]) -> int:
     from glunix.master import admission
 
-    up.many_connections()
+    many_connections()
     return admission.serve(folder, state_of(folder, conf), conf, ready)
 
 
 def _serve_daemon(folder: Path, conf: settings.Settings, ready: Callable[[], None]) -> int:
     from glunix.daemon import service
 
-    up.many_descriptors()
+    many_descriptors()
     return service.serve(folder, state_of(folder, conf), conf, ready)
 
 
@@ -85,7 +98,7 @@ def run_master(args: argparse.Namespace) -> int:
     folder = cluster_folder(args.folder)
     conf = settings.read(folder)
     _prepare(folder, conf)
-    up.own_signals()
+    own_signals()
     return _served(_serve_master(folder, conf, _ready("master")))
 
 
@@ -95,7 +108,7 @@ def run_daemon(args: argparse.Namespace) -> int:
     conf = settings.read(folder)
     compile_all(str(_prepare(folder, conf)))
     launchers.improve()
-    up.own_signals()
+    own_signals()
     return _served(_serve_daemon(folder, conf, _ready(f"daemon {conf.daemon.node}")))
 
 
@@ -119,7 +132,7 @@ def older_than(state: Path, path: Path) -> list[str]:
     now = time.clock_gettime(time.CLOCK_BOOTTIME)
     ago = time.time() - path.stat().st_mtime
     ticks = os.sysconf("SC_CLK_TCK")
-    found = [member for member in up.members(state) if member.alive]
+    found = [member for member in members(state) if member.alive]
     return [member.name for member in found if now - member.born / ticks > ago + 0.02]
 
 
@@ -136,7 +149,7 @@ def this_tool() -> list[str]:
     return words
 
 
-def start(folder: Path) -> tuple[list[up.Member], list[up.Member]]:
+def start(folder: Path) -> tuple[list[Member], list[Member]]:
     """Start what this machine has of the cluster and does not run; returns (all, started now).
 
     GlunixError when something does not get ready; what was started by this call is stopped again.
@@ -152,35 +165,35 @@ def start(folder: Path) -> tuple[list[up.Member], list[up.Member]]:
         work = MASTER if name == MASTER else "daemon"
         os.execve(tool[0], [*tool, work, "--folder", str(folder)], env)
 
-    with locked(state, up.READY_TIMEOUT):
-        alive = [m for m in up.members(state) if m.alive]
+    with locked(state, READY_TIMEOUT):
+        alive = [m for m in members(state) if m.alive]
         have = {m.name for m in alive}
         wanted = [MASTER, node] if conf.master is not None else [node]
-        started: list[up.Member] = []
+        started: list[Member] = []
 
-        def note(member: up.Member) -> None:
+        def note(member: Member) -> None:
             started.append(member)
-            up.save(state, alive + started)
+            save(state, alive + started)
 
         try:
             for name in wanted:
                 if name not in have:
                     _start_one(state, name, serve, note)
             if node in have and any(m.name == MASTER for m in started):
-                up.wait_back(state, {node}, time.monotonic() + up.READY_TIMEOUT)
+                wait_back(state, {node}, time.monotonic() + READY_TIMEOUT)
         except BaseException:
-            up.stop(started)
-            up.save(state, alive)
+            stop(started)
+            save(state, alive)
             raise
         return alive + started, started
 
 
-def _start_one(state: Path, name: str, serve: up.Serve, note: Callable[[up.Member], None]) -> None:
-    fd, child = up.fork_member(state, name, isolate=False, serve=serve)
+def _start_one(state: Path, name: str, serve: Serve, note: Callable[[Member], None]) -> None:
+    fd, child = fork_member(state, name, isolate=False, serve=serve)
     try:
         os.waitpid(child, 0)
-        deadline = time.monotonic() + up.READY_TIMEOUT
-        up.wait_ready(state, {fd: name}, deadline, note)
+        deadline = time.monotonic() + READY_TIMEOUT
+        wait_ready(state, {fd: name}, deadline, note)
     finally:
         os.close(fd)
 
@@ -206,7 +219,7 @@ def run_services(args: argparse.Namespace) -> int:
 
 
 def stop_all(folder: Path) -> tuple[int, list[str]]:
-    """Stop this machine's services that `up` or `join` started; as `up.stop_cluster`."""
+    """Stop this machine's services that `up` or `join` started; as `stop_cluster`."""
     if not settings.path_of(folder).exists():
-        return up.stop_cluster(config.state_dir().absolute())
-    return up.stop_cluster(Path(settings.state_said(folder) or folder).absolute())
+        return stop_cluster(config.state_dir().absolute())
+    return stop_cluster(Path(settings.state_said(folder) or folder).absolute())

@@ -1,11 +1,14 @@
 """What GLUnix has in C: made at installation and when a cluster or a daemon starts."""
 
+import contextlib
 import errno
 import os
 import socket
 
 from glunix import config
+from glunix.errors import GlunixError
 from glunix.home.processes import forkserver, forkserver_build
+from glunix.lib import library
 from glunix.node.spawn.reaper import REAPER
 from slic.ebpf import objects
 from slic.kernel import sieve
@@ -29,6 +32,8 @@ def compile_all(state: str | None = None) -> None:
         path = part.build(*folders)
         if part is SHADOWS and path is not None:
             forkserver_build.let_choose(path)
+    with contextlib.suppress(GlunixError):  # `glunix config --libs` says why there is none
+        library.build()
 
 
 def shadows() -> str:

@@ -12,7 +12,8 @@ from glunix.daemon.move_side import MoveSide
 from glunix.ids import StreamId
 from glunix.msg import move
 from glunix.msg.base import Body
-from glunix.node.migration.mover import TALK, spawn_destination
+from glunix.node.migration.mover import spawn_destination
+from glunix.node.migration.talk import TALK
 from migration.phases import Destination, Effect, Event
 
 if TYPE_CHECKING:

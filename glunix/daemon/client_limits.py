@@ -9,7 +9,7 @@ from collections.abc import Callable
 from glunix.comm.link import Link
 from glunix.comm.sockets import connections_max
 from glunix.errors import FrameError
-from glunix.msg import batch, client
+from glunix.msg import batch, client, parallel
 from glunix.msg.base import Message
 from glunix.msg.frame import Budget
 from glunix.rate import Bucket
@@ -31,14 +31,16 @@ FIRST = 4096
 FRAME = 0.05
 """Requests that a frame for one's own job counts as."""
 
-MIB = 1024 * 1024
+BARRIER = 0.005
+"""Requests that entering a barrier counts as: programs do little else, and wait for the answer."""
 
+MIB = 1024 * 1024
 
 TASKS = 4
 """Tasks of one submission that count as one more request: the queue is the master's to limit."""
 
-UNCOUNTED = (client.TtyMode, batch.BatchReady, batch.BatchCannot)
-"""What a client says in answer, or of its own terminal."""
+UNCOUNTED = (client.TtyMode, batch.BatchReady, batch.BatchCannot, parallel.EnterBarrier)
+"""What a client says in answer, or of its own terminal; or what is counted another way."""
 
 
 class Share:
@@ -85,9 +87,9 @@ class Share:
             return self._bucket.take(now, 1 + len(message.tasks) / TASKS)
         return self._bucket.take(now, self._table() if isinstance(message, client.ListJobs) else 1)
 
-    def frame_debt(self, now: float) -> float:
+    def frame_debt(self, now: float, cost: float = FRAME) -> float:
         """Count a frame of a job's stream; seconds for which no more should be read."""
-        return 0.0 if self.exempt else self._bucket.owe(now, FRAME)
+        return 0.0 if self.exempt else self._bucket.owe(now, cost)
 
     def note_unread(self, link: Link) -> None:
         """Output went to this link; FrameError when all that he leaves unread is too much."""

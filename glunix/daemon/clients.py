@@ -20,13 +20,13 @@ from glunix.comm.logline import Sparse
 from glunix.comm.loop import Loop
 from glunix.comm.sockets import listening_socket, peer_owner
 from glunix.daemon.chores import Chores
-from glunix.daemon.client_limits import ClientLimits, Share
+from glunix.daemon.client_limits import BARRIER, ClientLimits, Share
 from glunix.daemon.stream_relay import StreamRelay
 from glunix.daemon.submitter import Limits, limits_of, restricted, with_io_priority, within
 from glunix.daemon.terminals import open_terminal_of
 from glunix.errors import FrameError
 from glunix.ids import CONTROL, StreamId, Why
-from glunix.msg import batch, client
+from glunix.msg import batch, client, parallel
 from glunix.msg.base import Body, Message, encode
 from glunix.msg.frame import BODY_MAX, encode_frame
 from glunix.msg.job import Owner
@@ -78,6 +78,7 @@ class Clients:
         message: Callable[[int, Message], None],
         down: Callable[[int], None],
         stream_ended: Callable[[int, StreamId, str], None],
+        process_asks: Callable[[int, int, int, parallel.ProcessToDaemon], None],
         log: Callable[[str], None],
         limits: LimitsSection,
         chores: Chores,
@@ -88,6 +89,7 @@ class Clients:
         self._message = message
         self._down = down
         self._stream_ended = stream_ended
+        self._process_asks = process_asks
         self._log = Sparse(log)
         self._next = 1
         self._by_number: dict[int, _Client] = {}
@@ -164,6 +166,11 @@ class Clients:
             self._asks_too_often(who, getattr(message, "request", 0))
             return
         who.refused = 0
+        if isinstance(message, parallel.ProcessToDaemon):
+            if isinstance(message, parallel.EnterBarrier):
+                self._pause(who, who.share.frame_debt(self._loop.now(), BARRIER))
+            self._process_asks(who.number, who.pid, who.owner.uid, message)
+            return
         if isinstance(message, client.Submit):
             submit = self._submit(who, message, len(body))
             if submit is None:

@@ -33,6 +33,7 @@ from glunix.daemon.groups import Groups
 from glunix.daemon.handover import Handover
 from glunix.daemon.membership import Membership
 from glunix.daemon.node_stream import NodeStream
+from glunix.daemon.parallel import Parallel
 from glunix.daemon.peers import PeerLink, Peers
 from glunix.daemon.stages import Stages
 from glunix.daemon.start_pacing import Pace
@@ -104,8 +105,9 @@ class Daemon:
             loop,
             self._home.client_up,
             lambda link, message: self._do(self._home.client_message(link, message)),
-            lambda link: self._do(self._home.client_down(link)),
+            self._client_down,
             lambda link, number, why: self._do(self._home.stream_ended(link, number, why)),
+            lambda *asked: self.parallel.asked(*asked),
             self.log,
             conf.limits,
             self._chores,
@@ -120,7 +122,17 @@ class Daemon:
         self._network = network or UnixNetwork(loop, conf.folder, conf.node, self.log)
         rate_limit = RateLimit(loop, conf.limits.requests)
         self._peers = Peers(
-            self._network, rate_limit, conf.node, self._boot, self._started, self.log
+            self._network,
+            rate_limit,
+            conf.node,
+            self._boot,
+            self._started,
+            self.log,
+            lambda mate, message: self.parallel.heard(mate, message),
+            lambda mate: self.parallel.link_lost(mate),
+        )
+        self.parallel = Parallel(
+            loop, conf.node, self._peers, lambda: self._streams, self._clients.send
         )
         self.uplink = Uplink(
             loop,
@@ -227,6 +239,10 @@ class Daemon:
         else:
             self._do(self._home.master_message(message))
 
+    def _client_down(self, link: int) -> None:
+        self.parallel.client_down(link)
+        self._do(self._home.client_down(link))
+
     # -- home side ---------------------------------------------------------------------------
 
     def _do(self, todo: list[effects.DaemonEffect]) -> None:
@@ -290,6 +306,7 @@ class Daemon:
     ) -> NodeStream:
         node_stream = NodeStream(self, mate, number, start, epoch)
         self._streams.append(node_stream)
+        self.parallel.began(node_stream)
         return node_stream
 
     def _input_moved(self) -> None:
@@ -324,6 +341,7 @@ class Daemon:
 
     def job_ended(self, node_stream: NodeStream) -> None:
         """All of this stream was reported: forget it, end what it left behind."""
+        self.parallel.forget(node_stream)
         self._streams.remove(node_stream)
         self._children.sweep(node_stream.job, node_stream.group)
         if node_stream.stage is not None and not node_stream.start.spec.keep:

@@ -16,7 +16,8 @@ from glunix.ids import StreamId
 from glunix.msg import move
 from glunix.msg.base import Body
 from glunix.msg.frame import CHUNK
-from glunix.node.migration.mover import TALK, spawn_source
+from glunix.node.migration.mover import spawn_source
+from glunix.node.migration.talk import TALK
 from migration.phases import Effect, Event, Source
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from resource import RLIMIT_NOFILE
 from typing import TYPE_CHECKING
 
 from glunix.daemon.announced import Placed
@@ -23,6 +24,7 @@ from glunix.msg.base import Body, Message
 from glunix.msg.frame import BODY_MAX
 from glunix.msg.job import RunningProc
 from glunix.node.processes.cgroups import JobGroup
+from glunix.node.spawn.exec import LINE
 from glunix.node.staging import Stage
 from glunix.node.userlevel.job import UserJob
 from glunix.state.homejobs import command_text
@@ -50,8 +52,12 @@ class NodeStream:
         self.since = time.time()
         self.running: dict[int, tuple[int, bool]] = {}
         """vnn -> (pid, stopped), for the next hello to a master."""
+        self.ended: set[int] = set()
+        """VNNs of processes that have ended, or were never started."""
         self.stage: Stage | None = None
         self.group: JobGroup | None = None
+        self._aborted = 0
+        """Exit status of processes that are killed because the job was aborted; 0: it was not."""
         self._launched = False
         self._early = 0
         """Bytes of frames that came before the launch."""
@@ -90,6 +96,8 @@ class NodeStream:
         else:
             ended = lambda job: self._ended()  # noqa: E731
             self.job = UserJob(start, node, loop, self.tell, self._output, ended, daemon.sessions)
+            if start.degree > 1 and _has_room(start):
+                self.job.line_of = self._line
 
     def opened(self) -> None:
         """Start the processes, at the pace of all starts here."""
@@ -249,8 +257,29 @@ class NodeStream:
         """A refusal is not the master's business: whose job this number is, nobody knows."""
         self._mate.send_on(self._number, message)
 
+    def _line(self, vnn: int) -> int:
+        return self._daemon.parallel.mpi.open(self, vnn)
+
+    def abort(self, status: int) -> None:
+        """An MPI rank ends the job with this status: end all that is here."""
+        if not self._aborted:
+            self._aborted = status
+            self.job.kill(signal.SIGKILL, None)
+
+    def _as_rank(self, message: stream.Exited) -> stream.Exited:
+        """Of an MPI program that did not end as it should, or was ended with its job: so marked."""
+        status = _status(message)
+        self._daemon.parallel.mpi.ended(self, message.vnn, status)
+        if not self._aborted:
+            return message
+        killed = message.signal == signal.SIGKILL
+        code = self._aborted if killed else status
+        return stream.Exited(message.vnn, code, 0, message.core, message.orphaned, True)
+
     def tell(self, message: Message) -> None:
         """Send home, and to the master what Pdb wants to know."""
+        if isinstance(message, stream.Exited):
+            message = self._as_rank(message)
         self._mate.send_on(self._number, message)
         npid = self.start.npid
         if isinstance(message, stream.Started):
@@ -263,11 +292,29 @@ class NodeStream:
             self._daemon.uplink.send(master.ProcStopped(npid, message.vnn, number))
         elif isinstance(message, stream.Exited):
             self.running.pop(message.vnn, None)
+            self._over(message.vnn)
             self._daemon.uplink.send(
                 master.ProcExited(npid, message.vnn, message.code, message.signal)
             )
         elif isinstance(message, stream.Failed):
+            self._over(message.vnn)
             self._daemon.uplink.send(master.ProcExited(npid, message.vnn, 127, 0, message.text))
+
+    def _over(self, vnn: int) -> None:
+        self.ended.add(vnn)
+        self._daemon.parallel.ended(self, vnn)
+
+    def roots(self) -> dict[int, int]:
+        """Pids, as this daemon sees them, of processes of which all of a VNN's come -> that VNN."""
+        if len(self.start.vnns) == 1:
+            found = dict.fromkeys(self.job.roots(), self.start.vnns[0])
+        else:
+            found = {}
+        if not self.start.spec.transparent:  # else they are numbers of home
+            found.update({pid: vnn for vnn, (pid, _) in self.running.items()})
+        if isinstance(self.job, UserJob):
+            found.update(self.job.vnns_by_root())
+        return found
 
     def _output(self, vnn: int, fd: int, data: Body) -> None:
         self._mate.relay_on(self._number, stream.out_head(vnn, fd, len(data)), data)
@@ -297,3 +344,14 @@ class NodeStream:
             )
             for vnn, (pid, stopped) in self.running.items()
         ]
+
+
+def _status(message: stream.Exited) -> int:
+    """As a shell has it."""
+    return 128 + message.signal if message.signal else message.code
+
+
+def _has_room(start: stream.Start) -> bool:
+    """Whether a process may have a descriptor LINE."""
+    limits = [limit.soft for limit in start.spec.rlimits if limit.resource == RLIMIT_NOFILE]
+    return all(soft < 0 or soft > LINE for soft in limits)

@@ -14,7 +14,7 @@ from glunix.comm.network import Network
 from glunix.comm.rate_limit import RateLimit
 from glunix.errors import FrameError, GlunixError
 from glunix.ids import CONTROL, StreamId
-from glunix.msg import peer
+from glunix.msg import parallel, peer
 from glunix.msg.base import MAJOR, MINOR, Body, Message
 from glunix.msg.stream import Restore, Start, opening
 from glunix.trust.peer import Peer
@@ -99,12 +99,17 @@ class Peers:
         boot: str,
         started: Callable[[PeerLink, StreamId, Start, int], Route],
         log: Callable[[str], None],
+        barrier: Callable[[PeerLink, parallel.BarrierMessage], None],
+        lost_link: Callable[[PeerLink], None],
     ) -> None:
+        """`barrier` hears what other daemons say of barriers, `lost_link` which links are gone."""
         self._network = network
         self._rate_limit = rate_limit
         self._hello = peer.PeerHello(MAJOR, MINOR, node, boot)
         self._started = started
         self._log = Sparse(log)
+        self._barrier = barrier
+        self._lost_link = lost_link
         self._by_link: dict[Link, PeerLink] = {}
         self._dialled: dict[str, PeerLink] = {}
         self._waiting: dict[str, list[Callable[[PeerLink | None, str], None]]] = {}
@@ -197,6 +202,11 @@ class Peers:
             mate.node = message.node
             mate.greeted = True
             return
+        if isinstance(message, parallel.BarrierMessage):
+            if not mate.greeted and not mate.dialled:
+                raise FrameError("a barrier before hello")
+            self._barrier(mate, message)
+            return
         if not isinstance(message, peer.CloseStream):
             moved = mate.routes.get(StreamId(message.stream))
             if moved is not None:
@@ -217,3 +227,4 @@ class Peers:
         routes, mate.routes = mate.routes, {}
         for route in routes.values():
             route.closed(reason, lost=True)
+        self._lost_link(mate)

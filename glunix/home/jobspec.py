@@ -269,4 +269,5 @@ def submit_message(
         tty is not None,
         carried(options.transparent),
     ]
-    return ["submit", 1, spec, options.degree, options.nodes, options.exclude, options.uid]
+    where_to = [options.degree, options.nodes, options.exclude, options.uid, options.beside]
+    return ["submit", 1, spec, *where_to]

@@ -53,6 +53,7 @@ class JobView:
 
     def __init__(self, npid: int, streams: list[tuple[int, str, list[int]]]) -> None:
         self.npid = npid
+        self.streams = [stream for stream, _, _ in streams]
         self.processes = {
             (stream, vnn): ProcessView(stream, node, vnn)
             for stream, node, vnns in streams
@@ -60,6 +61,8 @@ class JobView:
         }
         self.killed_by = 0
         """Signal that ended a one-process job (0: it exited)."""
+        self.aborted_with: int | None = None
+        """Exit status of the MPI rank that ended the job."""
 
     @property
     def degree(self) -> int:
@@ -100,6 +103,8 @@ class JobView:
 
     def status(self) -> int:
         """The job's exit status."""
+        if self.aborted_with is not None:
+            return self.aborted_with
         return max(p.status for p in self.processes.values())
 
     @property
@@ -107,10 +112,12 @@ class JobView:
         """Whether SIGINT ended it, as a `^C` does: all of its processes."""
         return all(p.killed_by == SIGINT for p in self.processes.values())
 
-    def exited(self, process: ProcessView, code: int, signal: int) -> None:
-        """A process ended by itself or by a signal."""
+    def exited(self, process: ProcessView, code: int, signal: int, aborts: bool = False) -> None:
+        """A process ended by itself or by a signal; `aborts`: as an MPI job ends early."""
         process.ended = True
         self._has_status(process, code, signal)
+        if aborts and self.aborted_with is None:
+            self.aborted_with = process.status
 
     def parted(self, process: ProcessView, code: int, signal: int) -> None:
         """Its program ended so; what it started lives on."""

@@ -12,9 +12,11 @@ class Options:
     __slots__ = (
         "allow_tiocsti",
         "argv",
+        "beside",
         "chdir",
         "degree",
         "engine",
+        "env",
         "exclude",
         "fds",
         "home",
@@ -22,6 +24,7 @@ class Options:
         "label",
         "no_migrate",
         "nodes",
+        "npid_fd",
         "stage",
         "stats",
         "time_limit",
@@ -34,9 +37,13 @@ class Options:
         self.allow_tiocsti = False
         """A transparent job may type into the home terminal (ioctl_tty(2), TIOCSTI)."""
         self.argv = argv
+        self.beside = 0
+        """NPID of a job: one process on the node of each of its processes, with its VNN."""
         self.chdir: bytes | None = None
         self.degree = 1
         self.engine = ""
+        self.env = ""
+        """"torch": variables as torchrun sets them; "": none."""
         self.exclude: list[str] = []
         self.fds = {0: 0, 1: 1, 2: 2}
         """Job descriptor -> home descriptor (-i, -o and -e open files)."""
@@ -48,6 +55,8 @@ class Options:
         self.no_migrate = False
         """A transparent job is not to be moved to another node (glumigrate)."""
         self.nodes: list[str] = []
+        self.npid_fd = -1
+        """Descriptor on which the NPID is told, as a line (libglunix); -1: none."""
         self.stage: list[bytes] | None = None
         """Files at home that go along with the program; None: nothing is sent."""
         self.stats = ""

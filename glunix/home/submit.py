@@ -21,7 +21,6 @@ from glunix.home.jobspec import (
     working_directory,
 )
 from glunix.home.link import HomeLink
-from glunix.home.report import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class Opening:
         found = inherited(terminal_fd, left_out, len(self.standard))
         if left_out:
             numbers = ", ".join(map(str, left_out))
-            complain(f"not passed on to the job: descriptor {numbers}", self.terminal)
+            _complain(f"not passed on to the job: descriptor {numbers}", self.terminal)
         return found
 
     def _needs_checked_writes(self, options: Options) -> bool:
@@ -113,6 +112,12 @@ class Opening:
             return None
 
 
+def _complain(line: str, terminal: HomeTerminal | None = None) -> None:
+    from glunix.home.report import complain  # not for jobs that go well
+
+    complain(line, terminal)
+
+
 def _find_terminal(options: Options) -> HomeTerminal | None:
     """The terminal of the job's fds 0-2, if one is; a transparent job's is the session's first."""
     found = [number for number, home_fd in options.fds.items() if posix.isatty(home_fd)]
@@ -131,7 +136,10 @@ def run(options: Options) -> int:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     try:
         settle_fds(options)
-        opening = Opening(options, environment())
+        around = environment()
+        if options.env:
+            around[b"GLUNIX_ENV"] = options.env.encode()
+        opening = Opening(options, around)
         half = None
         if options.transparent:
             from glunix.home.processes.root_shadow import split_startup
@@ -140,7 +148,7 @@ def run(options: Options) -> int:
         if opening.giver is not None:
             opening.giver.start()
     except GlunixError as error:
-        complain(str(error), None)
+        _complain(str(error))
         return config.exit_error()
     except OSError as error:
         return _lacks(error)
@@ -161,7 +169,7 @@ def _go_on(options: Options, opening: Opening, half: HomeHalf | None) -> int:
             opening.link.shapes = TRANSPARENT
         return Startup(options, opening, half).run()
     except GlunixError as error:
-        complain(str(error), None)
+        _complain(str(error))
         return config.exit_error()
     except OSError as error:
         return _lacks(error)
@@ -176,5 +184,5 @@ def _lacks(error: OSError) -> int:
     option = _LACKING.get(error.errno or 0)
     if option is None:
         raise error
-    complain(f"home's part of the job: {error.strerror} (ulimit -{option})", None)
+    _complain(f"home's part of the job: {error.strerror} (ulimit -{option})")
     return config.exit_error()

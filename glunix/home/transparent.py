@@ -15,6 +15,7 @@ import posix
 import select
 from fcntl import ioctl
 
+from glunix.errors import FrameError
 from glunix.home.descriptors.inherited import AT_HOME, is_file, is_read_output
 from glunix.home.descriptors.kinds import same_sockets, stdin_kind
 from glunix.home.input.source import Source
@@ -42,23 +43,27 @@ if TYPE_CHECKING:
     from glunix.home.descriptors.forwarded import Forwarded
     from glunix.home.descriptors.inherited import Inherited
     from glunix.home.input.prefetch import InputPrefetch
+    from glunix.home.level import Handlers
     from glunix.home.options import Options
     from glunix.home.processes.outbound_signals import OutboundSignals
     from glunix.home.processes.root_shadow import HomeHalf
     from glunix.home.processes.shadows import Shadows
-    from glunix.home.wire import Value
+    from glunix.home.wire import Bytes, Value
 
     Send = Callable[[int, list[object]], None]
 
 _INT_MAX = 2**31 - 1
+
+RARE = ("homecall", "homeclose", "ioctlpages", "unwant")
+"""Messages of glunix.home.calls.pages."""
 
 TERMINAL_FD = 3
 """The number by which the node asks for the controlling terminal when none of fds 0-2 is it."""
 
 
 class HomeCalls:
-    """Answers the one node stream of a transparent job. Has the shape of glunix.home.stdin.Input:
-    `wants`, `fileno` and `read` are for the startup's poll loop."""
+    """Answers the one node stream of a transparent job: `handlers` for
+    glunix.home.calls.dispatch; `wants`, `fileno` and `read` for the startup's poll loop."""
 
     def __init__(
         self,
@@ -152,6 +157,21 @@ class HomeCalls:
             self._refresh(fd, source)
         self.look_ahead()
 
+    def handlers(self) -> Handlers:
+        """Who does what the node asks for: of this and of all parts."""
+        return {
+            "back": self.give_back,
+            "inback": self.back,
+            "inclosed": self.closed,
+            "incredit": self.took,
+            "ioctl": self.ioctl,
+            "seek": self.seek,
+            "shadowkill": self._kill,
+            "want": self.want,
+            **self._shadows().handlers(),
+            **{tag: self._rarely(tag) for tag in RARE},
+        }
+
     # -- input that goes ahead ---------------------------------------------------------------
 
     def look_ahead(self, end: bool = True) -> None:
@@ -190,7 +210,7 @@ class HomeCalls:
 
     # -- the startup's poll loop ---------------------------------------------------------------
 
-    def wants(self, unsent: int) -> bool:
+    def wants(self) -> bool:
         """Whether news of input is of interest."""
         return not self._over
 
@@ -221,10 +241,6 @@ class HomeCalls:
             elif source.wants_edge or not source.told:
                 self._tell(fd, source, True)
 
-    def in_background(self) -> bool:
-        """A transparent job needs no look-out: its reads are made when it makes them."""
-        return False
-
     def maybe_over(self, job: JobView) -> None:
         """A process ended: with the last one nothing more is asked."""
         if not job.live():
@@ -254,7 +270,7 @@ class HomeCalls:
 
     # -- calls -------------------------------------------------------------------------------
 
-    def want(self, ask: int, fd: int, count: int, nonblock: bool, offset: int) -> None:
+    def want(self, ask: int, fd: int, count: int, nonblock: bool = False, offset: int = -1) -> None:
         """One read of home's `fd`. EAGAIN tells the node to wait for `ready`."""
         source = self._sources.get(fd)
         if source is None:
@@ -287,9 +303,9 @@ class HomeCalls:
         fd: int,
         command: int,
         argument: int,
-        data: bytes,
-        may_write: bool,
-        watch: bool,
+        data: Bytes,
+        may_write: bool = False,
+        watch: bool = False,
     ) -> None:
         """A terminal ioctl, as if the program made it here.
 
@@ -301,7 +317,7 @@ class HomeCalls:
             self.modes.begin()
         try:
             home_fd = self._home_fd(fd)
-            buffer = self._rights.buffer(home_fd, command, data)
+            buffer = self._rights.buffer(home_fd, command, bytes(data))
         except OSError as refused:
             self._send(["ioctled", ask, 0, refused.errno or errno.EIO, b""])
             return
@@ -352,31 +368,33 @@ class HomeCalls:
         """A call on a file has failed before it was made."""
         self._send(["homedone", ask, 0, error, [], b""])
 
-    def rare(self, tag: str, message: list[Value]) -> bool:
-        """A call that few programs make; False when it is another message."""
-        if tag == "shadowkill":
-            self._kill(message)
-            return True
-        if tag.startswith("shadow"):
-            return self._shadows().take(tag, message)
-        if self._rare is None:
-            if tag not in ("ioctlpages", "homecall", "homeclose"):
-                return False
-            from glunix.home.calls.files import HomeFiles
-            from glunix.home.calls.pages import RareCalls
+    def _rarely(self, tag: str) -> Callable[..., None]:
+        """The handler of calls that few programs make: the first one loads what makes them."""
 
-            given = {fd: fd for fd in (0, 1, 2) if is_file(fd)}
-            given |= {channel: fd for channel, fd in self._inherited.items() if is_file(fd)}
-            if self._terminal is not None:
-                given[min(self._terminal.fds, default=TERMINAL_FD)] = self._terminal.fd
-            paths = self._paths
-            if self._forwarded is not None:
-                given |= self._forwarded.descriptors
-                paths = [*paths, *self._forwarded.directories()]
-            how = (self._opened, self._closed, given, self._begins, self._again)
-            files = HomeFiles(paths, self._send, self._epoll, *how)
-            self._rare = RareCalls(self._send, self._epoll, self._fd_for_any, files)
-        return self._rare.take(tag, message)
+        def handle(*fields: Value) -> None:
+            if self._rare is None:
+                if tag == "unwant":
+                    raise FrameError("unexpected 'unwant'")
+                self._rare = self._rare_calls()
+            self._rare.handlers()[tag](*fields)
+
+        return handle
+
+    def _rare_calls(self) -> RareCalls:
+        from glunix.home.calls.files import HomeFiles
+        from glunix.home.calls.pages import RareCalls
+
+        given = {fd: fd for fd in (0, 1, 2) if is_file(fd)}
+        given |= {channel: fd for channel, fd in self._inherited.items() if is_file(fd)}
+        if self._terminal is not None:
+            given[min(self._terminal.fds, default=TERMINAL_FD)] = self._terminal.fd
+        paths = self._paths
+        if self._forwarded is not None:
+            given |= self._forwarded.descriptors
+            paths = [*paths, *self._forwarded.directories()]
+        how = (self._opened, self._closed, given, self._begins, self._again)
+        files = HomeFiles(paths, self._send, self._epoll, *how)
+        return RareCalls(self._send, self._epoll, self._fd_for_any, files)
 
     def _again(self, number: int) -> None:
         """What was read there may have been all."""
@@ -392,15 +410,12 @@ class HomeCalls:
         if self._rare is not None:
             self._rare.files.close(number)
 
-    def _kill(self, message: list[Value]) -> None:
-        from glunix.home.link import integer
+    def _kill(self, pid: int, signal: int, group: int, spared: list[int]) -> None:
         from glunix.home.processes.outbound_signals import OutboundSignals
 
-        pid, number, group = (integer(value) for value in message[1:4])
-        spared = message[4] if isinstance(message[4], list) else []
         if self._outward is None:
             self._outward = OutboundSignals(*self._began)
-        self._outward.kill(pid, number, group, [integer(one) for one in spared])
+        self._outward.kill(pid, signal, group, spared)
 
     def _shadows(self) -> Shadows:
         if self._job_shadows is None:
@@ -452,17 +467,17 @@ class HomeCalls:
         self._rights.check_any(found, command)
         return found
 
-    def give_back(self, fd: int, data: bytes) -> None:
+    def give_back(self, fd: int, data: Bytes) -> None:
         """Bytes the job fetched and never took: to the terminal's input, or a file's offset.
 
         Only the last of what it was given: else a node could type what it likes (Source.takes).
         """
         source = self._sources.get(fd)
         try:
-            if source is None or not source.takes(data):
+            if source is None or not source.takes(bytes(data)):
                 return
             if source.terminal is not None:
-                for byte in data:
+                for byte in bytes(data):
                     ioctl(source.fd, TIOCSTI, bytes((byte,)))
             else:
                 posix.lseek(source.fd, -len(data), os.SEEK_CUR)

@@ -260,7 +260,7 @@ USER_LEVEL: Shapes = {
     "inclosed": (1, ()),
     "stopped": (3, (VNN, REAL_SIGNAL)),
     "continued": (2, (VNN,)),
-    "exited": (4, (VNN, CODE, SIGNAL, BOOL, BOOL)),
+    "exited": (4, (VNN, CODE, SIGNAL, BOOL, BOOL, BOOL)),
 }
 """What a node says of a user-level job; glunix.home.shapes has the rest."""
 
@@ -324,4 +324,5 @@ def checked(body: Bytes, shapes: Shapes, what: str) -> list[Value]:
     wrong = _first_fault(zip(range(1, len(found)), found[1:], fields, strict=False))
     if wrong is not None:
         raise FrameError(f"bad message ({what}): {wrong[0]} - at `${wrong[1]}`")
+    del found[len(fields) + 1 :]  # of a younger peer
     return found

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from glunix.ids import DEGREE_MAX
-from glunix.msg import client
+from glunix.msg import client, parallel
 from glunix.msg.base import Decoder, Message, Record
 from glunix.msg.job import (
     PATH_MAX,
@@ -207,7 +207,15 @@ class BatchPlaced(Message, frozen=True, tag="batchplaced"):
     name: Annotated[str, Meta(max_length=64)] = ""
 
 
-ClientToDaemon = client.ClientToDaemon | Enqueue | Hold | AskJob | BatchReady | BatchCannot
+ClientToDaemon = (
+    client.ClientToDaemon
+    | Enqueue
+    | Hold
+    | AskJob
+    | BatchReady
+    | BatchCannot
+    | parallel.ProcessToDaemon
+)
 DaemonToClient = client.DaemonToClient | Queued | JobFacts | BatchPlaced
 
 client_to_daemon = Decoder(ClientToDaemon, "client to daemon")

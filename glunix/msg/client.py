@@ -39,6 +39,8 @@ class Submit(Message, frozen=True, tag="submit"):
     nodes: Names = []
     exclude: Names = []
     uid: U32 | None = None
+    beside: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
+    """NPID of a running job of as many processes: on their nodes (Glib_CoSpawn); 0: none."""
 
 
 class TtyMode(Message, frozen=True, tag="tty"):

@@ -110,6 +110,8 @@ class Place(Message, frozen=True, tag="place"):
     nodes: Names
     exclude: Names
     transparent: bool
+    beside: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
+    """NPID of a running job, on whose nodes it is to be; 0: none."""
 
 
 class ProcStarted(Message, frozen=True, tag="started"):

@@ -11,6 +11,7 @@ from msgspec import Meta
 from glunix.msg.base import Decoder, Message
 from glunix.msg.job import U32, NameField, TextField, VersionField
 from glunix.msg.move import MoveOrder, MovePiece, MoveSaid, MoveTaken
+from glunix.msg.parallel import BarrierMessage
 
 
 class PeerHello(Message, frozen=True, tag="hello"):
@@ -30,5 +31,5 @@ class CloseStream(Message, frozen=True, tag="close"):
 
 
 Moving = MoveOrder | MoveSaid | MovePiece | MoveTaken
-PeerToPeer = PeerHello | CloseStream | Moving
+PeerToPeer = PeerHello | CloseStream | Moving | BarrierMessage
 peer_to_peer = Decoder(PeerToPeer, "daemon to daemon")

@@ -2,8 +2,8 @@
 
 The message is the contents of a memory file, because a packet is too small for an environment. With
 it come descriptors, in this order: the memory file, the status socket, standard input, output and
-error, and then any number of cgroup.procs files that the program is to write itself into, or the
-folder of the control group that it is to begin in.
+error, its line to the daemon if it has one, and then any number of cgroup.procs files that the
+program is to write itself into, or the folder of the control group that it is to begin in.
 """
 
 from glunix.msg.base import Decoder, Message
@@ -12,7 +12,7 @@ from glunix.msg.job import JobSpec, Owner
 FIXED = 5
 """Descriptors that always come."""
 
-FDS_MAX = FIXED + 8
+FDS_MAX = FIXED + 9
 
 
 class StartProgram(Message, frozen=True, tag="start"):
@@ -23,6 +23,8 @@ class StartProgram(Message, frozen=True, tag="start"):
     env: dict[bytes, bytes]
     begins: bool = False
     """The last descriptor is the folder of a control group."""
+    has_line: bool = False
+    """After the standard descriptors comes its line to the daemon."""
 
 
 requests = Decoder(StartProgram, "daemon to session server")

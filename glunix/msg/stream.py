@@ -49,6 +49,7 @@ from glunix.msg.job import (
     VnnField,
     WinSize,
 )
+from glunix.msg.parallel import Places
 from glunix.msg.shadows import (
     ShadowKill,
     ShadowMove,
@@ -80,6 +81,10 @@ class Start(Message, frozen=True, tag="start"):
     home: NameField
     owner: Owner
     spec: JobSpec
+    places: Places = []
+    """All nodes of a job of several processes, for its barriers; else, and of older homes: none."""
+    mark: Annotated[str, Meta(max_length=64)] = ""
+    """Of such a job: a word that no other job on any of these machines has."""
 
 
 class Restore(Message, frozen=True, tag="restore"):
@@ -304,6 +309,8 @@ class Exited(Message, frozen=True, tag="exited"):
     core: bool = False
     orphaned: bool = False
     """Transparent: its supervisor died and it with it, so it left no modes of its own choice."""
+    aborts: bool = False
+    """An MPI rank that ended the job, or was ended with it: the first such status is the job's."""
 
 
 class RootExited(Message, frozen=True, tag="rootexited"):

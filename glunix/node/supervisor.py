@@ -18,8 +18,7 @@ import slic.engines.builtin  # noqa: F401 - loaded once, by the daemon, not by e
 from glunix.ids import StreamId
 from glunix.msg import stream
 from glunix.msg.base import Body, Message
-from glunix.msg.homecalls import HomeDone, PagesDone
-from glunix.msg.shadows import ShadowMoved, ShadowSignal, ShadowsMade
+from glunix.msg.shadows import ShadowSignal, ShadowsMade
 from glunix.node import privilege
 from glunix.node.bridge import MOVE
 from glunix.node.calls.files import HomeFiles as NodeHomeFiles
@@ -28,6 +27,7 @@ from glunix.node.calls.reads import ForwardedReads
 from glunix.node.calls.router import CallRouter
 from glunix.node.calls.stats import CallStats
 from glunix.node.descriptors.standins import StandIns
+from glunix.node.dispatch import Handlers
 from glunix.node.home_connection import WayHome, connect
 from glunix.node.interposition import Interposing
 from glunix.node.launch import Birth
@@ -114,6 +114,13 @@ class Supervisor:
         self._router = CallRouter(
             self, self._reads, self._groups, self._outputs, self._stats, self._pids.look
         )
+        self._handlers: dict[type[Message], Callable[[Any], object]] = {
+            **self._own_handlers(),
+            **self._reads.handlers(),
+            **self._router.handlers(),
+            **self._pids.handlers(),
+            **self._groups.handlers(),
+        }
 
     # -- life --------------------------------------------------------------------------------
 
@@ -134,16 +141,7 @@ class Supervisor:
             )
             self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
-                self._router.home_files = NodeHomeFiles(
-                    caught.fds,
-                    caught.places,
-                    self._to_home,
-                    self,
-                    self._reactor,
-                    self._router.budget,
-                    self._open_files(caught.fds),
-                )
-                self._stand_ins.hold(self._spec, self._router.home_files.hold)
+                self._serve_files(caught.fds, caught.places)
             self._main = self._fork_program(caught.launch, caught.places)
         except StepFailed as error:
             self._report(stream.Failed(self._vnn, error.step, error.error, error.text))
@@ -160,6 +158,14 @@ class Supervisor:
             self._look_after()
             self._way.turned()
         self._finish()
+
+    def _serve_files(self, fds: HomeFds, places: HomePlaces) -> None:
+        """The job may open files of home's."""
+        way, budget = (self._to_home, self, self._reactor), self._router.budget
+        files = NodeHomeFiles(fds, places, *way, budget, self._open_files(fds))
+        self._router.serve_files(files)
+        self._handlers.update(files.handlers())
+        self._stand_ins.hold(self._spec, files.hold)
 
     def _turn(self) -> None:
         self._reactor.turn()
@@ -366,57 +372,34 @@ class Supervisor:
         message = stream.home_to_node.decode(body)
         if not self._main and not isinstance(message, ShadowsMade):
             self._early.append((number, bytes(body)))
-        elif isinstance(message, stream.Got):
-            self._reads.got(message)
-        elif isinstance(message, stream.IoctlDone):
-            self._reads.done(message)
-        elif isinstance(message, PagesDone):
-            self._reads.pages_done(message)
-        elif isinstance(message, HomeDone) and self._router.home_files is not None:
-            self._router.home_files.done(message)
-        elif isinstance(message, stream.Modes):
-            self._reads.modes.told(message)
-        elif isinstance(message, stream.Ready):
-            if message.hung_up:
-                self._stand_ins.hang_up()
-                self._outputs[self._stand_ins.terminal_channel].close()
-                self._router.ask_deferred()
-            if message.readable:  # who waits in a read first: it is one journey more for it
-                self._reads.retry(message.fd)
-            self._stand_ins.set_readable(message.fd, message.readable)
-            if self._router.home_files is not None:
-                self._router.home_files.set_readable(message.fd, message.readable)
-        elif isinstance(message, stream.Flow):
-            self._stand_ins.set_flow(message.stopped)
-        elif isinstance(message, stream.Credit):
-            if message.fd in self._outputs:  # one opened once more may have ended
-                self._outputs[message.fd].credit(message.count)
-            self._router.ask_deferred()
-        elif isinstance(message, stream.Unwritten):
-            self._router.budget.failed(message.fd)
-        elif isinstance(message, stream.Refuse):
-            if message.fd in self._outputs:
-                self._outputs[message.fd].close()
-            self._router.ask_deferred()
-        elif isinstance(message, stream.Signal):
-            if message.flush:
-                self._key_flush.begin()
-            self._reads.drop_ahead()
-            if message.vnn is not None:
-                self._signal_program(message.signal)
-            else:
-                self._kill(message.signal)
-            self._key_flush.signalled(message.signal)
-        elif isinstance(message, ShadowsMade):
-            self._pids.made(message)
-        elif isinstance(message, ShadowMoved):
-            self._groups.done(message)
-        elif isinstance(message, ShadowSignal):
-            self._shadow_signal(message)
-        elif isinstance(message, stream.Resize) and self._stand_ins.slave >= 0:
+        elif (handler := self._handlers.get(type(message))) is not None:
+            handler(message)
+
+    def _own_handlers(self) -> Handlers:
+        return {
+            ShadowSignal: self._shadow_signal,
+            stream.In: self._input_ended,
+            stream.Resize: self._resize,
+            stream.Signal: self._signal,
+        }
+
+    def _signal(self, message: stream.Signal) -> None:
+        if message.flush:
+            self._key_flush.begin()
+        self._reads.drop_ahead()
+        if message.vnn is not None:
+            self._signal_program(message.signal)
+        else:
+            self._kill(message.signal)
+        self._key_flush.signalled(message.signal)
+
+    def _resize(self, message: stream.Resize) -> None:
+        if self._stand_ins.slave >= 0:
             set_size(self._stand_ins.slave, message.size)
-        elif isinstance(message, stream.In):
-            self._report(stream.InCredit(0))  # the end of a pipe that the daemon feeds: its turn
+
+    def _input_ended(self, message: stream.In) -> None:
+        """The end of a pipe that the daemon feeds: its turn."""
+        self._report(stream.InCredit(0))
 
     def _kill(self, number: int) -> None:
         if self._ended or not number:

@@ -7,6 +7,7 @@ and not make one.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -61,8 +62,8 @@ class Home(Protocol):
         link: int,
         owner: Owner,
         spec: JobSpec,
-        degree: int,
         streams: dict[StreamId, client.StreamOf],
+        addresses: Mapping[str, str],
     ) -> None:
         """A job of this client has its nodes, which are about to be dialled."""
 
@@ -221,7 +222,7 @@ class HomeBatch:
         del self._offered[ready.npid]
         ticket, launch = offer.ticket, offer.ticket.launch
         streams = {StreamId(of.stream): of for of in offer.streams}
-        self._home.begin(launch.npid, link, ticket.owner, ticket.spec, launch.degree, streams)
+        self._home.begin(launch.npid, link, ticket.owner, ticket.spec, streams, launch.addresses)
         return [
             Dial(launch.npid, link, number, of.node, launch.addresses.get(of.node, ""))
             for number, of in streams.items()

@@ -7,6 +7,7 @@ Paper 4.2: the startup asks the master for nodes through its daemon, then speaks
 
 import dataclasses
 from collections import Counter
+from collections.abc import Mapping
 
 import msgspec
 
@@ -15,6 +16,7 @@ from glunix.ids import StreamId, Why
 from glunix.msg import batch, client, master
 from glunix.msg.base import Message
 from glunix.msg.job import JobSpec, Owner, fair_window
+from glunix.msg.parallel import Place
 from glunix.msg.stream import Start
 from glunix.state.home_effects import (
     BeginMove,
@@ -59,6 +61,10 @@ class _HomeJob:
     streams: dict[StreamId, client.StreamOf]
     waiting: set[StreamId]
     """Streams whose node is still being dialled."""
+    places: list[Place]
+    """Its nodes, for its barriers; of a job of one process: none."""
+    mark: str
+    """As Start.mark."""
     epoch: int = 0
     """Counts the moves that were begun."""
     moving: bool = False
@@ -104,6 +110,7 @@ class HomeJobs:
     ) -> None:
         """`key` seals batch jobs (glunix.state.homebatch)."""
         self.node = node
+        self._key = key
         self.batch = HomeBatch(self, node, uid, host, key)
         self._jobs_each = jobs_each
         """Jobs and unanswered requests that one user may have here: more would keep the others
@@ -205,11 +212,16 @@ class HomeJobs:
         job.moving = True
         job.epoch += 1
         ((number, of),) = job.streams.items()
-        start = Start(job.npid, job.degree, of.vnns, self.node, job.owner, job.spec)
+        start = self._start(job, of.vnns)
         begin = BeginMove(
             job.npid, job.link, number, start, job.epoch, node, address, asker, ask.request
         )
         return [begin]
+
+    def _start(self, job: _HomeJob, vnns: list[int]) -> Start:
+        return Start(
+            job.npid, job.degree, vnns, self.node, job.owner, job.spec, job.places, job.mark
+        )
 
     def move_over(self, begun: BeginMove, moved: bool, pid: int, why: str) -> list[DaemonEffect]:
         """A move has come to its end. `moved`: the job runs on the other node, as `pid`."""
@@ -263,6 +275,7 @@ class HomeJobs:
                 message.nodes,
                 message.exclude,
                 message.spec.transparent,
+                message.beside,
             )
         elif isinstance(message, client.KillJob):
             question = master.KillRequest(
@@ -377,7 +390,7 @@ class HomeJobs:
             who.next_stream += 1
             streams[number] = client.StreamOf(number, node, vnns)
         spec = msgspec.structs.replace(submit.spec, home_host=submit.spec.home_host or self.host)
-        self.begin(placed.npid, request.link, who.owner, spec, submit.degree, streams)
+        self.begin(placed.npid, request.link, who.owner, spec, streams, placed.addresses)
         answer = client.Placed(request.request, placed.npid, list(streams.values()))
         effects: list[DaemonEffect] = [ToClient(request.link, answer)]
         for stream in streams.values():
@@ -404,13 +417,30 @@ class HomeJobs:
         link: int,
         owner: Owner,
         spec: JobSpec,
-        degree: int,
         streams: dict[StreamId, client.StreamOf],
+        addresses: Mapping[str, str],
     ) -> None:
         """A job of this client has its nodes, which are about to be dialled."""
-        self._jobs[npid] = _HomeJob(npid, link, owner, spec, degree, streams, set(streams))
+        degree = sum(len(of.vnns) for of in streams.values())
+        places = [Place(s.node, addresses.get(s.node, ""), s.vnns) for s in streams.values()]
+        job = _HomeJob(
+            npid,
+            link,
+            owner,
+            spec,
+            degree,
+            streams,
+            set(streams),
+            places if degree > 1 else [],
+            self._mark(npid) if degree > 1 else "",
+        )
+        self._jobs[npid] = job
         self._more(owner.uid, 1)
         self._clients[link].jobs.add(npid)
+
+    def _mark(self, npid: int) -> str:
+        """Other clusters of this machine have the same NPIDs, and another key."""
+        return batch.seal_of(self._key, b"job", b"%d" % npid).hex()
 
     def abandon(self, npid: int, link: int, reason: str) -> list[DaemonEffect]:
         """A job of this client ends for its client's sake; nothing when it is not its."""
@@ -441,7 +471,7 @@ class HomeJobs:
             return []
         job.waiting.discard(stream)
         of = job.streams[stream]
-        start = Start(job.npid, job.degree, of.vnns, self.node, job.owner, job.spec)
+        start = self._start(job, of.vnns)
         return [Join(job.link, stream, of.node, start)]
 
     def stream_ended(self, link: int, stream: StreamId, lost: str) -> list[DaemonEffect]:

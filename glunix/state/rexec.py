@@ -71,7 +71,10 @@ class Rexec:
         core = self._core
         try:
             self._within_share(ask)
-            names = choose(core.ndb, ask.degree, ask.nodes, ask.exclude)
+            if ask.beside:
+                names = self._beside(ask)
+            else:
+                names = choose(core.ndb, ask.degree, ask.nodes, ask.exclude)
         except Refused as refusal:
             self._refuse(link, ask.request, refusal)
             return
@@ -96,6 +99,26 @@ class Rexec:
                 addresses={name: core.ndb.nodes[name].address for name in names},
             ),
         )
+
+    def _beside(self, ask: Place) -> list[NodeName]:
+        """The node of each process of a running job; Refused (Glib_CoSpawn, Table 2)."""
+        core, npid = self._core, ask.beside
+        job = core.pdb.jobs.get(Npid(npid))
+        if job is None:
+            ended = Npid(npid) in core.pdb.ended
+            raise Refused(Why.NO_JOB, f"job {npid} has ended" if ended else f"no job {npid}")
+        if ask.uid not in (job.uid, ROOT):
+            raise Refused(Why.NOT_YOURS, f"job {npid} belongs to uid {job.uid}")
+        if ask.degree != job.degree:
+            text = f"job {npid} has {job.degree} processes, not {ask.degree}"
+            raise Refused(Why.BAD_REQUEST, text)
+        names = [job.procs[Vnn(vnn)].node for vnn in range(job.degree)]
+        for name in names:
+            node = core.ndb.nodes[name]
+            if node.link is None or name in ask.exclude:
+                state = node.state if node.link is None else "not a node for this user"
+                raise Refused(Why.NO_NODE, f"{name}, a node of job {npid}, is {state}")
+        return names
 
     def _within_share(self, ask: Place) -> None:
         """Refused when the jobs of this user would have too many processes."""

@@ -49,7 +49,7 @@ class Home:
     def ask(self, call: str, *names: str, numbers: tuple[int, ...] = (), data: bytes = b"",
             fd: int = -1) -> list[object]:  # fmt: skip
         paths = [os.fsencode(self.listed / name) for name in names]
-        self.files.call(["homecall", 1, call, fd, paths, list(numbers), data, 0o22])
+        self.files.call(1, call, fd, paths, list(numbers), data, 0o22)
         return self.sent.pop() if self.sent else []
 
     def facts(self) -> tuple[object, ...]:

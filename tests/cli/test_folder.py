@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from glunix.cli import main, up
+from glunix.cli import main
+from glunix.cluster import embedded
 from glunix.cluster.folder import locked, made_safe
 from glunix.errors import GlunixError
 
@@ -52,10 +53,10 @@ def test_down_touches_nothing_that_is_not_the_clusters(tmp_path: Path) -> None:
     """With GLUNIX_DIR=/run it would have removed every socket there."""
     other = tmp_path / "other.sock"
     other.touch()
-    assert up.stop_cluster(tmp_path) == (0, [])
+    assert embedded.stop_cluster(tmp_path) == (0, [])
     assert sorted(tmp_path.iterdir()) == [other]
     made_safe(tmp_path)
-    assert up.stop_cluster(tmp_path) == (0, [])
+    assert embedded.stop_cluster(tmp_path) == (0, [])
     assert other.exists()
 
 

@@ -27,8 +27,6 @@ from glunix.home.calls.isolated import FCNTL, FLOCK, PAGE, BareCall, BareOpen
 from glunix.home.calls.pinned import Pins, failed, open_pinned, opening
 from glunix.home.descriptors.inherited import is_file
 from glunix.home.descriptors.openfile import RLIMIT_FSIZE, position, room
-from glunix.home.link import blob, integer, text
-from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from glunix.home.calls.filetable import Answer
+    from glunix.home.wire import Bytes
 
     Send = Callable[[list[object]], None]
 
@@ -102,17 +101,22 @@ class HomeFiles:
 
     # -- messages ----------------------------------------------------------------------------
 
-    def call(self, message: list[Value]) -> None:
+    def call(
+        self,
+        ask: int,
+        call: str,
+        fd: int,
+        paths: list[Bytes],
+        numbers: list[int],
+        data: Bytes,
+        umask: int,
+    ) -> None:
         """A HomeCall."""
-        ask, name, number = integer(message[1]), text(message[2]), integer(message[3])
-        given = message[4] if isinstance(message[4], list) else []
-        paths = [blob(path) for path in given]
-        more = message[5] if isinstance(message[5], list) else []
-        numbers = [integer(value) for value in more]
-        data, umask = blob(message[6]), integer(message[7])
         before = posix.umask(umask)
         try:
-            answer = self._make(ask, name, number, paths, numbers, data)
+            answer = self._make(
+                ask, call, fd, [bytes(path) for path in paths], numbers, bytes(data)
+            )
         except OSError as error:
             self._send(["homedone", ask, 0, error.errno or errno.EIO, [], b""])
             return
@@ -221,11 +225,11 @@ class HomeFiles:
             return rewind(self._open[number], offset, whence)
         return posix.lseek(fd, offset, whence)
 
-    def close(self, number: int) -> None:
+    def close(self, fd: int) -> None:
         """A HomeClose."""
-        opened = self._open.pop(number, None)
+        opened = self._open.pop(fd, None)
         if opened is not None:
-            self._removed(number)
+            self._removed(fd)
             posix.close(opened.fd)
 
     # -- locks -------------------------------------------------------------------------------

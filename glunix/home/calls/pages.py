@@ -11,13 +11,14 @@ import errno
 
 from glunix.home.calls.files import HomeFiles
 from glunix.home.calls.isolated import IOCTL, BareCall
-from glunix.home.link import blob, integer
-from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import select
     from collections.abc import Callable
+
+    from glunix.home.level import Handlers
+    from glunix.home.wire import Bytes
 
     Send = Callable[[list[object]], None]
 
@@ -40,27 +41,21 @@ class RareCalls:
         self._running: dict[int, tuple[int, BareCall]] = {}
         """fileno -> (ask, the process)."""
 
-    def take(self, tag: str, message: list[Value]) -> bool:
-        """One message; False when it is not for us."""
-        if tag == "unwant":
-            self._unwant(integer(message[1]))
-            self.files.unwant(integer(message[1]))
-        elif tag == "homecall":
-            self.files.call(message)
-        elif tag == "homeclose":
-            self.files.close(integer(message[1]))
-        elif tag == "ioctlpages":
-            self._ioctl(message)
-        else:
-            return False
-        return True
+    def handlers(self) -> Handlers:
+        """Who does what the node asks for."""
+        return {
+            "homecall": self.files.call,
+            "homeclose": self.files.close,
+            "ioctlpages": self._ioctl,
+            "unwant": self._unwant,
+        }
 
-    def _ioctl(self, message: list[Value]) -> None:
-        ask, fd, command, argument = (integer(value) for value in message[1:5])
-        given = message[5] if isinstance(message[5], list) else []
-        pages = [(integer(piece[0]), blob(piece[1])) for piece in given if isinstance(piece, list)]
+    def _ioctl(
+        self, ask: int, fd: int, command: int, argument: int, pages: list[tuple[int, Bytes]]
+    ) -> None:
+        given = [(address, bytes(data)) for address, data, *_ in pages]
         try:
-            made = BareCall(IOCTL, self._home_fd(fd, command), command, argument, pages)
+            made = BareCall(IOCTL, self._home_fd(fd, command), command, argument, given)
         except OSError as error:
             self._send(["pagesdone", ask, -(error.errno or errno.EIO), []])
             return
@@ -78,6 +73,10 @@ class RareCalls:
         return True
 
     def _unwant(self, ask: int) -> None:
+        self._end(ask)
+        self.files.unwant(ask)
+
+    def _end(self, ask: int) -> None:
         for own, (asked, made) in list(self._running.items()):
             if asked == ask:
                 del self._running[own]
@@ -87,5 +86,5 @@ class RareCalls:
     def end(self) -> None:
         """The job is over."""
         for ask, _ in list(self._running.values()):
-            self._unwant(ask)
+            self._end(ask)
         self.files.end()

@@ -15,18 +15,18 @@ import select
 import time
 
 from glunix.home.jobspec import is_tight, soft_limit
-from glunix.home.link import blob, integer
 from glunix.home.processes.forkserver import ForkServer, spawn
 from glunix.home.sinks import in_foreground, job_groups
-from glunix.home.wire import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from glunix.home.level import Handlers
     from glunix.home.processes.root_shadow import HomeHalf
     from glunix.home.terminal.tty import HomeTerminal
+    from glunix.home.wire import Bytes
 
     Send = Callable[[list[object]], None]
 
@@ -42,10 +42,6 @@ _MOST = 1 << 15
 
 _SETTLE = 0.02
 """Seconds that a signal waits for those that were sent with it: the kernel is at it."""
-
-
-def _integers(value: Value) -> list[int]:
-    return [integer(one) for one in value] if isinstance(value, list) else []
 
 
 class Shadows:
@@ -87,24 +83,19 @@ class Shadows:
 
     # -- the node's messages -----------------------------------------------------------------
 
-    def take(self, tag: str, message: list[Value]) -> bool:
-        """One message; False when it is not for us."""
-        if tag == "shadowswanted":
-            group, count = (integer(value) for value in message[1:3])
-            self._make(group, count)
-        elif tag == "shadowsended":
-            self._ended(_integers(message[1]), _integers(message[2]))
-        elif tag == "shadownamed":
-            self._name(integer(message[1]), blob(message[2]), blob(message[3]))
-        elif tag == "shadowstopped":
-            pid = integer(message[1])
-            for fork_server in self._with(pid):
-                fork_server.stop(pid, message[2] is True)
-        elif tag == "shadowmove":
-            self._move(*(integer(value) for value in message[1:5]))
-        else:
-            return False
-        return True
+    def handlers(self) -> Handlers:
+        """Who does what the node asks for."""
+        return {
+            "shadowmove": self._move,
+            "shadownamed": self._name,
+            "shadowsended": self._ended,
+            "shadowstopped": self._stop,
+            "shadowswanted": self._make,
+        }
+
+    def _stop(self, pid: int, stopped: bool) -> None:
+        for fork_server in self._with(pid):
+            fork_server.stop(pid, stopped)
 
     def begin(self) -> None:
         """The job begins: the first row is there before its program can fork."""
@@ -132,7 +123,7 @@ class Shadows:
         """The fork server that has this shadow, if one has."""
         return [fork_server for fork_server in self._fork_servers if pid in fork_server.shadows]
 
-    def _ended(self, pids: list[int], sessions: list[int]) -> None:
+    def _ended(self, pids: list[int], sessions: Sequence[int] = ()) -> None:
         self._lasting.difference_update(pids)
         for fork_server in list(self._fork_servers):
             over = [pid for pid in pids if pid in fork_server.shadows]
@@ -142,7 +133,7 @@ class Shadows:
             if over:
                 fork_server.say(b"E", *over)
 
-    def _move(self, ask: int, pid: int, group: int, session: int) -> None:
+    def _move(self, ask: int, pid: int, group: int, session: int = 0) -> None:
         if not pid:
             self._moved(ask, self._give_terminal(group))
         elif pid == self._root:
@@ -196,8 +187,9 @@ class Shadows:
             job_groups.add(group)  # before the node hears of it: the terminal may be given to it
         self._send(["shadowmoved", ask, error])
 
-    def _name(self, pid: int, name: bytes, words: bytes) -> None:
+    def _name(self, pid: int, name: Bytes, words: Bytes) -> None:
         """`words`: each with a NUL."""
+        name, words = bytes(name), bytes(words)
         if pid == self._root:
             self._half.name(name, words)
         for fork_server in self._with(pid):

@@ -24,6 +24,7 @@ from glunix.msg.job import AT_HOME, Inherited
 from glunix.node.calls.mounts import HomePlaces
 from glunix.node.calls.reads import Calls
 from glunix.node.descriptors.standins import SocketToken
+from glunix.node.dispatch import Handlers, Questions
 from glunix.node.output.reopened import Reopened
 from glunix.node.output.write_budget import WriteBudget, size_limit
 from glunix.node.reactor import Reactor
@@ -99,19 +100,23 @@ class HomeFiles:
 
     # -- questions ---------------------------------------------------------------------------
 
-    def ask(self, call: int, question: CallHome | HavePlace | RaiseSignal, tid: int) -> None:
-        """A handler asks."""
-        if isinstance(question, RaiseSignal):
-            self._raise(call, question.number, tid)
-            return
-        if isinstance(question, HavePlace):
-            failed = None
-            try:
-                self._places.make(question.path)
-            except OSError as error:  # the node has a directory above it in which it cannot be made
-                failed = error
-            self._calls.answer(call, failed)
-            return
+    def handlers(self) -> Handlers:
+        """Which method takes which answer of home's."""
+        return {HomeDone: self.done}
+
+    def questions(self) -> Questions:
+        """Which method takes which question of an interposer's."""
+        return {CallHome: self._call, HavePlace: self._have_place, RaiseSignal: self._raise}
+
+    def _have_place(self, call: int, question: HavePlace, tid: int) -> None:
+        failed = None
+        try:
+            self._places.make(question.path)
+        except OSError as error:  # the node has a directory above it in which it cannot be made
+            failed = error
+        self._calls.answer(call, failed)
+
+    def _call(self, call: int, question: CallHome, tid: int) -> None:
         try:
             umask = int(status_fields(tid)["Umask"], 8)
         except ProcessLookupError:
@@ -131,10 +136,11 @@ class HomeFiles:
             )
         )
 
-    def _raise(self, call: int, number: int, tid: int) -> None:
+    def _raise(self, call: int, question: RaiseSignal, tid: int) -> None:
         """A handler runs when the call has failed, or the call would be made again after it; what
         has none dies in the call.
         """
+        number = question.number
         try:
             caught = int(status_fields(tid)["SigCgt"], 16) >> (number - 1) & 1
             if not caught:

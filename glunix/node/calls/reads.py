@@ -16,6 +16,7 @@ from glunix.errors import FrameError
 from glunix.msg import stream
 from glunix.msg.base import Message
 from glunix.msg.homecalls import IoctlPages, Memory, PagesDone
+from glunix.node.dispatch import Handlers, Questions
 from glunix.node.input.readahead import ReadAhead
 from glunix.node.reactor import Reactor, Timer
 from glunix.node.terminal.modes_cache import KnownModes, is_query
@@ -120,43 +121,60 @@ class ForwardedReads:
             self._calls.answer(call, known)
         return known is not None
 
-    def ask(self, call: int, question: object, tid: int, may_write: bool = False) -> None:
-        """An interposer asks. `may_write`: see msg.stream.Ioctl."""
-        if not isinstance(question, ReadHome):
-            self.settle()
-        if isinstance(question, ReadHome):
-            self._read(_Read(call, question, tid))
-        elif isinstance(question, SeekHome) and self._is_read(question.fd):
+    def handlers(self) -> Handlers:
+        """Which method takes which answer of home's."""
+        return {
+            stream.Got: self.got,
+            stream.IoctlDone: self.done,
+            stream.Modes: self.modes.told,
+            PagesDone: self.pages_done,
+        }
+
+    def questions(self) -> Questions:
+        """Which method takes which question of an interposer's."""
+        return {
+            IoctlHome: self.ioctl,
+            PagesHome: self._ioctl_on_pages,
+            ReadHome: self.read,
+            SeekHome: self.seek,
+            TakeBack: self._given_back,
+        }
+
+    def read(self, call: int, question: ReadHome, tid: int) -> None:
+        """Read of home's descriptor."""
+        self._read(_Read(call, question, tid))
+
+    def seek(self, call: int, question: SeekHome, tid: int) -> None:
+        """Move home's offset."""
+        self.settle()
+        if self._is_read(question.fd):
             self._seeks.append((call, question, tid))  # of a read that is gone: its bytes go back
-        elif isinstance(question, SeekHome):
-            self.drop_ahead()
-            ask = self._number()
-            self._others[ask] = (call, question, tid)
-            self._send(stream.Seek(ask, question.fd, question.offset, question.whence))
-        elif isinstance(question, IoctlHome):
-            ask = self._number()
-            self._others[ask] = (call, question, tid)
-            self._send(
-                stream.Ioctl(
-                    ask,
-                    question.fd,
-                    question.command,
-                    question.argument,
-                    question.data,
-                    may_write,
-                    is_query(question.command),
-                )
-            )
-        elif isinstance(question, PagesHome):
-            ask = self._number()
-            self._pages[ask] = call, [(at, len(data)) for at, data in question.pages]
-            pages = [Memory(address, data) for address, data in question.pages]
-            self._send(IoctlPages(ask, question.fd, question.command, question.argument, pages))
-        elif isinstance(question, TakeBack):
-            self._take_back(question.fd, question.data, first=True)
-            self._calls.answer(call, None)
-        else:
-            raise TypeError(f"nobody answers {question!r}")
+            return
+        self.drop_ahead()
+        ask = self._number()
+        self._others[ask] = (call, question, tid)
+        self._send(stream.Seek(ask, question.fd, question.offset, question.whence))
+
+    def ioctl(self, call: int, question: IoctlHome, tid: int, may_write: bool = False) -> None:
+        """Make an ioctl that a table knows. `may_write`: see msg.stream.Ioctl."""
+        self.settle()
+        ask = self._number()
+        self._others[ask] = (call, question, tid)
+        command, watch = question.command, is_query(question.command)
+        more = question.argument, question.data, may_write, watch
+        self._send(stream.Ioctl(ask, question.fd, command, *more))
+
+    def _ioctl_on_pages(self, call: int, question: PagesHome, tid: int) -> None:
+        self.settle()
+        ask = self._number()
+        self._pages[ask] = call, [(at, len(data)) for at, data in question.pages]
+        pages = [Memory(address, data) for address, data in question.pages]
+        self._send(IoctlPages(ask, question.fd, question.command, question.argument, pages))
+
+    def _given_back(self, call: int, question: TakeBack, tid: int) -> None:
+        self.settle()
+        self._take_back(question.fd, question.data, first=True)
+        self._calls.answer(call, None)
 
     def _is_read(self, fd: int) -> bool:
         """Whether a read that moves the offset of home's `fd` is at home."""
@@ -304,7 +322,7 @@ class ForwardedReads:
         elif ahead is not None:
             ahead.more()
         if self._seeks:
-            self.ask(*self._seeks.pop(0))
+            self.seek(*self._seeks.pop(0))
         self.retry(fd)
 
     def _give_up_after(self, read: _Read, seconds: float) -> None:
@@ -389,7 +407,7 @@ class ForwardedReads:
         if message.error == STOPPED and isinstance(question, IoctlHome):
             # The stop that is coming interrupts the call, and it is made again after it.
             if self._calls.immune(tid, 22) and self._calls.still_valid(call):  # SIGTTOU
-                self.ask(call, question, tid, may_write=True)
+                self.ioctl(call, question, tid, may_write=True)
         elif message.error:
             self._calls.answer(call, OSError(message.error, os.strerror(message.error)))
         elif isinstance(question, SeekHome):

@@ -9,17 +9,19 @@ import termios
 from collections.abc import Callable, Mapping
 from signal import SIGTTOU
 
+from glunix.msg import stream
 from glunix.node.calls.files import HomeFiles
 from glunix.node.calls.reads import Calls, ForwardedReads
 from glunix.node.calls.stats import CallStats
 from glunix.node.descriptors.standins import StandIns
+from glunix.node.dispatch import Handlers, Questions
 from glunix.node.output.channel import Output
 from glunix.node.output.write_budget import WriteBudget
 from glunix.node.processes.groups import JobGroups
 from slic.interposers.home.descriptors import IoctlHome, Native, PagesHome, ReadHome, SeekHome
 from slic.interposers.home.groups import MoveShadow
 from slic.interposers.home.ioctls import STOPPING_IOCTLS, TCFLSH, TCXONC, TIOCGPGRP
-from slic.interposers.home.questions import CallHome, HavePlace, MayStream, RaiseSignal
+from slic.interposers.home.questions import CallHome, MayStream
 from slic.tracee import Tracee
 
 _ON_A_DESCRIPTOR = ReadHome | IoctlHome | PagesHome
@@ -49,13 +51,37 @@ class CallRouter:
         self._stops = stops
         self.home_files: HomeFiles | None = None
         self.budget = WriteBudget()
+        self._questions: dict[type, Callable[..., None]] = {
+            **reads.questions(),
+            **groups.questions(),
+            **self.questions(),
+        }
         self._deferred: list[tuple[int, object, int, bool]] = []
         """Questions after output that home has not taken: `_put`'s arguments."""
+
+    def questions(self) -> Questions:
+        """Which method takes which question of an interposer's, of this part."""
+        return {MayStream: self._may_stream}
+
+    def handlers(self) -> Handlers:
+        """Which method takes which message of home's about output and readiness."""
+        return {
+            stream.Credit: self._credit,
+            stream.Flow: self._flow,
+            stream.Ready: self._ready,
+            stream.Refuse: self._refuse,
+            stream.Unwritten: self._unwritten,
+        }
+
+    def serve_files(self, files: HomeFiles) -> None:
+        """The job may speak of home's files from now on."""
+        self.home_files = files
+        self._questions.update(files.questions())
 
     def ask(self, call_id: int, question: object, tracee: Tracee) -> None:
         """A handler asks."""
         if isinstance(question, MoveShadow):
-            self._groups.ask(call_id, question, tracee.tid)
+            self._put(call_id, question, tracee.tid, False)
             return
         if self._reads.knows(call_id, question):
             return
@@ -93,14 +119,46 @@ class CallRouter:
         return all(gone)
 
     def _put(self, call_id: int, question: object, tid: int, may_write: bool) -> None:
-        if isinstance(question, MayStream):
-            self._calls.answer(call_id, self.budget.take(question.fd, question.count, tid))
-        elif (
-            isinstance(question, CallHome | HavePlace | RaiseSignal) and self.home_files is not None
-        ):
-            self.home_files.ask(call_id, question, tid)
+        handler = self._questions.get(type(question))
+        if handler is None:
+            raise TypeError(f"nobody answers {question!r}")
+        if may_write:  # an ioctl of the terminal's
+            handler(call_id, question, tid, may_write)
         else:
-            self._reads.ask(call_id, question, tid, may_write)
+            handler(call_id, question, tid)
+
+    def _may_stream(self, call: int, question: MayStream, tid: int) -> None:
+        self._calls.answer(call, self.budget.take(question.fd, question.count, tid))
+
+    # -- what home says of output and readiness ------------------------------------------------
+
+    def _ready(self, message: stream.Ready) -> None:
+        around = self.stand_ins
+        if message.hung_up:
+            around.hang_up()
+            self._outputs[around.terminal_channel].close()
+            self.ask_deferred()
+        if message.readable:  # who waits in a read first: it is one journey more for it
+            self._reads.retry(message.fd)
+        around.set_readable(message.fd, message.readable)
+        if self.home_files is not None:
+            self.home_files.set_readable(message.fd, message.readable)
+
+    def _flow(self, message: stream.Flow) -> None:
+        self.stand_ins.set_flow(message.stopped)
+
+    def _credit(self, message: stream.Credit) -> None:
+        if message.fd in self._outputs:  # one opened once more may have ended
+            self._outputs[message.fd].credit(message.count)
+        self.ask_deferred()
+
+    def _unwritten(self, message: stream.Unwritten) -> None:
+        self.budget.failed(message.fd)
+
+    def _refuse(self, message: stream.Refuse) -> None:
+        if message.fd in self._outputs:
+            self._outputs[message.fd].close()
+        self.ask_deferred()
 
     def ask_deferred(self) -> None:
         """Home took more output: questions that were made after it can go."""

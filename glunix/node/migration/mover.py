@@ -19,40 +19,12 @@ import traceback
 from collections.abc import Callable, Iterator
 
 from glunix.errors import FrameError
-from glunix.ids import StreamId
 from glunix.msg import move
-from glunix.msg.base import Decoder, Message, encode
-from glunix.msg.frame import CHUNK, Deframer, encode_frame
+from glunix.node.migration.talk import Talk
 from glunix.node.spawn.fork import close_others, fork_child
 from slic.kernel.prctl import set_parent_death_signal
 
-TALK = StreamId(1)
-FREEZE_SECONDS = 10.0
 _MEMORY = "/dev/shm"
-
-
-class Talk:
-    """A blocking socket to the daemon. EOFError: it is gone."""
-
-    def __init__(self, sock: socket.socket, decoder: Decoder) -> None:
-        self._sock = sock
-        self._decoder = decoder
-        self._deframer = Deframer()
-        self._come: list[Message] = []
-
-    def send(self, message: Message) -> None:
-        self._sock.sendall(encode_frame(TALK, encode(message)))
-
-    def receive(self) -> Message:
-        while not self._come:
-            data = self._sock.recv(1 << 20)
-            if not data:
-                raise EOFError
-            self._come += [self._decoder.decode(body) for _, body in self._deframer.feed(data)]
-        return self._come.pop(0)
-
-    def say(self, what: str, text: str = "", pid: int = 0) -> None:
-        self.send(move.Said(what, text[:60000], pid))
 
 
 def spawn_source(root: int) -> tuple[int, socket.socket]:
@@ -117,11 +89,3 @@ def _private_folder() -> Iterator[str]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def pieces(path: str, start: int) -> Iterator[bytes]:
-    """A file from there on in pieces."""
-    with open(path, "rb", buffering=0) as file:
-        file.seek(start)
-        while data := file.read(CHUNK):
-            yield data

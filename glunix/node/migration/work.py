@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import Literal
 
 from glunix.msg import move
-from glunix.node.migration.mover import FREEZE_SECONDS, Talk, pieces
+from glunix.node.migration.talk import FREEZE_SECONDS, Talk, pieces
 from migration import image
 from migration.engine import Reason, Refused
 from migration.image import BadImage

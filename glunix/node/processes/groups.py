@@ -15,6 +15,7 @@ from glunix.msg.base import Message
 from glunix.msg.shadows import ShadowMove, ShadowMoved
 from glunix.node.calls.reads import Calls
 from glunix.node.descriptors.standins import StandIns
+from glunix.node.dispatch import Handlers, Questions
 from glunix.node.processes.pid_allocator import PidAllocator
 from glunix.node.reactor import Reactor
 from slic.interposers.home.groups import Move, MoveShadow
@@ -52,7 +53,15 @@ class JobGroups:
         if stand_ins.slave >= 0:
             self._device = os.fstat(stand_ins.slave).st_rdev
 
-    def ask(self, call: int, question: MoveShadow, tid: int) -> None:
+    def handlers(self) -> Handlers:
+        """Which method takes which answer of home's."""
+        return {ShadowMoved: self.done}
+
+    def questions(self) -> Questions:
+        """Which method takes which question of an interposer's."""
+        return {MoveShadow: self._ask}
+
+    def _ask(self, call: int, question: MoveShadow, tid: int) -> None:
         """A process (pid `tid` of the node) is about to move."""
         self._numbers.catch_up()  # it was forked somewhere first
         moved = self._message(question, tid)

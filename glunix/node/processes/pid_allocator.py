@@ -18,6 +18,7 @@ from typing import Protocol
 from glunix.msg import shadows
 from glunix.msg.base import Message
 from glunix.msg.move import Place, State
+from glunix.node.dispatch import Handlers
 from glunix.node.processes.agent import AgentGone, Ended, Named, NamespaceAgent, Stopped
 from glunix.node.processes.forkwatch import ForkWatch
 from glunix.node.processes.group_membership import GroupMembership
@@ -280,6 +281,10 @@ class PidAllocator:
         return 0 if self._space is None else self._space.group_number
 
     # -- home ----------------------------------------------------------------------------------
+
+    def handlers(self) -> Handlers:
+        """Which method takes which answer of home's."""
+        return {shadows.ShadowsMade: self.made}
 
     def made(self, message: shadows.ShadowsMade) -> None:
         """Home has made some, with numbers in a row."""

@@ -88,10 +88,17 @@ def own_group(tty_fd: int | None) -> None:
         os.tcsetpgrp(tty_fd, os.getpid())
 
 
-def place_fds(stdin: int, stdout: int, stderr: int) -> None:
-    """Make the three descriptors 0, 1 and 2, whatever numbers they have now."""
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (stdin, stdout, stderr)]
-    for number, fd in enumerate(high):
+LINE = 4
+"""A process's descriptor of its line to the daemon, if it has one (glunix.daemon.mpi)."""
+
+
+def place_fds(stdin: int, stdout: int, stderr: int, line: int = -1) -> None:
+    """Make the three descriptors 0, 1 and 2, and `line` LINE, whatever numbers they have now."""
+    wanted = {0: stdin, 1: stdout, 2: stderr}
+    if line >= 0:
+        wanted[LINE] = line
+    high = {n: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for n, fd in wanted.items()}
+    for number, fd in high.items():
         os.dup2(fd, number, inheritable=True)
 
 

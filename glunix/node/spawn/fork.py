@@ -48,6 +48,8 @@ class Surroundings:
     """cgroup.procs files, opened with the daemon's rights, that the process writes itself into."""
     into: int = -1
     """The folder of a control group, in which the process begins; -1: where its parent is."""
+    line: int = -1
+    """What becomes its descriptor LINE, to the daemon's PMI server; -1: it gets none."""
 
     def enter_group(self) -> None:
         """In the child, as root still: what it forks belongs to the job for good."""
@@ -166,7 +168,7 @@ def spawn_direct(
                 set_parent_death_signal(signal.SIGKILL)
             enter_groups(around.groups)
             leave_terminal()
-            place_fds(around.stdin, around.stdout, around.stderr)
+            place_fds(around.stdin, around.stdout, around.stderr, around.line)
             become(around.spec, around.owner, around.env, dies_with_parent=not ends_with_init)
         except StepFailed as error:
             report_failure(theirs, error)

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from glunix import config
 from glunix.msg.job import Carried, JobSpec, Owner, Rlimit
 from glunix.node.spawn import carried
-from glunix.node.spawn.exec import inherits_nothing
+from glunix.node.spawn.exec import LINE, inherits_nothing
 from glunix.node.spawn.fork import Report, Surroundings, decode_report
 from glunix.node.spawn.reaper import REAPER
 from slic.kernel import capabilities
@@ -165,10 +165,11 @@ def spawn_quickly(around: Surroundings) -> tuple[int, socket.socket, Report] | N
     return pid, ours, decode_report(packet)
 
 
-def _mode(spec: JobSpec) -> bytes:
+def _mode(spec: JobSpec, line: int) -> bytes:
     """With a daemon that is the init of its PID namespace the kernel ends all, and a program needs
     no parent-death signal, which it could see."""
-    return (b"k" if spec.keep else b"-") + (b"i" if os.getpid() == 1 else b"-")
+    keeps, is_init = b"k" if spec.keep else b"-", b"i" if os.getpid() == 1 else b"-"
+    return keeps + is_init + (b"l" if line >= 0 else b"-")
 
 
 def _spawn(reaper: str, around: Surroundings, status: socket.socket) -> int:
@@ -188,13 +189,14 @@ def _spawn(reaper: str, around: Surroundings, status: socket.socket) -> int:
         with _descriptors(spec):
             return os.posix_spawn(
                 reaper,
-                [b"glunix-reaper", _mode(spec), path, *spec.argv],
+                [b"glunix-reaper", _mode(spec, around.line), path, *spec.argv],
                 env,
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, around.stdin, 0),
                     (os.POSIX_SPAWN_DUP2, around.stdout, 1),
                     (os.POSIX_SPAWN_DUP2, around.stderr, 2),
                     (os.POSIX_SPAWN_DUP2, status.fileno(), 3),
+                    *([(os.POSIX_SPAWN_DUP2, around.line, LINE)] if around.line >= 0 else []),
                     *((os.POSIX_SPAWN_CLOSE, fd) for fd in spec.closed),
                 ],
                 setsigmask=(),

@@ -7,7 +7,7 @@
  * programs that need a terminal, another user or other limits; the packets are the same:
  *
  *     reaper MODE FILE WORD...     MODE: `k` keep, `-` end; then `i`: the daemon is an init, with which
- *                                  all ends. Descriptors 0-2 are the program's, if they are open, 3 is
+ *                                  all ends; then `l`: descriptor 4 is the program's, too. Descriptors 0-2 are the program's, if they are open, 3 is
  *                                  a SOCK_SEQPACKET to the daemon
  *     to the daemon    S pid       the program runs        F errno     it could not be executed
  *                      W status    its state changed (wait4(2)); after its end the socket is closed
@@ -31,7 +31,7 @@ enum { SIGHUP = 1, SIGKILL = 9, SIGCHLD = 17, SIGCONT = 18, SIG_SETMASK = 2 };
 enum { WNOHANG = 1, WUNTRACED = 2, WCONTINUED = 8, ECHILD = 10, EINTR = 4 };
 enum { PR_SET_PDEATHSIG = 1, PR_SET_NAME = 15, PR_SET_CHILD_SUBREAPER = 36 };
 enum { CLONE_VFORK = 0x4000, F_SETFD = 2, F_DUPFD_CLOEXEC = 1030, FD_CLOEXEC = 1, POLLIN = 1, NOSIGNAL = 0x4000 };
-enum { DAEMON = 3, TOLD = 4096, GRACE = 1000, GIVE_UP = 10000, AGAIN = 200 };
+enum { DAEMON = 3, LINE = 4, TOLD = 4096, GRACE = 1000, GIVE_UP = 10000, AGAIN = 200 };
 
 struct look { i32 fd; short events, revents; };
 
@@ -214,6 +214,8 @@ __attribute__((noreturn, used)) static void reaper(i64 *stack)
 	say('S', program);
 	for (i32 fd = 0; fd < 3; fd++)
 		call(SYS_close, fd, 0, 0);
+	if (words[1][1] && words[1][2] == 'l')
+		call(SYS_close, LINE, 0, 0);
 	call(SYS_chdir, "/", 0, 0);
 	for (i64 at = 1; at < stack[0]; at++) /* the command line is the program's to show */
 		for (char *letter = words[at]; *letter; letter++)

@@ -172,9 +172,18 @@ class SessionServer:
             return  # killed before its turn came
         spec = what.spec
         stdin, stdout, stderr, *groups = fds
+        line = groups.pop(0) if what.has_line and groups else -1
         into = groups.pop() if what.begins else -1
         around = Surroundings(
-            spec, what.owner, what.env, stdin, stdout, stderr, groups=tuple(groups), into=into
+            spec,
+            what.owner,
+            what.env,
+            stdin,
+            stdout,
+            stderr,
+            groups=tuple(groups),
+            into=into,
+            line=line,
         )
         try:
             with _raised() if into >= 0 else contextlib.nullcontext():

@@ -122,7 +122,8 @@ class Sessions:
     ) -> Program:
         """Have the owner's server start a program. OSError when this node is short of something."""
         begins = around.into >= 0
-        request = encode(StartProgram(around.spec, around.owner, around.env, begins))
+        has_line = around.line >= 0
+        request = encode(StartProgram(around.spec, around.owner, around.env, begins, has_line))
         key = _key(around.owner)
         with contextlib.ExitStack() as stack:
             memory = os.memfd_create("glunix-start", os.MFD_CLOEXEC)
@@ -130,6 +131,7 @@ class Sessions:
             os.write(memory, request)
             ours, theirs = map(stack.enter_context, socket.socketpair(*_PACKETS))
             fds = [memory, theirs.fileno(), around.stdin, around.stdout, around.stderr]
+            fds += [around.line] if has_line else []
             fds += [around.into] if begins else around.groups
             server = self._server_of(key, around)
             try:

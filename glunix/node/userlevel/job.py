@@ -25,6 +25,26 @@ def job_environment(start: stream.Start, node: str, vnn: int) -> dict[bytes, byt
         b"GLUNIX_VNN": b"%d" % vnn,
         b"GLUNIX_DEGREE": b"%d" % start.degree,
         b"GLUNIX_NODE": node.encode(),
+        **_torch(start, node, vnn),
+    }
+
+
+def _torch(start: stream.Start, node: str, vnn: int) -> dict[bytes, bytes]:
+    """As torchrun sets them, if `glurun --env torch` asked for it. Nobody can know a port that will
+    be free on VNN 0's node: MASTER_PORT is one of 10,000 by the job's number."""
+    if start.spec.env.get(b"GLUNIX_ENV") != b"torch":
+        return {}
+    first = next((place for place in start.places if 0 in place.vnns), None)
+    address = first.address if first is not None else ""
+    host = address[4:].rpartition(":")[0].strip("[]") if address.startswith("tcp:") else ""
+    same = [v for place in start.places for v in place.vnns if place.node == node] or start.vnns
+    return {
+        b"RANK": b"%d" % vnn,
+        b"WORLD_SIZE": b"%d" % start.degree,
+        b"LOCAL_RANK": b"%d" % sorted(same).index(vnn),
+        b"LOCAL_WORLD_SIZE": b"%d" % len(same),
+        b"MASTER_ADDR": (host or "127.0.0.1").encode(),
+        b"MASTER_PORT": b"%d" % (20000 + start.npid % 10000),
     }
 
 
@@ -51,6 +71,8 @@ class UserJob:
         """Moves a child into the job's control groups."""
         self.begin: Begin | None = None
         """Where a child begins in them (glunix.node.processes.cgroups.JobGroup.begin)."""
+        self.line_of: Callable[[int], int] | None = None
+        """Makes the line of a VNN to the PMI server; None: there are none."""
         self.apart = False
         """Each process has a reaper of its own (.session_leader), with or without a terminal."""
         self._sessions = sessions
@@ -102,7 +124,7 @@ class UserJob:
             process.never_started()
         else:
             try:
-                child = process.launch(self.enter, self.begin, self.apart)
+                child = self._launch_one(process)
                 if child:
                     self._by_pid[child] = process
             except OSError as error:
@@ -117,6 +139,14 @@ class UserJob:
         for number, vnns in self._early_kills:
             self.kill(number, vnns)
         return False
+
+    def _launch_one(self, process: Process) -> int:
+        line = -1 if self.line_of is None else self.line_of(process.vnn)
+        try:
+            return process.launch(self.enter, self.begin, self.apart, line)
+        finally:
+            if line >= 0:
+                os.close(line)
 
     # -- from home ---------------------------------------------------------------------------
 
@@ -219,6 +249,10 @@ class UserJob:
     def roots(self) -> list[int]:
         """Our children that were not reaped yet."""
         return list(self._by_pid)
+
+    def vnns_by_root(self) -> dict[int, int]:
+        """Of which VNN each of `roots` is."""
+        return {pid: process.vnn for pid, process in self._by_pid.items()}
 
     def is_root(self, pid: int) -> bool:
         """Whether `pid` is the program (or keeper) of a process of this job."""

@@ -23,6 +23,7 @@ from glunix.node.output.channel import Input, Output
 from glunix.node.output.packets import PacketOutput
 from glunix.node.reactor import Reactor, Timer
 from glunix.node.spawn.directory import empty_directory
+from glunix.node.spawn.exec import LINE
 from glunix.node.spawn.fork import Report, Surroundings, decode_report, spawn_direct
 from glunix.node.spawn.posix_spawn import spawn_quickly
 from glunix.node.spawn.served import Program
@@ -64,6 +65,15 @@ def open_terminal(tty: TtySpec, uid: int) -> tuple[int, int]:
     if os.geteuid() == 0:
         os.fchown(slave, uid, -1)
     return master, slave
+
+
+def pmi_environment(start: stream.Start, vnn: int) -> dict[bytes, bytes]:
+    """What an MPI program finds of its line (MPICH's PMI-1)."""
+    return {
+        b"PMI_FD": b"%d" % LINE,
+        b"PMI_RANK": b"%d" % vnn,
+        b"PMI_SIZE": b"%d" % start.degree,
+    }
 
 
 class Process:
@@ -121,18 +131,23 @@ class Process:
         enter: Callable[[], None] | None = None,
         begin: Begin | None = None,
         apart: bool = False,
+        line: int = -1,
     ) -> int:
         """Make descriptors and start. Returns the pid of our direct child: the program or keeper; 0
         for the program of a session server.
 
         `enter`: into the job's control groups; `begin`: JobGroup.begin; `apart`: with a keeper in
-        any case.
+        any case; `line`: its line to the PMI server.
         """
-        spec = self._start.spec
+        spec, env = self._start.spec, self._env
+        if line >= 0:
+            env = {**env, **pmi_environment(self._start, self.vnn)}
         with contextlib.ExitStack() as stack:
             fds = self._make_fds(spec.tty, stack)
             stdin, stdout, stderr, terminal = fds
-            around = Surroundings(spec, self._start.owner, self._env, stdin, stdout, stderr, enter)
+            around = Surroundings(
+                spec, self._start.owner, env, stdin, stdout, stderr, enter, line=line
+            )
             if spec.tty is not None or apart:
                 self._launch_kept(around, terminal)
             else:

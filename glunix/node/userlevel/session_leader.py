@@ -59,7 +59,7 @@ def spawn_kept(around: Surroundings, tty_fd: int) -> tuple[int, socket.socket]:
 
     def body() -> None:
         set_parent_death_signal(signal.SIGKILL)
-        fds = {around.stdin, around.stdout, around.stderr, tty_fd, theirs.fileno()}
+        fds = {around.stdin, around.stdout, around.stderr, around.line, tty_fd, theirs.fileno()}
         close_others(fds)
         ours.detach()
         Keeper(around, tty_fd, theirs).run()
@@ -95,7 +95,9 @@ class Keeper:
             return
         if self._tty_fd >= 0:
             os.close(self._tty_fd)
-        for fd in {self._around.stdin, self._around.stdout, self._around.stderr} - {self._tty_fd}:
+        around = self._around
+        theirs = {around.stdin, around.stdout, around.stderr, around.line}
+        for fd in theirs - {self._tty_fd, -1}:
             os.close(fd)
         self._watch()
         self._daemon.close()
@@ -111,7 +113,8 @@ class Keeper:
             try:
                 own_group(self._tty_fd if self._tty_fd >= 0 else None)
                 set_parent_death_signal(signal.SIGKILL)
-                place_fds(self._around.stdin, self._around.stdout, self._around.stderr)
+                around = self._around
+                place_fds(around.stdin, around.stdout, around.stderr, around.line)
                 become(self._around.spec, self._around.owner, self._around.env)
             except StepFailed as error:
                 report_failure(exec_end, error)

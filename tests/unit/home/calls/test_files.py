@@ -8,6 +8,7 @@ import os
 import select
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ class Home:
 
     def ask(self, call: str, fd: int = -1, *names: bytes, numbers: tuple[int, ...] = (),
             data: bytes = b"", umask: int = 0o22) -> list[object]:  # fmt: skip
-        self.files.call(["homecall", 1, call, fd, list(names), list(numbers), data, umask])
+        self.files.call(1, call, fd, list(names), list(numbers), data, umask)
         return self.sent.pop() if self.sent else []
 
     def later(self) -> list[object]:
@@ -158,13 +159,13 @@ def test_a_write_that_waits_is_made_when_there_is_room_or_given_up(home: Home) -
     master, slave = os.openpty()
     name = os.ttyname(slave)
     other = HomeFiles([name.encode()], home.sent.append, home.epoll, lambda *_: None, print, {})
-    other.call(["homecall", 1, "open", -1, [name.encode()], [os.O_RDWR, 0], b"", 0])
+    other.call(1, "open", -1, [name.encode()], [os.O_RDWR, 0], b"", 0)
     fd = home.sent.pop()[2]
-    write = ["homecall", 2, "write", fd, [], [-1, 0], b"x" * 4096, 0]
+    write: Any = [2, "write", fd, [], [-1, 0], b"x" * 4096, 0]
     count = -1
     while len(home.sent) > count:  # until one waits
         count = len(home.sent)
-        other.call(write)  # type: ignore[arg-type]
+        other.call(*write)
     home.sent.clear()
     os.set_blocking(master, False)
     for _ in range(1000):

@@ -43,7 +43,7 @@ class World:
 @pytest.mark.parametrize("size", [10, 11, 4096])
 def test_a_read_brings_no_more_than_was_asked_for(size: int) -> None:
     world = World()
-    world.asks.ask(1, ReadHome(0, 10, False, -1), 5)
+    world.asks.read(1, ReadHome(0, 10, False, -1), 5)
     got = stream.Got(world.sent[0].ask, 0, bytes(size))
     if size > 10:
         with pytest.raises(FrameError, match=rf"{size} bytes, 10 were asked for - at `\$\[3\]`"):
@@ -61,12 +61,12 @@ def test_a_read_brings_no_more_than_was_asked_for(size: int) -> None:
 def test_only_memory_that_was_sent_is_written_back(address: int, size: int) -> None:
     world = World()
     pieces = [(0x2000, bytes(4096)), (0x5000, bytes(4096))]
-    world.asks.ask(1, PagesHome(0, 7, 0x2000, pieces), 5)
+    world.asks.questions()[PagesHome](1, PagesHome(0, 7, 0x2000, pieces), 5)
     fine = PagesDone(world.sent[0].ask, 0, [Memory(0x2FFF, b"x"), Memory(0x5000, bytes(4096))])
     bad = [Memory(0x2000, b"x"), Memory(address, bytes(size))]
     with pytest.raises(FrameError, match=r"at `\$\[3\]\[1\]`"):
         world.asks.pages_done(PagesDone(world.sent[0].ask, 0, bad))
-    world.asks.ask(2, PagesHome(0, 7, 0x2000, pieces), 5)
+    world.asks.questions()[PagesHome](2, PagesHome(0, 7, 0x2000, pieces), 5)
     world.asks.pages_done(PagesDone(world.sent[1].ask, *(fine.value, fine.changed)))
     assert world.answers == [(0, [(0x2FFF, b"x"), (0x5000, bytes(4096))])]
     assert not is_within([(0x2000, 4096)], 0x2000, 4097)

@@ -81,7 +81,7 @@ class World:
 
     def ask(self, question: object) -> int:
         self.calls += 1
-        self.asks.ask(self.calls, question, 1)
+        self.asks.questions()[type(question)](self.calls, question, 1)
         return self.calls
 
     def call(self, question: object) -> Any:
