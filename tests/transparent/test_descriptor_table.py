@@ -17,7 +17,7 @@ STARTER = GUEST.with_name("fdstart.py")
 
 OUTPUT = {"F_SETLEASE w", "F_GETLEASE", "F_SETLEASE u", "poll", "select", "spliced"}
 OUTPUT |= {*(f"poll {events}" for events in (1, 2, 4, 8, 8192)), "ppoll", "select 0", "select 1"}
-OUTPUT |= {"name", "sendfile to", "copy_file_range to", "tee to"}
+OUTPUT |= {"name", "sendfile to", "copy_file_range to", "tee to", "faccessat2"}
 """A file that is written streams through a pipe: nobody gets a lease (its end would be signalled to
 home's half), and poll does not say that what is never empty could be read."""
 
