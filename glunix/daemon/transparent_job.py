@@ -153,6 +153,8 @@ class TransparentJob:
                 stack.enter_context(other)
                 for end in (one, other):
                     refuse_rights(end)
+                if os.geteuid() == 0:  # its user's, as home's is: fchmod(2), leases
+                    os.fchown(other.fileno(), self.start.owner.uid, self.start.owner.gid)
                 made = self._fork(env, [other.fileno(), one.fileno()])
                 stack.pop_all()
 

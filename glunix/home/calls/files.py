@@ -48,6 +48,20 @@ _OPEN_FLAGS = (
 )  # fmt: skip
 """Those of open(2) that a program can mean; O_CLOEXEC and O_NOCTTY are home's half's own."""
 
+SOCKET_CALLS = frozenset(
+    (
+        "connect",
+        "getpeername",
+        "getsockname",
+        "getsockopt",
+        "recv",
+        "send",
+        "setsockopt",
+        "shutdown",
+    )
+)
+"""As glunix.home.calls.sockets has them; the others are made on a socket as on any descriptor."""
+
 _EPOLLIN, _EPOLLOUT, _ONCE = 1, 4, 1 << 30
 _LOCK_AT = 0x7F0000000000
 """Where a bare process has the lock that it waits for."""
@@ -129,7 +143,7 @@ class HomeFiles:
                 raise failed(errno.EBADF)
             if name == "write":
                 return self._limited(ask, number, opened.fd, numbers, data)
-            if stat.S_ISSOCK(posix.fstat(opened.fd).st_mode) and name != "fstat":
+            if name in SOCKET_CALLS and stat.S_ISSOCK(posix.fstat(opened.fd).st_mode):
                 return self._on_socket(ask, number, opened, name, numbers, data)
             if name in ("flock", "setlk", "setlkw"):
                 return self._lock(ask, opened.fd, name, numbers)

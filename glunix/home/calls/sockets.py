@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from glunix.home.calls.filetable import Answer
 
 _PEEK, _DONTWAIT, _NOSIGNAL = _socket.MSG_PEEK, _socket.MSG_DONTWAIT, _socket.MSG_NOSIGNAL
-_KNOWN_TO_RECEIVE = _PEEK | _socket.MSG_DONTROUTE
+_KNOWN_TO_RECEIVE = _PEEK | _socket.MSG_DONTROUTE | _socket.MSG_OOB | _socket.MSG_ERRQUEUE
 _RECEIVE_MAX = 256 * 1024
 
 

@@ -14,6 +14,7 @@ passed on, nor is more than MOST; the user is told.
 
 from __future__ import annotations
 
+import _socket
 import os
 import posix
 import stat
@@ -142,11 +143,21 @@ def standard(terminal_fd: int) -> list[Inherited]:
         same = next((other for other in known if _is_same(fd, other)), None)
         if same is not None and kind in ("out", FILE_OUTPUT, *AT_HOME):
             kind, size = "as", same
-        if kind and kind not in _USUAL[fd > 0] and kind not in DEVICES.values():
+        usual = kind in _USUAL[fd > 0] and not (kind == "stream" and _is_network(fd))
+        if kind and not usual and kind not in DEVICES.values():
             found.append(Inherited(fd, FIRST + len(found), kind, size))
             if kind in AT_HOME:
                 found[-1].path = os.readlink(b"/proc/self/fd/%d" % fd)
     return found
+
+
+def _is_network(fd: int) -> bool:
+    """Whether this socket has addresses and options that its program asks for (inetd's)."""
+    sock = _socket.socket(fileno=posix.dup(fd))
+    try:
+        return sock.family != _socket.AF_UNIX
+    finally:
+        sock.close()
 
 
 def _is_same(fd: int, other: int) -> bool:

@@ -241,7 +241,7 @@ class HomeFiles:
         if kind == "dir":
             place = tempfile.mkdtemp(prefix="glunix-home-")
             try:
-                return os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                return os.open(place, flags & (os.O_DIRECTORY | os.O_NOATIME) | os.O_CLOEXEC)
             finally:
                 os.rmdir(place)
         if kind == "tty":

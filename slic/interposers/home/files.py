@@ -238,8 +238,8 @@ class HomeFiles(DescriptorCalls):
     @on("mmap", where={"flags": Bits(MAP_ANONYMOUS, frozenset({0}))}, about="fd")
     def mmap(self, tracee: Tracee, prot: int, flags: int, fd: int) -> Verdict | Asking:
         stand_in = self._for_home(tracee, fd)
-        if stand_in is None:
-            return PASS
+        if stand_in is None or stand_in.kind in ("stream", "dgram", "packet"):
+            return PASS  # no socket but TCP's can be mapped
         if stand_in.kind != "file" or (prot & PROT_WRITE and flags & MAP_TYPE != MAP_PRIVATE):
             return Fail(errno.ENODEV)
         if tracee.fd_flags(fd) & os.O_ACCMODE == os.O_WRONLY:

@@ -98,6 +98,7 @@ STOPPING_IOCTLS = frozenset(
 TCXONC, TCFLSH = 0x540A, 0x540B
 TIOCGPGRP = 0x540F
 FIONREAD = 0x541B
+FIGETBSZ = 2
 TIOCOUTQ = 0x5411
 _OF_SOCKETS = frozenset({FIONREAD, TIOCOUTQ})
 """SIOCINQ and SIOCOUTQ (tcp(7), unix(7)) have the numbers of terminal ioctls."""
@@ -106,6 +107,8 @@ _OF_SOCKETS = frozenset({FIONREAD, TIOCOUTQ})
 def is_natives(kind: str, command: int) -> bool:
     """Whether the stand-in of this kind answers as home's descriptor would, without asking."""
     if command in NATIVE:
+        return True
+    if kind == "tty" and command == FIGETBSZ:
         return True
     if kind == "tty" or command not in TERMINAL_IOCTLS:
         return False

@@ -6,7 +6,6 @@ F_GETPIPE_SZ. All of these are asked of home's kernel, and are rare: no build ma
 
 Limits: nobody gets a lease (EAGAIN, as when another process has the file open, which is so). Of
 extended attributes, those of others than `user.` are not set (EPERM). poll and select see the pipe.
-An input has the stand-in's device number, by which fpathconf tells ext4's _PC_LINK_MAX from ext2's.
 """
 
 import errno
@@ -15,6 +14,7 @@ import struct
 from slic.interposer import any_of, on
 from slic.interposers.home.descriptors import FILE_OUTPUT, Asking, HomeFds, StandIn, StandInCalls
 from slic.interposers.home.questions import CallHome
+from slic.interposers.home.sockets import SOCKETS
 from slic.interposers.support.callers import signed
 from slic.tracee import Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
@@ -44,7 +44,7 @@ class HomeKind(StandInCalls):
 
     def _file(self, tracee: Tracee, fd: int) -> StandIn | None:
         """What was given, whatever it is; of what the job has opened itself (`HomeFiles`), none."""
-        found = self._of_kind(tracee, fd, FILE_OUTPUT, "file", "dir", "tty")
+        found = self._of_kind(tracee, fd, FILE_OUTPUT, "file", "dir", "tty", *SOCKETS)
         if found is None or found.fd >= FIRST_OPENED or (found.kind == "tty" and not found.path):
             return None
         return found
@@ -180,7 +180,7 @@ class HomeKind(StandInCalls):
     def _handle(self, tracee: Tracee, stand_in: StandIn, handle: int, mnt_id: int) -> Asking:
         room = int(_UINT.unpack(tracee.read(handle, 4))[0])
         if room > HANDLE_MAX:
-            return Fail(errno.EINVAL)
+            return Fail(errno.EOPNOTSUPP if stand_in.kind in SOCKETS else errno.EINVAL)
         _, (kind, mount), data = yield CallHome("handle", stand_in.fd)
         if len(data) > HANDLE_MAX:
             return Fail(errno.EIO)

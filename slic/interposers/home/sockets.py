@@ -286,7 +286,10 @@ class HomeSockets(StandInCalls):
 
     @on("listen", "accept", "accept4", about="sockfd")
     def accept(self, tracee: Tracee, sockfd: int) -> Verdict:
-        return PASS if self._socket(tracee, sockfd) is None else Fail(errno.EOPNOTSUPP)
+        stand_in = self._socket(tracee, sockfd)
+        if stand_in is None:
+            return PASS
+        return Fail(errno.EOPNOTSUPP if stand_in.kind == DATAGRAM else errno.EINVAL)
 
     @on("bind", about="sockfd")
     def bind(self, tracee: Tracee, sockfd: int) -> Verdict:

@@ -23,6 +23,7 @@ from slic.tracee import Tracee
 from slic.verdict import PASS, Fail, Return, Verdict
 
 AT_EMPTY_PATH = 0x1000
+STATX_RESERVED = 0x80000000
 F_GETFL, F_SETFL = 3, 4
 WHENCES = 5
 """SEEK_SET to SEEK_HOLE (lseek(2))."""
@@ -35,6 +36,8 @@ class HomeStdio(DescriptorCalls):
         """`given` stands for the input, if that is a file."""
         super().__init__(fds)
         self._input = given
+        self._last = 0
+        """The thread whose last call of these was fstatfs."""
         self._direct: dict[int, int] = {}
         """home's fd -> O_DIRECT, where the program has set it."""
 
@@ -66,6 +69,10 @@ class HomeStdio(DescriptorCalls):
         position = yield SeekHome(stand_in.fd, offset, whence)
         return Return(position)
 
+    def _fstatfs(self, tracee: Tracee, stand_in: StandIn, buf: int) -> Asking:
+        self._last = tracee.tid
+        return (yield from super()._fstatfs(tracee, stand_in, buf))
+
     @on("fstat", about="fd")
     def fstat(self, tracee: Tracee, fd: int, statbuf: int) -> Verdict | Asking:
         return self._stat(tracee, fd, statbuf)
@@ -75,8 +82,10 @@ class HomeStdio(DescriptorCalls):
         return PASS if self._is_named(tracee, filename) else self._stat(tracee, dfd, statbuf)
 
     @on("statx", where={"flags": any_of(AT_EMPTY_PATH)}, about="dirfd")
-    def statx(self, tracee: Tracee, dirfd: int, pathname: int, statxbuf: int) -> Verdict | Asking:
-        if self._is_named(tracee, pathname):
+    def statx(
+        self, tracee: Tracee, dirfd: int, pathname: int, mask: int, statxbuf: int
+    ) -> Verdict | Asking:
+        if mask & STATX_RESERVED or self._is_named(tracee, pathname):
             return PASS
         return self._stat(tracee, dirfd, statxbuf, extended=True)
 
@@ -99,8 +108,11 @@ class HomeStdio(DescriptorCalls):
             # Also seen by name (/dev/stdin), it has the stand-in's identity; so has an output
             # that is the same file: who reads what he writes must be able to know.
             _, own, _ = yield CallHome("fstat", given.fd)
+            # But not right after fstatfs: so fpathconf(3) tells ext4 from ext2, by the device.
+            device = numbers[0] if self._last == tracee.tid else given.device
             if own[:2] == numbers[:2]:
-                numbers = [given.device, given.inode, *numbers[2:]]
+                numbers = [device, given.inode, *numbers[2:]]
+        self._last = 0
         tracee.write(address, encode_statx(numbers) if extended else encode_stat(numbers))
         return Return(0)
 

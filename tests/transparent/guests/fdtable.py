@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import select
+import signal
 import stat
 import struct
 import sys
@@ -131,6 +132,127 @@ def mapped(prot: int, flags: int) -> object:
     return "mapped"
 
 
+def own_file() -> int:
+    """A file of one's own, at its beginning."""
+    own = os.open("own", os.O_RDWR | os.O_CREAT, 0o600)
+    os.write(own, b"from a file")
+    os.lseek(own, 0, 0)
+    OWN.append(own)
+    return own
+
+
+OWN: list[int] = []
+MASKS = {"basic": 0x7FF, "mount": 0x1000, "direct": 0x2000}
+"""statx(2)."""
+
+
+def extended(mask: int) -> object:
+    found = room(256)
+    raw(332, FD, b"", 0x1000, mask, found)
+    told, size, _, links, _, _, mode = struct.unpack_from("=IIQIIIH", found.raw)
+    return [told & 0x71F, size, links, oct(mode)]  # multigrain times are told when asked for
+
+
+def waits() -> Iterator[Row]:
+    """Readiness by each of the calls that tell it."""
+    for events in (1, 2, 4, 8, 0x2000):
+        yield f"poll {events}", partial(polled_for, events)
+    yield "ppoll", lambda: raw(271, struct.pack("ihh", FD, 7, 0), 1, bytes(16), 0, 0)
+    for at in range(3):
+        yield f"select {at}", partial(selected, at)
+
+
+def polled_for(events: int) -> object:
+    poll = select.poll()
+    poll.register(FD, events)
+    return [hex(found) for _, found in poll.poll(0)]
+
+
+def selected(at: int) -> object:
+    sets: list[list[int]] = [[], [], []]
+    sets[at] = [FD]
+    return [len(found) for found in select.select(*sets, 0)]
+
+
+SOL = {"SOCKET": 1, "IP": 0, "TCP": 6}
+OPTIONS = [("SOCKET", n) for n in (2, 3, 4, 7, 8, 9, 10, 13, 15, 18, 20, 30, 38, 39)]
+OPTIONS += [("IP", n) for n in (1, 2)] + [("TCP", n) for n in (1, 2)]
+
+
+def option(level: int, name: int, size: int) -> object:
+    value, length = room(64), ctypes.c_int(size)
+    raw(55, FD, level, name, value, ctypes.byref(length))
+    return [length.value, value.raw[: length.value].hex()]
+
+
+def address(number: int, size: int) -> object:
+    value, length = room(128), ctypes.c_int(size)
+    raw(number, FD, value, ctypes.byref(length))
+    return [length.value, value.raw[:2].hex()]
+
+
+def sockets() -> Iterator[Row]:
+    for level, name in OPTIONS:
+        yield f"getsockopt {level} {name}", partial(option, SOL[level], name, 16)
+    yield "getsockopt short", partial(option, 1, 3, 2)
+    yield "getsockopt -1", partial(option, 1, 3, -1)
+    yield "getsockopt none", partial(option, 1, 999, 4)
+    for name, value in ((2, 1), (9, 1), (8, 8192), (999, 1)):
+        given = struct.pack("i", value)
+        yield f"setsockopt {name}", partial(raw, 54, FD, 1, name, given, 4)
+    yield "setsockopt short", lambda: raw(54, FD, 1, 9, b"a", 1)
+    for size in (100, 1, -1):
+        yield f"getsockname {size}", partial(address, 51, size)
+        yield f"getpeername {size}", partial(address, 52, size)
+    yield "accept", lambda: raw(288, FD, 0, 0, 0x800) if "listening" not in sys.argv else None
+    yield "recvmmsg", lambda: raw(299, FD, 0, 0, 0x40, 0)
+    for flags in (0x42, 0x60, 0x41, 0x2040):
+        yield f"recv {flags:#x}", partial(raw, 45, FD, room(), 3, flags, 0, 0)
+    for flags in (0x4040, 0x4041, 0xC040):
+        yield f"send {flags:#x}", partial(raw, 44, FD, b"sent", 4, flags, 0, 0)
+    yield "sendmsg bad", lambda: raw(46, FD, 1, 0x4040)
+    yield "recvmsg bad", lambda: raw(47, FD, 1, 0x40)
+
+
+def more() -> Iterator[Row]:
+    """Of the kinds that are asked for less often."""
+    for name, mask in MASKS.items():
+        yield f"statx {name}", partial(extended, mask)
+    yield "statx bad", lambda: raw(332, FD, b"", 0x1000, 0x80000000, room())
+    yield "newfstatat", lambda: raw(262, FD, b"", room(), 0x1000)
+    for prot, flags in ((0, 2), (1, 1), (2, 1), (3, 2), (5, 2), (1, 3), (1, 0)):
+        yield f"mmap {prot} {flags}", partial(mapped, prot, flags)
+    for command, size in (
+        (0x80086601, 8), (0x801C581F, 28), (0x1260, 8), (0x541B, 4), (0x5411, 4), (0x5429, 4),
+        (0x540F, 4), (0x5424, 4), (0x5401, 60), (0x80045430, 4), (0x8905, 4),
+    ):  # fmt: skip
+        yield f"ioctl {command:#x}", partial(answered, command, size)
+    yield "FIOCLEX", lambda: [fcntl.ioctl(FD, 0x5451, 0), fcntl.fcntl(FD, 1)]
+    yield "FIONCLEX", lambda: [fcntl.ioctl(FD, 0x5450, 0), fcntl.fcntl(FD, 1)]
+    yield "F_SETOWN", lambda: [fcntl.fcntl(FD, 8, os.getpid()), fcntl.fcntl(FD, 9) == os.getpid()]
+    yield "F_SETOWN 0", lambda: [fcntl.fcntl(FD, 8, 0), fcntl.fcntl(FD, 9)]
+    yield "dup2", lambda: os.close(os.dup2(FD, 30))
+    yield "dup3", lambda: os.close(raw(292, FD, 30, 0o2000000))
+    yield "dup3 same", lambda: raw(292, FD, FD, 0)
+    yield "kcmp", lambda: raw(312, os.getpid(), os.getpid(), 0, FD, FD)
+    yield "fchmodat", lambda: raw(268, FD, b"nothing", 0o600)
+    yield "unlinkat", lambda: raw(263, FD, b"nothing", 0)
+    yield "faccessat2", lambda: raw(439, FD, b"", 4, 0x1000)
+    yield "ttyname", lambda: bool(os.ttyname(FD))
+    yield "tcgetpgrp", lambda: os.tcgetpgrp(FD) > 0
+    yield "name", lambda: os.readlink(f"/proc/self/fd/{FD}").partition(":")[0][:5]
+    yield "inotify_rm", lambda: raw(255, FD, 1)
+    yield "epoll_ctl on", lambda: raw(233, FD, 1, 9, bytes(12))
+    yield "epoll_wait", lambda: raw(232, FD, room(), 1, 0)
+    yield "timerfd_settime", lambda: raw(286, FD, 0, bytes(32), 0)
+    yield "cachestat", lambda: raw(451, FD, bytes(16), room(), 0)
+
+
+def answered(command: int, size: int) -> object:
+    found = fcntl.ioctl(FD, command, bytes(size) if size else 0)
+    return len(found) if isinstance(found, bytes) else found
+
+
 def calls() -> Iterator[Row]:
     yield "fstat", attributes
     yield "statx", lambda: raw(332, FD, b"", 0x1000, 0x7FF, room())
@@ -188,7 +310,8 @@ def calls() -> Iterator[Row]:
     yield "mmap r", partial(mapped, 1, 2)
     yield "mmap rw shared", partial(mapped, 3, 1)
     yield "recv", lambda: raw(45, FD, room(), 1, 0x40, 0, 0)
-    yield "eventfd like", lambda: raw(0, FD, room(), 0)
+    if READS:
+        yield "eventfd like", lambda: raw(0, FD, room(), 0)
     yield "inotify", lambda: raw(254, FD, b".", 1)
     yield "timerfd", lambda: raw(287, FD, room())
     yield "signalfd", lambda: raw(289, FD, room(8), 8, 0)
@@ -201,6 +324,11 @@ def calls() -> Iterator[Row]:
         yield "tee", lambda: raw(276, FD, own_out, 1, 2)
     yield "spliced", lambda: raw(275, own_in, 0, FD, 0, 1, 2)
     yield "vmsplice", lambda: raw(278, FD, 0, 0, 2)
+    if READS:
+        yield "sendfile from", lambda: raw(40, own_out, FD, 0, 1)
+    yield "sendfile to", lambda: raw(40, FD, own_file(), 0, 0)
+    yield "copy_file_range to", lambda: raw(326, own_file(), 0, FD, 0, 0, 0)
+    yield "tee to", lambda: raw(276, own_in, FD, 1, 2)
     yield "dup", lambda: os.close(os.dup(FD))
     yield "fcntl dup", lambda: os.close(fcntl.fcntl(FD, fcntl.F_DUPFD_CLOEXEC, 20))
     yield "fchmod", lambda: raw(91, FD, stat.S_IMODE(os.fstat(FD).st_mode))
@@ -242,6 +370,7 @@ def say(name: str, call: Callable[[], object]) -> None:
     os.write(9, f"{FD} {name}: {answer}\n".encode())
 
 
-for rows in (fcntls, calls, transfers):
+signal.signal(signal.SIGIO, signal.SIG_IGN)  # F_NOTIFY's
+for rows in (fcntls, waits, sockets, more, calls, transfers):
     for row in rows():
         say(*row)
