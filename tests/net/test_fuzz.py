@@ -2,7 +2,7 @@
 
 Every message of a direction, damaged in a seeded way (see damage.py). TLS ports are fuzzed below
 TLS (as anybody can) and above it with a member's certificate. What is counted is what a service had
-to look at: 10^5 frames in all; GLUNIX_LONG=1 sends 10^6.
+to look at: 50,000 frames in all; GLUNIX_LONG=1 sends 10^6.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from glunix.msg.job import JobSpec, Owner, TtySpec, WinSize
 from .damage import broken, looked_at, sequence
 from .loopback import Loopback, loopback
 
-FRAMES = 1_000_000 if os.environ.get("GLUNIX_LONG") else 100_000
+FRAMES = 1_000_000 if os.environ.get("GLUNIX_LONG") else 50_000
 GROWTH = 96 * 1024 * 1024
 """Bytes that a service may grow by: an unfinished 8 MiB frame or two, and what Python keeps."""
 

@@ -277,7 +277,7 @@ def stays(shared: Cluster) -> Iterator[Callable[..., str]]:
 
 
 def test_a_job_whose_input_is_a_pipe_stays(stays: Callable[..., str]) -> None:
-    assert "pipe" in stays("sleep 60 | glurun -T sleep 60.1", "60.1")
+    assert "pipe" in stays("sleep 6 | glurun -T sleep 60.1", "60.1")
 
 
 def test_a_user_level_job_stays(stays: Callable[..., str]) -> None:

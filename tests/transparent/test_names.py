@@ -14,7 +14,7 @@ from .test_shadows import _spaces
 __all__ = ["_spaces"]
 
 KNOWN = (
-    'known() { n=0; until [ "$(ps -o args= -p $!)" = "$1" ] || [ $n -gt 250 ]; '
+    'known() { n=0; until [ "$(ps -ww -o args= -p $!)" = "$1" ] || [ $n -gt 250 ]; '
     "do sleep 0.02; n=$((n+1)); done; }; "
 )
 LONG = " ".join(f"0.00{number}" for number in range(300))

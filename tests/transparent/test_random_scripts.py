@@ -1,7 +1,7 @@
 """Random shell scripts do under -T what they do natively: output, errors, statuses, files, what is
 left of their input, and what signals from home make of them.
 
-A few dozen in the short form; GLUNIX_LONG=1: 2,000. GLUNIX_SEED repeats a run.
+Two dozen in the short form; GLUNIX_LONG=1: 2,000. GLUNIX_SEED repeats a run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .scripts import line, signals
 LONG = bool(os.environ.get("GLUNIX_LONG"))
 SEED = int(os.environ.get("GLUNIX_SEED", "0"))
 BEGIN = SEED or random.randrange(1 << 32)
-SCRIPTS = int(os.environ.get("GLUNIX_SCRIPTS", "1" if SEED else "2000" if LONG else "40"))
+SCRIPTS = int(os.environ.get("GLUNIX_SCRIPTS", "1" if SEED else "2000" if LONG else "24"))
 PARTS = min(8, SCRIPTS)
 
 
