@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -28,14 +29,18 @@ class Relay:
 
 
 @pytest.fixture
-def line(monkeypatch: pytest.MonkeyPatch) -> Line:
+def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     """Of a process that can have no epoll."""
 
     def none() -> select.epoll:
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(select, "epoll", none)
-    return Line(cast(Any, Relay()))
+    made = Line(cast(Any, Relay()))
+    yield made
+    made.settle()  # closes the door
+    if made._direct is not None:
+        made._direct.close()
 
 
 def come(line: Line) -> socket.socket:
