@@ -90,6 +90,9 @@ class Level(Protocol):
 
     # -- processes -----------------------------------------------------------------------------
 
+    def stopped(self, number: int) -> None:
+        """A process of the job was stopped by this signal."""
+
     def continued(self) -> None:
         """A process of the job goes on."""
 
@@ -99,13 +102,7 @@ class Level(Protocol):
     # -- signals -------------------------------------------------------------------------------
 
     def hear(self, numbers: list[int]) -> None:
-        """These signals came, in this order."""
-
-    def swallows(self, number: int) -> bool:
-        """Whether a signal that came is not for the job."""
-
-    def passed_on(self, number: int) -> int:
-        """A stopping signal as the job gets it."""
+        """These signals came, in this order. The level gives on what is the job's."""
 
     @property
     def signals_program_alone(self) -> bool:
@@ -117,14 +114,13 @@ class Level(Protocol):
     def after_signal(self) -> None:
         """It was."""
 
-    def woken(self) -> None:
-        """SIGCONT came, and was sent on."""
+    def stop(self, by: int) -> None:
+        """The job was stopped by this signal, and what it wrote is out: so stops what the shell
+        sees of it, unless it has."""
 
-    def stop(self, number: int) -> bool:
-        """What the shell sees of this job stops by this signal; False when it had stopped."""
-
-    def die(self, number: int) -> None:
-        """This signal ends us: nothing is left to pass it on to."""
+    def blocked(self) -> None:
+        """The program has ended, but the terminal takes no output from the background: so stops
+        what the shell sees of it, as by SIGTTOU."""
 
     def end(self) -> None:
         """The job is over: the shell is to see by which signal, where that matters."""

@@ -22,7 +22,7 @@ from glunix.home.jobview import JobView, ProcessView, placed_streams
 from glunix.home.link import integer, text, view
 from glunix.home.options import Options
 from glunix.home.outputs import Outputs
-from glunix.home.signals import HARMLESS, STOPPING, PollSet
+from glunix.home.signals import PollSet
 from glunix.home.userlevel import UserLevel
 from glunix.home.wire import Value
 
@@ -55,7 +55,6 @@ class Startup:
         self._time("more imports")
         self.outputs = Outputs(options, self.send)
         self.is_placed = False
-        self._stop_signal = 0
         self._poll = PollSet()
         self._limit: TimeLimit | None = None
         self._unstarted: Unstarted | None = None
@@ -259,6 +258,7 @@ class Startup:
 
     def _stopped(self, process: ProcessView, signal: int) -> None:
         process.stopped = signal
+        self._level.stopped(signal)
 
     def _continued(self, process: ProcessView) -> None:
         process.stopped = 0
@@ -304,26 +304,15 @@ class Startup:
 
     # -- signals, stops, time ----------------------------------------------------------------
 
-    def signal(self, number: int) -> None:
-        """A signal came for the job."""
-        if number in STOPPING and not self.job.live():
-            return  # see _maybe_stop
-        if self._level.swallows(number):
-            return
-        if not self.job.live() and number not in HARMLESS:
-            self._level.die(number)  # only output that nobody takes is left
+    def pass_on(self, number: int) -> None:
+        """A signal came for the job, as its level gives it on."""
         if number == _signal.SIGWINCH and self.tty is not None and self.tty.resized():
             for stream in {p.stream for p in self.job.live()}:
                 self.send(stream, ["resize", self.tty.told])
             return
-        if number in STOPPING:
-            self._stop_signal = number
-            number = self._level.passed_on(number)
         self.signal_job(number, self._level.signals_program_alone)
         if not self.job.all_started():
             self.must_start_or_end(number)
-        if number == _signal.SIGCONT:
-            self._level.woken()
 
     def signal_job(self, number: int, alone: bool = False) -> None:
         """Send a signal on; `alone`: to the program, not to its group."""
@@ -368,12 +357,11 @@ class Startup:
         """When the job is stopped, so is its startup: the user's shell must see it (paper 4.3)."""
         ended = self.job.outlived() and not self.outputs.alone
         if self.outputs.blocked_by_tostop and (ended or not self.job.live()):
-            self._level.stop(_signal.SIGTTOU)  # ended, but the terminal takes no output yet
+            self._level.blocked()  # ended, but the terminal takes no output yet
         by = self.job.stopped_by()
         if not by or self._level.way.pending or self.outputs.writable:
             return  # a blocked reader may be stopped too: it must not keep us from stopping
-        if self._level.stop(self._stop_signal or (by if by in STOPPING else _signal.SIGSTOP)):
-            self._stop_signal = 0
+        self._level.stop(by)
 
     def _check_timers(self) -> None:
         for timer in (self._limit, self._unstarted, self._unheard):

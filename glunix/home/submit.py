@@ -154,7 +154,7 @@ def run(options: Options) -> int:
         return _lacks(error)
     status = _go_on(options, opening, half)
     if half is not None:
-        half.end(status, 0, alone=False)
+        half.end(status, 0)
         posix._exit(status)
     return status
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import _signal
 import select
+import time
 
 from glunix import config
 from glunix.home.calls.dispatch import CallDispatch
+from glunix.home.processes import lifecycle
 from glunix.home.transparent import HomeCalls
 
 TYPE_CHECKING = False
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from glunix.errors import NotRunning
     from glunix.home.jobview import ProcessView
     from glunix.home.level import Handlers, Way
-    from glunix.home.processes.root_shadow import HomeHalf
+    from glunix.home.processes.root_shadow import HomeHalf, Performers
     from glunix.home.startup import Startup
     from glunix.home.submit import Opening
     from glunix.home.wire import Value
@@ -34,6 +36,7 @@ class Transparent:
     def __init__(self, startup: Startup, opening: Opening, half: HomeHalf) -> None:
         self._startup = startup
         self._half = half
+        self._life = half.life
         self._tty = startup.tty
         self._line = opening.line
         self._inherited = opening.standard + opening.inherited
@@ -44,8 +47,72 @@ class Transparent:
         self._dispatch: CallDispatch | None = None
         self._written: dict[int, int] | None = None
         """What is to be written before the shadow of an outlived job may end."""
-        self._has_lost_shadow = False
-        """Somebody killed it: the job is being killed for that, and leaves no modes of its own."""
+        self._performers = half.performers() | self._own_performers()
+
+    # -- the life of the job -------------------------------------------------------------------
+
+    def _happens(self, name: str, *fields: object) -> None:
+        """An event of the job's life: what follows from it is done, in order."""
+        for effect, *given in self._life.handle((name, *fields), time.monotonic()):
+            self._performers[effect](*given)
+
+    def _own_performers(self) -> Performers:
+        """What performs the effects that are not the shadow's (glunix.home.processes.lifecycle)."""
+        startup = self._startup
+        return {
+            lifecycle.ASK_SHADOW: self._ask_shadow,
+            lifecycle.CONTINUE_JOB: lambda: startup.signal_job(_signal.SIGCONT),
+            lifecycle.DROP_INPUT: self._drop_input,
+            lifecycle.FLUSH_LINE: self._flush_line,
+            lifecycle.JOB_GOES_ON: lambda: startup.job.goes_on(),
+            lifecycle.KILL_PROGRAM: self._kill_program,
+            lifecycle.LEAVE_TERMINAL: self.leave_terminal,
+            lifecycle.LOOK_AGAIN: self._look_again,
+            lifecycle.LOOK_AT_SHADOW: lambda: self.hear([]),
+            lifecycle.OUTPUTS_ALONE: startup.outputs.go_on_alone,
+            lifecycle.RELEASE: startup.outputs.release,
+            lifecycle.SHOW_STATS: startup.show_stats,
+            lifecycle.SIGNAL: startup.pass_on,
+            lifecycle.STOP_PROGRAM: lambda: startup.signal_job(_signal.SIGSTOP, alone=True),
+            lifecycle.TERMINAL_FREE: self._free_terminal,
+            lifecycle.UNDO_MODES: self._undo_modes,
+            lifecycle.UNDO_MODES_LATE: self._undo_modes_late,
+        }
+
+    def _note_end(self) -> None:
+        """However it came about that nothing of the job lives, what comes now finds it so."""
+        if not self._startup.job.live():
+            self._happens(lifecycle.LOST)
+
+    def _ask_shadow(self, answer: str, before: list[int]) -> None:
+        self._happens(answer, before + self._half.settled())
+
+    def _drop_input(self) -> None:
+        if self._calls is not None:
+            self._calls.maybe_over(self._startup.job)
+
+    def _flush_line(self) -> None:
+        if self._line is not None:
+            self._line.flush()
+
+    def _kill_program(self) -> None:
+        """Its shadow was killed: so ends the program, as it would at home, and nothing else."""
+        startup = self._startup
+        for process in startup.job.live():
+            startup.send(process.stream, ["signal", _signal.SIGKILL, process.vnn])
+        startup.must_start_or_end(_signal.SIGKILL)
+
+    def _free_terminal(self) -> None:
+        if self._tty is not None:
+            self._startup.send(0, ["tty", False])
+
+    def _undo_modes(self) -> None:
+        if self._tty is not None:
+            self._tty.undo()
+
+    def _undo_modes_late(self) -> None:
+        if self._tty is not None:
+            self._tty.undo_late()
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -55,6 +122,7 @@ class Transparent:
         given = (startup.job.streams[0], startup.send, startup.send_data)
         calls = HomeCalls(self._tty, *given, startup.options, self._inherited, self._half)
         self._calls = calls
+        self._happens(lifecycle.PLACED, _signal.getsignal(_signal.SIGCONT) != _signal.SIG_IGN)
         calls.before_end = self._hear_shadow
         calls.begin()
         self._dispatch = CallDispatch(calls, startup.outputs)
@@ -65,8 +133,8 @@ class Transparent:
 
     def fds(self) -> dict[int, int]:
         """See Level."""
-        half, line, calls, come = self._half, self._line, self._calls, select.POLLIN
-        wanted = {} if half.is_alone else {half.fileno(): come}
+        line, calls, come = self._line, self._calls, select.POLLIN
+        wanted = {} if self._life.is_alone else {self._half.fileno(): come}
         if calls is None:
             return wanted
         if line is not None and line.fileno() >= 0:
@@ -79,25 +147,31 @@ class Transparent:
         """See Level."""
         waits = [] if self._dispatch is None else self._dispatch.waits()
         waits += [] if self._line is None else self._line.patience()
-        return waits if self._half.is_alone else [*waits, LOOK]
+        return waits if self._life.is_alone else [*waits, LOOK]
 
     def before_turn(self) -> None:
         """See Level."""
-        if not self._half.is_alone and self._startup.job.outlived():
-            self._part()
+        if not self._life.is_parting:
+            return
+        startup = self._startup
+        if self._written is None:
+            self._written = startup.outputs.mark()
+        if startup.outputs.reached(self._written):
+            self._happens(lifecycle.PARTED, startup.own_status(), startup.job.killed_by)
 
     def look(self, ready: set[int]) -> None:
         """See Level."""
-        half = self._half
-        if half.is_alone:
+        half, life = self._half, self._life
+        if life.is_alone:
             return
-        if self._calls is None:
+        if not life.is_placed:
             if half.fileno() in ready:
-                half.die(_signal.SIGKILL)  # as our shadow was
+                self._happens(lifecycle.KILLED_EARLY)
         elif half.fileno() in ready and half.is_gone():
-            self._lost_shadow()
-        elif half.take_newly_stopped():
-            self._startup.signal_job(_signal.SIGSTOP, alone=True)
+            self._happens(lifecycle.SHADOW_KILLED)
+        elif life.is_due(time.monotonic()):
+            halted = half.is_halted()
+            self._happens(lifecycle.SEEN_HALTED if halted else lifecycle.SEEN_RUNNING)
 
     def receive(self, ready: set[int]) -> None:
         """See Level."""
@@ -154,96 +228,40 @@ class Transparent:
 
     # -- processes -----------------------------------------------------------------------------
 
+    def stopped(self, number: int) -> None:
+        """See Level."""
+        self._happens(lifecycle.STOPS, number)
+
     def continued(self) -> None:
         """See Level."""
-        self._half.free()
-        self.hear([])
-        self._look_again()
+        self._happens(lifecycle.CONTINUES)
 
     def exited(self, orphaned: bool) -> None:
         """See Level."""
-        if self._calls is not None:
-            self._calls.maybe_over(self._startup.job)
-        if self._tty is None:
-            return
-        if orphaned:
-            self._tty.undo()
-        elif self._has_lost_shadow:
-            self._tty.undo_late()  # what it did while it was being killed
+        self._happens(lifecycle.ORPHANED if orphaned else lifecycle.ENDS)
 
     def _root_exited(
         self, process: ProcessView, code: int, signal: int, core: bool = False
     ) -> None:
         self._startup.job.parted(process, code, signal)
-        if self._has_lost_shadow:
-            if self._tty is not None:
-                self._tty.undo_late()  # what it did while it was being killed
-            self._look_again()  # not before: nothing goes ahead to what is being killed
-
-    def _part(self) -> None:
-        """The program has ended, and so does its shadow once all that was written is written."""
-        startup = self._startup
-        if self._written is None:
-            self._written = startup.outputs.mark()
-        if startup.outputs.reached(self._written):
-            self.leave_terminal()
-            if self._line is not None:
-                self._line.flush()
-            startup.show_stats()
-            self._half.end(startup.own_status(), startup.job.killed_by, alone=True)
-            startup.outputs.go_on_alone()
-            self._look_again()
-
-    def _lost_shadow(self) -> None:
-        """Somebody killed it: so ends the program, as it would at home, and nothing else."""
-        startup = self._startup
-        self._has_lost_shadow = True
-        self._half.go_on_alone()
-        if self._tty is not None:
-            self._tty.undo_late()
-            startup.send(0, ["tty", False])
-        startup.outputs.go_on_alone()
-        for process in startup.job.live():
-            startup.send(process.stream, ["signal", _signal.SIGKILL, process.vnn])
-        startup.must_start_or_end(_signal.SIGKILL)
+        self._happens(lifecycle.EXITS)
 
     # -- signals -------------------------------------------------------------------------------
 
     def hear(self, numbers: list[int]) -> None:
         """See Level. Our shadow has got these; and may have gone on before."""
-        if self._half.goes_on(bool(numbers)):
-            self._goes_on(numbers)
-        else:
-            for number in numbers:
-                self._startup.signal(number)
+        self._note_end()
+        life = self._life
+        if life.is_held:
+            self._half.take_answers()
+            halted = bool(life.unanswered) and self._half.is_halted()
+            self._happens(lifecycle.LOOKED, halted, numbers)
+        elif numbers:
+            self._happens(lifecycle.HEARD, numbers)
 
     def _hear_shadow(self) -> None:
         """What ended our input (^C for all of a pipeline) may have been for our shadow, too."""
         self.hear(self._half.settled())
-
-    def _goes_on(self, heard: list[int]) -> None:
-        """Our shadow does, because somebody at home wants it, or because the program does."""
-        half, startup = self._half, self._startup
-        by_home = not half.take_freed()
-        if by_home:
-            startup.job.goes_on()
-        self._look_again()
-        come = heard + half.settled()
-        if by_home and _signal.SIGCONT not in come:
-            # Ignored, or a stop that came at once took it back; else we pass on what it caught.
-            startup.signal_job(_signal.SIGCONT)
-        for number in come:
-            startup.signal(number)
-        half.swallows()  # or such a stop took ours back
-        startup.outputs.release()
-
-    def swallows(self, number: int) -> bool:
-        """See Level."""
-        return number == _signal.SIGCONT and self._half.swallows()
-
-    def passed_on(self, number: int) -> int:
-        """See Level."""
-        return number
 
     @property
     def signals_program_alone(self) -> bool:
@@ -260,25 +278,23 @@ class Transparent:
         if self._calls is not None:
             self._calls.look_ahead()
 
-    def woken(self) -> None:
+    def stop(self, by: int) -> None:
         """See Level."""
-        if self._half.is_alone:
-            self._startup.outputs.release()
-            self._look_again()
+        self._binds(lifecycle.WRITTEN)
 
-    def stop(self, number: int) -> bool:
+    def blocked(self) -> None:
         """See Level."""
-        return self._half.stop(number)
+        self._note_end()
+        self._binds(lifecycle.BLOCKED)
 
-    def die(self, number: int) -> None:
-        """See Level."""
-        self.leave_terminal()
-        self._half.die(number)
+    def _binds(self, event: str) -> None:
+        if self._life.may_bind(event):
+            self._happens(event, self._half.is_halted())
 
     def end(self) -> None:
         """See Level."""
         if self._startup.job.killed_by:
-            self._half.end(0, self._startup.job.killed_by, alone=False)  # so that the shell says so
+            self._half.end(0, self._startup.job.killed_by)  # so that the shell says so
 
     # -- the terminal --------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import _signal
 import select
 
 from glunix import config
-from glunix.home.signals import Signals, die_of
+from glunix.home.signals import HARMLESS, STOPPING, Signals, die_of
 from glunix.home.stdin import Input
 
 TYPE_CHECKING = False
@@ -37,6 +37,8 @@ class UserLevel:
         self._input: Input | None = None
         self._watches = False
         """Whether this turn's poll asked for input."""
+        self._stop_signal = 0
+        """The signal by which a user asked for the next stop: the shell sees that one."""
         self._handlers: Handlers = {}
 
     # -- the loop ------------------------------------------------------------------------------
@@ -108,6 +110,9 @@ class UserLevel:
 
     # -- processes -----------------------------------------------------------------------------
 
+    def stopped(self, number: int) -> None:
+        """See Level. N processes stop one by one: JobView says when all have."""
+
     def continued(self) -> None:
         """See Level."""
         self.enter_terminal()
@@ -122,15 +127,20 @@ class UserLevel:
     def hear(self, numbers: list[int]) -> None:
         """See Level."""
         for number in numbers:
-            self._startup.signal(number)
+            self._signal(number)
 
-    def swallows(self, number: int) -> bool:
-        """See Level."""
-        return False
-
-    def passed_on(self, number: int) -> int:
-        """See Level. Whatever stopped us: the job has a terminal of its own."""
-        return int(_signal.SIGTSTP)
+    def _signal(self, number: int) -> None:
+        live = self._startup.job.live()
+        if number in STOPPING:
+            if not live:
+                return  # see `blocked`
+            self._stop_signal = number
+            number = _signal.SIGTSTP  # whatever stopped us: the job has a terminal of its own
+        elif not live and number not in HARMLESS:
+            self._die(number)  # only output that nobody takes is left
+        self._startup.pass_on(number)
+        if number == _signal.SIGCONT:
+            self.enter_terminal()
 
     signals_program_alone = False
 
@@ -140,12 +150,16 @@ class UserLevel:
     def after_signal(self) -> None:
         """See Level."""
 
-    def woken(self) -> None:
-        """See Level."""
-        self.enter_terminal()
-
-    def stop(self, number: int) -> bool:
+    def stop(self, by: int) -> None:
         """See Level. Returns when we go on."""
+        self._stop(self._stop_signal or (by if by in STOPPING else _signal.SIGSTOP))
+        self._stop_signal = 0
+
+    def blocked(self) -> None:
+        """See Level. Returns when we go on."""
+        self._stop(_signal.SIGTTOU)
+
+    def _stop(self, number: int) -> None:
         startup = self._startup
         self.leave_terminal()
         from glunix.home.processes.waking import stop_until_news
@@ -160,10 +174,8 @@ class UserLevel:
                 come.append(_signal.SIGCONT)
         self.hear(come)
         startup.outputs.release()
-        return True
 
-    def die(self, number: int) -> None:
-        """See Level."""
+    def _die(self, number: int) -> None:
         self.leave_terminal()
         die_of(number)
 

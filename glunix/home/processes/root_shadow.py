@@ -17,21 +17,25 @@ import _socket
 import errno
 import os
 import posix
-import time
 
 from glunix.home.jobspec import is_tight
+from glunix.home.processes import lifecycle
+from glunix.home.processes.lifecycle import HomeLife
 from glunix.home.signals import Signals, die_of, stop_self
 from glunix.home.sinks import to_nowhere
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from glunix.home.processes.title import Title
+
+    Performers = dict[str, Callable[..., object]]
+    """Effect of glunix.home.processes.lifecycle -> what performs it."""
 
 _CATCH, _STOP, _EXIT, _DIE, _MOVE, _SETTLE, _NAME = b"C", b"S", b"E", b"K", b"G", b"?", b"N"
 _NAME_MAX = 15
 """Bytes of a process's name (proc(5), comm)."""
-_LOOK = 0.45
-"""Seconds between looks whether the shadow was stopped; who waits for the next waits 0.5."""
 _ANSWER_SECONDS = 0.5
 """It answers at once, unless somebody has stopped it."""
 _BEGIN_SECONDS = 2.0
@@ -42,33 +46,31 @@ _TITLE = b"glurun: home's half of a job"
 
 
 class HomeHalf:
-    """What home's half has of its shadow."""
+    """What home's half has of its shadow: packets, SIGCONT, and what /proc shows of it. When which
+    of them is due `life` decides; its effects of the shadow are performed here."""
 
     def __init__(self, sock: _socket.socket, signals: Signals) -> None:
         self._sock = sock
         self.signals = signals
-        self.is_alone = False
-        """The shadow has ended, or will without us."""
-        self.is_stopped = False
-        """The shadow is, or is about to be, on our word; see `goes_on`."""
-        self._stops = 0
-        """How many of our words to stop it has not answered."""
-        self._by_others = False
-        """It had been stopped before our word."""
-        self._is_freed = False
-        """It is to go on because the program does."""
-        self._swallows = False
-        """The next SIGCONT that it gets is ours."""
-        self._is_told = False
+        self.life = HomeLife()
         self._shadow = posix.getppid()
         self.parent = 0
         """The process that started the shadow."""
-        self._was_stopped = False
-        self._next_look = 0.0
 
     def fileno(self) -> int:
         """For poll, until we are alone: readable when the shadow was killed."""
         return self._sock.fileno()
+
+    def performers(self) -> Performers:
+        """What performs the effects of the shadow."""
+        return {
+            lifecycle.EXIT: posix._exit,
+            lifecycle.GO_ALONE: self._go_on_alone,
+            lifecycle.STOP_SHADOW: lambda number: self._send(_STOP + bytes((number,))),
+            lifecycle.TELL_END: self._tell_end,
+            lifecycle.WAKE_AGAIN: self._continue,
+            lifecycle.WAKE_SHADOW: self._wake,
+        }
 
     def catch(self) -> None:
         """From now on signals are the program's."""
@@ -77,72 +79,28 @@ class HomeHalf:
         # Waited for, or who sees the program's first words could signal it too early.
         self._answer(_CATCH, None)
 
-    def stop(self, number: int) -> bool:
-        """Stop the shadow as this signal does, if there is one that is not."""
-        if self.is_alone or self.is_stopped:
-            return False
-        self.is_stopped = True
-        self._stops += 1
-        # Stopped by somebody else it can say when it goes on, no more.
-        self._by_others = self._state() == b"T"
-        self._send(_STOP + bytes((0 if self._by_others else number,)))
-        return True
-
-    def free(self) -> None:
-        """The program was continued on the node, or has ended: so the shadow goes on."""
-        if not self.is_stopped:
-            return
-        self._is_freed = True
-        self._swallows = _signal.getsignal(_signal.SIGCONT) != _signal.SIG_IGN
+    def _wake(self) -> None:
         for seconds in _TRIES:
-            if not self._stops or not self._is_there():
+            if not self.life.unanswered or not self._is_there():
                 break
             posix.kill(self._shadow, _signal.SIGCONT)
             self._hear(self._answer(_STOP, seconds))
+
+    def _continue(self) -> None:
+        if self._is_there():
+            posix.kill(self._shadow, _signal.SIGCONT)
 
     def _is_there(self) -> bool:
         """Whether it was not killed."""
         return posix.getppid() == self._shadow
 
-    def goes_on(self, has_heard: bool) -> bool:
-        """Whether our stop is over: the shadow has said so, which it does before it tells of what
-        signals came then; or it `has_heard` one, and others had stopped it.
-        """
-        if not self.is_stopped:
-            return False
-        self._hear_all()
-        if self._is_freed and self._stops and self._state() == b"T" and self._is_there():
-            posix.kill(self._shadow, _signal.SIGCONT)  # it has stopped later than we waited
-        if self._stops and not (has_heard and self._by_others and self._state() != b"T"):
-            return False
-        self.is_stopped = self._was_stopped = False
-        return True
-
-    def take_freed(self) -> bool:
-        """Whether it goes on because of us."""
-        freed, self._is_freed = self._is_freed, False
-        return freed
-
-    def swallows(self) -> bool:
-        """Whether SIGCONT that the shadow has got is no news to the program."""
-        ours, self._swallows = self._swallows, False
-        return ours
-
-    def take_newly_stopped(self) -> bool:
-        """Whether somebody has stopped the shadow alone (SIGSTOP) since the last look.
-
-        It is the shell's child: nobody tells us. Looks twice a second at most.
-        """
-        now = time.monotonic()
-        if now < self._next_look or self.is_stopped:
-            return False
-        self._next_look = now + _LOOK
-        before, self._was_stopped = self._was_stopped, self._state() == b"T"
-        return self._was_stopped and not before
+    def is_halted(self) -> bool:
+        """Whether it is stopped, whatever stopped it."""
+        return self._state() == b"T"
 
     def look_now(self) -> None:
-        """It may just have been."""
-        self._next_look = 0.0
+        """It may just have been stopped."""
+        self.life.handle((lifecycle.SUSPECT,), 0.0)
 
     def _state(self) -> bytes:
         """As proc(5) has it."""
@@ -160,7 +118,7 @@ class HomeHalf:
     def move(self, group: int, program: str = "", fork_server: _socket.socket | None = None) -> int:
         """The shadow does setpgid (0: setsid); returns its errno. In a session that it has made it
         starts `program`, whose socket `nursery` is. For glunix.home.processes.shadows."""
-        if self.is_alone:
+        if self.life.is_alone:
             return errno.ESRCH
         fds = b"" if fork_server is None else fork_server.fileno().to_bytes(4, "little")
         around = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)] if fds else []
@@ -174,7 +132,7 @@ class HomeHalf:
 
     def name(self, name: bytes, words: bytes) -> None:
         """The program is called so, and has these words: ps at home shows them."""
-        if not self.is_alone:
+        if not self.life.is_alone:
             self._send(_NAME + name[:_NAME_MAX].ljust(_NAME_MAX, b"\0") + words)
 
     def settled(self) -> list[int]:
@@ -182,7 +140,7 @@ class HomeHalf:
 
         They were sent before what we have just seen: the kernel hands them over first.
         """
-        if not self.is_alone and self._state() != b"T":
+        if not self.life.is_alone and not self.is_halted():
             self._send(_SETTLE)
             self._answer(_SETTLE, _ANSWER_SECONDS)
         return self.signals.read()
@@ -201,9 +159,9 @@ class HomeHalf:
 
     def is_gone(self) -> bool:
         """`fileno` is readable: was it killed? Else it has answered."""
-        return not self._hear_all()
+        return not self.take_answers()
 
-    def _hear_all(self) -> bool:
+    def take_answers(self) -> bool:
         """Take the answers that have come; False when there will be no more: it was killed."""
         while True:
             try:
@@ -218,27 +176,20 @@ class HomeHalf:
 
     def _hear(self, answer: bytes) -> None:
         if answer[:1] == _STOP:
-            self._stops -= 1
+            self.life.handle((lifecycle.ANSWERED,), 0.0)
 
-    def end(self, status: int, killed_by: int, alone: bool) -> None:
+    def end(self, status: int, killed_by: int) -> None:
+        """This process ends, and so does the shadow then, if it has not been told before."""
+        performers = self.performers()
+        for name, *given in self.life.handle((lifecycle.END, status, killed_by), 0.0):
+            performers[name](*given)
+
+    def _tell_end(self, status: int, killed_by: int, alone: bool) -> None:
         """The shadow ends so. Unless we go on `alone` it waits for our end first."""
-        if self.is_alone or self._is_told:
-            return
-        self._is_told = True
         self._send((_DIE if killed_by else _EXIT) + bytes((killed_by or status, not alone)))
-        self.free()
-        if alone:
-            self.go_on_alone()
 
-    def die(self, number: int) -> None:
-        """Both end, and the shell sees this signal."""
-        self.end(0, number, alone=False)
-        posix._exit(128 + number)
-
-    def go_on_alone(self) -> None:
+    def _go_on_alone(self) -> None:
         """There is no shadow any more: signals of its group are ours to hear."""
-        self.is_alone = True
-        self.is_stopped = False
         self._sock.close()
         self.signals.listen()
 

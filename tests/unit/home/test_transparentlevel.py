@@ -8,6 +8,21 @@ from typing import Any
 
 from glunix.errors import NotRunning
 from glunix.home.jobview import JobView
+from glunix.home.processes.lifecycle import (
+    ANSWERED,
+    CONTINUE_JOB,
+    EXIT,
+    GO_ALONE,
+    PLACED,
+    RELEASE,
+    SHADOW,
+    SIGNAL,
+    STOP_SHADOW,
+    TELL_END,
+    WAKE_AGAIN,
+    WAKE_SHADOW,
+    HomeLife,
+)
 from glunix.home.transparentlevel import LOOK, Transparent
 
 from .handlers import check
@@ -19,47 +34,35 @@ class Half:
     def __init__(self, story: list[object]) -> None:
         self.story = story
         self.signals = None
-        self.is_alone = False
-        self.is_stopped = False
-        self.freed = False
+        self.life = HomeLife()
         self.gone = False
-        self.newly_stopped = False
+        self.halted = False
         self.has_got: list[int] = []
 
     def fileno(self) -> int:
         return 77
 
-    def goes_on(self, heard: bool) -> bool:
-        return self.is_stopped
+    def performers(self) -> dict[str, Any]:
+        def tell(name: str) -> Any:
+            return lambda *given: self.story.append((name, *given))
 
-    def take_freed(self) -> bool:
-        return self.freed
+        own = (EXIT, GO_ALONE, STOP_SHADOW, TELL_END, WAKE_AGAIN, WAKE_SHADOW)
+        return {name: tell(name) for name in own}
 
-    def take_newly_stopped(self) -> bool:
-        return self.newly_stopped
+    def is_halted(self) -> bool:
+        return self.halted
+
+    def take_answers(self) -> bool:
+        return True
 
     def settled(self) -> list[int]:
         return self.has_got
 
-    def swallows(self) -> bool:
-        return False
-
     def is_gone(self) -> bool:
         return self.gone
 
-    def go_on_alone(self) -> None:
-        self.is_alone = True
-
-    def stop(self, number: int) -> bool:
-        self.story.append(("stop", number))
-        return True
-
-    def die(self, number: int) -> None:
-        self.story.append(("die", number))
-
-    def end(self, status: int, killed_by: int, alone: bool) -> None:
-        self.story.append(("end", status, killed_by, alone))
-        self.is_alone = alone
+    def end(self, status: int, killed_by: int) -> None:
+        self.story.append(("end", status, killed_by))
 
 
 class Recorded:
@@ -81,7 +84,7 @@ class Recorded:
     def send(self, stream: int, message: object) -> None:
         self.story.append((stream, message))
 
-    def signal(self, number: int) -> None:
+    def pass_on(self, number: int) -> None:
         self.story.append(("signal", number))
 
     def signal_job(self, number: int, alone: bool = False) -> None:
@@ -110,9 +113,14 @@ def make() -> tuple[Recorded, Half, Transparent]:
 
 def with_calls(level: Transparent) -> Transparent:
     calls: Any = SimpleNamespace(
-        look_again=lambda: None, wants=lambda: False, modes=None, has_shadows=True
+        look_again=lambda: None,
+        maybe_over=lambda job: None,
+        wants=lambda: False,
+        modes=None,
+        has_shadows=True,
     )
     level._calls = calls
+    level._happens(PLACED, True)
     return level
 
 
@@ -120,11 +128,17 @@ def test_events_have_the_fields_of_their_messages() -> None:
     check(make()[2].events(), left_out=1, before=1)
 
 
+def test_every_effect_has_a_performer() -> None:
+    of_rows = {one for rows in SHADOW.values() for _, effects in rows.values() for one in effects}
+    in_code = {CONTINUE_JOB, RELEASE, SIGNAL, WAKE_AGAIN}
+    assert make()[2]._performers.keys() == of_rows | in_code
+
+
 def test_a_shadow_killed_before_the_job_is_placed_ends_us() -> None:
     startup, _, level = make()
     assert list(level.fds()) == [77]
     level.look({77})
-    assert startup.story == [("die", signal.SIGKILL)]
+    assert startup.story == [(TELL_END, 0, signal.SIGKILL, False), (EXIT, 137)]
 
 
 def test_a_killed_shadow_ends_the_program_and_nothing_else() -> None:
@@ -133,6 +147,7 @@ def test_a_killed_shadow_ends_the_program_and_nothing_else() -> None:
     half.gone = True
     level.look({77})
     assert startup.story == [
+        (GO_ALONE,),
         "outputs alone",
         (5, ["signal", signal.SIGKILL, 0]),
         ("start or end", signal.SIGKILL),
@@ -144,7 +159,8 @@ def test_a_killed_shadow_ends_the_program_and_nothing_else() -> None:
 def test_a_stop_of_the_shadow_alone_is_the_programs() -> None:
     startup, half, level = make()
     with_calls(level)
-    half.newly_stopped = True
+    half.halted = True
+    level.look(set())
     level.look(set())
     assert startup.story == [("signal job", signal.SIGSTOP, True)]
     assert level.waits() == [LOOK]
@@ -152,22 +168,37 @@ def test_a_stop_of_the_shadow_alone_is_the_programs() -> None:
 
 def test_who_is_continued_at_home_is_continued_there_before_what_came_then() -> None:
     startup, half, level = make()
-    half.is_stopped, half.has_got = True, [signal.SIGINT]
+    with_calls(level)
+    stop(startup, level, signal.SIGTSTP)
+    half.life.handle((ANSWERED,), 0.0)
+    half.has_got = [signal.SIGINT]
     level.hear([signal.SIGWINCH])
     assert startup.story == [
+        (STOP_SHADOW, signal.SIGTSTP),
         ("signal job", signal.SIGCONT, False),
         ("signal", signal.SIGWINCH),
         ("signal", signal.SIGINT),
         "release",
     ]
+    assert not startup.job.stopped_by()
+
+
+def stop(startup: Recorded, level: Transparent, number: int) -> None:
+    startup.job.processes[5, 0].stopped = number
+    level.stopped(number)
+    level.stop(number)
 
 
 def test_a_shadow_freed_for_the_program_says_nothing_of_it() -> None:
     startup, half, level = make()
-    half.is_stopped = half.freed = True
-    level.continued = lambda: None  # type: ignore[method-assign]
-    level.hear([])
-    assert startup.story == ["release"]
+    with_calls(level)
+    stop(startup, level, signal.SIGTSTP)
+    level.continued()
+    half.life.handle((ANSWERED,), 0.0)
+    level.hear([signal.SIGCONT])
+    assert startup.story == [(STOP_SHADOW, signal.SIGTSTP), (WAKE_SHADOW,), "release"]
+    level.hear([signal.SIGCONT])  # another one is the user's
+    assert startup.story[3:] == [("signal", signal.SIGCONT)]
 
 
 def test_the_shadow_ends_with_the_program_when_all_is_written() -> None:
@@ -180,10 +211,34 @@ def test_the_shadow_ends_with_the_program_when_all_is_written() -> None:
     assert startup.story == []
     startup.written = True
     level.before_turn()
-    assert startup.story == ["stats", ("end", 3, 0, True), "outputs alone"]
+    assert startup.story == ["stats", (TELL_END, 3, 0, True), (GO_ALONE,), "outputs alone"]
     level.before_turn()
-    assert len(startup.story) == 3
-    assert half.is_alone
+    assert len(startup.story) == 4
+    assert half.life.is_alone
+
+
+def test_a_job_that_is_given_up_ends_by_the_next_signal() -> None:
+    """Nobody has said that it is over: it was lost."""
+    startup, _, level = make()
+    with_calls(level)
+    startup.job.lost(125, 0)
+    level.hear([signal.SIGTSTP, signal.SIGTERM])
+    assert startup.story == [
+        (TELL_END, 0, signal.SIGTERM, False),
+        (EXIT, 128 + signal.SIGTERM),
+    ]
+
+
+def test_output_that_the_terminal_does_not_take_stops_the_shadow() -> None:
+    startup, _, level = make()
+    with_calls(level)
+    level.blocked()
+    assert startup.story == []  # the program lives, and is what is stopped
+    startup.job.exited(startup.job.processes[5, 0], 0, 0)
+    level.exited(orphaned=False)
+    level.blocked()
+    level.blocked()
+    assert startup.story == [(STOP_SHADOW, signal.SIGTTOU)]
 
 
 def test_a_lost_way_is_a_lost_job() -> None:

@@ -55,7 +55,7 @@ class Recorded:
     def send_data(self, stream: int, data: bytes | memoryview) -> None:
         self.sent.append((stream, bytes(data)))
 
-    def signal(self, number: int) -> None:
+    def pass_on(self, number: int) -> None:
         self.heard.append(number)
 
     def complain(self, line: str) -> None:
@@ -114,11 +114,33 @@ def test_a_lost_job_is_said_and_the_way_is_the_daemons(made: Made) -> None:
 
 def test_signals_are_for_the_group_and_stops_become_the_terminals(made: Made) -> None:
     startup, level, _ = made
-    level.hear([signal.SIGINT, signal.SIGTSTP])
-    assert startup.heard == [signal.SIGINT, signal.SIGTSTP]
-    assert level.passed_on(signal.SIGTTIN) == signal.SIGTSTP
-    assert not level.swallows(signal.SIGCONT)
+    level.hear([signal.SIGINT, signal.SIGTTIN, signal.SIGCONT])
+    assert startup.heard == [signal.SIGINT, signal.SIGTSTP, signal.SIGCONT]
     assert not level.signals_program_alone
+
+
+def test_a_stop_is_seen_as_the_user_asked_for_it(made: Made) -> None:
+    _, level, _ = made
+    stops: list[int] = []
+    level._stop = stops.append  # type: ignore[method-assign]
+    level.hear([signal.SIGTTIN])
+    level.blocked()
+    level.stop(signal.SIGTSTP)
+    level.stop(signal.SIGTSTP)
+    level.stop(signal.SIGUSR1)  # no stopping one: what a node says
+    assert stops == [signal.SIGTTOU, signal.SIGTTIN, signal.SIGTSTP, signal.SIGSTOP]
+
+
+def test_what_comes_for_a_job_of_which_only_output_is_left(made: Made) -> None:
+    startup, level, _ = made
+    ends: list[int] = []
+    level._die = ends.append  # type: ignore[method-assign]
+    for process in startup.job.live():
+        startup.job.exited(process, 0, 0)
+    level.hear([signal.SIGTSTP, signal.SIGCONT])
+    assert (startup.heard, ends) == ([signal.SIGCONT], [])
+    level.hear([signal.SIGTERM])
+    assert ends == [signal.SIGTERM]
 
 
 def test_the_terminal_is_raw_in_the_foreground_only() -> None:

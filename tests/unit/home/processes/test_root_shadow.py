@@ -12,10 +12,41 @@ import pytest
 PREAMBLE = """
     import os, posix, select, signal, sys, time
     from pathlib import Path
+    from glunix.home.processes import lifecycle
     from glunix.home.processes.root_shadow import split_startup
 
     half = split_startup()
     half.catch()
+    performers = half.performers()
+
+    def happens(name, *fields):
+        effects = half.life.handle((name, *fields), time.monotonic())
+        for effect, *given in effects:
+            performers.get(effect, lambda *given: None)(*given)
+        half.life.check()
+        return {effect for effect, *_ in effects}
+
+    def stop(number):
+        happens(lifecycle.STOPS, number)
+        assert happens(lifecycle.WRITTEN, half.is_halted()) == {lifecycle.STOP_SHADOW}
+
+    def free():
+        assert lifecycle.WAKE_SHADOW in happens(lifecycle.CONTINUES)
+
+    def looked(come):
+        half.take_answers()
+        return happens(lifecycle.LOOKED, half.is_halted(), come)
+
+    def goes_on(come, by_home):
+        found = looked(come)
+        assert not by_home or lifecycle.JOB_GOES_ON in found or not found
+        return lifecycle.ASK_SHADOW in found
+
+    def end():
+        happens(lifecycle.EXITS)
+        assert lifecycle.GO_ALONE in happens(lifecycle.PARTED, 0, 0)
+
+    happens(lifecycle.PLACED, True)
     shadow = os.getppid()
     signals = select.poll()
     signals.register(half.signals.fileno(), select.POLLIN)
@@ -50,33 +81,33 @@ def test_what_comes_with_the_end_of_a_stop_is_heard_after_it(number: signal.Sign
     """
     run(f"""
         for _ in range(300):
-            half.stop({int(number)})
+            stop({int(number)})
             until(lambda: state() == "T")
             os.kill(shadow, signal.SIGCONT)
             os.kill(shadow, signal.SIGTTIN)
             until(lambda: signals.poll(0) or state() == "T")
             if signals.poll(0):
                 come = half.signals.read()
-                assert half.goes_on(True), come
+                assert goes_on(come, by_home=True), come
                 come += half.settled()
                 assert come in ([signal.SIGTTIN], [signal.SIGCONT, signal.SIGTTIN]), come
             else:
                 os.kill(shadow, signal.SIGCONT)
-                until(lambda: half.goes_on(False))
+                until(lambda: goes_on([], by_home=True))
                 assert half.settled() == [signal.SIGCONT]
-        half.end(0, 0, alone=True)
+        end()
     """)
 
 
 def test_it_is_freed_before_it_has_stopped() -> None:
     run("""
         for number in (signal.SIGTSTP, signal.SIGSTOP) * 50:
-            half.stop(number)
-            half.free()
-            assert half.goes_on(False) and half.take_freed()
+            stop(number)
+            free()
+            assert goes_on([], by_home=False) and half.life.state == "running"
             assert set(half.settled()) <= {signal.SIGCONT}
             assert state() != "T"
-        half.end(0, 0, alone=True)
+        end()
     """)
 
 
@@ -86,20 +117,21 @@ def test_it_is_freed_long_before_it_has_stopped() -> None:
         import glunix.home.processes.root_shadow
         glunix.home.processes.root_shadow._TRIES = ()
         for _ in range(20):
-            half.stop(signal.SIGTSTP)
-            half.free()
-            until(lambda: half.goes_on(False))
-            assert half.take_freed() and state() != "T"
+            stop(signal.SIGTSTP)
+            free()
+            assert half.life.state == "resuming"
+            until(lambda: goes_on([], by_home=False))
+            assert half.life.state == "running" and state() != "T"
             half.settled()
-        half.end(0, 0, alone=True)
+        end()
     """)
 
 
 def test_it_ends_before_it_has_stopped() -> None:
     for number in (signal.SIGTSTP, signal.SIGSTOP) * 3:
         run(f"""
-            half.stop({int(number)})
-            half.end(0, 0, alone=True)
+            stop({int(number)})
+            end()
         """)
 
 
