@@ -35,13 +35,11 @@ from glunix.node.migration.migrating import Migrating
 from glunix.node.output.channel import Output
 from glunix.node.output.reopened import Reopened
 from glunix.node.pollreactor import PollReactor, watch_children
-from glunix.node.processes.foreign import restrict_looks
 from glunix.node.processes.forkwatch import ForkWatch
 from glunix.node.processes.groups import JobGroups
-from glunix.node.processes.namespace import PidSpace, Plain
+from glunix.node.processes.namespace import PidSpace
 from glunix.node.processes.pid_allocator import PidAllocator
-from glunix.node.processes.signals import deliver, kill_one
-from glunix.node.processes.tree import Family
+from glunix.node.processes.program import Program
 from glunix.node.spawn.exec import StepFailed, join_terminal
 from glunix.node.spawn.going import kept_going
 from glunix.node.terminal.keyflush import KeyFlush
@@ -98,19 +96,10 @@ class Supervisor:
         self._session: Session | None = None
         self._engine_reaps = False
         self._engine_fds: list[int] = []
-        self._birth: Birth | None = None
-        self._early_stop = 0  # the signal that stopped the child before it was the program
-        self._main = 0
         self._early: list[tuple[StreamId, Body]] = []  # from home, before there was a program
-        self._place: PidSpace | Plain = Plain()
-        self._root: stream.Exited | None = None
-        """How the program ended; processes that it left may live on."""
-        self._told_root = False
-        self._doomed = False
-        """Everything of the job is to be killed."""
-        self._ended = False
+        self._program = Program(self, arriving)
         self._stats = CallStats(time.monotonic) if start.spec.stats else None
-        self._migrating = Migrating(self, self._way.say, arriving)
+        self._migrating = Migrating(self, self._way.say)
         self._router = CallRouter(
             self, self._reads, self._groups, self._outputs, self._stats, self._pids.look
         )
@@ -142,20 +131,21 @@ class Supervisor:
             self._engine_reaps = caught.reaps
             if caught.fds is not None and caught.places is not None:
                 self._serve_files(caught.fds, caught.places)
-            self._main = self._fork_program(caught.launch, caught.places)
+            self._fork_program(caught.launch, caught.places)
         except StepFailed as error:
-            self._report(stream.Failed(self._vnn, error.step, error.error, error.text))
+            self._program.not_forked(error)
             self._finish()
             return
-        watch_children(self._reactor, self._collect)
+        program = self._program
+        watch_children(self._reactor, program.collect)
         for frame in self._early:
             self._frame(*frame)
-        self._collect()
-        self._look_after()
-        while not (self._ended and all(o.closed for o in self._outputs.values())):
+        program.collect()
+        program.look_after()
+        while not (program.life.is_over and all(o.closed for o in self._outputs.values())):
             self._reactor.turn()
             self._let_go()
-            self._look_after()
+            program.look_after()
             self._way.turned()
         self._finish()
 
@@ -180,26 +170,25 @@ class Supervisor:
             self._session.close()
         self._forks.close()
         self._pids.close()  # the namespace's init waits for the helper in it
-        if isinstance(self._place, PidSpace):
-            self._place.close()
+        self._program.close()
         end_descendants(GRACE)
 
     @kept_going()
-    def _fork_program(self, launch: Launch | None, places: HomePlaces | None) -> int:
-        around = self._stand_ins
+    def _fork_program(self, launch: Launch | None, places: HomePlaces | None) -> None:
+        around, program = self._stand_ins, self._program
+        arriving = program.life.is_arriving
         self._entered()
-        self._birth = birth = Birth(self._spec, self._start, self._env, self._setuid)
+        birth = Birth(self._spec, self._start, self._env, self._setuid)
         first = 0
-        if self._spec.pids is not None and not self._migrating.arriving:
+        if self._spec.pids is not None and not arriving:
             first = self._pids.first(self._turn)
-        self._place = birth.fork(around, launch, first, places, self._migrating.arriving)
-        if isinstance(self._place, PidSpace):
-            self._reactor.add_reader(self._place.fileno(), self._space_says)
-            self._place.outbound.tell = self._tell_late
+        place = birth.fork(around, launch, first, places, arriving)
+        program.watch(birth, place)
+        if isinstance(place, PidSpace):
             self._keep_terminal()
-            self._pids.open(self._place, self._forks)
+            self._pids.open(place, self._forks)
             self._groups.open(around)
-            self._forks.open(self._place.program, self._has_begun, self._pids)
+            self._forks.open(place.program, self._has_begun, self._pids)
         else:
             self._pids.give_up()
         around.close_theirs()
@@ -207,13 +196,12 @@ class Supervisor:
             self._session = birth.session(launch, self)
             self._engine_fds = self._reactor.drive(self._session, self._folder)
         privilege.settle(self._start.owner)
-        self._reactor.add_reader(birth.fileno(), self._born)
         for fd, ours in around.outputs:
             self._outputs[fd] = self._output(fd, ours)
         odd = {one.number for one in self._spec.standard}
         for fd in {1, 2} - self._outputs.keys() - odd:  # the same place as the other: one channel
             self._to_home(stream.Out(self._vnn, fd, b""))
-        return self._place.program
+        program.forked()
 
     def _keep_terminal(self) -> None:
         """A terminal of another session's is so here, too: TIOCSCTTY is EPERM (ioctl_tty(2)).
@@ -225,33 +213,8 @@ class Supervisor:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # to its session's leader, at its hang-up
             join_terminal(self._stand_ins.slave)
 
-    def _born(self) -> None:
-        """Exec has succeeded, or something before it has failed: home hears which."""
-        birth = self._birth
-        if birth is None or not birth.is_over():
-            return
-        self._birth = None
-        self._reactor.remove_reader(birth.fileno())
-        birth.close()
-        if birth.failure is not None:
-            report = birth.failure
-            self._ended = True
-            self._report(stream.Failed(self._vnn, report.step, report.a, report.text))
-            for output in list(self._outputs.values()):
-                output.finish()
-        else:
-            if self._setuid:
-                restrict_looks()
-            self._stand_ins.started()
-            if self._migrating.arriving:
-                self._migrating.born(self._main, birth)
-                return
-            self._report(stream.Started(self._vnn, self._main, flushes=True, hears=True))
-            self._pids.program_name.begins(self._main, self._spec.pids)
-            kill_one(self._main, self._early_stop)  # 0: none has
-
     def _has_begun(self, tid: int, is_new: bool) -> None:
-        if self._migrating.arriving:
+        if self._program.life.is_arriving:
             return  # what the stub makes of itself has its shadows already
         held = self._pids.begun(tid, is_new)
         if held is not None:
@@ -295,31 +258,14 @@ class Supervisor:
 
     def exited(self, pid: int, wait_status: int) -> None:
         """Engines that reap tell of our children here."""
-        self._child_state(pid, wait_status)
+        self._program.child_state(pid, wait_status)
 
     def stopped(self, pid: int, signal_number: int) -> None:
         """Engines that reap tell of a stop here."""
-        if pid == self._main and not self._ended and self._root is None:
-            self._report_late(stream.Stopped(self._vnn, signal_number))
-        elif pid != self._main:
+        if pid == self._program.pid:
+            self._program.stopped(signal_number)
+        else:
             self._pids.look(stopped=pid)
-
-    def _report_late(self, message: Message) -> None:
-        """After what was written before it: home's half writes nothing while it is stopped."""
-        if isinstance(message, stream.Stopped):
-            self._place.settle()
-        self._drain()
-        self._report(message)
-
-    def _tell_late(self, message: Message) -> None:
-        """The same of what a daemon need not know: by the way that the program's end takes, too."""
-        self._drain()
-        self._reads.drop_ahead()
-        self._to_home(message)
-
-    def _drain(self) -> None:
-        for output in list(self._outputs.values()):
-            output.drain()
 
     def answer(self, call_id: int, value: Any) -> bool:
         """See asks.Calls."""
@@ -370,7 +316,7 @@ class Supervisor:
             self._migrating.frame(body)
             return
         message = stream.home_to_node.decode(body)
-        if not self._main and not isinstance(message, ShadowsMade):
+        if not self._program.life.is_forked and not isinstance(message, ShadowsMade):
             self._early.append((number, bytes(body)))
         elif (handler := self._handlers.get(type(message))) is not None:
             handler(message)
@@ -388,9 +334,9 @@ class Supervisor:
             self._key_flush.begin()
         self._reads.drop_ahead()
         if message.vnn is not None:
-            self._signal_program(message.signal)
+            self._program.signal(message.signal)
         else:
-            self._kill(message.signal)
+            self._program.kill(message.signal)
         self._key_flush.signalled(message.signal)
         if message.asks:
             self._report(stream.Heard(self._vnn))
@@ -403,28 +349,6 @@ class Supervisor:
         """The end of a pipe that the daemon feeds: its turn."""
         self._report(stream.InCredit(0))
 
-    def _kill(self, number: int) -> None:
-        if self._ended or not number:
-            return
-        if number == signal.SIGKILL:  # is for all of the job, whatever groups and sessions it made
-            self._doomed = True
-            self._place.kill_all()
-        helpers = self._place.outbound.pids if isinstance(self._place, PidSpace) else ()
-        over, foreground = self._root is not None, self._stand_ins.foreground()
-        deliver(number, self._place.group, foreground, over, helpers)
-        if self._session is not None:
-            self._session.sweep()
-
-    def _signal_program(self, number: int) -> None:
-        """Its shadow got this: it is for no other process."""
-        if number and self._root is None and not self._ended:
-            if self._pids.has_strays and number != signal.SIGKILL:
-                self._kill(number)
-                return
-            kill_one(self._main, number)
-            if self._session is not None:
-                self._session.sweep()
-
     def _shadow_signal(self, message: ShadowSignal) -> None:
         self._reads.drop_ahead()
         if self._pids.signal(message.pid, message.signal) and self._session is not None:
@@ -436,96 +360,6 @@ class Supervisor:
 
     def _abandoned(self) -> None:
         """The daemon closed the bridge: the job is over, whatever it does."""
-        self._kill(signal.SIGKILL)
+        self._program.kill(signal.SIGKILL)
         end_descendants(0)
         os._exit(1)
-
-    # -- children ----------------------------------------------------------------------------
-
-    def _collect(self) -> None:
-        if self._session is not None and self._engine_reaps and not self._session.ended:
-            self._session.sweep()
-            return
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                break
-            self._child_state(pid, status)
-        if self._doomed:  # what was below the one that ended is ours now
-            self._place.kill_all()
-
-    def _space_says(self) -> None:
-        """A helper inside has reaped somebody."""
-        assert isinstance(self._place, PidSpace)
-        while statuses := self._place.read():  # more may come while a stop settles
-            for status in statuses if not self._engine_reaps else []:  # who tell of it themselves
-                self._child_state(self._main, status)
-
-    def _child_state(self, pid: int, status: int) -> None:
-        if isinstance(self._place, PidSpace) and self._place.is_init(pid):
-            self._space_is_over(self._place, status)
-            return
-        if pid == self._main:
-            self._born()  # home hears of the start before it hears of the end
-        if pid != self._main or self._ended or self._root is not None:
-            return
-        if self._migrating.keeps_to_itself(status):
-            return
-        if os.WIFSTOPPED(status) and self._birth is not None:
-            # Not the program yet, and nobody may hear of it: it goes on, and stops as the program.
-            self._early_stop = os.WSTOPSIG(status)
-            kill_one(self._main, signal.SIGCONT)
-        elif self._birth is not None and os.WIFCONTINUED(status):
-            pass
-        elif os.WIFSTOPPED(status):
-            self._report_late(stream.Stopped(self._vnn, os.WSTOPSIG(status)))
-        elif os.WIFCONTINUED(status):
-            self._report(stream.Continued(self._vnn))
-        else:
-            exited = os.WIFEXITED(status)
-            self._root = stream.Exited(
-                self._vnn,
-                os.WEXITSTATUS(status) if exited else 0,
-                0 if exited else os.WTERMSIG(status),
-                not exited and os.WCOREDUMP(status),
-            )
-
-    def _space_is_over(self, space: PidSpace, status: int) -> None:
-        """Its init has ended, and all others with it."""
-        if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
-            return
-        self._space_says()
-        self._born()
-        space.ended = True
-        self._reactor.remove_reader(space.fileno())
-        if self._root is None and not self._ended and not self._migrating.arriving:
-            # Unless we have had it killed: nothing that the program did, so home undoes its modes.
-            self._drain()
-            self._root = stream.Exited(self._vnn, 0, signal.SIGKILL, orphaned=not self._doomed)
-
-    def _look_after(self) -> None:
-        """The program has ended: is that the end of the job, or does something of it live on?"""
-        if self._root is None or self._ended:
-            return
-        family = self._place.look()
-        if family is Family.GONE:
-            self._ended = True
-            self._report(self._root)
-            for output in list(self._outputs.values()):
-                output.finish()
-        elif family is Family.LIVES and not self._told_root:
-            self._told_root = True
-            self._settle(list(self._outputs.values()))
-
-    def _settle(self, outputs: list[Output]) -> None:
-        """Home hears of the program's end after all that it wrote."""
-        if outputs:
-            outputs[0].settle(lambda: self._settle(outputs[1:]))
-        elif self._root is not None and not self._ended:
-            root = self._root
-            self._present_bill()
-            self._reads.drop_ahead()
-            self._to_home(stream.RootExited(root.vnn, root.code, root.signal, root.core))

@@ -32,15 +32,9 @@ class Migrating:
     """A part of the supervisor, which looks at the others when they are needed. `send` sends to the
     daemon."""
 
-    def __init__(
-        self, supervisor: Supervisor, send: Callable[[Message], None], arriving: bool
-    ) -> None:
+    def __init__(self, supervisor: Supervisor, send: Callable[[Message], None]) -> None:
         self._of = supervisor
         self._send = send
-        self.arriving = arriving
-        """The job is not here yet: its stub waits."""
-        self._skips_stop = self._has_stopped = False
-        """Whether a stop of the root is one that home knows, and whether that has come."""
         self._holds = self._held = False
         self._state: move.State | None = None
         self._door: socket.socket | None = None
@@ -84,11 +78,12 @@ class Migrating:
         spec = of._spec
         if of._engine_reaps:
             return "the engine of the job traces it (--engine unotify does not)"
-        if not isinstance(of._place, PidSpace) or spec.pids is None:
+        life = of._program.life
+        if not isinstance(of._program.place, PidSpace) or spec.pids is None:
             return "the job has the pids of its node"
-        if of._root is not None or of._ended or of._doomed:
+        if life.has_ended or life.is_over or life.is_doomed:
             return "its program has ended, and others live on"
-        if of._birth is not None:
+        if life.is_starting:
             return "it has not begun yet (may pass)"
         if spec.stdin in ("pipe", "file", "socket", "packets", "other"):
             return f"its standard input is a {spec.stdin} of home"
@@ -113,21 +108,22 @@ class Migrating:
     def _collect(self) -> None:
         """All is frozen, and home is silent: what is known now goes along."""
         of = self._of
-        assert isinstance(of._place, PidSpace)
+        program, place = of._program, of._program.place
+        assert isinstance(place, PidSpace)
         drained = [output.drain() for output in of._outputs.values()]
         if not all(drained):
             self._say("failed", "home takes no output now (may pass)")
             return
-        of._place.settle()
+        place.settle()
         number = of._pids.state()
         around = of._stand_ins
         self._send(
             move.State(
-                pid=of._main,
+                pid=program.pid,
                 tostop=around.tostop,
                 flow_stopped=around.flow_stopped,
                 size=around.size,
-                foreground=_inner_group(of._place, around.foreground()),
+                foreground=_inner_group(place, around.foreground()),
                 credit={str(fd): output.credit_left for fd, output in of._outputs.items()},
                 kept=[
                     move.Kept(fd, of._reads.kept(fd), readable)
@@ -154,8 +150,7 @@ class Migrating:
         if of._session is not None:
             of._session.close()
         of._pids.close()
-        if isinstance(of._place, PidSpace):
-            of._place.close()
+        of._program.close()
         os._exit(0)
 
     # -- arriving ------------------------------------------------------------------------------
@@ -164,15 +159,6 @@ class Migrating:
         """What is to become the job waits."""
         self._door = birth.door
         self._say("built", f"{birth.door.fileno()} {birth.door_number}", stub)
-
-    def keeps_to_itself(self, status: int) -> bool:
-        """Whether home is not to hear of a change of the root's state: the job is not here yet, or
-        was stopped when it came, as home knows."""
-        if self.arriving:
-            self._has_stopped |= os.WIFSTOPPED(status)
-            return True
-        skips, self._skips_stop = self._skips_stop, False
-        return skips and os.WIFSTOPPED(status)
 
     def _adopt(self, state: move.State) -> None:
         of = self._of
@@ -190,14 +176,13 @@ class Migrating:
     def _go(self, stopped: bool = False) -> None:
         of = self._of
         of._forks.catch_up()
-        self.arriving = False
-        self._skips_stop = stopped and not self._has_stopped
+        of._program.goes_on_here(stopped)
         if self._state is not None:
             of._pids.watch()
         if self._door is not None:
             self._door.close()
         pids: HomePids | None = of._spec.pids
-        of._pids.program_name.begins(of._main, pids)
+        of._pids.program_name.begins(of._program.pid, pids)
 
 
 def _inner_group(place: PidSpace, group: int) -> int:
