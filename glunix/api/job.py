@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from glunix import config
 from glunix.errors import GlunixError, Refused
 from glunix.ids import Why
-from glunix.msg.job import JobSpec, Rlimit
+from glunix.msg.job import JobSpec, Rlimit, exit_status
 from glunix.msg.stream import Signal
 
 OutputHandler = Callable[["Job", int, int, bytes], None]
 """Called with (job, vnn, fd, data) as output arrives; credit goes back when it returns."""
 
-_STATUS_SIGNAL = 128
 _RLIMITS = 16
 """Linux's RLIM_NLIMITS (include/uapi/asm-generic/resource.h): 0 to RLIMIT_RTTIME."""
 
@@ -100,7 +99,7 @@ class Proc:
     @property
     def status(self) -> int:
         """Exit status as a shell tells it: the code, or 128 + signal."""
-        return _STATUS_SIGNAL + self.signal if self.signal else self.code
+        return exit_status(self.code, self.signal)
 
 
 @dataclass(slots=True, eq=False)

@@ -1,7 +1,6 @@
 """Waiting for a job and showing what it writes, for glubatch and glups."""
 
 import os
-import signal
 import threading
 import time
 from typing import BinaryIO
@@ -10,24 +9,17 @@ from glunix import api, config
 from glunix.batch.outputs import expand, is_per_process
 from glunix.errors import GlunixError
 from glunix.msg.batch import JobFacts
-from glunix.msg.job import JobRow
+from glunix.msg.job import JobRow, status_of
 
 LOOK = 0.1
 """Seconds between two looks at a file that grows (there is no inotify on a network file system)."""
 
 PIECE = 256 * 1024
-_LOST = 255
 
 
-def status_of(row: JobRow) -> int:
-    """Exit status of a job that is over, as a shell tells it; 255 when nobody can tell, GLUnix's
-    own when it could not begin."""
-    status = max((128 + p.signal if p.signal else p.code for p in row.procs), default=0)
-    if row.state == "exited":
-        return status
-    if status or row.state != "killed":
-        return status or _LOST
-    return config.exit_error() if row.procs else 128 + signal.SIGTERM  # removed from the queue
+def status_told(row: JobRow) -> int:
+    """Exit status of a job that is over; GLUnix's own when it could not begin."""
+    return status_of(row, config.exit_error())
 
 
 def follow(npid: int, out: BinaryIO) -> int:
@@ -50,7 +42,7 @@ def follow(npid: int, out: BinaryIO) -> int:
     end = ended[0]
     if isinstance(end, BaseException):
         raise end
-    return status_of(end.row)
+    return status_told(end.row)
 
 
 def _no_output(told: JobFacts) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from glunix import api
 from glunix.cli.common import Parser, as_script, one_line, run
-from glunix.cli.following import follow, status_of
+from glunix.cli.following import follow, status_told
 from glunix.cli.times import parse_time
 from glunix.errors import GlunixError
 from glunix.ids import NPID_MAX
@@ -124,7 +124,7 @@ def _submit(args: argparse.Namespace) -> int:
         import json
 
         print(json.dumps({"npids": npids}))
-    return status_of(api.wait_for(npids[0]).row) if args.wait else 0
+    return status_told(api.wait_for(npids[0]).row) if args.wait else 0
 
 
 def _directory(chdir: str | None) -> str | None:

@@ -75,14 +75,14 @@ def _why(args: argparse.Namespace) -> int:
 
 
 def _wait(args: argparse.Namespace) -> int:
-    from glunix.cli.following import status_of
+    from glunix.cli.following import status_told
 
     rows = [api.wait_for(npid).row for npid in args.npid]
     if args.json:
         import json
 
         print(json.dumps([job_dict(row) for row in rows], indent=2))
-    return max(status_of(row) for row in rows)
+    return max(status_told(row) for row in rows)
 
 
 def _show(args: argparse.Namespace) -> int:

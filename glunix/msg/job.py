@@ -1,5 +1,6 @@
 """What a job is, as it travels: its specification, its terminal, its state, its end."""
 
+from signal import SIGTERM
 from typing import Annotated
 
 from msgspec import Meta
@@ -312,6 +313,28 @@ class JobRow(Record, frozen=True):
     """Of a batch job (glubatch -J)."""
     place: U32 = 0
     """In the queue, from 1; 0: it is not in the queue, or its place was not asked for."""
+
+
+LOST_STATUS = 255
+"""Exit status of a job of which nobody knows how it ended."""
+
+
+def exit_status(code: int, signal: int) -> int:
+    """How one process ended, as a shell tells it: its code, or 128 + the signal that ended it."""
+    return 128 + signal if signal else code
+
+
+def status_of(row: JobRow, not_begun: int = LOST_STATUS) -> int:
+    """Exit status of a job that is over: the highest of its processes, LOST_STATUS when nobody
+    can tell; `not_begun` when it was killed before its processes ran, as by SIGTERM when it was
+    removed from the queue.
+    """
+    status = max((exit_status(proc.code, proc.signal) for proc in row.procs), default=0)
+    if row.state == "exited" or status:
+        return status
+    if row.state != "killed":
+        return LOST_STATUS
+    return not_begun if row.procs else exit_status(0, SIGTERM)
 
 
 class NodeRow(Record, frozen=True):

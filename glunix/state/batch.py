@@ -12,7 +12,7 @@ import msgspec
 from glunix.errors import Refused
 from glunix.ids import NodeName, Npid, Why
 from glunix.msg.batch import EnqueueAt, Launch, NotLaunched, Queued, QueueRow, Run, Sealed
-from glunix.msg.job import JobRow, PlacedProc
+from glunix.msg.job import JobRow, PlacedProc, status_of
 from glunix.msg.master import RequestRefused
 from glunix.state.core import Deadline, MasterCore, PeerFault
 from glunix.state.events import (
@@ -36,8 +36,6 @@ LAUNCHES = 5
 
 NO_SEAL = b"\0" * 16
 """In a message that the journal's blobs are put into."""
-
-EXIT_MAX = 255
 
 
 class Batch:
@@ -354,11 +352,3 @@ class Batch:
         for ended in row.procs:
             core.seats.take(NodeName(ended.node), entry.need, now)
         self.finished(row, now)
-
-
-def status_of(row: JobRow) -> int:
-    """How a job ended as one exit status: the highest of its processes, 255 when it was lost."""
-    status = max((128 + proc.signal if proc.signal else proc.code for proc in row.procs), default=0)
-    if row.state != JobState.EXITED:
-        return status or EXIT_MAX
-    return min(status, EXIT_MAX)
