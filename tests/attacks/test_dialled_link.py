@@ -52,7 +52,9 @@ class Attack:
         self.started: list[stream.Start] = []
         network: Any = self.network
         turnstile: Any = Free()
-        self.peers = Peers(network, turnstile, "home", "boot", self._started, lambda text: None)
+        self.peers = Peers(
+            network, turnstile, "home", "boot", self._started, *[lambda *_: None] * 3
+        )
         self.peers.dial("evil", "tcp:x:1", lambda mate, why: None)
         self.link, self.done = self.network.links[0]
 

@@ -15,7 +15,7 @@ HOME = HomePids(pid=4000, parent=3999, group=4000, session=3998, parent_group=39
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a PID namespace")
 @pytest.mark.parametrize("helper", ["parent", "leader"])
-def test_a_helper_that_ends_before_the_herald_speaks(
+def test_a_helper_that_ends_before_the_signal_proxy_speaks(
     monkeypatch: pytest.MonkeyPatch, helper: str
 ) -> None:
     """Its end was heard while the program was awaited, and forgotten: `look` never said GONE."""
@@ -30,7 +30,7 @@ def test_a_helper_that_ends_before_the_herald_speaks(
         signal_proxy(self)
 
     monkeypatch.setattr(Builder, "_make_program", dies)
-    monkeypatch.setattr(Builder, "_herald", speaks_late)
+    monkeypatch.setattr(Builder, "_signal_proxy", speaks_late)
     began = time.monotonic()
     with pytest.raises(SpaceUnavailable, match="helper"):
         PidSpace(HOME, None, lambda: os._exit(0), Owner(0, 0, []))

@@ -164,9 +164,9 @@ class MasterLinks(RuleBasedStateMachine):
     @invariant()
     def agrees(self) -> None:
         self.master.check()
-        pdb = self.master.books.pdb
+        pdb = self.master.core.pdb
         assert self.journal.keys() == pdb.jobs.keys() | pdb.ended.keys()
-        assert len(self.master.books.ndb.nodes) < 100
+        assert len(self.master.core.ndb.nodes) < 100
 
 
 class HomeLinks(RuleBasedStateMachine):
