@@ -50,7 +50,7 @@ def measure(nodes: int, jobs: int) -> tuple[float, float]:
         do(Received(LinkId(1), EnqueueAt(1, 1000 + start % 7, b"around", SEAL, tasks)))
     size = tracemalloc.get_traced_memory()[0] / jobs
     tracemalloc.stop()
-    links = {node.name: link for link, node in master.books.ndb.by_link.items()}
+    links = {node.name: link for link, node in master.core.ndb.by_link.items()}
     begin, count = time.perf_counter(), 0
     while launched and count < PLACEMENTS:
         launch = launched.pop(0)
